@@ -1,0 +1,187 @@
+//! What files hold.
+
+use crate::domain::id::BlobId;
+
+/// A run of bytes of a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Where the run starts in the content, in bytes.
+    pub start: u64,
+    /// How long it is, in bytes.
+    pub length: u64,
+    /// The blob that holds it; none is a hole, which reads as zeros.
+    pub blob: Option<BlobId>,
+    /// Where the run starts in the blob's plain text, in bytes.
+    pub blob_start: u64,
+}
+
+impl Extent {
+    /// The first byte after the run.
+    pub fn end(&self) -> u64 {
+        self.start + self.length
+    }
+
+    /// The part of this run inside `from..to`; none when they do not meet.
+    #[must_use]
+    pub fn within(&self, from: u64, to: u64) -> Option<Self> {
+        let start = self.start.max(from);
+        let end = self.end().min(to);
+        (start < end).then(|| Self {
+            start,
+            length: end - start,
+            blob: self.blob,
+            blob_start: self.blob_start + (start - self.start),
+        })
+    }
+}
+
+/// Runs in order of `start`, without overlap or gap from 0 to the end.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ExtentMap {
+    runs: Vec<Extent>,
+}
+
+impl ExtentMap {
+    /// Takes runs that are in order and adjacent, as they are stored.
+    pub fn from_runs(runs: Vec<Extent>) -> Self {
+        Self { runs }
+    }
+
+    /// The runs in order.
+    pub fn runs(&self) -> &[Extent] {
+        &self.runs
+    }
+
+    /// Length of the content in bytes.
+    pub fn size(&self) -> u64 {
+        self.runs.last().map_or(0, Extent::end)
+    }
+
+    /// Lays `run` over what is there; a gap before it becomes a hole.
+    pub fn lay(&mut self, run: Extent) {
+        if run.length == 0 {
+            return;
+        }
+        let size = self.size();
+        if run.start >= size {
+            if run.start > size {
+                self.push(hole(size, run.start));
+            }
+            self.push(run);
+            return;
+        }
+        let before: Vec<_> = self
+            .runs
+            .iter()
+            .filter_map(|r| r.within(0, run.start))
+            .collect();
+        let after: Vec<_> = self
+            .runs
+            .iter()
+            .filter_map(|r| r.within(run.end(), u64::MAX))
+            .collect();
+        self.runs.clear();
+        for part in before.into_iter().chain([run]).chain(after) {
+            self.push(part);
+        }
+    }
+
+    /// Cuts or extends (by a hole) to `size` bytes.
+    pub fn resize(&mut self, size: u64) {
+        let now = self.size();
+        if size > now {
+            self.push(hole(now, size));
+        } else if size < now {
+            self.runs = self.runs.iter().filter_map(|r| r.within(0, size)).collect();
+        }
+    }
+
+    /// The runs that meet `from..to`, cut to it.
+    pub fn slice(&self, from: u64, to: u64) -> Vec<Extent> {
+        let first = self.runs.partition_point(|run| run.end() <= from);
+        self.runs[first..]
+            .iter()
+            .map_while(|run| run.within(from, to))
+            .collect()
+    }
+
+    /// Appends a run, joining it with the last one when they are one run of one blob.
+    fn push(&mut self, run: Extent) {
+        if let Some(last) = self.runs.last_mut() {
+            let follows = last.blob == run.blob
+                && (run.blob.is_none() || last.blob_start + last.length == run.blob_start);
+            if follows && last.end() == run.start {
+                last.length += run.length;
+                return;
+            }
+        }
+        self.runs.push(run);
+    }
+}
+
+fn hole(from: u64, to: u64) -> Extent {
+    Extent {
+        start: from,
+        length: to - from,
+        blob: None,
+        blob_start: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laying_runs_agrees_with_an_array_of_bytes() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut map = ExtentMap::default();
+        let mut model: Vec<(Option<BlobId>, u64)> = Vec::new();
+        for _ in 0..2_000 {
+            let start = random.u64(0..64);
+            let run = Extent {
+                start,
+                length: random.u64(0..16),
+                blob: Some(BlobId::random()),
+                blob_start: random.u64(0..1000),
+            };
+            if random.u8(0..10) == 0 {
+                map.resize(start);
+                model.resize(start as usize, (None, 0));
+            } else {
+                map.lay(run);
+                if run.length > 0 && model.len() < run.end() as usize {
+                    model.resize(run.end() as usize, (None, 0));
+                }
+                for i in 0..run.length {
+                    model[(start + i) as usize] = (run.blob, run.blob_start + i);
+                }
+            }
+            let mut flat = Vec::new();
+            for run in map.runs() {
+                assert_eq!(run.start, flat.len() as u64);
+                flat.extend((0..run.length).map(|i| match run.blob {
+                    Some(blob) => (Some(blob), run.blob_start + i),
+                    None => (None, 0),
+                }));
+            }
+            assert_eq!(flat, model);
+        }
+    }
+
+    #[test]
+    fn adjacent_runs_of_one_blob_join() {
+        let mut map = ExtentMap::default();
+        let blob = Some(BlobId::random());
+        for start in [0, 10, 20] {
+            map.lay(Extent {
+                start,
+                length: 10,
+                blob,
+                blob_start: start,
+            });
+        }
+        assert_eq!(map.runs().len(), 1);
+        assert_eq!(map.slice(5, 12)[0].blob_start, 5);
+    }
+}

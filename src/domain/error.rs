@@ -1,0 +1,130 @@
+//! The one error that crosses layers.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What every fallible function of the crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, in the few words that a protocol can render.
+///
+/// Every protocol's reply table matches this without `_`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The name or record is taken.
+    AlreadyExists,
+    /// A limit on sessions, connections or attempts is reached; later may work.
+    Busy,
+    /// Stored bytes fail verification.
+    Corrupt,
+    /// The principal lacks a right; the context names it.
+    Denied,
+    /// A defect of ours or an impossible state; the log has the cause.
+    Internal,
+    /// The request itself is malformed or not allowed by the rules on names and sizes.
+    Invalid,
+    /// A file was needed and a folder is there.
+    IsFolder,
+    /// A folder was to be removed or replaced and is not empty.
+    NotEmpty,
+    /// A folder was needed and a file is there.
+    NotFolder,
+    /// No such name or record.
+    NotFound,
+    /// The tenant's or the account's quota is reached.
+    Quota,
+    /// The upload or lease belongs to a later epoch now.
+    Stale,
+    /// The blob store has no room left.
+    StorageFull,
+    /// Name, password, key or second factor is wrong, or the account is disabled.
+    Unauthenticated,
+    /// The database, blob store or key service does not answer; retrying may help.
+    Unavailable,
+    /// The operation is not offered.
+    Unsupported,
+}
+
+/// A kind for the peer, a sentence for the person, a cause for the log.
+///
+/// `context` is shown to clients: it says what to do and never names the inside. `source` goes
+/// to the log only.
+pub struct Error {
+    kind: ErrorKind,
+    context: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error from a kind and a lowercase sentence without a full stop.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the cause, for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A defect or an impossible state: clients read one fixed sentence.
+    pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(
+            ErrorKind::Internal,
+            "internal error; the operator finds the cause in the log",
+        )
+        .because(source)
+    }
+
+    /// A request that breaks a rule.
+    pub fn invalid(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, context)
+    }
+
+    /// A name that is not there.
+    pub fn not_found(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, context)
+    }
+
+    /// What the peer may know.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The sentence for the person at the other end.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+/// The sentence and all causes: for the log, never for a peer.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.context)?;
+        let mut cause: Option<&(dyn StdError + 'static)> = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,197 @@
+//! Who acts: the account behind a session, or the operator.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{AccountId, SessionId, TenantId};
+use crate::domain::path::VfsPath;
+use crate::domain::rights::Rights;
+
+/// The door through which somebody came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// The command line beside the server.
+    Admin,
+    /// A background job.
+    Job,
+    /// SSH File Transfer Protocol.
+    Sftp,
+}
+
+impl Protocol {
+    /// The stored and logged form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Job => "job",
+            Self::Sftp => "sftp",
+        }
+    }
+}
+
+/// Who, from where, by which door: written with every change and audit record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The account; none for the operator and for jobs.
+    pub account: Option<AccountId>,
+    /// The session, when there is one.
+    pub session: Option<SessionId>,
+    /// The door.
+    pub protocol: Protocol,
+    /// The peer's address; none for local commands and jobs.
+    pub address: Option<IpAddr>,
+}
+
+impl Actor {
+    /// The operator at the command line.
+    pub fn operator() -> Self {
+        Self::local(Protocol::Admin)
+    }
+
+    /// A background job.
+    pub fn job() -> Self {
+        Self::local(Protocol::Job)
+    }
+
+    fn local(protocol: Protocol) -> Self {
+        Self {
+            account: None,
+            session: None,
+            protocol,
+            address: None,
+        }
+    }
+}
+
+/// An account that has logged in, and how far it may go.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The tenant it lives in.
+    pub tenant: TenantId,
+    /// The account.
+    pub account: AccountId,
+    /// Its name in full, `user@tenant`.
+    pub login: LoginName,
+    /// The account's generation at login; a later one ends the session.
+    pub generation: i64,
+    /// No grant reaches beyond this (read-only accounts).
+    pub ceiling: Rights,
+    /// Where relative paths start: the home folder as it was named at login.
+    pub home: VfsPath,
+    /// This session.
+    pub session: SessionId,
+    /// The door.
+    pub protocol: Protocol,
+    /// The peer's address.
+    pub address: IpAddr,
+}
+
+impl Principal {
+    /// Who, from where, by which door.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            account: Some(self.account),
+            session: Some(self.session),
+            protocol: self.protocol,
+            address: Some(self.address),
+        }
+    }
+}
+
+/// `user@tenant`: both in lowercase letters, digits, `.`, `_`, `-`; the user also `+` and `@`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoginName {
+    /// The user's name, unique within the tenant.
+    pub user: String,
+    /// The tenant's name.
+    pub tenant: String,
+}
+
+/// Longest user or tenant name, in bytes.
+pub const MAX_LOGIN_PART: usize = 128;
+
+impl LoginName {
+    /// Checks a tenant's name: 1 to 128 of `a-z 0-9 . _ -`, starting with a letter or digit.
+    ///
+    /// # Errors
+    /// Invalid, with the rule.
+    pub fn check_tenant(name: &str) -> Result<()> {
+        check(name, "a tenant's name", "._-")
+    }
+
+    /// Checks a user's name: as a tenant's, and also `+` and `@`, so that mail addresses serve.
+    ///
+    /// # Errors
+    /// Invalid, with the rule.
+    pub fn check_user(name: &str) -> Result<()> {
+        check(name, "a user's name", "._-+@")
+    }
+}
+
+fn check(name: &str, what: &str, marks: &str) -> Result<()> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let starts_well = name.chars().next().is_some_and(good);
+    match starts_well
+        && name.len() <= MAX_LOGIN_PART
+        && name.chars().all(|c| good(c) || marks.contains(c))
+    {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "{what} is 1 to {MAX_LOGIN_PART} of a-z, 0-9 and {marks}, and starts with a letter or digit"
+        ))),
+    }
+}
+
+impl fmt::Display for LoginName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.tenant)
+    }
+}
+
+impl fmt::Debug for LoginName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Splits at the last `@`.
+impl FromStr for LoginName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (user, tenant) = text
+            .rsplit_once('@')
+            .ok_or_else(|| Error::invalid("write the account as USER@TENANT"))?;
+        Self::check_user(user)?;
+        Self::check_tenant(tenant)?;
+        Ok(Self {
+            user: user.to_owned(),
+            tenant: tenant.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_splits_at_the_last_at_sign() {
+        let login: LoginName = "ann@example.org@acme".parse().unwrap();
+        assert_eq!(
+            (login.user.as_str(), login.tenant.as_str()),
+            ("ann@example.org", "acme")
+        );
+    }
+
+    #[test]
+    fn bad_login_names_are_refused() {
+        for text in [
+            "ann", "@acme", "ann@", "Ann@acme", "a b@acme", "a/b@acme", "..@acme",
+        ] {
+            assert!(text.parse::<LoginName>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Sealift: a secure multi-tenant file transfer server.
+//!
+//! A tenant's tree is a log of changes in the database; file content lives in write-once, sealed
+//! blobs under random ids. Imports point down this list; siblings do not know each other.
+
+/// No I/O: ids, paths, nodes, principals and rights, changes, errors, clock.
+pub mod domain {
+    pub mod change;
+    pub mod clock;
+    pub mod content;
+    pub mod error;
+    pub mod id;
+    pub mod node;
+    pub mod path;
+    pub mod principal;
+    pub mod random;
+    pub mod rights;
+    pub mod secret;
+}
+
+/// Blob store trait; local disk, memory; one wrapper per concern.
+pub mod storage {
+    pub mod store;
+}

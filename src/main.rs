@@ -1,0 +1,3 @@
+//! The `sealift` program.
+
+fn main() {}

@@ -1,0 +1,85 @@
+//! What a blob store promises.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use crate::domain::clock::Timestamp;
+use crate::domain::error::Result;
+use crate::domain::id::BlobId;
+
+/// Keeps sealed blobs under opaque ids. Knows nothing of tenants, names or keys.
+///
+/// A blob is written once: a second `put` or `finish` under an id that holds a finished blob fails
+/// with [`AlreadyExists`](crate::domain::error::ErrorKind::AlreadyExists) and leaves the first as it was. Before `put` or
+/// `finish` returns, readers do not see the blob; after it returned `Ok`, the bytes survive a
+/// crash of the process and of the machine. Errors are `StorageFull` when there is no room,
+/// `Unavailable` when a retry may help, `NotFound`, `Corrupt` or `Internal`.
+#[async_trait]
+pub trait BlobStore: Send + Sync + 'static {
+    /// Stores a whole blob.
+    async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()>;
+
+    /// Starts a blob that comes in pieces.
+    async fn begin(&self, id: BlobId) -> Result<Box<dyn BlobWriter>>;
+
+    /// Reads bytes of a finished (or salvaged) blob: all of `range`, or an error.
+    ///
+    /// `NotFound` when there is no such blob, `Corrupt` when it ends before the range does.
+    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut>;
+
+    /// The length of a finished blob in bytes; none when there is no such blob.
+    async fn length(&self, id: BlobId) -> Result<Option<u64>>;
+
+    /// Makes the first `checkpoint.length` bytes of a blob that was begun and never finished
+    /// readable, as durably as `finish` does. May be repeated; also succeeds when it was done
+    /// before. `NotFound` when nothing of the blob is left.
+    async fn salvage(&self, id: BlobId, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// Removes a blob, finished or not. Succeeds when there is none.
+    async fn delete(&self, id: BlobId) -> Result<()>;
+
+    /// Lists up to `limit` blobs, finished or not, with ids above `after`, in order.
+    async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>>;
+
+    /// Checks that the store can be read and written; the error names what to mend.
+    async fn probe(&self) -> Result<()>;
+}
+
+/// A blob in the making. Dropped without `finish`, it leaves what it wrote to
+/// [`BlobStore::salvage`] or [`BlobStore::delete`].
+#[async_trait]
+pub trait BlobWriter: Send {
+    /// Appends bytes; they may be anywhere on their way when it returns.
+    async fn write(&mut self, sealed: Bytes) -> Result<()>;
+
+    /// Makes what was written so far (or the largest part of it that the store can) durable, and
+    /// says how much that is.
+    async fn checkpoint(&mut self) -> Result<Checkpoint>;
+
+    /// Completes the blob: see [`BlobStore`].
+    async fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// How much of an unfinished blob is durable, and what the store needs to make it readable.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// Durable bytes from the start.
+    pub length: u64,
+    /// The store's own notes (for S3: upload id and parts), opaque to others.
+    pub state: Vec<u8>,
+}
+
+/// A blob as [`BlobStore::list`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Its id.
+    pub id: BlobId,
+    /// Its length in bytes, or that of the unfinished part.
+    pub length: u64,
+    /// When it was last written.
+    pub modified: Timestamp,
+    /// Whether `finish`, `put` or `salvage` completed it.
+    pub finished: bool,
+}
