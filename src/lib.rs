@@ -18,6 +18,21 @@ pub mod domain {
     pub mod secret;
 }
 
+/// Pools, transactions, changes, one file per kind of record.
+pub mod db {
+    pub mod audit;
+    pub mod clocks;
+    pub mod commit;
+    pub mod database;
+    pub mod entries;
+    pub mod folders;
+    pub mod grants;
+    pub mod migrate;
+    pub mod sql;
+    pub mod tenants;
+    pub mod usage;
+}
+
 /// Blob store trait; local disk, memory; one wrapper per concern.
 pub mod storage {
     pub mod store;

@@ -1,0 +1,177 @@
+//! The audit log: one hash chain per tenant over changes and events.
+
+use sha2::{Digest, Sha256};
+
+use crate::db::sql::{Row, TenantTx};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::AccountId;
+use crate::domain::principal::Actor;
+
+/// The hash before the first record.
+pub const GENESIS: [u8; 32] = [0; 32];
+
+/// What happened, as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// A short word: `store`, `rename`, `login`, `login-failed`, `download`, ...
+    pub kind: &'static str,
+    /// The path or name it is about, and what is needed to understand it.
+    pub detail: String,
+}
+
+impl Happening {
+    /// Writes down one thing.
+    pub fn new(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// A record of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// Its place: 1, 2, 3, ... within the tenant.
+    pub number: i64,
+    /// The change it is; none for an event.
+    pub seq: Option<i64>,
+    /// When.
+    pub at: Timestamp,
+    /// A short word.
+    pub kind: String,
+    /// Who; none for the operator and jobs.
+    pub account: Option<AccountId>,
+    /// In which session, as hex.
+    pub session: Option<String>,
+    /// By which door.
+    pub protocol: String,
+    /// From which address.
+    pub address: Option<String>,
+    /// About what.
+    pub detail: String,
+    /// The chain up to and with this record.
+    pub hash: Vec<u8>,
+}
+
+/// The hash of a record: SHA-256 over the hash before it and its fields, each with its length.
+pub(in crate::db) fn link(before: &[u8], record: &AuditRecord) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    field(before);
+    field(&record.number.to_be_bytes());
+    field(&record.seq.unwrap_or(0).to_be_bytes());
+    field(&record.at.0.to_be_bytes());
+    field(record.kind.as_bytes());
+    field(&record.account.map_or(0, |account| account.0).to_be_bytes());
+    field(record.session.as_deref().unwrap_or("").as_bytes());
+    field(record.protocol.as_bytes());
+    field(record.address.as_deref().unwrap_or("").as_bytes());
+    field(record.detail.as_bytes());
+    hash.finalize().into()
+}
+
+/// A record of `happening`, its hash still empty.
+pub(in crate::db) fn record(
+    number: i64,
+    seq: Option<i64>,
+    at: Timestamp,
+    actor: &Actor,
+    happening: Happening,
+) -> AuditRecord {
+    AuditRecord {
+        number,
+        seq,
+        at,
+        kind: happening.kind.to_owned(),
+        account: actor.account,
+        session: actor.session.map(|session| session.to_string()),
+        protocol: actor.protocol.as_str().to_owned(),
+        address: actor.address.map(|address| address.to_string()),
+        detail: happening.detail,
+        hash: Vec::new(),
+    }
+}
+
+const COLUMNS: &str = "SELECT audit_number, seq, at, kind, account, session, protocol, address, \
+     detail, audit_hash FROM \
+     (SELECT audit_number, seq, at, kind, account, session, protocol, address, detail, audit_hash \
+      FROM changes WHERE tenant = $1 AND audit_number > $2 \
+      UNION ALL \
+      SELECT audit_number, NULL, at, kind, account, session, protocol, address, detail, audit_hash \
+      FROM events WHERE tenant = $1 AND audit_number > $2) AS log \
+     ORDER BY audit_number LIMIT $3";
+
+/// Up to `limit` records after number `after`, in order.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Vec<AuditRecord>> {
+    let rows = tx.rows(COLUMNS, [after.into(), limit.into()]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// What a check of the chain found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainState {
+    /// The record with this number does not follow from the one before, or is missing.
+    Broken(i64),
+    /// All records, this many, follow from one another up to the tenant's clock.
+    Whole(i64),
+}
+
+/// Follows the chain from its start to the tenant's clock row.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn verify(tx: &mut TenantTx) -> Result<ChainState> {
+    let mut before = GENESIS.to_vec();
+    let mut last = 0;
+    loop {
+        let records = page(tx, last, 1000).await?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            let right = record.number == last + 1 && record.hash == link(&before, &record);
+            if !right {
+                return Ok(ChainState::Broken(last + 1));
+            }
+            last = record.number;
+            before = record.hash;
+        }
+    }
+    let clock = tx
+        .row(
+            "SELECT audit_number, audit_hash FROM clocks WHERE tenant = $1",
+            [],
+        )
+        .await?
+        .ok_or_else(|| Error::internal("a tenant without a clock row"))?;
+    let whole = clock.int(0)? == last && clock.bytes(1)? == before;
+    Ok(match whole {
+        true => ChainState::Whole(last),
+        false => ChainState::Broken(last + 1),
+    })
+}
+
+fn read(row: &Row) -> Result<AuditRecord> {
+    Ok(AuditRecord {
+        number: row.int(0)?,
+        seq: row.opt_int(1)?,
+        at: Timestamp(row.int(2)?),
+        kind: row.text(3)?,
+        account: row.opt_int(4)?.map(AccountId),
+        session: row
+            .opt_bytes(5)?
+            .map(|bytes| data_encoding::HEXLOWER.encode(&bytes)),
+        protocol: row.text(6)?,
+        address: row.opt_text(7)?,
+        detail: row.text(8)?,
+        hash: row.bytes(9)?,
+    })
+}

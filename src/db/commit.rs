@@ -1,0 +1,287 @@
+//! Group commit: what waits for one tenant's clock row goes through in one transaction.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use crate::db::audit::Happening;
+use crate::db::clocks::{self, Clock};
+use crate::db::database::Database;
+use crate::db::sql::{Dialect, TenantTx};
+use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{ChangeId, TenantId};
+use crate::domain::principal::Actor;
+use crate::domain::random;
+
+/// Most operations in one transaction.
+const MAX_BATCH: usize = 64;
+/// Attempts at a transaction whose outcome is unknown, with growing pauses: about 12 s in all.
+const ATTEMPTS: u32 = 9;
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+
+/// What a tenant's transaction does under the lock of its clock row.
+///
+/// May be applied several times, each time to a transaction that has not seen it (or was rolled
+/// back): it must keep nothing of an earlier attempt.
+#[async_trait]
+pub trait Operation: Send + Sync + 'static {
+    /// Reads and writes rows. `next` is the number and time the change will have if this returns
+    /// [`Record::Change`]. An error undoes what was written and takes no number.
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record>;
+}
+
+/// What is written down of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A change of the tree: takes the next number.
+    Change(Happening),
+    /// Only a line in the audit log.
+    Event(Happening),
+    /// Nothing: reservations, checkpoints.
+    Nothing,
+    /// Nothing, and later changes are later than this time.
+    Raise(Timestamp),
+}
+
+/// Runs operations, those that wait together in one transaction. Cheap to clone.
+#[derive(Clone)]
+pub struct Committer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    db: Database,
+    /// A key is present while a task works its queue off.
+    queues: Mutex<HashMap<i64, VecDeque<Waiting>>>,
+    tasks: TaskTracker,
+}
+
+struct Waiting {
+    tenant: TenantId,
+    actor: Actor,
+    id: ChangeId,
+    operation: Arc<dyn Operation>,
+    reply: oneshot::Sender<Result<Committed>>,
+}
+
+impl Committer {
+    /// Makes a committer over a database.
+    pub fn new(db: Database) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                db,
+                queues: Mutex::default(),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// The database it commits to.
+    pub fn database(&self) -> &Database {
+        &self.shared.db
+    }
+
+    /// Applies one operation and returns once it is committed. For an operation that is no change
+    /// the result is the number and time of the latest change.
+    ///
+    /// # Errors
+    /// What the operation returned, or Unavailable when the database did not confirm the commit
+    /// in several attempts under the same change id.
+    pub async fn run(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        operation: impl Operation,
+    ) -> Result<Committed> {
+        self.submit(tenant, actor, Arc::new(operation))
+            .await
+            .unwrap_or_else(|_| Err(Error::internal("a commit task ended without an answer")))
+    }
+
+    /// Writes an event down, now or soon; does not wait.
+    pub fn note(&self, tenant: TenantId, actor: &Actor, happening: Happening) {
+        drop(self.submit(tenant, actor, Arc::new(Note(happening))));
+    }
+
+    /// Waits until everything submitted so far is committed or refused.
+    pub async fn drain(&self) {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        self.shared.tasks.reopen();
+    }
+
+    fn submit(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        operation: Arc<dyn Operation>,
+    ) -> oneshot::Receiver<Result<Committed>> {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting {
+            tenant,
+            actor: actor.clone(),
+            id: ChangeId::mint(self.shared.db.clock().now()),
+            operation,
+            reply,
+        };
+        let key = match self.shared.db.dialect() {
+            Dialect::Postgres => tenant.0,
+            Dialect::Sqlite => 0,
+        };
+        let mut queues = self.shared.lock();
+        match queues.get_mut(&key) {
+            Some(queue) => queue.push_back(waiting),
+            None => {
+                queues.insert(key, VecDeque::from([waiting]));
+                let shared = self.shared.clone();
+                self.shared
+                    .tasks
+                    .spawn(async move { shared.work(key).await });
+            }
+        }
+        answer
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, VecDeque<Waiting>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works a queue off and ends when it is empty.
+    async fn work(&self, key: i64) {
+        loop {
+            let batch: Vec<Waiting> = {
+                let mut queues = self.lock();
+                let Some(queue) = queues.get_mut(&key) else {
+                    return;
+                };
+                if queue.is_empty() {
+                    queues.remove(&key);
+                    return;
+                }
+                let count = queue.len().min(MAX_BATCH);
+                queue.drain(..count).collect()
+            };
+            let outcomes = self.commit(&batch).await;
+            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+                // The one who asked may have gone away; the commit stands.
+                drop(waiting.reply.send(outcome));
+            }
+        }
+    }
+
+    async fn commit(&self, batch: &[Waiting]) -> Vec<Result<Committed>> {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1..=ATTEMPTS {
+            match self.attempt(batch, attempt > 1).await {
+                Ok(outcomes) => return outcomes,
+                Err(error) if error.kind() != ErrorKind::Unavailable || attempt == ATTEMPTS => {
+                    tracing::error!(error = ?error, attempt, "a transaction failed");
+                    return batch
+                        .iter()
+                        .map(|_| Err(Error::new(error.kind(), error.context())))
+                        .collect();
+                }
+                Err(error) => {
+                    tracing::warn!(error = ?error, attempt, "a transaction failed; trying again");
+                    let jitter = random::below(pause.as_millis() as u64);
+                    tokio::time::sleep(pause + Duration::from_millis(jitter)).await;
+                    pause *= 2;
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// One transaction over the batch. The outer error is of the transaction, the inner ones of
+    /// single operations.
+    async fn attempt(&self, batch: &[Waiting], again: bool) -> Result<Vec<Result<Committed>>> {
+        let Some(first) = batch.first() else {
+            return Ok(Vec::new());
+        };
+        let mut tx = self.db.write(first.tenant).await?;
+        let mut clocks: BTreeMap<TenantId, Clock> = BTreeMap::new();
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for waiting in batch {
+            tx.turn_to(waiting.tenant);
+            let clock = match clocks.entry(waiting.tenant) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    match Clock::lock(&mut tx, self.db.passed_time()).await {
+                        Ok(clock) => entry.insert(clock),
+                        Err(error) if error.kind() == ErrorKind::NotFound => {
+                            outcomes.push(Err(error));
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            };
+            tx.script("SAVEPOINT operation").await?;
+            let mark = clock.mark();
+            match apply(&mut tx, clock, waiting, again).await {
+                Ok(committed) => {
+                    tx.script("RELEASE SAVEPOINT operation").await?;
+                    outcomes.push(Ok(committed));
+                }
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) => {
+                    tx.script("ROLLBACK TO SAVEPOINT operation; RELEASE SAVEPOINT operation")
+                        .await?;
+                    clock.restore(mark);
+                    outcomes.push(Err(error));
+                }
+            }
+        }
+        for (tenant, clock) in &clocks {
+            tx.turn_to(*tenant);
+            clock.store(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(outcomes)
+    }
+}
+
+async fn apply(
+    tx: &mut TenantTx,
+    clock: &mut Clock,
+    waiting: &Waiting,
+    again: bool,
+) -> Result<Committed> {
+    if again && let Some(done) = clocks::find(tx, waiting.id).await? {
+        return Ok(done);
+    }
+    let next = clock.next();
+    match waiting.operation.apply(tx, next).await? {
+        Record::Change(happening) => {
+            clock
+                .change(tx, waiting.id, &waiting.actor, happening)
+                .await
+        }
+        Record::Event(happening) => {
+            clock.event(tx, &waiting.actor, happening).await?;
+            Ok(next)
+        }
+        Record::Nothing => Ok(next),
+        Record::Raise(to) => {
+            clock.raise(to);
+            Ok(next)
+        }
+    }
+}
+
+struct Note(Happening);
+
+#[async_trait]
+impl Operation for Note {
+    async fn apply(&self, _tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        Ok(Record::Event(self.0.clone()))
+    }
+}

@@ -1,0 +1,246 @@
+//! The pools, and how transactions begin.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::error::{Error, Result};
+use crate::domain::id::TenantId;
+
+/// How long a transaction waits for a free connection before it is refused.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement waits for another process that writes to the same SQLite file.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+const SQLITE_READERS: u32 = 4;
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A PostgreSQL URL: `postgres://role:password@host/name`.
+    Postgres(String),
+    /// The path of a SQLite file.
+    Sqlite(PathBuf),
+}
+
+/// The time of changes.
+#[derive(Clone)]
+enum TimeSource {
+    /// PostgreSQL's own clock, so that all instances agree.
+    Database,
+    /// A clock that is passed in: SQLite, and tests.
+    Passed(Arc<dyn Clock>),
+}
+
+/// A database that has been opened. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pools: Pools,
+    time: TimeSource,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone)]
+enum Pools {
+    Postgres(PgPool),
+    Sqlite {
+        reads: SqlitePool,
+        writes: SqlitePool,
+    },
+}
+
+impl Database {
+    /// Connects; does not look at the schema (see [`migrate`](crate::db::migrate)).
+    ///
+    /// `connections` bounds the pool of PostgreSQL; SQLite has one writer and four readers. A
+    /// SQLite file that is missing is made.
+    ///
+    /// # Errors
+    /// Unavailable when the database cannot be reached; Invalid when the URL is malformed.
+    pub async fn open(
+        location: &Location,
+        connections: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let (pools, time) = match location {
+            Location::Postgres(url) => {
+                (open_postgres(url, connections).await?, TimeSource::Database)
+            }
+            Location::Sqlite(path) => (open_sqlite(path).await?, TimeSource::Passed(clock.clone())),
+        };
+        Ok(Self { pools, time, clock })
+    }
+
+    /// The same, but changes take their time from `clock` on PostgreSQL too: for tests that move it.
+    #[must_use]
+    pub fn timed_by(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.time = TimeSource::Passed(clock.clone());
+        self.clock = clock;
+        self
+    }
+
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        match &self.pools {
+            Pools::Postgres(_) => Dialect::Postgres,
+            Pools::Sqlite { .. } => Dialect::Sqlite,
+        }
+    }
+
+    /// The clock for leases and due times.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The time a change would be given now; none when PostgreSQL must be asked.
+    pub(in crate::db) fn passed_time(&self) -> Option<Timestamp> {
+        match &self.time {
+            TimeSource::Database => None,
+            TimeSource::Passed(clock) => Some(clock.now()),
+        }
+    }
+
+    /// Begins to read one tenant's rows.
+    ///
+    /// # Errors
+    /// Unavailable when no connection can be had.
+    pub async fn read(&self, tenant: TenantId) -> Result<TenantTx> {
+        let link = match &self.pools {
+            Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN READ ONLY", tenant).await?,
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin().await.map_err(from_sqlx)?),
+        };
+        Ok(TenantTx::new(link, tenant))
+    }
+
+    /// Begins to read one tenant's rows as they are at one moment, over several statements.
+    ///
+    /// # Errors
+    /// Unavailable when no connection can be had.
+    pub async fn snapshot(&self, tenant: TenantId) -> Result<TenantTx> {
+        match &self.pools {
+            Pools::Postgres(pool) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                let link = postgres_tenant(pool, begin, tenant).await?;
+                Ok(TenantTx::new(link, tenant))
+            }
+            Pools::Sqlite { .. } => self.read(tenant).await,
+        }
+    }
+
+    /// Begins to write one tenant's rows. Changes of the tree go through
+    /// [`Committer`](crate::db::commit::Committer) instead.
+    ///
+    /// # Errors
+    /// Unavailable when no connection can be had.
+    pub async fn write(&self, tenant: TenantId) -> Result<TenantTx> {
+        let link = match &self.pools {
+            Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN", tenant).await?,
+            Pools::Sqlite { writes, .. } => sqlite_write(writes).await?,
+        };
+        Ok(TenantTx::new(link, tenant))
+    }
+
+    /// Begins to read or write rows that belong to no tenant.
+    ///
+    /// # Errors
+    /// Unavailable when no connection can be had.
+    pub async fn system(&self) -> Result<SystemTx> {
+        let link = match &self.pools {
+            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
+            Pools::Sqlite { writes, .. } => sqlite_write(writes).await?,
+        };
+        Ok(SystemTx::new(link))
+    }
+
+    /// Begins to read rows that belong to no tenant.
+    ///
+    /// # Errors
+    /// Unavailable when no connection can be had.
+    pub async fn system_read(&self) -> Result<SystemTx> {
+        let link = match &self.pools {
+            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin().await.map_err(from_sqlx)?),
+        };
+        Ok(SystemTx::new(link))
+    }
+
+    /// Waits for the connections to end.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Postgres(pool) => pool.close().await,
+            Pools::Sqlite { reads, writes } => {
+                reads.close().await;
+                writes.close().await;
+            }
+        }
+    }
+}
+
+async fn open_postgres(url: &str, connections: u32) -> Result<Pools> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| {
+            Error::invalid(
+                "the database URL is malformed; write postgres://role:password@host/name",
+            )
+            .because(error)
+        })?
+        .application_name("sealift")
+        .options([("statement_timeout", "60s"), ("lock_timeout", "30s")])
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(from_sqlx)?;
+    Ok(Pools::Postgres(pool))
+}
+
+async fn open_sqlite(path: &Path) -> Result<Pools> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .pragma("cache_size", "-32768")
+        .pragma("temp_store", "memory")
+        .disable_statement_logging();
+    let pool = |connections| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(60))
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    let writes = pool(1)
+        .connect_with(options.clone())
+        .await
+        .map_err(from_sqlx)?;
+    let reads = pool(SQLITE_READERS)
+        .connect_with(options.pragma("query_only", "true"))
+        .await
+        .map_err(from_sqlx)?;
+    Ok(Pools::Sqlite { reads, writes })
+}
+
+async fn sqlite_write(pool: &SqlitePool) -> Result<Link> {
+    let tx = pool.begin_with("BEGIN IMMEDIATE").await;
+    Ok(Link::Sqlite(tx.map_err(from_sqlx)?))
+}
+
+/// One round trip; the tenant is a number, so there is nothing to escape.
+async fn postgres_tenant(pool: &PgPool, begin: &str, tenant: TenantId) -> Result<Link> {
+    let begin = format!("{begin}; SET LOCAL sealift.tenant = '{tenant}'");
+    let tx = pool.begin_with(AssertSqlSafe(begin)).await;
+    Ok(Link::Postgres(tx.map_err(from_sqlx)?))
+}

@@ -1,0 +1,504 @@
+//! Live and past entries of a tenant's tree.
+
+use std::fmt::Write as _;
+
+use sqlx::AssertSqlSafe;
+
+use crate::db::sql::{Row, TenantTx, Value};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::Result;
+use crate::domain::id::{AccountId, ContentId, NodeId};
+use crate::domain::node::{Attributes, Entry, NodeKind};
+use crate::domain::path::Name;
+
+/// The moment at which the tree is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// After the change with this number.
+    At(i64),
+    /// Now.
+    Now,
+}
+
+/// The columns of an entry, in the order [`read`] takes them; `died` is added by each query.
+macro_rules! columns {
+    ($prefix:literal) => {
+        concat!(
+            $prefix,
+            "node, ",
+            $prefix,
+            "parent, ",
+            $prefix,
+            "name, ",
+            $prefix,
+            "kind, ",
+            $prefix,
+            "content, ",
+            $prefix,
+            "size, ",
+            $prefix,
+            "owner, ",
+            $prefix,
+            "mode, ",
+            $prefix,
+            "modified, ",
+            $prefix,
+            "accessed, ",
+            $prefix,
+            "born"
+        )
+    };
+}
+
+/// The entries along a path, the root first, as far as they exist.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn resolve(tx: &mut TenantTx, names: &[Name], moment: Moment) -> Result<Vec<Entry>> {
+    if let Moment::At(seq) = moment {
+        return resolve_past(tx, names, seq).await;
+    }
+    let mut sql = String::from("WITH RECURSIVE parts(depth, name) AS (VALUES (0, $3)");
+    let mut args: Vec<Value> = vec![NodeId::NIL.as_bytes().into(), "".into()];
+    for (index, name) in names.iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ = write!(sql, ", ({}, ${})", index + 1, index + 4);
+        args.push(name.as_str().into());
+    }
+    sql.push_str(concat!(
+        "), walk AS (SELECT 0 AS depth, ",
+        columns!("e."),
+        " FROM entries e \
+         WHERE e.tenant = $1 AND e.parent = $2 AND e.name = '' \
+         UNION ALL SELECT w.depth + 1, ",
+        columns!("e."),
+        " \
+         FROM walk w JOIN parts p ON p.depth = w.depth + 1 \
+         JOIN entries e ON e.tenant = $1 AND e.parent = w.node AND e.name = p.name) \
+         SELECT ",
+        columns!(""),
+        ", CAST(NULL AS bigint) FROM walk ORDER BY depth"
+    ));
+    let rows = tx.rows_of(AssertSqlSafe(sql), args).await?;
+    rows.iter().map(read).collect()
+}
+
+async fn resolve_past(tx: &mut TenantTx, names: &[Name], seq: i64) -> Result<Vec<Entry>> {
+    let mut chain: Vec<Entry> = Vec::with_capacity(names.len() + 1);
+    let mut parent = NodeId::NIL;
+    for name in std::iter::once("").chain(names.iter().map(Name::as_str)) {
+        let Some(entry) = child_at(tx, parent, name, seq).await? else {
+            break;
+        };
+        parent = entry.node;
+        chain.push(entry);
+    }
+    Ok(chain)
+}
+
+async fn child_at(
+    tx: &mut TenantTx,
+    parent: NodeId,
+    name: &str,
+    seq: i64,
+) -> Result<Option<Entry>> {
+    let live = child(tx, parent, name).await?;
+    if live.as_ref().is_some_and(|entry| entry.born <= seq) {
+        return Ok(live);
+    }
+    let row = tx
+        .row(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", died FROM entries_past WHERE tenant = $1 \
+                 AND parent = $2 AND name = $3 AND died > $4 AND born <= $4 LIMIT 1"
+            ),
+            [parent.as_bytes().into(), name.into(), seq.into()],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// A live entry by its node.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn live(tx: &mut TenantTx, node: NodeId) -> Result<Option<Entry>> {
+    let row = tx
+        .row(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", CAST(NULL AS bigint) FROM entries \
+                 WHERE tenant = $1 AND node = $2"
+            ),
+            [node.as_bytes().into()],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The last version of a node that is dead.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn last_past(tx: &mut TenantTx, node: NodeId) -> Result<Option<Entry>> {
+    let row = tx
+        .row(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", died FROM entries_past \
+                 WHERE tenant = $1 AND node = $2 ORDER BY died DESC LIMIT 1"
+            ),
+            [node.as_bytes().into()],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// A live child by its name.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn child(tx: &mut TenantTx, parent: NodeId, name: &str) -> Result<Option<Entry>> {
+    let row = tx
+        .row(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", CAST(NULL AS bigint) FROM entries \
+                 WHERE tenant = $1 AND parent = $2 AND name = $3"
+            ),
+            [parent.as_bytes().into(), name.into()],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The live entries from `node` up, the root last. A chain that does not end at the root hangs
+/// below a dead folder.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn ancestors(tx: &mut TenantTx, node: NodeId) -> Result<Vec<Entry>> {
+    let rows = tx
+        .rows(
+            concat!(
+                "WITH RECURSIVE up AS (SELECT 0 AS depth, ",
+                columns!("e."),
+                " FROM entries e \
+                 WHERE e.tenant = $1 AND e.node = $2 \
+                 UNION ALL SELECT u.depth + 1, ",
+                columns!("e."),
+                " FROM up u \
+                 JOIN entries e ON e.tenant = $1 AND e.node = u.parent WHERE u.depth < 1000) \
+                 SELECT ",
+                columns!(""),
+                ", CAST(NULL AS bigint) FROM up ORDER BY depth"
+            ),
+            [node.as_bytes().into()],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Up to `limit` children of a folder with names after `after`, by name.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(
+    tx: &mut TenantTx,
+    parent: NodeId,
+    after: &str,
+    limit: usize,
+    moment: Moment,
+) -> Result<Vec<Entry>> {
+    let live = live_page(tx, parent, after, limit).await?;
+    let Moment::At(seq) = moment else {
+        return Ok(live);
+    };
+    // Bounded by name: however many dead versions lie behind later names, they are not read.
+    let last = match live.len() < limit {
+        true => None,
+        false => live.last().map(|entry| entry.name.clone()),
+    };
+    let mut found = past_page(tx, parent, after, last.as_deref(), limit, seq).await?;
+    found.extend(live.into_iter().filter(|entry| entry.born <= seq));
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    let whole = found.len() <= limit;
+    found.truncate(limit);
+    if found.is_empty()
+        && let (true, Some(last)) = (whole, last)
+    {
+        return Box::pin(page(tx, parent, &last, limit, moment)).await;
+    }
+    Ok(found)
+}
+
+async fn live_page(
+    tx: &mut TenantTx,
+    parent: NodeId,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Entry>> {
+    let rows = tx
+        .rows(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", CAST(NULL AS bigint) FROM entries \
+                 WHERE tenant = $1 AND parent = $2 AND name > $3 ORDER BY name LIMIT $4"
+            ),
+            [parent.as_bytes().into(), after.into(), number(limit)],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+async fn past_page(
+    tx: &mut TenantTx,
+    parent: NodeId,
+    after: &str,
+    last: Option<&str>,
+    limit: usize,
+    seq: i64,
+) -> Result<Vec<Entry>> {
+    let until = last.map(str::to_owned);
+    let rows = tx
+        .rows(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", died FROM entries_past \
+                 WHERE tenant = $1 AND parent = $2 AND name > $3 \
+                 AND (CAST($4 AS text) IS NULL OR name <= $4) \
+                 AND died > $5 AND born <= $5 ORDER BY name LIMIT $6"
+            ),
+            [
+                parent.as_bytes().into(),
+                after.into(),
+                until.into(),
+                seq.into(),
+                number(limit),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Up to `limit` live children of a folder with node ids above `after`, by node.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn children_by_node(
+    tx: &mut TenantTx,
+    parent: NodeId,
+    after: NodeId,
+    limit: usize,
+) -> Result<Vec<Entry>> {
+    let rows = tx
+        .rows(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", CAST(NULL AS bigint) FROM entries \
+                 WHERE tenant = $1 AND parent = $2 AND node > $3 ORDER BY node LIMIT $4"
+            ),
+            [
+                parent.as_bytes().into(),
+                after.as_bytes().into(),
+                number(limit),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Whether a folder has a live child.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn has_children(tx: &mut TenantTx, parent: NodeId) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT CAST(1 AS bigint) FROM entries WHERE tenant = $1 AND parent = $2 LIMIT 1",
+            [parent.as_bytes().into()],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Adds a live entry.
+///
+/// # Errors
+/// AlreadyExists when the name is taken or the node is live.
+pub async fn insert(tx: &mut TenantTx, entry: &Entry) -> Result<()> {
+    tx.execute(
+        concat!(
+            "INSERT INTO entries (tenant, ",
+            columns!(""),
+            ") \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        ),
+        values(entry),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes a new version of a live node over the old one, which [`bury`] has kept.
+///
+/// # Errors
+/// AlreadyExists when the new name is taken.
+pub async fn replace(tx: &mut TenantTx, entry: &Entry) -> Result<()> {
+    tx.execute(
+        "UPDATE entries SET parent = $3, name = $4, kind = $5, content = $6, size = $7, \
+         owner = $8, mode = $9, modified = $10, accessed = $11, born = $12 \
+         WHERE tenant = $1 AND node = $2",
+        values(entry),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Copies a live version to the past, dead as of change `died`.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn bury(tx: &mut TenantTx, node: NodeId, died: i64) -> Result<()> {
+    tx.execute(
+        concat!(
+            "INSERT INTO entries_past (tenant, ",
+            columns!(""),
+            ", died) \
+             SELECT tenant, ",
+            columns!(""),
+            ", $3 FROM entries WHERE tenant = $1 AND node = $2"
+        ),
+        [node.as_bytes().into(), died.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Removes a live entry.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn remove(tx: &mut TenantTx, node: NodeId) -> Result<()> {
+    tx.execute(
+        "DELETE FROM entries WHERE tenant = $1 AND node = $2",
+        [node.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Up to `limit` past versions that died at or before change `until`, oldest first.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn past_until(tx: &mut TenantTx, until: i64, limit: usize) -> Result<Vec<Entry>> {
+    let rows = tx
+        .rows(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", died FROM entries_past \
+                 WHERE tenant = $1 AND died <= $2 ORDER BY died LIMIT $3"
+            ),
+            [until.into(), number(limit)],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Up to `limit` entries, live (`died` none) or past, after a place in the order of node and death: for
+/// looking at every one.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn scan(
+    tx: &mut TenantTx,
+    after: Option<(NodeId, i64)>,
+    limit: usize,
+) -> Result<Vec<Entry>> {
+    let (node, died) = after.unwrap_or((NodeId::NIL, -1));
+    let rows = tx
+        .rows(
+            concat!(
+                "SELECT ",
+                columns!(""),
+                ", nullif(died, 0) FROM (\
+                 SELECT ",
+                columns!(""),
+                ", CAST(0 AS bigint) AS died FROM entries WHERE tenant = $1 AND node >= $2 \
+                 UNION ALL \
+                 SELECT ",
+                columns!(""),
+                ", died FROM entries_past WHERE tenant = $1 AND node >= $2) AS every \
+                 WHERE node > $2 OR died > $3 ORDER BY node, died LIMIT $4"
+            ),
+            [node.as_bytes().into(), died.into(), number(limit)],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Removes one past version.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn forget(tx: &mut TenantTx, node: NodeId, died: i64) -> Result<()> {
+    tx.execute(
+        "DELETE FROM entries_past WHERE tenant = $1 AND node = $2 AND died = $3",
+        [node.as_bytes().into(), died.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+fn values(entry: &Entry) -> [Value; 11] {
+    [
+        entry.node.as_bytes().into(),
+        entry.parent.as_bytes().into(),
+        entry.name.as_str().into(),
+        entry.kind.code().into(),
+        entry
+            .content
+            .map(|content| content.as_bytes().to_vec())
+            .into(),
+        number(usize::try_from(entry.size).unwrap_or(usize::MAX)),
+        entry.owner.map(|owner| owner.0).into(),
+        i64::from(entry.attributes.mode).into(),
+        entry.attributes.modified.0.into(),
+        entry.attributes.accessed.0.into(),
+        entry.born.into(),
+    ]
+}
+
+fn read(row: &Row) -> Result<Entry> {
+    let content = row.opt_bytes(4)?;
+    Ok(Entry {
+        node: NodeId::from_slice(&row.bytes(0)?)?,
+        parent: NodeId::from_slice(&row.bytes(1)?)?,
+        name: row.text(2)?,
+        kind: NodeKind::from_code(row.int(3)?)?,
+        content: content.map(|id| ContentId::from_slice(&id)).transpose()?,
+        size: row.count(5)?,
+        owner: row.opt_int(6)?.map(AccountId),
+        attributes: Attributes {
+            mode: u32::try_from(row.int(7)?).unwrap_or(0),
+            modified: Timestamp(row.int(8)?),
+            accessed: Timestamp(row.int(9)?),
+        },
+        born: row.int(10)?,
+        died: row.opt_int(11)?,
+    })
+}
+
+fn number(value: usize) -> Value {
+    i64::try_from(value).unwrap_or(i64::MAX).into()
+}

@@ -1,0 +1,110 @@
+//! Rights on folders, bound to nodes.
+
+use crate::db::sql::{Row, TenantTx};
+use crate::domain::error::Result;
+use crate::domain::id::{AccountId, GroupId, NodeId};
+use crate::domain::rights::Rights;
+
+/// Who a grant is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// One account.
+    Account(AccountId),
+    /// All members of a group.
+    Group(GroupId),
+}
+
+impl Subject {
+    fn code(self) -> (i64, i64) {
+        match self {
+            Self::Account(id) => (1, id.0),
+            Self::Group(id) => (2, id.0),
+        }
+    }
+}
+
+/// Rights on a folder and what is below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// To whom.
+    pub subject: Subject,
+    /// On which folder.
+    pub node: NodeId,
+    /// What.
+    pub rights: Rights,
+}
+
+/// Sets what a subject may do on a folder; no rights at all removes the grant.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set(tx: &mut TenantTx, grant: Grant) -> Result<()> {
+    let (kind, id) = grant.subject.code();
+    let key = [kind.into(), id.into(), grant.node.as_bytes().into()];
+    tx.execute(
+        "DELETE FROM grants WHERE tenant = $1 AND subject_kind = $2 AND subject = $3 AND node = $4",
+        key,
+    )
+    .await?;
+    if grant.rights.is_empty() {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO grants (tenant, subject_kind, subject, node, rights) \
+         VALUES ($1, $2, $3, $4, $5)",
+        [
+            kind.into(),
+            id.into(),
+            grant.node.as_bytes().into(),
+            grant.rights.bits().into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The grants of an account and of its groups, as they are now.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn of_account(tx: &mut TenantTx, account: AccountId) -> Result<Vec<Grant>> {
+    let rows = tx
+        .rows(
+            "SELECT subject_kind, subject, node, rights FROM grants \
+             WHERE tenant = $1 AND subject_kind = 1 AND subject = $2 \
+             UNION ALL \
+             SELECT g.subject_kind, g.subject, g.node, g.rights FROM grants g \
+             JOIN group_members m ON m.tenant = g.tenant AND m.group_id = g.subject \
+             WHERE g.tenant = $1 AND g.subject_kind = 2 AND m.account = $2",
+            [account.0.into()],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// All grants of the tenant.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn list(tx: &mut TenantTx) -> Result<Vec<Grant>> {
+    let rows = tx
+        .rows(
+            "SELECT subject_kind, subject, node, rights FROM grants WHERE tenant = $1 \
+             ORDER BY subject_kind, subject, node",
+            [],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Grant> {
+    let id = row.int(1)?;
+    Ok(Grant {
+        subject: match row.int(0)? {
+            1 => Subject::Account(AccountId(id)),
+            _ => Subject::Group(GroupId(id)),
+        },
+        node: NodeId::from_slice(&row.bytes(2)?)?,
+        rights: Rights::from_bits(row.int(3)?),
+    })
+}

@@ -1,0 +1,166 @@
+//! The schema: its versions, and how one becomes the next.
+
+use sqlx::AssertSqlSafe;
+
+use crate::db::database::Database;
+use crate::db::sql::{Dialect, SystemTx, Value};
+use crate::domain::error::{Error, Result};
+
+/// A step of the schema. Steps expand first and contract in a later release.
+struct Migration {
+    version: i64,
+    shared: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    shared: include_str!("../../migrations/0001_base.sql"),
+    postgres: include_str!("../../migrations/0001_base.postgres.sql"),
+}];
+
+/// What a look at the schema found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// As this program needs it.
+    Current,
+    /// No schema yet.
+    Empty,
+    /// Made by a newer program.
+    Newer,
+    /// Made by an older program: `migrate` brings it up to date.
+    Older,
+}
+
+/// Looks at the schema and changes nothing.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn state(db: &Database) -> Result<SchemaState> {
+    let mut tx = db.system_read().await?;
+    let version = version(&mut tx).await?;
+    let newest = newest();
+    Ok(match version {
+        None => SchemaState::Empty,
+        Some(version) if version == newest => SchemaState::Current,
+        Some(version) if version > newest => SchemaState::Newer,
+        Some(_) => SchemaState::Older,
+    })
+}
+
+/// Fails unless the schema is the one this program was built for.
+///
+/// # Errors
+/// Invalid, with what to do.
+pub async fn require_current(db: &Database) -> Result<()> {
+    match state(db).await? {
+        SchemaState::Current => Ok(()),
+        SchemaState::Empty | SchemaState::Older => Err(Error::invalid(
+            "the database's schema is older than this program; run 'sealift migrate'",
+        )),
+        SchemaState::Newer => Err(newer()),
+    }
+}
+
+/// Brings the schema up to date, each step in a transaction, and returns the steps taken.
+///
+/// Run with a role that may create tables; `server_role` (PostgreSQL) is then granted what the
+/// server needs and no more.
+///
+/// # Errors
+/// Invalid when the schema is newer than this program or the role's name is not plain.
+pub async fn migrate(db: &Database, server_role: &str) -> Result<usize> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if server_role.is_empty() || !server_role.chars().all(plain) {
+        return Err(Error::invalid(
+            "the server role's name must be of a-z, 0-9 and _",
+        ));
+    }
+    let mut taken = 0;
+    loop {
+        let mut tx = db.system().await?;
+        lock(&mut tx).await?;
+        let now = db.clock().now();
+        let done = version(&mut tx).await?.unwrap_or(0);
+        if done > newest() {
+            return Err(newer());
+        }
+        let Some(next) = MIGRATIONS.iter().find(|m| m.version > done) else {
+            tx.commit().await?;
+            return Ok(taken);
+        };
+        if done == 0 {
+            tx.script(
+                "CREATE TABLE IF NOT EXISTS schema_versions \
+                 (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
+            )
+            .await?;
+        }
+        tx.script(AssertSqlSafe(text(next, tx.dialect(), server_role)))
+            .await?;
+        tx.execute(
+            "INSERT INTO schema_versions (version, applied_at) VALUES ($1, $2)",
+            [next.version.into(), now.0.into()],
+        )
+        .await?;
+        if tx.dialect() == Dialect::Postgres {
+            tx.script(AssertSqlSafe(format!(
+                "GRANT SELECT ON schema_versions TO {server_role}"
+            )))
+            .await?;
+        }
+        tx.commit().await?;
+        taken += 1;
+    }
+}
+
+/// Two programs that migrate at once take turns. SQLite's transaction is a lock already.
+async fn lock(tx: &mut SystemTx) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        let key = Value::from(0x5ea1_1f7e_i64);
+        tx.rows("SELECT 1 FROM pg_advisory_xact_lock($1)", [key])
+            .await?;
+    }
+    Ok(())
+}
+
+async fn version(tx: &mut SystemTx) -> Result<Option<i64>> {
+    let there = match tx.dialect() {
+        Dialect::Postgres => "SELECT 1::bigint WHERE to_regclass('schema_versions') IS NOT NULL",
+        Dialect::Sqlite => {
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_versions'"
+        }
+    };
+    if tx.row(there, []).await?.is_none() {
+        return Ok(None);
+    }
+    let row = tx
+        .row("SELECT max(version) FROM schema_versions", [])
+        .await?;
+    row.map_or(Ok(None), |row| row.opt_int(0))
+}
+
+fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |m| m.version)
+}
+
+fn newer() -> Error {
+    Error::invalid(
+        "the database was made by a newer version of sealift; install that version or a later one",
+    )
+}
+
+fn text(migration: &Migration, dialect: Dialect, server_role: &str) -> String {
+    let (bytes, name) = match dialect {
+        Dialect::Postgres => ("BYTEA", "TEXT COLLATE \"C\""),
+        Dialect::Sqlite => ("BLOB", "TEXT"),
+    };
+    let mut out = migration
+        .shared
+        .replace(" BYTES", &format!(" {bytes}"))
+        .replace(" NAME ", &format!(" {name} "));
+    if dialect == Dialect::Postgres {
+        out.push_str(&migration.postgres.replace("SERVER_ROLE", server_role));
+    }
+    out
+}

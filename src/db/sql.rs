@@ -1,0 +1,444 @@
+//! Statements, parameters and rows of both databases behind one type each.
+//!
+//! Statements use `$1`-style parameters, which SQLite accepts too. In a [`TenantTx`] `$1` is
+//! always the tenant, bound by the transaction itself: a statement cannot forget it.
+
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
+use sqlx::{Arguments, Row as _, SqlSafeStr, Transaction};
+
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::TenantId;
+
+/// Which database is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL 15 or later.
+    Postgres,
+    /// SQLite 3, the embedded default.
+    Sqlite,
+}
+
+/// A parameter of a statement; `None` is NULL.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// BYTEA or BLOB.
+    Bytes(Option<Vec<u8>>),
+    /// BIGINT.
+    Int(Option<i64>),
+    /// TEXT.
+    Text(Option<String>),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Bytes(Some(value.to_vec()))
+    }
+}
+
+impl From<&[u8; 16]> for Value {
+    fn from(value: &[u8; 16]) -> Self {
+        Self::Bytes(Some(value.to_vec()))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+/// A row of a result, read by column number from 0.
+pub struct Row(RowKind);
+
+enum RowKind {
+    Postgres(PgRow),
+    Sqlite(SqliteRow),
+}
+
+macro_rules! column {
+    ($(#[$doc:meta])* $name:ident, $type:ty) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// Internal when the column is not there or of another type.
+        pub fn $name(&self, column: usize) -> Result<$type> {
+            match &self.0 {
+                RowKind::Postgres(row) => row.try_get::<$type, _>(column),
+                RowKind::Sqlite(row) => row.try_get_unchecked::<$type, _>(column),
+            }
+            .map_err(Error::internal)
+        }
+    };
+}
+
+impl Row {
+    column!(
+        /// A number.
+        int,
+        i64
+    );
+    column!(
+        /// A number or NULL.
+        opt_int,
+        Option<i64>
+    );
+    column!(
+        /// A byte string.
+        bytes,
+        Vec<u8>
+    );
+    column!(
+        /// A byte string or NULL.
+        opt_bytes,
+        Option<Vec<u8>>
+    );
+    column!(
+        /// A text.
+        text,
+        String
+    );
+    column!(
+        /// A text or NULL.
+        opt_text,
+        Option<String>
+    );
+
+    /// A number that counts something.
+    ///
+    /// # Errors
+    /// Internal when it is negative.
+    pub fn count(&self, column: usize) -> Result<u64> {
+        u64::try_from(self.int(column)?).map_err(Error::internal)
+    }
+}
+
+/// An open transaction.
+pub(in crate::db) enum Link {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+impl Link {
+    async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
+        match self {
+            Self::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
+                .fetch_all(&mut **tx)
+                .await
+                .map(|rows| {
+                    rows.into_iter()
+                        .map(|row| Row(RowKind::Postgres(row)))
+                        .collect()
+                }),
+            Self::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
+                .fetch_all(&mut **tx)
+                .await
+                .map(|rows| {
+                    rows.into_iter()
+                        .map(|row| Row(RowKind::Sqlite(row)))
+                        .collect()
+                }),
+        }
+        .map_err(from_sqlx)
+    }
+
+    async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<u64> {
+        match self {
+            Self::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
+                .execute(&mut **tx)
+                .await
+                .map(|done| done.rows_affected()),
+            Self::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
+                .execute(&mut **tx)
+                .await
+                .map(|done| done.rows_affected()),
+        }
+        .map_err(from_sqlx)
+    }
+
+    async fn script(&mut self, sql: impl SqlSafeStr) -> Result<()> {
+        match self {
+            Self::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ()),
+            Self::Sqlite(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ()),
+        }
+        .map_err(from_sqlx)
+    }
+
+    async fn commit(self) -> Result<()> {
+        match self {
+            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit().await,
+        }
+        .map_err(from_sqlx)
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(_) => Dialect::Postgres,
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+}
+
+/// A transaction on one tenant's rows. Rolled back when dropped.
+pub struct TenantTx {
+    link: Link,
+    tenant: TenantId,
+}
+
+impl TenantTx {
+    pub(in crate::db) fn new(link: Link, tenant: TenantId) -> Self {
+        Self { link, tenant }
+    }
+
+    /// Whose rows these are.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Which database is spoken to.
+    pub fn dialect(&self) -> Dialect {
+        self.link.dialect()
+    }
+
+    /// Turns to another tenant within one transaction; only SQLite, which has one writer, does so.
+    pub(in crate::db) fn turn_to(&mut self, tenant: TenantId) {
+        self.tenant = tenant;
+    }
+
+    /// Runs a query; `$1` is the tenant, `args` start at `$2`.
+    pub(in crate::db) async fn rows<const N: usize>(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: [Value; N],
+    ) -> Result<Vec<Row>> {
+        let args = self.arguments(args);
+        self.link.rows(sql, args).await
+    }
+
+    /// Runs a query with a number of parameters known at run time; see [`TenantTx::rows`].
+    pub(in crate::db) async fn rows_of(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        let args = self.arguments(args);
+        self.link.rows(sql, args).await
+    }
+
+    /// Runs a query for its first row.
+    pub(in crate::db) async fn row<const N: usize>(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: [Value; N],
+    ) -> Result<Option<Row>> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
+    }
+
+    /// Runs a statement and says how many rows it touched.
+    pub(in crate::db) async fn execute<const N: usize>(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: [Value; N],
+    ) -> Result<u64> {
+        let args = self.arguments(args);
+        self.link.execute(sql, args).await
+    }
+
+    /// Runs a statement with a number of parameters known at run time.
+    pub(in crate::db) async fn execute_of(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: Vec<Value>,
+    ) -> Result<u64> {
+        let args = self.arguments(args);
+        self.link.execute(sql, args).await
+    }
+
+    /// Runs text that carries no values: savepoints.
+    pub(in crate::db) async fn script(&mut self, sql: &'static str) -> Result<()> {
+        self.link.script(sql).await
+    }
+
+    /// Runs a statement as it stands, with nothing bound: for tests that show what the database
+    /// itself refuses.
+    ///
+    /// # Errors
+    /// As the database answers.
+    #[doc(hidden)]
+    pub async fn rows_without_tenant(&mut self, sql: &'static str) -> Result<Vec<Row>> {
+        self.link.rows(sql, Vec::new()).await
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// Unavailable when the outcome is not known.
+    pub async fn commit(self) -> Result<()> {
+        self.link.commit().await
+    }
+
+    fn arguments(&self, args: impl IntoIterator<Item = Value>) -> Vec<Value> {
+        let mut all = vec![Value::from(self.tenant.0)];
+        all.extend(args);
+        all
+    }
+}
+
+/// A transaction on the rows that belong to no tenant: the registry of tenants, instances, jobs.
+pub struct SystemTx {
+    link: Link,
+}
+
+impl SystemTx {
+    pub(in crate::db) fn new(link: Link) -> Self {
+        Self { link }
+    }
+
+    /// Which database is spoken to.
+    pub fn dialect(&self) -> Dialect {
+        self.link.dialect()
+    }
+
+    /// Runs a query; `args` start at `$1`.
+    pub(in crate::db) async fn rows<const N: usize>(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: [Value; N],
+    ) -> Result<Vec<Row>> {
+        self.link.rows(sql, args.into()).await
+    }
+
+    /// Runs a query for its first row.
+    pub(in crate::db) async fn row<const N: usize>(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: [Value; N],
+    ) -> Result<Option<Row>> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
+    }
+
+    /// Runs a statement and says how many rows it touched.
+    pub(in crate::db) async fn execute<const N: usize>(
+        &mut self,
+        sql: impl SqlSafeStr,
+        args: [Value; N],
+    ) -> Result<u64> {
+        self.link.execute(sql, args.into()).await
+    }
+
+    /// Runs a script of statements: migrations.
+    pub(in crate::db) async fn script(&mut self, sql: impl SqlSafeStr) -> Result<()> {
+        self.link.script(sql).await
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// Unavailable when the outcome is not known.
+    pub async fn commit(self) -> Result<()> {
+        self.link.commit().await
+    }
+}
+
+fn postgres_arguments(args: Vec<Value>) -> Result<PgArguments> {
+    let mut out = PgArguments::default();
+    for arg in args {
+        match arg {
+            Value::Bytes(value) => out.add(value),
+            Value::Int(value) => out.add(value),
+            Value::Text(value) => out.add(value),
+        }
+        .map_err(Error::internal)?;
+    }
+    Ok(out)
+}
+
+fn sqlite_arguments(args: Vec<Value>) -> Result<SqliteArguments> {
+    let mut out = SqliteArguments::default();
+    for arg in args {
+        match arg {
+            Value::Bytes(value) => out.add(value),
+            Value::Int(value) => out.add(value),
+            Value::Text(value) => out.add(value),
+        }
+        .map_err(Error::internal)?;
+    }
+    Ok(out)
+}
+
+/// Turns a driver's error into ours: a taken key, a database that does not answer, or a defect.
+pub(in crate::db) fn from_sqlx(error: sqlx::Error) -> Error {
+    let kind = match &error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => ErrorKind::Unavailable,
+        sqlx::Error::Database(inner) if inner.is_unique_violation() => ErrorKind::AlreadyExists,
+        sqlx::Error::Database(inner) => database_kind(inner.code().as_deref().unwrap_or("")),
+        _ => ErrorKind::Internal,
+    };
+    match kind {
+        ErrorKind::AlreadyExists => Error::new(kind, "the record exists already"),
+        ErrorKind::StorageFull => {
+            Error::new(kind, "the server's storage is full; tell the operator")
+        }
+        ErrorKind::Unavailable => Error::new(
+            kind,
+            "the server's database does not answer; try again in a moment",
+        ),
+        _ => return Error::internal(error),
+    }
+    .because(error)
+}
+
+/// SQLSTATE classes 08, 40, 53, 57, 58 and 25006 (a standby); SQLite's BUSY, LOCKED, IOERR, FULL.
+fn database_kind(code: &str) -> ErrorKind {
+    if let Ok(number) = code.parse::<u32>()
+        && code.len() < 5
+    {
+        return match number & 0xff {
+            5 | 6 | 10 | 14 => ErrorKind::Unavailable,
+            13 => ErrorKind::StorageFull,
+            _ => ErrorKind::Internal,
+        };
+    }
+    match code {
+        "53100" => ErrorKind::StorageFull,
+        "25006" => ErrorKind::Unavailable,
+        _ if ["08", "40", "53", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Internal,
+    }
+}

@@ -1,0 +1,213 @@
+//! Use of space by tenant and account, and the quota on it.
+
+use crate::db::sql::TenantTx;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::AccountId;
+
+/// Bytes of live files, and live files and folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Bytes.
+    pub bytes: i64,
+    /// Files and folders.
+    pub files: i64,
+}
+
+impl Amount {
+    /// One file or folder of `bytes`.
+    pub fn one(bytes: u64) -> Self {
+        Self {
+            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            files: 1,
+        }
+    }
+
+    /// The same, taken away.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self {
+            bytes: -self.bytes,
+            files: -self.files,
+        }
+    }
+}
+
+/// What a tenant or account uses and may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Whose: none is the tenant's total.
+    pub account: Option<AccountId>,
+    /// Live files.
+    pub used: Amount,
+    /// Promised to uploads in progress.
+    pub reserved: Amount,
+    /// Most bytes.
+    pub quota_bytes: Option<i64>,
+    /// Most files and folders.
+    pub quota_files: Option<i64>,
+}
+
+/// Makes the counter of the tenant (none) or of a new account.
+///
+/// # Errors
+/// AlreadyExists when there is one.
+pub async fn create(tx: &mut TenantTx, account: Option<AccountId>) -> Result<()> {
+    tx.execute(
+        "INSERT INTO usage (tenant, account, bytes, files, reserved_bytes, reserved_files) \
+         VALUES ($1, $2, 0, 0, 0, 0)",
+        [account.map_or(0, |account| account.0).into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The counters that a file of `account` counts against: the tenant's, then the account's.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn counters(tx: &mut TenantTx, account: Option<AccountId>) -> Result<Vec<Counter>> {
+    let rows = tx
+        .rows(
+            "SELECT u.account, u.bytes, u.files, u.reserved_bytes, u.reserved_files, \
+             CASE WHEN u.account = 0 THEN t.quota_bytes ELSE a.quota_bytes END, \
+             CASE WHEN u.account = 0 THEN t.quota_files ELSE a.quota_files END \
+             FROM usage u JOIN tenants t ON t.id = u.tenant \
+             LEFT JOIN accounts a ON a.tenant = u.tenant AND a.id = u.account \
+             WHERE u.tenant = $1 AND u.account IN (0, $2) ORDER BY u.account",
+            [account.map_or(0, |account| account.0).into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Counter {
+                account: match row.int(0)? {
+                    0 => None,
+                    id => Some(AccountId(id)),
+                },
+                used: Amount {
+                    bytes: row.int(1)?,
+                    files: row.int(2)?,
+                },
+                reserved: Amount {
+                    bytes: row.int(3)?,
+                    files: row.int(4)?,
+                },
+                quota_bytes: row.opt_int(5)?,
+                quota_files: row.opt_int(6)?,
+            })
+        })
+        .collect()
+}
+
+/// Adds `used` and `reserved` (either may be negative) for `account` and the tenant, unless that
+/// raises what a quota limits above the quota.
+///
+/// # Errors
+/// Quota, naming whose and how much.
+pub async fn charge(
+    tx: &mut TenantTx,
+    account: Option<AccountId>,
+    used: Amount,
+    reserved: Amount,
+) -> Result<()> {
+    let grows = Amount {
+        bytes: used.bytes + reserved.bytes,
+        files: used.files + reserved.files,
+    };
+    if grows.bytes > 0 || grows.files > 0 {
+        for counter in counters(tx, account).await? {
+            check(&counter, grows)?;
+        }
+    }
+    if used == Amount::default() && reserved == Amount::default() {
+        return Ok(());
+    }
+    tx.execute(
+        "UPDATE usage SET bytes = bytes + $3, files = files + $4, \
+         reserved_bytes = reserved_bytes + $5, reserved_files = reserved_files + $6 \
+         WHERE tenant = $1 AND account IN (0, $2)",
+        [
+            account.map_or(0, |account| account.0).into(),
+            used.bytes.into(),
+            used.files.into(),
+            reserved.bytes.into(),
+            reserved.files.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The room left for `account` in bytes; none when nothing limits it.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn room(tx: &mut TenantTx, account: Option<AccountId>) -> Result<Option<i64>> {
+    let counters = counters(tx, account).await?;
+    let rooms = counters.iter().filter_map(|c| {
+        let quota = c.quota_bytes?;
+        Some((quota - c.used.bytes - c.reserved.bytes).max(0))
+    });
+    Ok(rooms.min())
+}
+
+fn check(counter: &Counter, grows: Amount) -> Result<()> {
+    let whose = match counter.account {
+        None => "tenant",
+        Some(_) => "account",
+    };
+    let bytes = counter.used.bytes + counter.reserved.bytes;
+    if let Some(quota) = counter.quota_bytes
+        && grows.bytes > 0
+        && bytes.saturating_add(grows.bytes) > quota
+    {
+        return Err(Error::new(
+            ErrorKind::Quota,
+            format!(
+                "quota of {whose} reached: {} of {} used; delete something or ask for more",
+                size(bytes),
+                size(quota)
+            ),
+        ));
+    }
+    let files = counter.used.files + counter.reserved.files;
+    if let Some(quota) = counter.quota_files
+        && grows.files > 0
+        && files.saturating_add(grows.files) > quota
+    {
+        return Err(Error::new(
+            ErrorKind::Quota,
+            format!(
+                "quota of {whose} reached: {files} of {quota} files and folders; \
+                 delete something or ask for more"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn size(bytes: i64) -> String {
+    const UNITS: [&str; 6] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or("PiB");
+    match unit {
+        0 => format!("{bytes} {name}"),
+        _ => format!("{value:.1} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(10 * 1024 * 1024 * 1024), "10.0 GiB");
+    }
+}
