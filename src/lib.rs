@@ -18,6 +18,14 @@ pub mod domain {
     pub mod secret;
 }
 
+/// The sealed format, the key ring, password hashes.
+pub mod crypto {
+    pub mod keyring;
+    pub mod local_key;
+    pub mod open;
+    pub mod seal;
+}
+
 /// Pools, transactions, changes, one file per kind of record.
 pub mod db {
     pub mod audit;
