@@ -3,6 +3,25 @@
 /// What the tests stand on: real servers, started and stopped here.
 #[cfg(test)]
 mod support {
+    pub(crate) mod client;
+    pub(crate) mod folder;
+    pub(crate) mod hold;
     pub(crate) mod postgres;
+    pub(crate) mod server;
     pub(crate) mod wait;
 }
+
+#[cfg(test)]
+mod cli_up;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod lftp;
+#[cfg(test)]
+mod openssh;
+#[cfg(test)]
+mod paramiko;
+#[cfg(test)]
+mod rclone;
+#[cfg(test)]
+mod trace;

