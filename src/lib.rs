@@ -29,15 +29,21 @@ pub mod crypto {
 /// Pools, transactions, changes, one file per kind of record.
 pub mod db {
     pub mod audit;
+    pub mod blobs;
     pub mod clocks;
     pub mod commit;
+    pub mod contents;
+    pub mod data_keys;
     pub mod database;
+    pub mod detached;
     pub mod entries;
     pub mod folders;
     pub mod grants;
+    pub mod instances;
     pub mod migrate;
     pub mod sql;
     pub mod tenants;
+    pub mod uploads;
     pub mod usage;
 }
 

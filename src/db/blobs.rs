@@ -1,0 +1,295 @@
+//! Blobs as the database knows them: before their first byte, and until after their last.
+
+use crate::db::sql::{Row, TenantTx};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{BlobId, InstanceId};
+
+/// Where a blob is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobState {
+    /// Announced by an instance; nothing names it yet.
+    Writing,
+    /// Named by contents or uploads.
+    Live,
+    /// Nothing names it any more; linking to it is refused.
+    Condemned,
+    /// Its object is being removed.
+    Deleting,
+}
+
+impl BlobState {
+    fn from_code(code: i64) -> Result<Self> {
+        match code {
+            1 => Ok(Self::Writing),
+            2 => Ok(Self::Live),
+            3 => Ok(Self::Condemned),
+            4 => Ok(Self::Deleting),
+            _ => Err(Error::internal(format!("unknown blob state {code}"))),
+        }
+    }
+}
+
+/// What is needed to open a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobInfo {
+    /// Its id.
+    pub id: BlobId,
+    /// Bytes of plain text in it.
+    pub size: u64,
+    /// Whether it ends with its final frame; if not, only `size` bytes may be read.
+    pub finished: bool,
+    /// The version of the tenant's key that seals it.
+    pub key_version: u32,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobRecord {
+    /// What is needed to open it.
+    pub info: BlobInfo,
+    /// Where it is in its life.
+    pub state: BlobState,
+    /// The instance that announced it.
+    pub instance: InstanceId,
+    /// Extents that name it.
+    pub uses: i64,
+    /// When the state last changed.
+    pub at: Timestamp,
+}
+
+/// Announces blobs before their first byte is written.
+///
+/// # Errors
+/// AlreadyExists when an id is taken.
+pub async fn announce(
+    tx: &mut TenantTx,
+    instance: InstanceId,
+    key_version: u32,
+    ids: &[BlobId],
+    at: Timestamp,
+) -> Result<()> {
+    for id in ids {
+        tx.execute(
+            "INSERT INTO blobs (tenant, id, state, size, finished, key_version, instance, uses, at) \
+             VALUES ($1, $2, 1, 0, 0, $3, $4, 0, $5)",
+            [
+                id.as_bytes().into(),
+                i64::from(key_version).into(),
+                instance.as_bytes().into(),
+                at.0.into(),
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Adds `uses` to a blob that its writer has just stored, and notes what it holds.
+///
+/// # Errors
+/// Stale when it was cleaned away meanwhile.
+pub async fn link_stored(
+    tx: &mut TenantTx,
+    info: &BlobInfo,
+    uses: i64,
+    at: Timestamp,
+) -> Result<()> {
+    let touched = tx
+        .execute(
+            "UPDATE blobs SET state = 2, size = $3, finished = $4, uses = uses + $5, at = $6 \
+             WHERE tenant = $1 AND id = $2 AND state IN (1, 2)",
+            [
+                info.id.as_bytes().into(),
+                i64::try_from(info.size).map_err(Error::internal)?.into(),
+                i64::from(info.finished).into(),
+                uses.into(),
+                at.0.into(),
+            ],
+        )
+        .await?;
+    linked(touched)
+}
+
+/// Adds `uses` to a blob that is live; a condemned one is refused.
+///
+/// # Errors
+/// Stale when it is not live.
+pub async fn link_live(tx: &mut TenantTx, id: BlobId, uses: i64) -> Result<()> {
+    let touched = tx
+        .execute(
+            "UPDATE blobs SET uses = uses + $3 WHERE tenant = $1 AND id = $2 AND state = 2",
+            [id.as_bytes().into(), uses.into()],
+        )
+        .await?;
+    linked(touched)
+}
+
+/// Takes `uses` away; a blob with none left is condemned.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn unlink(tx: &mut TenantTx, id: BlobId, uses: i64, at: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE blobs SET uses = uses - $3, \
+         state = CASE WHEN uses <= $3 THEN 3 ELSE state END, \
+         at = CASE WHEN uses <= $3 THEN $4 ELSE at END \
+         WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into(), uses.into(), at.0.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Gives up a blob that nothing ever named.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn discard(tx: &mut TenantTx, id: BlobId, at: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE blobs SET state = 4, at = $3 \
+         WHERE tenant = $1 AND id = $2 AND state IN (1, 3, 4) AND uses = 0",
+        [id.as_bytes().into(), at.0.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Moves condemned blobs that have waited since before `until` on to deleting.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn release_condemned(tx: &mut TenantTx, until: Timestamp, at: Timestamp) -> Result<u64> {
+    tx.execute(
+        "UPDATE blobs SET state = 4, at = $3 \
+         WHERE tenant = $1 AND state = 3 AND at <= $2 AND uses = 0",
+        [until.0.into(), at.0.into()],
+    )
+    .await
+}
+
+/// Moves blobs on to deleting that instances announced whose lease is over, and that nothing names.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn release_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
+    tx.execute(
+        "UPDATE blobs SET state = 4, at = $2 WHERE tenant = $1 AND state = 1 AND uses = 0 \
+         AND instance NOT IN (SELECT id FROM instances WHERE lease_until > $2)",
+        [at.0.into()],
+    )
+    .await
+}
+
+/// Up to `limit` blobs whose object is to be removed.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn deleting(tx: &mut TenantTx, limit: i64) -> Result<Vec<BlobId>> {
+    let rows = tx
+        .rows(
+            "SELECT id FROM blobs WHERE tenant = $1 AND state = 4 LIMIT $2",
+            [limit.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| BlobId::from_slice(&row.bytes(0)?))
+        .collect()
+}
+
+/// Forgets a blob whose object is gone.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn forget(tx: &mut TenantTx, id: BlobId) -> Result<()> {
+    tx.execute(
+        "DELETE FROM blobs WHERE tenant = $1 AND id = $2 AND state = 4",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// One blob.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn find(tx: &mut TenantTx, id: BlobId) -> Result<Option<BlobRecord>> {
+    let row = tx
+        .row(
+            "SELECT id, size, finished, key_version, state, instance, uses, at FROM blobs \
+             WHERE tenant = $1 AND id = $2",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Up to `limit` blobs with ids above `after`, in order.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn scan(tx: &mut TenantTx, after: BlobId, limit: i64) -> Result<Vec<BlobRecord>> {
+    let rows = tx
+        .rows(
+            "SELECT id, size, finished, key_version, state, instance, uses, at FROM blobs \
+             WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3",
+            [after.as_bytes().into(), limit.into()],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// How many extents of contents and uploads really name each blob that any names, or whose row
+/// says so; only those where the row is wrong.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn miscounted(tx: &mut TenantTx) -> Result<Vec<(BlobId, i64, i64)>> {
+    let rows = tx
+        .rows(
+            "SELECT b.id, b.uses, CAST(coalesce(n.named, 0) AS bigint) FROM blobs b LEFT JOIN (\
+             SELECT blob, count(*) AS named FROM (\
+             SELECT blob FROM extents WHERE tenant = $1 AND blob IS NOT NULL UNION ALL \
+             SELECT blob FROM upload_extents WHERE tenant = $1 AND blob IS NOT NULL) AS every \
+             GROUP BY blob) AS n ON n.blob = b.id \
+             WHERE b.tenant = $1 AND b.uses <> coalesce(n.named, 0) LIMIT 100",
+            [],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                BlobId::from_slice(&row.bytes(0)?)?,
+                row.int(1)?,
+                row.int(2)?,
+            ))
+        })
+        .collect()
+}
+
+fn linked(touched: u64) -> Result<()> {
+    match touched {
+        0 => Err(Error::new(
+            ErrorKind::Stale,
+            "what was uploaded has been cleaned away meanwhile; upload it again",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Columns: id, size, finished, key_version, state, instance, uses, at.
+fn read(row: &Row) -> Result<BlobRecord> {
+    Ok(BlobRecord {
+        info: BlobInfo {
+            id: BlobId::from_slice(&row.bytes(0)?)?,
+            size: row.count(1)?,
+            finished: row.int(2)? != 0,
+            key_version: u32::try_from(row.int(3)?).map_err(Error::internal)?,
+        },
+        state: BlobState::from_code(row.int(4)?)?,
+        instance: InstanceId::from_slice(&row.bytes(5)?)?,
+        uses: row.int(6)?,
+        at: Timestamp(row.int(7)?),
+    })
+}

@@ -1,0 +1,302 @@
+//! Contents: what files hold, as extents of blobs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sqlx::AssertSqlSafe;
+
+use crate::db::blobs::{self, BlobInfo};
+use crate::db::sql::{Row, TenantTx, Value};
+use crate::domain::clock::Timestamp;
+use crate::domain::content::{Extent, ExtentMap};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{BlobId, ContentId};
+
+/// Rows of one INSERT; its text is prepared once per number of rows.
+const ROWS_PER_INSERT: usize = 64;
+
+/// A content and what is needed to read it.
+#[derive(Clone, Debug)]
+pub struct StoredContent {
+    /// Its runs.
+    pub map: ExtentMap,
+    /// The blobs they are in.
+    pub blobs: Vec<BlobInfo>,
+    /// SHA-256 of the whole; none when it was written out of order and no job has read it yet.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// Loads a content.
+///
+/// # Errors
+/// NotFound when there is no such content.
+pub async fn load(tx: &mut TenantTx, id: ContentId) -> Result<StoredContent> {
+    let row = tx
+        .row(
+            "SELECT sha256 FROM contents WHERE tenant = $1 AND id = $2",
+            [id.as_bytes().into()],
+        )
+        .await?
+        .ok_or_else(|| Error::not_found("the content of this file is gone"))?;
+    let sha256 = row.opt_bytes(0)?.and_then(|hash| hash.try_into().ok());
+    let rows = tx
+        .rows(
+            "SELECT e.start, e.length, e.blob, e.blob_start, \
+             b.size, b.finished, b.key_version FROM extents e \
+             LEFT JOIN blobs b ON b.tenant = e.tenant AND b.id = e.blob \
+             WHERE e.tenant = $1 AND e.content = $2 ORDER BY e.start",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    let mut runs = Vec::with_capacity(rows.len());
+    let mut infos: BTreeMap<BlobId, BlobInfo> = BTreeMap::new();
+    for row in &rows {
+        let extent = read_extent(row)?;
+        runs.push(extent);
+        if let Some(id) = extent.blob {
+            let size = row.opt_int(4)?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    "a part of this file is lost; tell the operator",
+                )
+                .because(format!("blob {id} is not in the database"))
+            })?;
+            infos.insert(
+                id,
+                BlobInfo {
+                    id,
+                    size: u64::try_from(size).map_err(Error::internal)?,
+                    finished: row.int(5)? != 0,
+                    key_version: u32::try_from(row.int(6)?).map_err(Error::internal)?,
+                },
+            );
+        }
+    }
+    Ok(StoredContent {
+        map: ExtentMap::from_runs(runs),
+        blobs: infos.into_values().collect(),
+        sha256,
+    })
+}
+
+/// Adds a content that one entry names. `stored` are the blobs its writer has just stored; all
+/// others in `map` must be live.
+///
+/// # Errors
+/// Stale when a blob was condemned meanwhile.
+pub async fn insert(
+    tx: &mut TenantTx,
+    id: ContentId,
+    map: &ExtentMap,
+    stored: &[BlobInfo],
+    sha256: Option<[u8; 32]>,
+    at: Timestamp,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO contents (tenant, id, size, sha256, uses) VALUES ($1, $2, $3, $4, 1)",
+        [
+            id.as_bytes().into(),
+            number(map.size())?,
+            sha256.map(|hash| hash.to_vec()).into(),
+        ],
+    )
+    .await?;
+    insert_runs(tx, "extents (tenant, content,", id.as_bytes(), map.runs()).await?;
+    link_runs(tx, map.runs(), stored, at).await
+}
+
+/// Notes that one more entry names a content.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn add_use(tx: &mut TenantTx, id: ContentId) -> Result<()> {
+    tx.execute(
+        "UPDATE contents SET uses = uses + 1 WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Notes that one entry less names a content; the last one takes the content with it, and
+/// condemns blobs that nothing else names.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result<()> {
+    let row = tx
+        .row(
+            "UPDATE contents SET uses = uses - 1 WHERE tenant = $1 AND id = $2 RETURNING uses",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    let Some(row) = row else {
+        return Ok(());
+    };
+    if row.int(0)? > 0 {
+        return Ok(());
+    }
+    let rows = tx
+        .rows(
+            "SELECT start, length, blob, blob_start FROM extents WHERE tenant = $1 AND content = $2",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    let runs = rows.iter().map(read_extent).collect::<Result<Vec<_>>>()?;
+    unlink_runs(tx, &runs, at).await?;
+    tx.execute(
+        "DELETE FROM extents WHERE tenant = $1 AND content = $2",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    tx.execute(
+        "DELETE FROM contents WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Notes the SHA-256 of a content that was written out of order.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_sha256(tx: &mut TenantTx, id: ContentId, hash: [u8; 32]) -> Result<()> {
+    tx.execute(
+        "UPDATE contents SET sha256 = $3 WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into(), hash.as_slice().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Up to `limit` contents whose SHA-256 is not known.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn unhashed(tx: &mut TenantTx, limit: i64) -> Result<Vec<ContentId>> {
+    let rows = tx
+        .rows(
+            "SELECT id FROM contents WHERE tenant = $1 AND sha256 IS NULL LIMIT $2",
+            [limit.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| ContentId::from_slice(&row.bytes(0)?))
+        .collect()
+}
+
+/// A content as a check sees it: id, size, uses, entries that name it, sum of its extents.
+pub type ContentCheck = (ContentId, u64, i64, i64, u64);
+
+/// Up to `limit` contents with ids above `after`, in order, with what really names them.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn scan(tx: &mut TenantTx, after: ContentId, limit: i64) -> Result<Vec<ContentCheck>> {
+    let rows = tx
+        .rows(
+            "SELECT c.id, c.size, c.uses, \
+             (SELECT count(*) FROM entries e WHERE e.tenant = $1 AND e.content = c.id) + \
+             (SELECT count(*) FROM entries_past p WHERE p.tenant = $1 AND p.content = c.id), \
+             CAST(coalesce((SELECT sum(x.length) FROM extents x \
+             WHERE x.tenant = $1 AND x.content = c.id), 0) AS bigint) \
+             FROM contents c WHERE c.tenant = $1 AND c.id > $2 ORDER BY c.id LIMIT $3",
+            [after.as_bytes().into(), limit.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                ContentId::from_slice(&row.bytes(0)?)?,
+                row.count(1)?,
+                row.int(2)?,
+                row.int(3)?,
+                row.count(4)?,
+            ))
+        })
+        .collect()
+}
+
+/// Writes runs below `owner` (a content or an upload), several rows a statement.
+pub(in crate::db) async fn insert_runs(
+    tx: &mut TenantTx,
+    into: &str,
+    owner: &[u8; 16],
+    runs: &[Extent],
+) -> Result<()> {
+    for chunk in runs.chunks(ROWS_PER_INSERT) {
+        let mut sql = format!("INSERT INTO {into} start, length, blob, blob_start) VALUES ");
+        let mut args: Vec<Value> = vec![owner.into()];
+        for (index, run) in chunk.iter().enumerate() {
+            let first = 3 + index * 4;
+            let comma = if index == 0 { "" } else { ", " };
+            // Writing to a String cannot fail.
+            let _ = write!(
+                sql,
+                "{comma}($1, $2, ${first}, ${}, ${}, ${})",
+                first + 1,
+                first + 2,
+                first + 3
+            );
+            args.push(number(run.start)?);
+            args.push(number(run.length)?);
+            args.push(run.blob.map(|blob| blob.as_bytes().to_vec()).into());
+            args.push(number(run.blob_start)?);
+        }
+        tx.execute_of(AssertSqlSafe(sql), args).await?;
+    }
+    Ok(())
+}
+
+/// Adds a use to the blob of each run.
+pub(in crate::db) async fn link_runs(
+    tx: &mut TenantTx,
+    runs: &[Extent],
+    stored: &[BlobInfo],
+    at: Timestamp,
+) -> Result<()> {
+    for (blob, uses) in count(runs) {
+        match stored.iter().find(|info| info.id == blob) {
+            Some(info) => blobs::link_stored(tx, info, uses, at).await?,
+            None => blobs::link_live(tx, blob, uses).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Takes the use of each run from its blob.
+pub(in crate::db) async fn unlink_runs(
+    tx: &mut TenantTx,
+    runs: &[Extent],
+    at: Timestamp,
+) -> Result<()> {
+    for (blob, uses) in count(runs) {
+        blobs::unlink(tx, blob, uses, at).await?;
+    }
+    Ok(())
+}
+
+/// Columns: start, length, blob, blob_start.
+pub(in crate::db) fn read_extent(row: &Row) -> Result<Extent> {
+    let blob = row.opt_bytes(2)?;
+    Ok(Extent {
+        start: row.count(0)?,
+        length: row.count(1)?,
+        blob: blob.map(|id| BlobId::from_slice(&id)).transpose()?,
+        blob_start: row.count(3)?,
+    })
+}
+
+/// Blobs in order of id, so that transactions that touch the same ones never deadlock.
+fn count(runs: &[Extent]) -> BTreeMap<BlobId, i64> {
+    let mut uses = BTreeMap::new();
+    for blob in runs.iter().filter_map(|run| run.blob) {
+        *uses.entry(blob).or_insert(0) += 1;
+    }
+    uses
+}
+
+fn number(value: u64) -> Result<Value> {
+    Ok(i64::try_from(value).map_err(Error::internal)?.into())
+}
