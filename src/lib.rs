@@ -51,3 +51,15 @@ pub mod db {
 pub mod storage {
     pub mod store;
 }
+
+/// Listeners, TLS certificates, connection limits, the buffer budget.
+pub mod net {
+    pub mod budget;
+    pub mod limit;
+    pub mod listen;
+}
+
+/// Logging in, managing tenants and accounts.
+pub mod accounts {
+    pub mod login;
+}

@@ -1,0 +1,158 @@
+//! One memory budget for the whole process. Nothing here waits: what does not fit is refused, so
+//! that no client's progress ever depends on another's.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that buffers may take in all. Cheap to clone; clones share the count.
+#[derive(Clone)]
+pub struct Budget {
+    counts: Arc<Counts>,
+}
+
+struct Counts {
+    total: usize,
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> Self {
+        Self {
+            counts: Arc::new(Counts {
+                total: bytes,
+                used: AtomicUsize::new(0),
+                peak: AtomicUsize::new(0),
+            }),
+        }
+    }
+
+    /// Takes `bytes` if so many are free; never waits.
+    pub fn try_take(&self, bytes: usize) -> Option<Share> {
+        let counts = &self.counts;
+        let before = counts
+            .used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+                used.checked_add(bytes).filter(|sum| *sum <= counts.total)
+            })
+            .ok()?;
+        counts.peak.fetch_max(before + bytes, Ordering::AcqRel);
+        Some(Share {
+            counts: counts.clone(),
+            bytes,
+        })
+    }
+
+    /// Bytes taken now.
+    pub fn used(&self) -> usize {
+        self.counts.used.load(Ordering::Acquire)
+    }
+
+    /// The most bytes that were ever taken at one moment.
+    pub fn peak(&self) -> usize {
+        self.counts.peak.load(Ordering::Acquire)
+    }
+
+    /// Bytes that may be taken in all.
+    pub fn total(&self) -> usize {
+        self.counts.total
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Budget({} of {})", self.used(), self.total())
+    }
+}
+
+/// A part of a budget; given back when dropped.
+#[must_use = "a share that is dropped is given back"]
+pub struct Share {
+    counts: Arc<Counts>,
+    bytes: usize,
+}
+
+impl Share {
+    /// How much it is.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives back what is above `bytes`; a smaller share stays as it is.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.counts.used.fetch_sub(surplus, Ordering::AcqRel);
+        self.bytes -= surplus;
+    }
+
+    /// Takes `bytes` out as a share of its own, or as much as there is.
+    pub fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            counts: self.counts.clone(),
+            bytes,
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.counts.used.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Debug for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Share({})", self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_what_is_dropped_comes_back() {
+        let budget = Budget::new(100);
+        let first = budget.try_take(60).unwrap();
+        assert!(budget.try_take(41).is_none());
+        assert!(budget.try_take(usize::MAX).is_none());
+        let second = budget.try_take(40).unwrap();
+        assert_eq!(budget.used(), 100);
+        drop(first);
+        drop(second);
+        assert_eq!((budget.used(), budget.peak()), (0, 100));
+    }
+
+    #[test]
+    fn parts_of_a_share_come_back_on_their_own() {
+        let budget = Budget::new(100);
+        let mut share = budget.try_take(100).unwrap();
+        let part = share.split(30);
+        share.shrink_to(50);
+        assert_eq!((part.bytes(), share.bytes(), budget.used()), (30, 50, 80));
+        drop(share);
+        assert_eq!(budget.used(), 30);
+        drop(part);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn many_threads_never_take_more_than_there_is() {
+        let budget = Budget::new(1000);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for size in 1..2000 {
+                        drop(budget.try_take(size % 400));
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.used(), 0);
+        assert!(budget.peak() <= 1000);
+    }
+}

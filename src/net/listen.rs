@@ -1,0 +1,205 @@
+//! Listeners: binding with an error that says what to do, and the loop that accepts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::net::limit::{Place, Places};
+
+const BACKLOG: u32 = 1024;
+/// Longest pause when the process or the machine is out of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Binds a TCP port; port 0 takes a free one.
+///
+/// # Errors
+/// Unavailable or Invalid, with what to do.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    open(address).map_err(|error| refusal(address, error))
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it: peers that vanished are noticed in the end.
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn refusal(address: SocketAddr, error: io::Error) -> Error {
+    let (ip, port) = (address.ip(), address.port());
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Error::new(
+            ErrorKind::Unavailable,
+            format!("port {port} on {ip} is in use; stop the other program or choose another port"),
+        ),
+        io::ErrorKind::AddrNotAvailable => Error::invalid(format!(
+            "{ip} is not an address of this machine; listen on one that is, or on 0.0.0.0 for all"
+        )),
+        io::ErrorKind::PermissionDenied => Error::invalid(format!(
+            "port {port} on {ip} may not be opened; give the program CAP_NET_BIND_SERVICE or choose a port from 1024"
+        )),
+        _ => Error::new(
+            ErrorKind::Unavailable,
+            format!("port {port} on {ip} cannot be opened: {error}"),
+        ),
+    }
+    .because(error)
+}
+
+/// A connection that was accepted.
+pub struct Connection {
+    /// The socket, with TCP_NODELAY set.
+    pub stream: TcpStream,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Its place among the connections before login: drop it after login.
+    pub place: Place,
+}
+
+/// Accepts until `stop`, each connection served by a task of `tasks`. The caller stops the tasks
+/// and waits for them.
+///
+/// Connections above the limits of `places` are closed at once. Running out of descriptors pauses
+/// accepting and does not end it.
+pub async fn accept<Serve, Serving>(
+    listener: TcpListener,
+    places: Places,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    serve: Serve,
+) where
+    Serve: Fn(Connection) -> Serving,
+    Serving: Future<Output = ()> + Send + 'static,
+{
+    let mut out_of_resources = false;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                out_of_resources = false;
+                match places.try_take(peer.ip()) {
+                    Ok(place) => {
+                        // Fails only for a connection that is gone already; its reader finds out.
+                        let _ = stream.set_nodelay(true);
+                        tasks.spawn(serve(Connection {
+                            stream,
+                            peer,
+                            place,
+                        }));
+                    }
+                    Err(full) => {
+                        tracing::debug!(peer = %peer, limit = ?full, "a connection was refused");
+                    }
+                }
+            }
+            Err(error) if of_one_connection(&error) => {}
+            Err(error) => {
+                if !out_of_resources {
+                    tracing::error!(error = %error, "connections cannot be accepted; trying again");
+                    out_of_resources = true;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = places.freed() => {}
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Errors of the connection that was to be accepted, not of the listener (accept(2)).
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::TimedOut
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::net::limit::ConnectionLimits;
+
+    const ANY: &str = "127.0.0.1:0";
+
+    #[tokio::test]
+    async fn a_port_in_use_says_what_to_do() {
+        let first = bind(ANY.parse().unwrap()).unwrap();
+        let taken = first.local_addr().unwrap();
+        let error = bind(taken).unwrap_err();
+        let wanted = format!(
+            "port {} on 127.0.0.1 is in use; stop the other program or choose another port",
+            taken.port()
+        );
+        assert_eq!(error.context(), wanted);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_named() {
+        let error = bind("192.0.2.1:0".parse().unwrap()).unwrap_err();
+        assert!(error.context().contains("192.0.2.1"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn connections_above_the_limit_are_closed_until_a_place_is_free() {
+        let listener = bind(ANY.parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let places = Places::new(ConnectionLimits {
+            per_address: 1,
+            total: 8,
+        });
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (arrived, mut arrivals) = mpsc::unbounded_channel();
+        let serving = accept(
+            listener,
+            places.clone(),
+            tasks.clone(),
+            stop.clone(),
+            move |connection| {
+                arrived.send(connection).unwrap();
+                async {}
+            },
+        );
+        let client = async {
+            let _first = TcpStream::connect(address).await.unwrap();
+            let held = arrivals.recv().await.unwrap();
+            let mut second = TcpStream::connect(address).await.unwrap();
+            let ended = second.read(&mut [0; 1]).await;
+            assert!(matches!(ended, Ok(0) | Err(_)), "closed at once");
+            drop(held);
+            let mut third = TcpStream::connect(address).await.unwrap();
+            let mut served = arrivals.recv().await.unwrap();
+            third.write_all(b"x").await.unwrap();
+            assert_eq!(served.stream.read(&mut [0; 1]).await.unwrap(), 1);
+            assert!(served.stream.nodelay().unwrap());
+            stop.cancel();
+        };
+        tokio::join!(serving, client);
+        tasks.close();
+        tasks.wait().await;
+    }
+}
