@@ -49,6 +49,12 @@ pub mod db {
 
 /// Blob store trait; local disk, memory; one wrapper per concern.
 pub mod storage {
+    pub mod disk;
+    pub mod faulty;
+    pub mod local;
+    pub mod memory;
+    pub mod open_files;
+    pub mod refusal;
     pub mod store;
 }
 

@@ -1,0 +1,207 @@
+//! Blobs in a folder of this machine.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::BlobId;
+use crate::storage::disk::{Disk, Then};
+use crate::storage::open_files::OpenFiles;
+use crate::storage::refusal;
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, StoredBlob};
+
+/// A writer collects about this much before it writes.
+const PIECE_BYTES: usize = 1 << 20;
+/// How many blobs that are read stay open.
+const OPEN_FILES: usize = 256;
+
+/// Keeps blobs in `DIR/blobs`. Clones share the folder.
+///
+/// Several processes may use one folder, as long as ids are drawn at random.
+#[derive(Clone)]
+pub struct LocalStore {
+    disk: Arc<Disk>,
+    open: Arc<OpenFiles>,
+}
+
+impl LocalStore {
+    /// The most bytes that a writer holds on top of the last `write`: one piece that is being
+    /// written, one that is being collected.
+    pub const WRITER_BYTES: usize = 2 * PIECE_BYTES;
+
+    /// Uses `folder`, which is made when it is missing (but not the folders above). Blocks.
+    ///
+    /// # Errors
+    /// Unavailable, with a sentence for the operator, when the folder cannot be made.
+    pub fn open(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            disk: Arc::new(Disk::open(folder)?),
+            open: Arc::new(OpenFiles::new(OPEN_FILES)),
+        })
+    }
+
+    fn read_blocking(&self, id: BlobId, range: &Range<u64>) -> Result<BytesMut> {
+        let kept = match self.open.find(id) {
+            Some(kept) => kept,
+            None => {
+                let file = self.disk.open_blob(id)?;
+                let kept = self.open.keep(id, file);
+                kept.map_err(|error| refusal::io(id, error))?
+            }
+        };
+        refusal::check_range(id, range, kept.length)?;
+        let length = usize::try_from(range.end - range.start).map_err(Error::internal)?;
+        let mut bytes = BytesMut::zeroed(length);
+        kept.file
+            .read_exact_at(&mut bytes, range.start)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => refusal::too_short(id, kept.length),
+                _ => refusal::io(id, error),
+            })?;
+        Ok(bytes)
+    }
+}
+
+#[async_trait]
+impl BlobStore for LocalStore {
+    async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()> {
+        let disk = Arc::clone(&self.disk);
+        blocking(move || disk.put(id, &sealed)).await
+    }
+
+    async fn begin(&self, id: BlobId) -> Result<Box<dyn BlobWriter>> {
+        let disk = Arc::clone(&self.disk);
+        let file = blocking(move || disk.begin(id)).await?;
+        Ok(Box::new(LocalWriter {
+            disk: Arc::clone(&self.disk),
+            id,
+            file: Arc::new(file),
+            collected: Vec::new(),
+            collected_bytes: 0,
+            handed_over: 0,
+            writing: None,
+            failed: None,
+        }))
+    }
+
+    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
+        let store = self.clone();
+        blocking(move || store.read_blocking(id, &range)).await
+    }
+
+    async fn length(&self, id: BlobId) -> Result<Option<u64>> {
+        let disk = Arc::clone(&self.disk);
+        blocking(move || disk.length(id)).await
+    }
+
+    async fn salvage(&self, id: BlobId, checkpoint: &Checkpoint) -> Result<()> {
+        let disk = Arc::clone(&self.disk);
+        let checkpoint = checkpoint.clone();
+        blocking(move || disk.salvage(id, &checkpoint)).await
+    }
+
+    async fn delete(&self, id: BlobId) -> Result<()> {
+        let store = self.clone();
+        blocking(move || {
+            let deleted = store.disk.delete(id);
+            store.open.forget(id);
+            deleted
+        })
+        .await
+    }
+
+    async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
+        let disk = Arc::clone(&self.disk);
+        blocking(move || disk.list(after, limit)).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let disk = Arc::clone(&self.disk);
+        blocking(move || disk.probe()).await
+    }
+}
+
+/// Collects pieces and writes them one after the other, while the next is being collected.
+struct LocalWriter {
+    disk: Arc<Disk>,
+    id: BlobId,
+    file: Arc<File>,
+    collected: Vec<Bytes>,
+    collected_bytes: usize,
+    handed_over: u64,
+    writing: Option<JoinHandle<Result<()>>>,
+    /// After a failure nobody knows what the file holds, so nothing goes on.
+    failed: Option<ErrorKind>,
+}
+
+impl LocalWriter {
+    /// Waits for the piece being written.
+    async fn settle(&mut self) -> Result<()> {
+        if let Some(kind) = self.failed {
+            let refusal = match kind {
+                ErrorKind::StorageFull => refusal::full(),
+                _ => refusal::unavailable(),
+            };
+            return Err(refusal.because(format!("blob {}: an earlier write failed", self.id)));
+        }
+        let Some(writing) = self.writing.as_mut() else {
+            return Ok(());
+        };
+        let written = writing.await.map_err(Error::internal).flatten();
+        self.writing = None;
+        written.inspect_err(|error| self.failed = Some(error.kind()))
+    }
+
+    /// Starts writing what was collected.
+    async fn hand_over(&mut self, then: Then) -> Result<()> {
+        self.settle().await?;
+        let pieces = std::mem::take(&mut self.collected);
+        self.handed_over += self.collected_bytes as u64;
+        self.collected_bytes = 0;
+        let (disk, id, file) = (Arc::clone(&self.disk), self.id, Arc::clone(&self.file));
+        self.writing = Some(spawn_blocking(move || {
+            disk.append(id, &file, &pieces, then)
+        }));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl BlobWriter for LocalWriter {
+    async fn write(&mut self, sealed: Bytes) -> Result<()> {
+        self.collected_bytes += sealed.len();
+        self.collected.push(sealed);
+        if self.collected_bytes < PIECE_BYTES {
+            return Ok(());
+        }
+        self.hand_over(Then::GoOn).await
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint> {
+        self.hand_over(Then::Checkpoint).await?;
+        self.settle().await?;
+        Ok(Checkpoint {
+            length: self.handed_over,
+            state: Vec::new(),
+        })
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        self.hand_over(Then::Finish).await?;
+        self.settle().await
+    }
+}
+
+/// Runs work that blocks on a thread made for it; the work goes on when the caller goes away.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    spawn_blocking(work).await.map_err(Error::internal)?
+}
