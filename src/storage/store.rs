@@ -12,16 +12,19 @@ use crate::domain::id::BlobId;
 /// Keeps sealed blobs under opaque ids. Knows nothing of tenants, names or keys.
 ///
 /// A blob is written once: a second `put` or `finish` under an id that holds a finished blob fails
-/// with [`AlreadyExists`](crate::domain::error::ErrorKind::AlreadyExists) and leaves the first as it was. Before `put` or
-/// `finish` returns, readers do not see the blob; after it returned `Ok`, the bytes survive a
-/// crash of the process and of the machine. Errors are `StorageFull` when there is no room,
+/// with [`AlreadyExists`](crate::domain::error::ErrorKind::AlreadyExists) and leaves the first as it
+/// was. `AlreadyExists` from `put` means that a blob is there as durably as after `Ok`; so whoever
+/// repeats a `put` whose answer was lost may take it for success. Before `put` or `finish`
+/// returns, readers see nothing of the blob or all of it; after it returned `Ok`, the bytes survive
+/// a crash of the process and of the machine. Errors are `StorageFull` when there is no room,
 /// `Unavailable` when a retry may help, `NotFound`, `Corrupt` or `Internal`.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// Stores a whole blob.
     async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()>;
 
-    /// Starts a blob that comes in pieces.
+    /// Starts a blob that comes in pieces. `AlreadyExists` when the id holds a finished blob, and,
+    /// where the store can tell, when it was begun before.
     async fn begin(&self, id: BlobId) -> Result<Box<dyn BlobWriter>>;
 
     /// Reads bytes of a finished (or salvaged) blob: all of `range`, or an error.
@@ -33,8 +36,9 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn length(&self, id: BlobId) -> Result<Option<u64>>;
 
     /// Makes the first `checkpoint.length` bytes of a blob that was begun and never finished
-    /// readable, as durably as `finish` does. May be repeated; also succeeds when it was done
-    /// before. `NotFound` when nothing of the blob is left.
+    /// readable, as durably as `finish` does; what follows is dropped. May be repeated; also succeeds
+    /// when the blob was finished after all. `Corrupt` when there are fewer bytes, `NotFound` when
+    /// nothing of the blob is left. A writer that is still there can do nothing more.
     async fn salvage(&self, id: BlobId, checkpoint: &Checkpoint) -> Result<()>;
 
     /// Removes a blob, finished or not. Succeeds when there is none.

@@ -24,4 +24,6 @@ mod paramiko;
 #[cfg(test)]
 mod rclone;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod trace;
