@@ -149,9 +149,12 @@ fn report(
         let costs = costs.get(&at).map(Vec::as_slice).unwrap_or_default();
         median(costs.iter().map(|cost| cost.seconds))
     };
+    let (amount, rate, cpu_for_all) = match bytes {
+        GIB => (1024.0, "MiB/s", "CPU s/GiB"),
+        _ => (SMALL_FILES as f64, "files/s", "CPU s"),
+    };
     let rows = costs.iter().map(|(&(step, which), costs)| {
         let seconds = seconds_of((step, which));
-        let gib = bytes as f64 / GIB as f64;
         let cpu = median(costs.iter().map(|cost| cost.cpu_seconds));
         let kind = Kind::ALL.get(which).map_or("", |kind| kind.name());
         let name = work.timed.get(step).map_or("", |(name, _)| name);
@@ -159,24 +162,16 @@ fn report(
             subject: format!("{name} {kind}"),
             values: vec![
                 seconds,
-                gib * 1024.0 / seconds,
+                amount / seconds,
                 seconds_of((step, 0)) / seconds,
                 cpu,
-                cpu / gib,
                 median(costs.iter().map(|cost| cost.peak_mib)),
             ],
         }
     });
     Report {
         about,
-        columns: vec![
-            "seconds",
-            "MiB/s",
-            "times sshd",
-            "CPU s",
-            "CPU s/GiB",
-            "peak MiB",
-        ],
+        columns: vec!["seconds", rate, "times sshd", cpu_for_all, "peak MiB"],
         rows: rows.collect(),
     }
 }

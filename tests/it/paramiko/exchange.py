@@ -29,9 +29,9 @@ def download(client, name):
 
 
 def rekeying(_):
-    """100 MiB up pipelined and down prefetched, with new keys every 16 MiB."""
+    """48 MiB up pipelined and down prefetched, with new keys every 16 MiB."""
     client = sftp(rekey_bytes=16 * MIB)
-    content = noise(100 * MIB)
+    content = noise(48 * MIB)
     upload(client, "rekeyed", content)
     assert client.stat("rekeyed").st_size == len(content)
     assert sha256(download(client, "rekeyed")) == sha256(content)
