@@ -23,6 +23,7 @@ pub mod crypto {
     pub mod keyring;
     pub mod local_key;
     pub mod open;
+    pub mod password;
     pub mod seal;
 }
 
