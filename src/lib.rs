@@ -70,3 +70,11 @@ pub mod net {
 pub mod accounts {
     pub mod login;
 }
+
+/// Settings: a file, the environment, and all that may be wrong with them.
+pub mod config {
+    pub mod reader;
+    pub mod settings;
+    pub mod source;
+    pub mod value;
+}

@@ -1,0 +1,467 @@
+//! All settings of an installation, and how they are read.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::config::reader::{Known, Reader};
+use crate::config::source::{self, Problem, Values};
+use crate::config::value::{LogFormat, Size};
+
+/// The settings of an installation.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the records are.
+    pub database: DatabaseSettings,
+    /// Where the sealed blobs are.
+    pub storage: PathBuf,
+    /// The installation's local key file.
+    pub key_file: PathBuf,
+    /// Most bytes that transfers of all clients may hold in memory.
+    pub memory: Size,
+    /// The SFTP front end.
+    pub sftp: SftpSection,
+    /// What strangers may take up.
+    pub limits: LimitSettings,
+    /// How long an upload that broke off is kept.
+    pub upload_expiry: Duration,
+    /// How long the past is kept.
+    pub retention: RetentionSettings,
+    /// PBKDF2 rounds of new password hashes.
+    pub password_rounds: u32,
+    /// How long transfers may go on once the server was told to end.
+    pub drain: Duration,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// Where the records are.
+#[derive(Clone)]
+pub struct DatabaseSettings {
+    /// PostgreSQL, as the server connects to it; none is SQLite.
+    pub url: Option<String>,
+    /// PostgreSQL, as `migrate` connects to it.
+    pub owner_url: Option<String>,
+    /// The role that `url` names; `migrate` grants it what the server needs.
+    pub server_role: String,
+    /// Most connections to PostgreSQL.
+    pub connections: u32,
+    /// The SQLite file.
+    pub path: PathBuf,
+}
+
+/// Leaves the URLs out, for the passwords in them.
+impl std::fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseSettings")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The SFTP front end.
+#[derive(Clone, Debug)]
+pub struct SftpSection {
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// The folder of the SSH host keys; missing ones are made.
+    pub host_keys: PathBuf,
+}
+
+/// What strangers may take up before they have logged in.
+#[derive(Clone, Debug)]
+pub struct LimitSettings {
+    /// Connections in all.
+    pub connections: u32,
+    /// Connections from one address (IPv6: one /64).
+    pub connections_per_address: u32,
+    /// Time to log in.
+    pub login_time: Duration,
+}
+
+/// How long the past is kept.
+#[derive(Clone, Debug)]
+pub struct RetentionSettings {
+    /// What a new tenant is given.
+    pub keep: Duration,
+    /// How much longer sealed blobs stay than their records.
+    pub blob_grace: Duration,
+    /// How often the jobs look for work.
+    pub interval: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// The least important lines that are still written.
+    pub level: Level,
+    /// How they look.
+    pub format: LogFormat,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+const YEARS: Duration = Duration::from_secs(100 * 365 * 86_400);
+const SFTP_PORT: u16 = 22;
+const SFTP_PORT_EMBEDDED: u16 = 2222;
+
+impl Settings {
+    /// What `sealift serve` has where its settings file is silent.
+    pub fn served() -> Self {
+        let data = Path::new("/var/lib/sealift");
+        let mut settings = Self::below(data);
+        settings.sftp.listen = vec![
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, SFTP_PORT)),
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, SFTP_PORT)),
+        ];
+        settings
+    }
+
+    /// What `sealift up` has: everything in one folder, listening on this machine only.
+    pub fn embedded(data: &Path) -> Self {
+        Self::below(data)
+    }
+
+    fn below(data: &Path) -> Self {
+        Self {
+            database: DatabaseSettings {
+                url: None,
+                owner_url: None,
+                server_role: "sealift_server".to_owned(),
+                connections: 16,
+                path: data.join("sealift.db"),
+            },
+            storage: data.join("blobs"),
+            key_file: data.join("keys/local.key"),
+            memory: Size(256 << 20),
+            sftp: SftpSection {
+                listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, SFTP_PORT_EMBEDDED))],
+                host_keys: data.join("ssh"),
+            },
+            limits: LimitSettings {
+                connections: 2000,
+                connections_per_address: 100,
+                login_time: Duration::from_secs(30),
+            },
+            upload_expiry: 7 * DAY,
+            retention: RetentionSettings {
+                keep: 30 * DAY,
+                blob_grace: DAY,
+                interval: Duration::from_secs(60),
+            },
+            password_rounds: 210_000,
+            drain: Duration::from_secs(30),
+            log: LogSettings {
+                level: Level::INFO,
+                format: LogFormat::Text,
+            },
+        }
+    }
+
+    /// Lays a settings file and the environment over `self`.
+    ///
+    /// # Errors
+    /// All that is wrong, in the order of its lines.
+    pub fn overlaid(
+        self,
+        file: Option<&str>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut values =
+            file.map_or_else(Values::new, |text| source::document(text, &mut problems));
+        source::environment(variables, &mut values, &mut problems);
+        let mut reader = Reader::new(values, problems);
+        let settings = self.read(&mut reader);
+        let (_, problems) = reader.finish();
+        match problems.is_empty() {
+            true => Ok(settings),
+            false => Err(problems),
+        }
+    }
+
+    /// All settings there are, with the defaults of `sealift serve`.
+    pub fn known() -> Vec<Known> {
+        let mut reader = Reader::new(Values::new(), Vec::new());
+        Self::served().read(&mut reader);
+        reader.finish().0
+    }
+
+    fn read(self, from: &mut Reader) -> Self {
+        Self {
+            database: self.database.read(from),
+            storage: {
+                let only = |kind: &String| match kind.as_str() {
+                    "local" => Ok(()),
+                    _ => Err("write \"local\"".to_owned()),
+                };
+                from.checked("storage", "kind", "local".to_owned(), only);
+                from.take("storage", "path", self.storage)
+            },
+            key_file: {
+                let only = |kind: &String| match kind.as_str() {
+                    "local" => Ok(()),
+                    _ => Err("write \"local\"".to_owned()),
+                };
+                from.checked("keys", "kind", "local".to_owned(), only);
+                from.take("keys", "file", self.key_file)
+            },
+            memory: from.within(
+                "memory",
+                "budget",
+                self.memory,
+                Size(16 << 20)..=Size(1 << 40),
+            ),
+            sftp: self.sftp.read(from),
+            limits: self.limits.read(from),
+            upload_expiry: from.within(
+                "uploads",
+                "expire_after",
+                self.upload_expiry,
+                Duration::from_secs(60)..=YEARS,
+            ),
+            retention: self.retention.read(from),
+            password_rounds: from.within(
+                "passwords",
+                "rounds",
+                self.password_rounds,
+                100_000..=10_000_000,
+            ),
+            drain: from.within("drain", "time", self.drain, Duration::ZERO..=DAY),
+            log: LogSettings {
+                level: from.take("log", "level", self.log.level),
+                format: from.take("log", "format", self.log.format),
+            },
+        }
+    }
+}
+
+impl DatabaseSettings {
+    fn read(self, from: &mut Reader) -> Self {
+        let is_url = |url: &String| match url.is_empty()
+            || ["postgres://", "postgresql://"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
+        {
+            true => Ok(()),
+            false => Err("write postgres://role:password@host/database".to_owned()),
+        };
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let is_role = |role: &String| match !role.is_empty() && role.chars().all(plain) {
+            true => Ok(()),
+            false => Err("write a name of a-z, 0-9 and _".to_owned()),
+        };
+        let set = |url: String| (!url.is_empty()).then_some(url);
+        let default = |url: &Option<String>| url.clone().unwrap_or_default();
+        let read = Self {
+            url: set(from.checked("database", "url", default(&self.url), is_url)),
+            owner_url: set(from.checked("database", "owner_url", default(&self.owner_url), is_url)),
+            server_role: from.checked("database", "server_role", self.server_role, is_role),
+            connections: from.within("database", "connections", self.connections, 2..=1000),
+            path: from.take("database", "path", self.path),
+        };
+        if read.url.is_some() && from.is_given("database", "path") {
+            from.report(
+                "database",
+                "url names a PostgreSQL database and path a SQLite file; keep one of them",
+            );
+        }
+        if read.url.is_none() && read.owner_url.is_some() {
+            from.report(
+                "database.owner_url",
+                "is for PostgreSQL and needs url beside it",
+            );
+        }
+        read
+    }
+}
+
+impl SftpSection {
+    fn read(self, from: &mut Reader) -> Self {
+        Self {
+            listen: from.take("sftp", "listen", self.listen),
+            host_keys: from.take("sftp", "host_keys", self.host_keys),
+        }
+    }
+}
+
+impl LimitSettings {
+    fn read(self, from: &mut Reader) -> Self {
+        let per_address = self.connections_per_address;
+        let read = Self {
+            connections: from.within("limits", "connections", self.connections, 1..=1_000_000),
+            connections_per_address: from.within(
+                "limits",
+                "connections_per_address",
+                per_address,
+                1..=1_000_000,
+            ),
+            login_time: from.within(
+                "limits",
+                "login_time",
+                self.login_time,
+                Duration::from_secs(1)..=Duration::from_secs(600),
+            ),
+        };
+        if read.connections_per_address > read.connections
+            && from.is_given("limits", "connections_per_address")
+        {
+            from.report(
+                "limits.connections_per_address",
+                "is more than limits.connections, which counts all addresses",
+            );
+        }
+        read
+    }
+}
+
+impl RetentionSettings {
+    fn read(self, from: &mut Reader) -> Self {
+        Self {
+            keep: from.within("retention", "keep", self.keep, Duration::ZERO..=YEARS),
+            blob_grace: from.within(
+                "retention",
+                "blob_grace",
+                self.blob_grace,
+                Duration::ZERO..=YEARS,
+            ),
+            interval: from.within(
+                "retention",
+                "interval",
+                self.interval,
+                Duration::from_millis(100)..=DAY,
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTED: &str = include_str!("../../config/sealift.toml");
+
+    fn problems(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        match Settings::served().overlaid(Some(file), variables) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn every_setting_is_documented_with_its_real_default() {
+        let mut section = "";
+        let mut documented = Vec::new();
+        for line in DOCUMENTED.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']');
+            }
+            let setting = line
+                .strip_prefix('#')
+                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+            if let Some((key, default)) = setting.and_then(|rest| rest.split_once(" = ")) {
+                documented.push((section, key, default.to_owned()));
+            }
+        }
+        let mut known: Vec<_> = Settings::known()
+            .into_iter()
+            .map(|known| (known.section, known.key, known.default))
+            .collect();
+        known.sort();
+        documented.sort();
+        assert_eq!(documented, known);
+    }
+
+    #[test]
+    fn the_documented_file_is_right_as_it_is_and_with_all_settings_written_out() {
+        assert_eq!(problems(DOCUMENTED, &[]), Vec::<String>::new());
+        let settings = Settings::known().into_iter();
+        let written: String = settings
+            .filter(|known| (known.section, known.key) != ("database", "path"))
+            .map(|known| format!("{}.{} = {}\n", known.section, known.key, known.default))
+            .collect();
+        assert_eq!(problems(&written, &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_with_its_line() {
+        let file = "[memory]\nbudgte = \"1GiB\"\n\n[log]\nlevel = \"loud\"\nformat = 3\n\
+                    [sftpp]\nlisten = []\n[drain]\ntime = \"2 weeks\"\n[retention]\nkeep = 0x10\n";
+        assert_eq!(
+            problems(file, &[]),
+            [
+                "line 2: memory.budgte: there is no such setting; did you mean budget?",
+                "line 5: log.level: \"loud\" is not right; write one of \"error\", \"warn\", \
+                 \"info\", \"debug\", \"trace\"",
+                "line 6: log.format: a number stands here, write a text in quotes: \"...\"",
+                "line 8: sftpp.listen: there is no section [sftpp]; did you mean sftp?",
+                "line 10: drain.time: \"2 weeks\" is not right; write a number with ms, s, m, h or \
+                 d, as in \"30s\" or \"30d\"",
+                "line 12: retention.keep: a number that is not decimal stands here; write a text \
+                 in quotes: \"...\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_malformed_file_is_told_with_its_line_beside_what_else_is_wrong() {
+        let told = problems("[log]\nlevel = \n[memory]\nbudget = \"x\"\n", &[]);
+        assert!(
+            told.iter().any(|line| line.starts_with("line 2: ")),
+            "{told:?}"
+        );
+        assert!(
+            told.iter()
+                .any(|line| line.starts_with("line 4: memory.budget: ")),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file_and_is_checked_like_it() {
+        let file = Some("[log]\nlevel = \"loud\"\n[sftp]\nlisten = [\"127.0.0.1:1\"]");
+        let variables = [
+            ("SEALIFT__LOG__LEVEL", "debug"),
+            ("SEALIFT__SFTP__LISTEN", "127.0.0.1:2,[::1]:2"),
+            ("SEALIFT__PASSWORDS__ROUNDS", "300000"),
+            ("PATH", "/bin"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Settings::served().overlaid(file, variables).unwrap();
+        assert_eq!(settings.log.level, Level::DEBUG);
+        assert_eq!(settings.sftp.listen.len(), 2);
+        assert_eq!(settings.password_rounds, 300_000);
+
+        let wrong = [
+            ("SEALIFT__LOG__LEVLE", "debug"),
+            ("SEALIFT__PASSWORDS__ROUNDS", "5"),
+            ("SEALIFT__LOG", "debug"),
+        ];
+        assert_eq!(
+            problems("", &wrong),
+            [
+                "SEALIFT__LOG: write the name as SEALIFT__SECTION__KEY",
+                "SEALIFT__LOG__LEVLE: there is no such setting; did you mean level?",
+                "SEALIFT__PASSWORDS__ROUNDS: \"5\" is not right; write a value from 100000 to \
+                 10000000",
+            ]
+        );
+    }
+
+    #[test]
+    fn two_databases_at_once_are_refused() {
+        let file = "[database]\nurl = \"postgres://a@b/c\"\npath = \"/x/y.db\"\n";
+        assert_eq!(problems(file, &[]).len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_url_is_not_repeated_for_the_password_in_it() {
+        let told = problems("[database]\nurl = \"mysql://me:hunter2@x/y\"\n", &[]);
+        assert!(told[0].contains("the URL is not right"), "{told:?}");
+        assert!(!told[0].contains("hunter2"));
+    }
+}
