@@ -78,3 +78,10 @@ pub mod config {
     pub mod source;
     pub mod value;
 }
+
+/// What a server process needs of its system: signals, logs, a lock.
+pub mod process {
+    pub mod lock;
+    pub mod logging;
+    pub mod signals;
+}
