@@ -73,11 +73,8 @@ pub struct Sealer {
 impl Sealer {
     /// Starts a new blob of `tenant`.
     pub fn new(tenant: TenantId, key: &DataKey) -> Self {
-        Self::with(tenant, key, BlobId::random(), random::bytes())
-    }
-
-    fn with(tenant: TenantId, key: &DataKey, id: BlobId, random: [u8; 32]) -> Self {
-        let header = write_header(tenant, key.version, id, &random);
+        let id = BlobId::random();
+        let header = write_header(tenant, key.version, id, &random::bytes());
         let key = blob_key(key, &header);
         Self {
             id,

@@ -27,3 +27,5 @@ mod rclone;
 mod storage;
 #[cfg(test)]
 mod trace;
+#[cfg(test)]
+mod vectors;
