@@ -29,6 +29,7 @@ pub mod crypto {
 
 /// Pools, transactions, changes, one file per kind of record.
 pub mod db {
+    pub mod accounts;
     pub mod audit;
     pub mod blobs;
     pub mod clocks;
@@ -40,7 +41,9 @@ pub mod db {
     pub mod entries;
     pub mod folders;
     pub mod grants;
+    pub mod groups;
     pub mod instances;
+    pub mod login_guard;
     pub mod migrate;
     pub mod sql;
     pub mod tenants;
@@ -64,11 +67,17 @@ pub mod net {
     pub mod budget;
     pub mod limit;
     pub mod listen;
+    pub mod tls;
 }
 
 /// Logging in, managing tenants and accounts.
 pub mod accounts {
+    pub mod cache;
+    pub mod lockout;
     pub mod login;
+    pub mod public_key;
+    pub mod sessions;
+    pub mod verify;
 }
 
 /// Settings: a file, the environment, and all that may be wrong with them.

@@ -1,0 +1,395 @@
+//! Accounts and their public keys.
+
+use std::collections::HashMap;
+
+use sqlx::AssertSqlSafe;
+
+use crate::db::sql::{Row, TenantTx, Value};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{AccountId, NodeId};
+use crate::domain::rights::Rights;
+use crate::domain::secret::Secret;
+
+/// A login inside one tenant.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its number, unique within the tenant and never used again.
+    pub id: AccountId,
+    /// Its name, unique within the tenant.
+    pub name: String,
+    /// Whether it is kept out.
+    pub disabled: bool,
+    /// The stored hash of its password, if it has one.
+    pub password: Option<Secret>,
+    /// Its home folder.
+    pub home: NodeId,
+    /// No grant reaches beyond this.
+    pub ceiling: Rights,
+    /// Most bytes of live files; none is no limit of its own.
+    pub quota_bytes: Option<u64>,
+    /// Most live files and folders; none is no limit of its own.
+    pub quota_files: Option<u64>,
+    /// Grows with every change that must end sessions.
+    pub generation: i64,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A public key that opens an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountKey {
+    /// `SHA256:...`, as OpenSSH prints it.
+    pub fingerprint: String,
+    /// SSH's wire encoding.
+    pub key: Vec<u8>,
+    /// What the owner wrote behind it.
+    pub comment: String,
+    /// When it was added.
+    pub added_at: Timestamp,
+}
+
+/// Whether the sessions of an account may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The account or its tenant is disabled.
+    pub disabled: bool,
+    /// The account's generation now.
+    pub generation: i64,
+}
+
+macro_rules! columns {
+    () => {
+        "id, name, disabled, password, home, ceiling, quota_bytes, quota_files, generation, \
+         created_at"
+    };
+}
+
+/// The number the next account of the tenant gets. To be called under the tenant's lock.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn next_id(tx: &mut TenantTx) -> Result<AccountId> {
+    let row = tx
+        .row(
+            "SELECT coalesce(max(id), 0) + 1 FROM accounts WHERE tenant = $1",
+            [],
+        )
+        .await?
+        .ok_or_else(|| Error::internal("max() of nothing"))?;
+    Ok(AccountId(row.int(0)?))
+}
+
+/// Adds an account.
+///
+/// # Errors
+/// AlreadyExists when its name or number is taken.
+pub async fn insert(tx: &mut TenantTx, account: &Account) -> Result<()> {
+    tx.execute(
+        concat!(
+            "INSERT INTO accounts (tenant, ",
+            columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        ),
+        [
+            account.id.0.into(),
+            account.name.as_str().into(),
+            i64::from(account.disabled).into(),
+            text(account.password.as_ref()),
+            account.home.as_bytes().into(),
+            account.ceiling.bits().into(),
+            limit(account.quota_bytes),
+            limit(account.quota_files),
+            account.generation.into(),
+            account.created_at.0.into(),
+        ],
+    )
+    .await
+    .map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::new(
+            ErrorKind::AlreadyExists,
+            format!("there is an account '{}' already", account.name),
+        ),
+        _ => error,
+    })?;
+    Ok(())
+}
+
+/// An account by its name.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn by_name(tx: &mut TenantTx, name: &str) -> Result<Option<Account>> {
+    let row = tx
+        .row(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts WHERE tenant = $1 AND name = $2"
+            ),
+            [name.into()],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// All accounts of the tenant, by name.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn list(tx: &mut TenantTx) -> Result<Vec<Account>> {
+    let rows = tx
+        .rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts WHERE tenant = $1 ORDER BY name"
+            ),
+            [],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// How each of `accounts` stands now; one that is missing is not in the answer.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn standings(
+    tx: &mut TenantTx,
+    accounts: &[AccountId],
+) -> Result<HashMap<AccountId, Standing>> {
+    let mut found = HashMap::with_capacity(accounts.len());
+    for some in accounts.chunks(500) {
+        let places: Vec<_> = (2..some.len() + 2)
+            .map(|place| format!("${place}"))
+            .collect();
+        let sql = format!(
+            "SELECT a.id, a.disabled, t.disabled, a.generation FROM accounts a \
+             JOIN tenants t ON t.id = a.tenant WHERE a.tenant = $1 AND a.id IN ({})",
+            places.join(", ")
+        );
+        let ids = some.iter().map(|id| id.0.into()).collect();
+        for row in tx.rows_of(AssertSqlSafe(sql), ids).await? {
+            let standing = Standing {
+                disabled: row.int(1)? != 0 || row.int(2)? != 0,
+                generation: row.int(3)?,
+            };
+            found.insert(AccountId(row.int(0)?), standing);
+        }
+    }
+    Ok(found)
+}
+
+/// Keeps an account out, or lets it in again; ends its sessions.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_disabled(tx: &mut TenantTx, id: AccountId, disabled: bool) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET disabled = $3, generation = generation + 1 \
+         WHERE tenant = $1 AND id = $2",
+        [id.0.into(), i64::from(disabled).into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Sets the stored hash of the password, or takes the password away; ends sessions.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_password(tx: &mut TenantTx, id: AccountId, hash: Option<&Secret>) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET password = $3, generation = generation + 1 \
+         WHERE tenant = $1 AND id = $2",
+        [id.0.into(), text(hash)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Stores a better hash of the same password, unless the password has changed meanwhile. Sessions
+/// go on.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn upgrade_password(
+    tx: &mut TenantTx,
+    id: AccountId,
+    old: &Secret,
+    new: &Secret,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET password = $4 WHERE tenant = $1 AND id = $2 AND password = $3",
+        [id.0.into(), text(Some(old)), text(Some(new))],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Sets the home folder; ends sessions.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_home(tx: &mut TenantTx, id: AccountId, home: NodeId) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET home = $3, generation = generation + 1 \
+         WHERE tenant = $1 AND id = $2",
+        [id.0.into(), home.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Sets the ceiling of all grants; ends sessions.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_ceiling(tx: &mut TenantTx, id: AccountId, ceiling: Rights) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET ceiling = $3, generation = generation + 1 \
+         WHERE tenant = $1 AND id = $2",
+        [id.0.into(), ceiling.bits().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Sets the quota; sessions go on.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_quota(
+    tx: &mut TenantTx,
+    id: AccountId,
+    bytes: Option<u64>,
+    files: Option<u64>,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET quota_bytes = $3, quota_files = $4 WHERE tenant = $1 AND id = $2",
+        [id.0.into(), limit(bytes), limit(files)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Adds a public key.
+///
+/// # Errors
+/// AlreadyExists when the account has it.
+pub async fn add_key(tx: &mut TenantTx, id: AccountId, key: &AccountKey) -> Result<()> {
+    tx.execute(
+        "INSERT INTO account_keys (tenant, account, fingerprint, key, comment, added_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        [
+            id.0.into(),
+            key.fingerprint.as_str().into(),
+            key.key.as_slice().into(),
+            key.comment.as_str().into(),
+            key.added_at.0.into(),
+        ],
+    )
+    .await
+    .map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::new(
+            ErrorKind::AlreadyExists,
+            format!("the account has the key {} already", key.fingerprint),
+        ),
+        _ => error,
+    })?;
+    Ok(())
+}
+
+/// Removes a public key and ends the account's sessions; false when there is no such key.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn remove_key(tx: &mut TenantTx, id: AccountId, fingerprint: &str) -> Result<bool> {
+    let removed = tx
+        .execute(
+            "DELETE FROM account_keys WHERE tenant = $1 AND account = $2 AND fingerprint = $3",
+            [id.0.into(), fingerprint.into()],
+        )
+        .await?;
+    if removed == 0 {
+        return Ok(false);
+    }
+    tx.execute(
+        "UPDATE accounts SET generation = generation + 1 WHERE tenant = $1 AND id = $2",
+        [id.0.into()],
+    )
+    .await?;
+    Ok(true)
+}
+
+/// The account's public keys, oldest first.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn keys(tx: &mut TenantTx, id: AccountId) -> Result<Vec<AccountKey>> {
+    let rows = tx
+        .rows(
+            "SELECT fingerprint, key, comment, added_at FROM account_keys \
+             WHERE tenant = $1 AND account = $2 ORDER BY added_at, fingerprint",
+            [id.0.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(AccountKey {
+                fingerprint: row.text(0)?,
+                key: row.bytes(1)?,
+                comment: row.text(2)?,
+                added_at: Timestamp(row.int(3)?),
+            })
+        })
+        .collect()
+}
+
+/// Whether this very key is one of the account's.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn has_key(
+    tx: &mut TenantTx,
+    id: AccountId,
+    fingerprint: &str,
+    key: &[u8],
+) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT CAST(1 AS bigint) FROM account_keys \
+             WHERE tenant = $1 AND account = $2 AND fingerprint = $3 AND key = $4",
+            [id.0.into(), fingerprint.into(), key.into()],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+fn read(row: &Row) -> Result<Account> {
+    let count = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    Ok(Account {
+        id: AccountId(row.int(0)?),
+        name: row.text(1)?,
+        disabled: row.int(2)? != 0,
+        password: row.opt_text(3)?.map(Secret::new),
+        home: NodeId::from_slice(&row.bytes(4)?)?,
+        ceiling: Rights::from_bits(row.int(5)?),
+        quota_bytes: count(row.opt_int(6)?),
+        quota_files: count(row.opt_int(7)?),
+        generation: row.int(8)?,
+        created_at: Timestamp(row.int(9)?),
+    })
+}
+
+fn text(hash: Option<&Secret>) -> Value {
+    hash.map(|hash| String::from_utf8_lossy(hash.expose()).into_owned())
+        .into()
+}
+
+fn limit(value: Option<u64>) -> Value {
+    value
+        .map(|value| i64::try_from(value).unwrap_or(i64::MAX))
+        .into()
+}
