@@ -94,3 +94,25 @@ pub mod process {
     pub mod logging;
     pub mod signals;
 }
+
+/// Sessions, access, content, reading, writing, history: all that can be done to files.
+pub mod vfs {
+    pub mod access;
+    pub mod attributes;
+    pub mod blob_reader;
+    pub mod history;
+    pub mod keys;
+    pub mod listing;
+    pub mod make_folder;
+    pub mod publish;
+    pub mod read;
+    pub mod remove;
+    pub mod rename;
+    pub mod sealers;
+    pub mod service;
+    pub mod session;
+    pub mod sink;
+    pub mod space;
+    pub mod upload;
+    pub mod write;
+}

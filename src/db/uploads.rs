@@ -62,6 +62,20 @@ pub async fn begin(tx: &mut TenantTx, upload: &Upload) -> Result<()> {
     Ok(())
 }
 
+/// Whether an upload is written down.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn exists(tx: &mut TenantTx, id: UploadId) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT epoch FROM uploads WHERE tenant = $1 AND id = $2",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
 /// What a checkpoint makes durable in the database.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -121,6 +135,20 @@ pub async fn checkpoint(
     )
     .await?;
     Ok(())
+}
+
+/// Takes the reservation out of an upload that still belongs to `epoch`, for the caller to charge.
+///
+/// # Errors
+/// Stale when another has taken it over.
+pub async fn take_reservation(tx: &mut TenantTx, id: UploadId, epoch: i64) -> Result<Amount> {
+    let upload = owned(tx, id, epoch).await?;
+    tx.execute(
+        "UPDATE uploads SET reserved_bytes = 0, reserved_files = 0 WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(upload.reserved)
 }
 
 /// Ends an upload that still belongs to `epoch` and gives its reservation back; the caller has linked

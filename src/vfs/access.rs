@@ -1,0 +1,180 @@
+//! What a principal may do where.
+
+use std::collections::BTreeSet;
+
+use crate::db::entries::{self, Moment};
+use crate::db::grants::{self, Grant};
+use crate::db::sql::TenantTx;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::NodeId;
+use crate::domain::node::{Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+
+/// The grants of a principal as they are in this transaction.
+pub struct Access {
+    grants: Vec<Grant>,
+    ceiling: Rights,
+}
+
+impl Access {
+    /// Loads the grants.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn load(tx: &mut TenantTx, principal: &Principal) -> Result<Self> {
+        Ok(Self {
+            grants: grants::of_account(tx, principal.account).await?,
+            ceiling: principal.ceiling,
+        })
+    }
+
+    /// The rights on the last entry of a chain that starts at the root.
+    pub fn rights(&self, chain: &[Entry]) -> Rights {
+        let granted = self
+            .grants
+            .iter()
+            .filter(|grant| chain.iter().any(|entry| entry.node == grant.node))
+            .fold(Rights::NONE, |rights, grant| rights | grant.rights);
+        granted & self.ceiling
+    }
+
+    /// Fails unless all of `needed` is held on the last entry of a chain.
+    ///
+    /// # Errors
+    /// Denied, naming what is missing and where.
+    pub fn require(&self, chain: &[Entry], needed: Rights) -> Result<()> {
+        let missing = self.rights(chain).missing(needed);
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::Denied,
+                format!(
+                    "permission denied: the right '{missing}' is missing on '{}'; \
+                     ask your administrator for it",
+                    path_of(chain)
+                ),
+            )),
+        }
+    }
+
+    /// The children of `folder` through which the way leads to folders granted below it.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn ways(&self, tx: &mut TenantTx, folder: NodeId) -> Result<BTreeSet<NodeId>> {
+        let mut ways = BTreeSet::new();
+        for grant in &self.grants {
+            let up = entries::ancestors(tx, grant.node).await?;
+            let at_root = up.last().is_some_and(|top| top.parent == NodeId::NIL);
+            let child = up.iter().find(|entry| entry.parent == folder);
+            if let (true, Some(child)) = (at_root, child) {
+                ways.insert(child.node);
+            }
+        }
+        Ok(ways)
+    }
+
+    /// The entry at the end of a path that `chain` followed as far as it exists, if it may be seen.
+    ///
+    /// # Errors
+    /// NotFound; NotFolder when a file is on the way; Denied when not even that may be known.
+    pub async fn see<'a>(
+        &self,
+        tx: &mut TenantTx,
+        path: &VfsPath,
+        chain: &'a [Entry],
+    ) -> Result<&'a Entry> {
+        let last = chain
+            .last()
+            .ok_or_else(|| Error::internal("a tenant without a root folder"))?;
+        if let Err(denied) = self.require(chain, Rights::LIST)
+            && self.ways(tx, last.node).await?.is_empty()
+        {
+            return Err(denied);
+        }
+        if chain.len() == path.names().len() + 1 {
+            return Ok(last);
+        }
+        match last.kind {
+            NodeKind::File => Err(not_a_folder(&path_of(chain))),
+            NodeKind::Folder => Err(no_such(path)),
+        }
+    }
+}
+
+/// The entries along a path, and the grants of the principal, in one transaction.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn follow(
+    tx: &mut TenantTx,
+    principal: &Principal,
+    path: &VfsPath,
+) -> Result<(Vec<Entry>, Access)> {
+    let chain = entries::resolve(tx, path.names(), Moment::Now).await?;
+    let access = Access::load(tx, principal).await?;
+    Ok((chain, access))
+}
+
+/// The chain of the folder that is to hold the last name of `path`, and the entry with that name
+/// if there is one.
+///
+/// # Errors
+/// Invalid for the root; NotFound or NotFolder when the folder is not there; Denied when that
+/// must not be known.
+pub async fn parent_of(
+    tx: &mut TenantTx,
+    access: &Access,
+    path: &VfsPath,
+    mut chain: Vec<Entry>,
+) -> Result<(Vec<Entry>, Option<Entry>)> {
+    let parent = path
+        .parent()
+        .ok_or_else(|| Error::invalid("the root folder itself cannot be changed"))?;
+    let found = match chain.len() == path.names().len() + 1 {
+        true => chain.pop(),
+        false => None,
+    };
+    if chain.len() <= parent.names().len() {
+        access.see(tx, &parent, &chain).await?;
+        return Err(no_such(&parent));
+    }
+    match chain.last() {
+        Some(entry) if entry.kind == NodeKind::File => Err(not_a_folder(&parent.to_string())),
+        _ => Ok((chain, found)),
+    }
+}
+
+/// `chain` with `entry` below it.
+pub fn below(chain: &[Entry], entry: &Entry) -> Vec<Entry> {
+    chain.iter().chain([entry]).cloned().collect()
+}
+
+/// The path that a chain from the root spells.
+pub fn path_of(chain: &[Entry]) -> String {
+    let names: Vec<_> = chain.iter().skip(1).map(|e| e.name.as_str()).collect();
+    format!("/{}", names.join("/"))
+}
+
+/// The error for a path that leads nowhere.
+pub fn no_such(path: &VfsPath) -> Error {
+    Error::not_found(format!("no such file or folder: '{path}'"))
+}
+
+/// The error for a file where a folder is needed.
+pub fn not_a_folder(path: &str) -> Error {
+    Error::new(
+        ErrorKind::NotFolder,
+        format!("'{path}' is a file, not a folder"),
+    )
+}
+
+/// The error for a folder where a file is needed.
+pub fn is_a_folder(path: &str) -> Error {
+    Error::new(
+        ErrorKind::IsFolder,
+        format!("'{path}' is a folder, not a file"),
+    )
+}

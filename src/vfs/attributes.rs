@@ -1,0 +1,50 @@
+//! Setting mode and times.
+
+use async_trait::async_trait;
+
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::db::{contents, entries};
+use crate::domain::change::Committed;
+use crate::domain::error::Result;
+use crate::domain::node::{AttributeUpdate, Entry};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::vfs::access::follow;
+
+/// Sets attributes of what is at a path.
+pub struct SetAttributes {
+    /// Who.
+    pub principal: Principal,
+    /// What.
+    pub path: VfsPath,
+    /// Mode and times.
+    pub update: AttributeUpdate,
+}
+
+#[async_trait]
+impl Operation for SetAttributes {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let (chain, access) = follow(tx, &self.principal, &self.path).await?;
+        let entry = access.see(tx, &self.path, &chain).await?;
+        access.require(&chain, Rights::SET_ATTRIBUTES)?;
+        let attributes = entry.attributes.with(self.update);
+        if attributes == entry.attributes {
+            return Ok(Record::Nothing);
+        }
+        entries::bury(tx, entry.node, next.seq).await?;
+        let changed = Entry {
+            attributes,
+            born: next.seq,
+            ..entry.clone()
+        };
+        entries::replace(tx, &changed).await?;
+        if let Some(content) = entry.content {
+            contents::add_use(tx, content).await?;
+        }
+        let happening = Happening::new("set-attributes", self.path.to_string());
+        Ok(Record::Change(happening))
+    }
+}

@@ -1,0 +1,155 @@
+//! Looking into the past of a tenant's tree, and bringing things back.
+
+use async_trait::async_trait;
+
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::entries::Moment;
+use crate::db::sql::TenantTx;
+use crate::db::usage::{self, Amount};
+use crate::db::{clocks, contents, detached, entries};
+use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{NodeId, TenantId};
+use crate::domain::node::{Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Actor;
+use crate::vfs::access::{is_a_folder, no_such, not_a_folder};
+use crate::vfs::listing::Listing;
+use crate::vfs::read::FileReader;
+use crate::vfs::service::Vfs;
+
+/// A tenant's tree as it was at a time: what support and jobs see, without asking for rights.
+#[derive(Clone)]
+pub struct PastTree {
+    vfs: Vfs,
+    tenant: TenantId,
+    seq: i64,
+}
+
+impl PastTree {
+    /// The tree at `time`. If that is later than the tenant's clock, the clock is raised to it
+    /// first, so that every later look at the same time shows the same.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn at(vfs: &Vfs, tenant: TenantId, time: Timestamp) -> Result<Self> {
+        let mut tx = vfs.database().read(tenant).await?;
+        let latest = clocks::latest(&mut tx).await?;
+        drop(tx);
+        if time > latest.at {
+            let committer = vfs.committer();
+            committer.run(tenant, &Actor::job(), Raise(time)).await?;
+        }
+        let mut tx = vfs.database().read(tenant).await?;
+        let seq = clocks::seq_at(&mut tx, time).await?;
+        Ok(Self {
+            vfs: vfs.clone(),
+            tenant,
+            seq,
+        })
+    }
+
+    /// What was at a path.
+    ///
+    /// # Errors
+    /// NotFound; Unavailable when the database does not answer.
+    pub async fn stat(&self, path: &VfsPath) -> Result<Entry> {
+        let mut tx = self.vfs.database().read(self.tenant).await?;
+        self.find(&mut tx, path).await
+    }
+
+    /// What was in a folder.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder; Unavailable when the database does not answer.
+    pub async fn list(&self, path: &VfsPath) -> Result<Listing> {
+        let folder = self.stat(path).await?;
+        match folder.kind {
+            NodeKind::File => Err(not_a_folder(&path.to_string())),
+            NodeKind::Folder => {
+                let moment = Moment::At(self.seq);
+                Ok(Listing::past(&self.vfs, self.tenant, folder.node, moment))
+            }
+        }
+    }
+
+    /// Opens a file as it was.
+    ///
+    /// # Errors
+    /// NotFound, IsFolder; Unavailable when the database does not answer.
+    pub async fn open_read(&self, path: &VfsPath) -> Result<FileReader> {
+        let mut tx = self.vfs.database().snapshot(self.tenant).await?;
+        let entry = self.find(&mut tx, path).await?;
+        match entry.kind {
+            NodeKind::Folder => Err(is_a_folder(&path.to_string())),
+            NodeKind::File => FileReader::open(&self.vfs, &mut tx, entry).await,
+        }
+    }
+
+    async fn find(&self, tx: &mut TenantTx, path: &VfsPath) -> Result<Entry> {
+        let mut chain = entries::resolve(tx, path.names(), Moment::At(self.seq)).await?;
+        match chain.len() == path.names().len() + 1 {
+            true => chain.pop().ok_or_else(|| no_such(path)),
+            false => Err(no_such(path)),
+        }
+    }
+}
+
+struct Raise(Timestamp);
+
+#[async_trait]
+impl Operation for Raise {
+    async fn apply(&self, _tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        Ok(Record::Raise(self.0))
+    }
+}
+
+/// Brings a deleted node back to where it was, with all that was below it: one row.
+pub struct Restore {
+    /// The node.
+    pub node: NodeId,
+}
+
+#[async_trait]
+impl Operation for Restore {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        if entries::live(tx, self.node).await?.is_some() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                "this is not deleted, or was brought back already",
+            ));
+        }
+        let past = entries::last_past(tx, self.node)
+            .await?
+            .ok_or_else(|| Error::not_found("the past of this is not kept any more"))?;
+        let chain = entries::ancestors(tx, past.parent).await?;
+        if chain.last().is_none_or(|top| top.parent != NodeId::NIL) {
+            return Err(Error::not_found(
+                "the folder it was in is deleted; bring that back first",
+            ));
+        }
+        if entries::child(tx, past.parent, &past.name).await?.is_some() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("there is another '{}' now; rename it first", past.name),
+            ));
+        }
+        let back = Amount::one(past.size);
+        usage::charge(tx, past.owner, back, Amount::default()).await?;
+        if past.kind == NodeKind::Folder {
+            detached::reattach(tx, past.node).await?;
+        }
+        if let Some(content) = past.content {
+            contents::add_use(tx, content).await?;
+        }
+        let entry = Entry {
+            born: next.seq,
+            died: None,
+            ..past
+        };
+        entries::insert(tx, &entry).await?;
+        Ok(Record::Change(Happening::new("restore", entry.name)))
+    }
+}

@@ -1,0 +1,238 @@
+//! Publishing what was written: the change that makes it a version of a file.
+
+use async_trait::async_trait;
+
+use crate::db::audit::Happening;
+use crate::db::blobs::BlobInfo;
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::db::usage::{self, Amount};
+use crate::db::{contents, entries, uploads};
+use crate::domain::change::Committed;
+use crate::domain::content::{Extent, ExtentMap};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{ContentId, NodeId, UploadId};
+use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::vfs::access::{Access, below, is_a_folder, path_of};
+
+/// One step of what was done to a content through a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Bytes were written.
+    Lay(Extent),
+    /// The length was set.
+    Resize(u64),
+}
+
+/// Applies edits in order.
+pub fn apply_edits(map: &mut ExtentMap, edits: &[Edit]) {
+    for edit in edits {
+        match edit {
+            Edit::Lay(run) => map.lay(*run),
+            Edit::Resize(size) => map.resize(*size),
+        }
+    }
+}
+
+/// Where what was written is to be published.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The folder.
+    pub parent: NodeId,
+    /// The name in it.
+    pub name: String,
+    /// The file that was opened, or made by an earlier publish; it is followed when it is
+    /// renamed meanwhile. When it is deleted meanwhile the name is used again, so that nothing
+    /// acknowledged is lost.
+    pub node: Option<NodeId>,
+    /// Whether a file that is there under the name, and is not `node`, is an error.
+    pub exclusive: bool,
+}
+
+/// Makes what was written the current version of a file.
+#[derive(Clone)]
+pub struct Publish {
+    /// Who.
+    pub principal: Principal,
+    /// Where.
+    pub target: Target,
+    /// The node that a new file will be.
+    pub new_node: NodeId,
+    /// The id of the new content.
+    pub content: ContentId,
+    /// Whether the edits start from nothing; else they are laid over the version current now.
+    pub from_nothing: bool,
+    /// What was written.
+    pub edits: Vec<Edit>,
+    /// Blobs that were stored for it.
+    pub stored: Vec<BlobInfo>,
+    /// SHA-256 of the whole, if the edits start from nothing or from `hashed_over`.
+    pub sha256: Option<[u8; 32]>,
+    /// The content over which `sha256` was computed on.
+    pub hashed_over: Option<ContentId>,
+    /// Mode and times to set.
+    pub update: AttributeUpdate,
+    /// The upload that this ends, with its epoch.
+    pub upload: Option<(UploadId, i64)>,
+}
+
+#[async_trait]
+impl Operation for Publish {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let current = self.current(tx).await?;
+        let folder = current.as_ref().map_or(self.target.parent, |e| e.parent);
+        let mut chain = entries::ancestors(tx, folder).await?;
+        if chain.last().is_none_or(|top| top.parent != NodeId::NIL) {
+            return Err(Error::not_found(
+                "the folder was deleted while the file was written; make it again and send the file again",
+            ));
+        }
+        chain.reverse();
+        let access = Access::load(tx, &self.principal).await?;
+        match &current {
+            Some(entry) => access.require(&below(&chain, entry), Rights::OVERWRITE)?,
+            None => access.require(&chain, Rights::WRITE)?,
+        }
+        let name = current.as_ref().map_or(&self.target.name, |e| &e.name);
+        let folder_path = path_of(&chain);
+        let path = format!("{}/{name}", folder_path.trim_end_matches('/'));
+        if current.as_ref().is_some_and(|e| e.kind == NodeKind::Folder) {
+            return Err(is_a_folder(&path));
+        }
+        if let Some(entry) = &current
+            && self.edits.is_empty()
+            && !self.from_nothing
+        {
+            return self.touch(tx, entry, path, next).await;
+        }
+        let entry = self.write(tx, current, folder, next).await?;
+        if let Some((upload, epoch)) = self.upload {
+            // After the new content has linked the blobs, so that none is condemned in between.
+            uploads::end(tx, upload, epoch, next.at).await?;
+        }
+        let detail = format!("{path} {} bytes", entry.size);
+        Ok(Record::Change(Happening::new("store", detail)))
+    }
+}
+
+impl Publish {
+    /// The live file that is to get a new version.
+    async fn current(&self, tx: &mut TenantTx) -> Result<Option<Entry>> {
+        if let Some(node) = self.target.node
+            && let Some(entry) = entries::live(tx, node).await?
+        {
+            return Ok(Some(entry));
+        }
+        let found = entries::child(tx, self.target.parent, &self.target.name).await?;
+        match found {
+            Some(_) if self.target.exclusive && self.target.node.is_none() => Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("'{}' was made by another meanwhile", self.target.name),
+            )),
+            found => Ok(found),
+        }
+    }
+
+    /// Nothing was written to a file that is there: at most its attributes change.
+    async fn touch(
+        &self,
+        tx: &mut TenantTx,
+        entry: &Entry,
+        path: String,
+        next: Committed,
+    ) -> Result<Record> {
+        let attributes = entry.attributes.with(self.update);
+        if attributes == entry.attributes {
+            return Ok(Record::Nothing);
+        }
+        entries::bury(tx, entry.node, next.seq).await?;
+        let touched = Entry {
+            attributes,
+            born: next.seq,
+            ..entry.clone()
+        };
+        entries::replace(tx, &touched).await?;
+        if let Some(content) = entry.content {
+            contents::add_use(tx, content).await?;
+        }
+        Ok(Record::Change(Happening::new("set-attributes", path)))
+    }
+
+    async fn write(
+        &self,
+        tx: &mut TenantTx,
+        current: Option<Entry>,
+        parent: NodeId,
+        next: Committed,
+    ) -> Result<Entry> {
+        let before = current.as_ref().and_then(|entry| entry.content);
+        let mut map = match before {
+            Some(content) if !self.from_nothing => contents::load(tx, content).await?.map,
+            _ => ExtentMap::default(),
+        };
+        apply_edits(&mut map, &self.edits);
+        let hash_holds = self.from_nothing || before == self.hashed_over;
+        let sha256 = self.sha256.filter(|_| hash_holds);
+        let content = (map.size() > 0).then_some(self.content);
+        let owner = Some(self.principal.account);
+        self.charge(tx, current.as_ref(), map.size()).await?;
+        if let Some(id) = content {
+            contents::insert(tx, id, &map, &self.stored, sha256, next.at).await?;
+        }
+        let attributes = match &current {
+            Some(entry) => Attributes {
+                modified: next.at,
+                ..entry.attributes
+            },
+            None => Attributes::file(next.at),
+        };
+        let entry = Entry {
+            node: current.as_ref().map_or(self.new_node, |entry| entry.node),
+            parent,
+            name: current
+                .as_ref()
+                .map_or_else(|| self.target.name.clone(), |entry| entry.name.clone()),
+            kind: NodeKind::File,
+            content,
+            size: map.size(),
+            owner,
+            attributes: attributes.with(self.update),
+            born: next.seq,
+            died: None,
+        };
+        match current {
+            Some(old) => {
+                entries::bury(tx, old.node, next.seq).await?;
+                entries::replace(tx, &entry).await?;
+            }
+            None => entries::insert(tx, &entry).await?,
+        }
+        Ok(entry)
+    }
+
+    /// Charges the new size against the quota, with what the old version and the upload's
+    /// reservation give back.
+    async fn charge(&self, tx: &mut TenantTx, old: Option<&Entry>, size: u64) -> Result<()> {
+        let owner = Some(self.principal.account);
+        let mut used = Amount::one(size);
+        match old {
+            Some(old) if old.owner == owner => {
+                let back = Amount::one(old.size);
+                used.bytes -= back.bytes;
+                used.files -= back.files;
+            }
+            Some(old) => {
+                let back = Amount::one(old.size).negated();
+                usage::charge(tx, old.owner, back, Amount::default()).await?;
+            }
+            None => {}
+        }
+        let promised = match self.upload {
+            Some((id, epoch)) => uploads::take_reservation(tx, id, epoch).await?,
+            None => Amount::default(),
+        };
+        usage::charge(tx, owner, used, promised.negated()).await
+    }
+}

@@ -1,0 +1,82 @@
+//! Deleting files and folders; their past stays.
+
+use async_trait::async_trait;
+
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::db::usage::{self, Amount};
+use crate::db::{detached, entries};
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::node::{Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::vfs::access::{below, follow, is_a_folder, no_such, not_a_folder, parent_of};
+
+/// What is expected at the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// A folder with nothing in it.
+    EmptyFolder,
+    /// A file.
+    File,
+    /// Either, with all that is below it.
+    Tree,
+}
+
+/// Deletes what is at a path.
+pub struct Remove {
+    /// Who.
+    pub principal: Principal,
+    /// What.
+    pub path: VfsPath,
+    /// What it must be.
+    pub expect: Expect,
+}
+
+#[async_trait]
+impl Operation for Remove {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let (chain, access) = follow(tx, &self.principal, &self.path).await?;
+        let (chain, found) = parent_of(tx, &access, &self.path, chain).await?;
+        let Some(entry) = found else {
+            access.require(&chain, Rights::LIST)?;
+            return Err(no_such(&self.path));
+        };
+        access.require(&below(&chain, &entry), Rights::DELETE)?;
+        let path = self.path.to_string();
+        match (self.expect, entry.kind) {
+            (Expect::EmptyFolder, NodeKind::File) => return Err(not_a_folder(&path)),
+            (Expect::File, NodeKind::Folder) => return Err(is_a_folder(&path)),
+            (Expect::EmptyFolder, NodeKind::Folder)
+                if entries::has_children(tx, entry.node).await? =>
+            {
+                return Err(Error::new(
+                    ErrorKind::NotEmpty,
+                    format!("the folder '{path}' is not empty; delete what is in it first"),
+                ));
+            }
+            _ => {}
+        }
+        kill(tx, &entry, next).await?;
+        Ok(Record::Change(Happening::new("delete", path)))
+    }
+}
+
+/// Ends a live entry at change `next`. What is below a folder stays as it is, out of reach, for
+/// the settling job.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::vfs) async fn kill(tx: &mut TenantTx, entry: &Entry, next: Committed) -> Result<()> {
+    entries::bury(tx, entry.node, next.seq).await?;
+    entries::remove(tx, entry.node).await?;
+    let back = Amount::one(entry.size).negated();
+    usage::charge(tx, entry.owner, back, Amount::default()).await?;
+    if entry.kind == NodeKind::Folder && entries::has_children(tx, entry.node).await? {
+        detached::add(tx, entry.node, next.seq).await?;
+    }
+    Ok(())
+}

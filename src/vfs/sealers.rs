@@ -1,0 +1,108 @@
+//! Sealers whose blob ids the database knows already, made ahead in batches, so that a small file
+//! costs one commit and not two.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::crypto::seal::Sealer;
+use crate::db::blobs;
+use crate::db::commit::{Committer, Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::domain::change::Committed;
+use crate::domain::error::Result;
+use crate::domain::id::{BlobId, InstanceId, TenantId};
+use crate::domain::principal::Actor;
+use crate::vfs::keys::TenantKeys;
+
+const FIRST_BATCH: usize = 4;
+const MAX_BATCH: usize = 64;
+
+/// A sealer whose blob is announced.
+pub struct Announced {
+    /// Seals the blob.
+    pub sealer: Sealer,
+    /// The version of the key it seals with.
+    pub key_version: u32,
+}
+
+/// Makes and hands out announced sealers.
+pub struct Sealers {
+    committer: Committer,
+    keys: Arc<TenantKeys>,
+    instance: InstanceId,
+    ready: Mutex<HashMap<TenantId, Shelf>>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    sealers: Vec<Announced>,
+    batch: usize,
+}
+
+impl Sealers {
+    /// Announces blobs as this instance's.
+    pub fn new(committer: Committer, keys: Arc<TenantKeys>, instance: InstanceId) -> Self {
+        Self {
+            committer,
+            keys,
+            instance,
+            ready: Mutex::default(),
+        }
+    }
+
+    /// A sealer for a new blob of a tenant. Each is handed out once.
+    ///
+    /// # Errors
+    /// Unavailable when the database or the key service does not answer.
+    pub async fn take(&self, tenant: TenantId) -> Result<Announced> {
+        let batch = {
+            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            let shelf = ready.entry(tenant).or_default();
+            if let Some(announced) = shelf.sealers.pop() {
+                return Ok(announced);
+            }
+            shelf.batch = (shelf.batch * 2).clamp(FIRST_BATCH, MAX_BATCH);
+            shelf.batch
+        };
+        let key = self.keys.current(tenant).await?;
+        let make = || Announced {
+            sealer: Sealer::new(tenant, &key),
+            key_version: key.version,
+        };
+        let one = make();
+        let mut more: Vec<_> = (1..batch).map(|_| make()).collect();
+        let announcement = Announcement {
+            instance: self.instance,
+            key_version: key.version,
+            ids: more.iter().chain([&one]).map(|a| a.sealer.id()).collect(),
+        };
+        self.committer
+            .run(tenant, &Actor::job(), announcement)
+            .await?;
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.entry(tenant).or_default().sealers.append(&mut more);
+        Ok(one)
+    }
+}
+
+struct Announcement {
+    instance: InstanceId,
+    key_version: u32,
+    ids: Vec<BlobId>,
+}
+
+#[async_trait]
+impl Operation for Announcement {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        // A second attempt after an unknown commit finds the first one's rows.
+        if let Some(first) = self.ids.first()
+            && blobs::find(tx, *first).await?.is_some()
+        {
+            return Ok(Record::Nothing);
+        }
+        blobs::announce(tx, self.instance, self.key_version, &self.ids, next.at).await?;
+        Ok(Record::Nothing)
+    }
+}

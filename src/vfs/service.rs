@@ -1,0 +1,103 @@
+//! What all sessions share.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::crypto::keyring::KeyRing;
+use crate::db::commit::Committer;
+use crate::db::database::Database;
+use crate::domain::id::InstanceId;
+use crate::net::budget::Budget;
+use crate::storage::store::BlobStore;
+use crate::vfs::keys::TenantKeys;
+use crate::vfs::sealers::Sealers;
+
+/// The virtual file system of an instance. Cheap to clone.
+#[derive(Clone)]
+pub struct Vfs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    committer: Committer,
+    store: Arc<dyn BlobStore>,
+    keys: Arc<TenantKeys>,
+    sealers: Sealers,
+    budget: Budget,
+    instance: InstanceId,
+    tasks: TaskTracker,
+}
+
+impl Vfs {
+    /// Puts the parts together.
+    pub fn new(
+        committer: Committer,
+        store: Arc<dyn BlobStore>,
+        ring: KeyRing,
+        budget: Budget,
+        instance: InstanceId,
+    ) -> Self {
+        let keys = Arc::new(TenantKeys::new(committer.database().clone(), ring));
+        let sealers = Sealers::new(committer.clone(), keys.clone(), instance);
+        Self {
+            shared: Arc::new(Shared {
+                committer,
+                store,
+                keys,
+                sealers,
+                budget,
+                instance,
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Commits changes.
+    pub fn committer(&self) -> &Committer {
+        &self.shared.committer
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Database {
+        self.shared.committer.database()
+    }
+
+    /// Where blobs are.
+    pub fn store(&self) -> &Arc<dyn BlobStore> {
+        &self.shared.store
+    }
+
+    /// The tenants' data keys.
+    pub fn keys(&self) -> &TenantKeys {
+        &self.shared.keys
+    }
+
+    /// Sealers for new blobs.
+    pub(in crate::vfs) fn sealers(&self) -> &Sealers {
+        &self.shared.sealers
+    }
+
+    /// The memory of the process.
+    pub fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+
+    /// This process.
+    pub fn instance(&self) -> InstanceId {
+        self.shared.instance
+    }
+
+    /// Tasks that outlive the session that caused them: clean-up after uploads that broke off.
+    pub(in crate::vfs) fn tasks(&self) -> &TaskTracker {
+        &self.shared.tasks
+    }
+
+    /// Waits until all clean-up and all commits submitted so far are done.
+    pub async fn drain(&self) {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        self.shared.tasks.reopen();
+        self.shared.committer.drain().await;
+    }
+}

@@ -1,0 +1,300 @@
+//! All that can be done to files, by one principal.
+
+use crate::db::audit::Happening;
+use crate::db::commit::Operation;
+use crate::db::contents;
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::NodeId;
+use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
+use crate::vfs::attributes::SetAttributes;
+use crate::vfs::listing::Listing;
+use crate::vfs::make_folder::MakeFolder;
+use crate::vfs::publish::Target;
+use crate::vfs::read::FileReader;
+use crate::vfs::remove::{Expect, Remove};
+use crate::vfs::rename::{Overwrite, Rename};
+use crate::vfs::service::Vfs;
+use crate::vfs::sink;
+use crate::vfs::space::{self, Space};
+use crate::vfs::write::{Create, FileWriter, Start, WriteOptions};
+
+/// The only way to files: carries the principal, whose tenant and rights bound all it does. Cheap
+/// to clone.
+#[derive(Clone)]
+pub struct Session {
+    vfs: Vfs,
+    principal: Principal,
+}
+
+impl Vfs {
+    /// The files as `principal` may use them.
+    pub fn session(&self, principal: Principal) -> Session {
+        Session {
+            vfs: self.clone(),
+            principal,
+        }
+    }
+}
+
+impl Session {
+    /// Who acts.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What is at a path.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder, Denied; Unavailable when the database does not answer.
+    pub async fn stat(&self, path: &VfsPath) -> Result<Entry> {
+        let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+        let (chain, access) = follow(&mut tx, &self.principal, path).await?;
+        let entry = access.see(&mut tx, path, &chain).await?;
+        Ok(entry.clone())
+    }
+
+    /// What is in a folder.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder, Denied; Unavailable when the database does not answer.
+    pub async fn list(&self, path: &VfsPath) -> Result<Listing> {
+        let listing = Listing::open(&self.vfs, &self.principal, path).await;
+        self.noted(listing, "list", path)
+    }
+
+    /// Makes a folder in one that exists.
+    ///
+    /// # Errors
+    /// AlreadyExists, NotFound, NotFolder, Denied, Quota, Unavailable.
+    pub async fn make_folder(&self, path: &VfsPath, update: AttributeUpdate) -> Result<()> {
+        let operation = MakeFolder {
+            principal: self.principal.clone(),
+            path: path.clone(),
+            update,
+        };
+        let made = self.run(operation).await;
+        self.noted(made, "make-folder", path).map(drop)
+    }
+
+    /// Deletes a file; its past stays.
+    ///
+    /// # Errors
+    /// NotFound, IsFolder, Denied, Unavailable.
+    pub async fn remove_file(&self, path: &VfsPath) -> Result<()> {
+        self.remove(path, Expect::File).await
+    }
+
+    /// Deletes an empty folder.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder, NotEmpty, Denied, Unavailable.
+    pub async fn remove_folder(&self, path: &VfsPath) -> Result<()> {
+        self.remove(path, Expect::EmptyFolder).await
+    }
+
+    /// Deletes a file or folder with all that is below it, as one change.
+    ///
+    /// # Errors
+    /// NotFound, Denied, Unavailable.
+    pub async fn remove_tree(&self, path: &VfsPath) -> Result<()> {
+        self.remove(path, Expect::Tree).await
+    }
+
+    /// Renames or moves a file or folder, as one change.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder, IsFolder, NotEmpty, AlreadyExists, Invalid (into itself), Denied,
+    /// Unavailable.
+    pub async fn rename(&self, from: &VfsPath, to: &VfsPath, overwrite: Overwrite) -> Result<()> {
+        let operation = Rename {
+            principal: self.principal.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            overwrite,
+        };
+        let renamed = self.run(operation).await;
+        self.noted(renamed, "rename", from).map(drop)
+    }
+
+    /// Sets mode and times.
+    ///
+    /// # Errors
+    /// NotFound, Denied, Unavailable.
+    pub async fn set_attributes(&self, path: &VfsPath, update: AttributeUpdate) -> Result<()> {
+        let operation = SetAttributes {
+            principal: self.principal.clone(),
+            path: path.clone(),
+            update,
+        };
+        let set = self.run(operation).await;
+        self.noted(set, "set-attributes", path).map(drop)
+    }
+
+    /// Sets the length of a file.
+    ///
+    /// # Errors
+    /// As writing.
+    pub async fn truncate(&self, path: &VfsPath, size: u64) -> Result<()> {
+        let options = WriteOptions {
+            create: Create::Never,
+            truncate: size == 0,
+            append: false,
+            attributes: AttributeUpdate::default(),
+        };
+        let mut writer = self.open_write(path, options).await?;
+        writer.resize(size).await?;
+        writer.commit().await.map(drop)
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// NotFound, IsFolder, Denied, Unavailable.
+    pub async fn open_read(&self, path: &VfsPath) -> Result<FileReader> {
+        let reader = self.noted(self.try_open_read(path).await, "download", path)?;
+        self.note("download", path.to_string());
+        Ok(reader)
+    }
+
+    /// Opens a file for writing; others see nothing of it until it is committed.
+    ///
+    /// # Errors
+    /// NotFound, AlreadyExists, IsFolder, Denied, Busy (no memory left), Unavailable.
+    pub async fn open_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {
+        let writer = self.try_open_write(path, options).await;
+        self.noted(writer, "store", path)
+    }
+
+    /// Quota and use.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn space(&self) -> Result<Space> {
+        space::of(&self.vfs, &self.principal).await
+    }
+
+    async fn remove(&self, path: &VfsPath, expect: Expect) -> Result<()> {
+        let operation = Remove {
+            principal: self.principal.clone(),
+            path: path.clone(),
+            expect,
+        };
+        let removed = self.run(operation).await;
+        self.noted(removed, "delete", path).map(drop)
+    }
+
+    async fn try_open_read(&self, path: &VfsPath) -> Result<FileReader> {
+        let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
+        let (chain, access) = follow(&mut tx, &self.principal, path).await?;
+        if chain.len() <= path.names().len() {
+            access.see(&mut tx, path, &chain).await?;
+        }
+        let entry = chain.last().ok_or_else(|| no_such(path))?;
+        access.require(&chain, Rights::READ)?;
+        match entry.kind {
+            NodeKind::Folder => Err(is_a_folder(&path.to_string())),
+            NodeKind::File => FileReader::open(&self.vfs, &mut tx, entry.clone()).await,
+        }
+    }
+
+    async fn try_open_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {
+        let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
+        let (chain, access) = follow(&mut tx, &self.principal, path).await?;
+        if path.is_root() {
+            return Err(is_a_folder("/"));
+        }
+        let (chain, found) = parent_of(&mut tx, &access, path, chain).await?;
+        let (Some(parent), Some(name)) = (chain.last(), path.name()) else {
+            return Err(Error::internal("a path with a parent and no name"));
+        };
+        match &found {
+            Some(entry) => {
+                let own = below(&chain, entry);
+                if options.create == Create::New {
+                    access.require(&chain, Rights::WRITE)?;
+                    return Err(Error::new(
+                        ErrorKind::AlreadyExists,
+                        format!("'{path}' exists already"),
+                    ));
+                }
+                access.require(&own, Rights::OVERWRITE)?;
+                if entry.kind == NodeKind::Folder {
+                    return Err(is_a_folder(&path.to_string()));
+                }
+            }
+            None => {
+                access.require(&chain, Rights::WRITE)?;
+                if options.create == Create::Never {
+                    return Err(no_such(path));
+                }
+            }
+        }
+        let base = match found.as_ref().and_then(|entry| entry.content) {
+            Some(content) if !options.truncate => Some(contents::load(&mut tx, content).await?),
+            _ => None,
+        };
+        let target = Target {
+            parent: parent.node,
+            name: name.as_str().to_owned(),
+            node: found.as_ref().map(|entry| entry.node),
+            exclusive: options.create == Create::New,
+        };
+        let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
+        drop(tx);
+        let start = Start {
+            entry,
+            target,
+            base,
+            share: sink::admit(self.vfs.budget())?,
+        };
+        let principal = self.principal.clone();
+        Ok(FileWriter::new(self.vfs.clone(), principal, options, start))
+    }
+
+    /// How a file shows itself before it is published for the first time.
+    fn new_file(&self, parent: NodeId, name: &str) -> Entry {
+        let now = self.vfs.database().clock().now();
+        Entry {
+            node: NodeId::NIL,
+            parent,
+            name: name.to_owned(),
+            kind: NodeKind::File,
+            content: None,
+            size: 0,
+            owner: Some(self.principal.account),
+            attributes: Attributes::file(now),
+            born: 0,
+            died: None,
+        }
+    }
+
+    async fn run(&self, operation: impl Operation) -> Result<Committed> {
+        let committer = self.vfs.committer();
+        committer
+            .run(self.principal.tenant, &self.principal.actor(), operation)
+            .await
+    }
+
+    /// Writes refusals down in the audit log.
+    fn noted<T>(&self, outcome: Result<T>, verb: &str, path: &VfsPath) -> Result<T> {
+        if let Err(error) = &outcome
+            && matches!(error.kind(), ErrorKind::Denied | ErrorKind::Quota)
+        {
+            self.note("refused", format!("{verb} {path}: {error}"));
+        }
+        outcome
+    }
+
+    fn note(&self, kind: &'static str, detail: String) {
+        let actor = self.principal.actor();
+        let happening = Happening::new(kind, detail);
+        self.vfs
+            .committer()
+            .note(self.principal.tenant, &actor, happening);
+    }
+}

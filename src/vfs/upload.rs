@@ -1,0 +1,139 @@
+//! An upload beyond one buffer: what it reserves, checkpoints and leaves behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+
+use crate::db::blobs;
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::db::uploads::{self, Progress, Upload};
+use crate::db::usage::{self, Amount};
+use crate::domain::change::Committed;
+use crate::domain::error::Result;
+use crate::domain::id::{AccountId, BlobId, UploadId};
+
+/// What an upload asks the quota for.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Who pays.
+    pub account: AccountId,
+    /// What is reserved already.
+    pub held: Amount,
+    /// What must be reserved from now on, in all.
+    pub need: Amount,
+    /// What it would like to have reserved, so that it asks less often.
+    pub want_bytes: i64,
+    /// Bytes that were granted, in all; set when the operation is committed.
+    pub granted: Arc<AtomicI64>,
+}
+
+impl Reservation {
+    /// As much as it wants while there is plenty, less and less near the limit, never less than it
+    /// needs: the charge that follows refuses that.
+    async fn grant(&self, tx: &mut TenantTx) -> Result<Amount> {
+        let room = usage::room(tx, Some(self.account)).await?;
+        let bytes = match room {
+            None => self.want_bytes.max(self.need.bytes),
+            Some(room) => {
+                let most = self.held.bytes.saturating_add(room / 8);
+                self.need.bytes.max(self.want_bytes.min(most))
+            }
+        };
+        self.granted.store(bytes, Ordering::SeqCst);
+        Ok(Amount {
+            bytes,
+            files: self.need.files,
+        })
+    }
+}
+
+/// Writes an upload down for the first time.
+pub struct Begin {
+    /// The upload; what it reserves is set here.
+    pub upload: Upload,
+    /// What it asks for.
+    pub reservation: Reservation,
+    /// Whether it starts afresh, so that what the account broke off under the name is discarded.
+    pub afresh: bool,
+}
+
+#[async_trait]
+impl Operation for Begin {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let mut upload = self.upload.clone();
+        if uploads::exists(tx, upload.id).await? {
+            return Ok(Record::Nothing);
+        }
+        if self.afresh {
+            let (parent, name) = (upload.parent, upload.name.as_str());
+            uploads::discard_kept(tx, upload.account, parent, name, next.at).await?;
+        }
+        upload.reserved = self.reservation.grant(tx).await?;
+        upload.touched_at = next.at;
+        uploads::begin(tx, &upload).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+/// Moves an upload on: more is durable, more is reserved.
+pub struct Advance {
+    /// Which.
+    pub id: UploadId,
+    /// Under which epoch.
+    pub epoch: i64,
+    /// What is durable now.
+    pub progress: Progress,
+    /// What it asks for.
+    pub reservation: Reservation,
+}
+
+#[async_trait]
+impl Operation for Advance {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let progress = Progress {
+            reserved: self.reservation.grant(tx).await?,
+            ..self.progress.clone()
+        };
+        uploads::checkpoint(tx, self.id, self.epoch, &progress, next.at).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+/// What is to become of an upload that is not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing of it is of use.
+    Discard,
+    /// It broke off: what is checkpointed is kept for a while.
+    Keep,
+}
+
+/// Ends an upload that is not published, and gives up blobs that nothing names.
+pub struct Leave {
+    /// The upload, with its epoch, if it was written down.
+    pub upload: Option<(UploadId, i64)>,
+    /// What is to become of it.
+    pub remains: Remains,
+    /// All blobs that were made for it.
+    pub blobs: Vec<BlobId>,
+}
+
+#[async_trait]
+impl Operation for Leave {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        if let Some((id, epoch)) = self.upload
+            && uploads::exists(tx, id).await?
+        {
+            match self.remains {
+                Remains::Discard => uploads::end(tx, id, epoch, next.at).await?,
+                Remains::Keep => uploads::keep(tx, id, epoch, next.at).await?,
+            }
+        }
+        for blob in &self.blobs {
+            blobs::discard(tx, *blob, next.at).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}

@@ -1,0 +1,614 @@
+//! Writing a file: bytes in any order go to blobs as they come, and become a version at commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::db::blobs::BlobInfo;
+use crate::db::contents::StoredContent;
+use crate::db::entries;
+use crate::db::uploads::{Progress, Upload};
+use crate::db::usage::Amount;
+use crate::domain::content::{Extent, ExtentMap};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{ContentId, NodeId, UploadId};
+use crate::domain::node::{AttributeUpdate, Entry};
+use crate::domain::principal::Principal;
+use crate::net::budget::Share;
+use crate::vfs::publish::{Edit, Publish, Target};
+use crate::vfs::read::ContentReader;
+use crate::vfs::service::Vfs;
+use crate::vfs::sink::{BlobSink, WHOLE_BYTES};
+use crate::vfs::upload::{Advance, Begin, Leave, Remains, Reservation};
+
+/// Longest file, in bytes (what SQL and most clients can count).
+const MAX_SIZE: u64 = i64::MAX as u64;
+/// The first reservation beyond one buffer, and how much later ones grow to.
+const FIRST_RESERVE: u64 = 8 << 20;
+const MAX_RESERVE: u64 = 64 << 20;
+/// How far ahead of its turn a write may be, and how much of such is held: clients that write
+/// concurrently (rclone, WinSCP) send offsets slightly out of order.
+const EARLY_REACH: u64 = 4 << 20;
+const EARLY_BYTES: usize = 2 << 20;
+
+/// What happens to a file that is or is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Create {
+    /// It must be there.
+    Never,
+    /// It is made when it is not there.
+    IfMissing,
+    /// It must not be there.
+    New,
+}
+
+/// How a file is opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// What happens to a file that is or is not there.
+    pub create: Create,
+    /// Whether it starts empty.
+    pub truncate: bool,
+    /// Whether each write goes to the end, wherever it says.
+    pub append: bool,
+    /// Mode and times to set when it is published.
+    pub attributes: AttributeUpdate,
+}
+
+/// A file open for writing. What it wrote is published by [`FileWriter::commit`] or
+/// [`FileWriter::sync`], and by nothing else: dropped, it leaves the file as it was.
+pub struct FileWriter {
+    vfs: Vfs,
+    principal: Principal,
+    append: bool,
+    /// How the file should show itself now.
+    entry: Entry,
+    publish: Publish,
+    /// The content as this handle sees it.
+    view: ExtentMap,
+    /// All blobs that the view may name.
+    blobs: BTreeMap<crate::domain::id::BlobId, BlobInfo>,
+    sink: Option<BlobSink>,
+    /// The hash between two blobs; within one the sink has it.
+    hash: Option<Sha256>,
+    early: BTreeMap<u64, Bytes>,
+    early_bytes: usize,
+    upload: Option<InProgress>,
+    reader: Option<ContentReader>,
+    dirty: bool,
+    over: bool,
+    _share: Share,
+}
+
+struct InProgress {
+    id: UploadId,
+    epoch: i64,
+    /// Bytes for which the quota has been asked.
+    reserved: i64,
+    /// Whether anything of it could be gone on from.
+    durable: bool,
+}
+
+/// What a writer starts from.
+pub(in crate::vfs) struct Start {
+    pub entry: Entry,
+    pub target: Target,
+    pub base: Option<StoredContent>,
+    pub share: Share,
+}
+
+impl FileWriter {
+    pub(in crate::vfs) fn new(
+        vfs: Vfs,
+        principal: Principal,
+        options: WriteOptions,
+        start: Start,
+    ) -> Self {
+        let now = vfs.database().clock().now();
+        let from_nothing = options.truncate || start.target.node.is_none();
+        let (view, blobs) = match start.base {
+            Some(base) => (base.map, base.blobs),
+            None => (ExtentMap::default(), Vec::new()),
+        };
+        let publish = Publish {
+            principal: principal.clone(),
+            new_node: NodeId::mint(now),
+            content: ContentId::mint(now),
+            from_nothing,
+            edits: Vec::new(),
+            stored: Vec::new(),
+            sha256: None,
+            hashed_over: None,
+            update: options.attributes,
+            upload: None,
+            target: start.target,
+        };
+        Self {
+            vfs,
+            principal,
+            append: options.append,
+            entry: start.entry,
+            publish,
+            view,
+            blobs: blobs.into_iter().map(|info| (info.id, info)).collect(),
+            sink: None,
+            hash: from_nothing.then(Sha256::new),
+            early: BTreeMap::new(),
+            early_bytes: 0,
+            upload: None,
+            reader: None,
+            dirty: from_nothing,
+            over: false,
+            _share: start.share,
+        }
+    }
+
+    /// Writes bytes at an offset, or at the end of a file opened for appending. What lies between
+    /// the end and the offset reads as zeros.
+    ///
+    /// # Errors
+    /// Quota, StorageFull, Unavailable; after an error nothing of the file is published.
+    pub async fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<()> {
+        let offset = if self.append { self.size() } else { offset };
+        let end = offset.checked_add(bytes.len() as u64);
+        let end = end.filter(|end| *end <= MAX_SIZE).ok_or_else(|| {
+            Error::invalid(format!("a file must not be longer than {MAX_SIZE} bytes"))
+        })?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let next = self.view.size();
+        let soon = offset > next && offset - next <= EARLY_REACH && self.publish.from_nothing;
+        let fits = self.early_bytes + bytes.len() <= EARLY_BYTES;
+        if soon && fits && !self.meets_early(offset, end) {
+            self.early_bytes += bytes.len();
+            self.early.insert(offset, bytes);
+            return Ok(());
+        }
+        if offset != next || self.meets_early(offset, end) {
+            self.flush_early().await?;
+        }
+        self.put(offset, &bytes).await?;
+        while let Some(first) = self.early.first_entry() {
+            if *first.key() != self.view.size() {
+                break;
+            }
+            let (offset, bytes) = first.remove_entry();
+            self.early_bytes -= bytes.len();
+            self.put(offset, &bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Up to `length` bytes at `offset`, with what this handle wrote.
+    ///
+    /// # Errors
+    /// As reading and writing.
+    pub async fn read_at(&mut self, offset: u64, length: usize) -> Result<Bytes> {
+        self.flush_early().await?;
+        self.finish_blob().await?;
+        let reader = match &self.reader {
+            Some(reader) => reader,
+            None => self.reader.insert(ContentReader::new(
+                &self.vfs,
+                self.principal.tenant,
+                StoredContent {
+                    map: self.view.clone(),
+                    blobs: self.blobs.values().copied().collect(),
+                    sha256: None,
+                },
+            )),
+        };
+        reader.read_at(offset, length).await
+    }
+
+    /// The file as this handle sees it.
+    pub fn entry(&self) -> Entry {
+        Entry {
+            size: self.size(),
+            attributes: self.entry.attributes.with(self.publish.update),
+            ..self.entry.clone()
+        }
+    }
+
+    /// Sets attributes when the file is published; later ones count.
+    ///
+    /// # Errors
+    /// None today; others may be added.
+    pub async fn set_attributes(&mut self, update: AttributeUpdate) -> Result<()> {
+        self.publish.update = self.publish.update.then(update);
+        self.dirty |= !update.is_empty();
+        Ok(())
+    }
+
+    /// Sets the length; what is added reads as zeros.
+    ///
+    /// # Errors
+    /// Invalid when it is too long; as writing.
+    pub async fn resize(&mut self, size: u64) -> Result<()> {
+        if size > MAX_SIZE {
+            return Err(Error::invalid(format!(
+                "a file must not be longer than {MAX_SIZE} bytes"
+            )));
+        }
+        self.flush_early().await?;
+        if size == self.view.size() {
+            return Ok(());
+        }
+        self.reserve(size).await?;
+        self.stop_hashing();
+        self.view.resize(size);
+        self.publish.edits.push(Edit::Resize(size));
+        self.changed();
+        Ok(())
+    }
+
+    /// Stores and publishes what there is, and goes on (fsync@openssh.com).
+    ///
+    /// # Errors
+    /// As [`FileWriter::commit`].
+    pub async fn sync(&mut self) -> Result<()> {
+        self.store().await?;
+        let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+        let target = &self.publish.target;
+        let node = target.node.unwrap_or(self.publish.new_node);
+        let found = match entries::live(&mut tx, node).await? {
+            Some(entry) => Some(entry),
+            None => entries::child(&mut tx, target.parent, &target.name).await?,
+        };
+        drop(tx);
+        self.publish.target.node = found.as_ref().map(|entry| entry.node);
+        if let Some(entry) = found {
+            self.entry = entry;
+        }
+        let now = self.vfs.database().clock().now();
+        self.publish.hashed_over = Some(self.publish.content);
+        self.publish.content = ContentId::mint(now);
+        self.publish.from_nothing = false;
+        self.publish.edits.clear();
+        self.publish.stored.clear();
+        self.publish.update = AttributeUpdate::default();
+        self.publish.upload = None;
+        self.upload = None;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Stores and publishes what was written. When this returns `Ok`, the blob store has confirmed
+    /// the bytes and the database has committed the change.
+    ///
+    /// # Errors
+    /// Quota, Denied, NotFound (the folder is gone), AlreadyExists (of a file that was to be new),
+    /// StorageFull, Unavailable: the file is as it was before.
+    pub async fn commit(mut self) -> Result<Entry> {
+        self.store().await?;
+        self.over = true;
+        Ok(self.entry())
+    }
+
+    /// Gives up, because the connection broke: what is checkpointed is kept for a while.
+    pub async fn abandon(self) {
+        drop(self);
+    }
+
+    async fn store(&mut self) -> Result<()> {
+        let stored = self.try_store().await;
+        if stored.is_err() {
+            self.leave(Remains::Discard);
+        }
+        stored
+    }
+
+    async fn try_store(&mut self) -> Result<()> {
+        if self.over {
+            return Err(Error::new(
+                ErrorKind::Stale,
+                "an earlier error ended this upload; open the file again",
+            ));
+        }
+        self.flush_early().await?;
+        if !self.dirty {
+            return Ok(());
+        }
+        self.finish_blob().await?;
+        self.publish.sha256 = self
+            .hash
+            .as_ref()
+            .map(|hash| hash.clone().finalize().into());
+        self.publish.upload = self.upload.as_ref().map(|upload| (upload.id, upload.epoch));
+        let committed = self
+            .vfs
+            .committer()
+            .run(
+                self.principal.tenant,
+                &self.principal.actor(),
+                self.publish.clone(),
+            )
+            .await?;
+        self.entry.born = committed.seq;
+        Ok(())
+    }
+
+    async fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.try_put(offset, bytes).await;
+        if written.is_err() {
+            self.leave(Remains::Discard);
+        }
+        written
+    }
+
+    async fn try_put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if self.over {
+            return Err(Error::new(
+                ErrorKind::Stale,
+                "an earlier error ended this upload; open the file again",
+            ));
+        }
+        self.reserve(self.view.size().max(offset + bytes.len() as u64))
+            .await?;
+        if offset != self.view.size() {
+            self.stop_hashing();
+        }
+        let sink = match &mut self.sink {
+            Some(sink) => sink,
+            none => {
+                let hash = self.hash.take();
+                let sink = BlobSink::open(&self.vfs, self.principal.tenant, hash).await?;
+                none.insert(sink)
+            }
+        };
+        let run = Extent {
+            start: offset,
+            length: bytes.len() as u64,
+            blob: Some(sink.id()),
+            blob_start: sink.append(bytes).await?,
+        };
+        self.view.lay(run);
+        match self.publish.edits.last_mut() {
+            Some(Edit::Lay(last))
+                if last.blob == run.blob
+                    && last.end() == run.start
+                    && last.blob_start + last.length == run.blob_start =>
+            {
+                last.length += run.length;
+            }
+            _ => self.publish.edits.push(Edit::Lay(run)),
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// Completes the blob in the making, if there is one.
+    async fn finish_blob(&mut self) -> Result<()> {
+        if let Some(sink) = self.sink.take() {
+            let id = sink.id();
+            let finished = sink.finish().await;
+            let (info, hash) = match finished {
+                Ok(done) => done,
+                Err(error) => {
+                    // So that it is given up with the others.
+                    self.publish.stored.push(BlobInfo {
+                        id,
+                        size: 0,
+                        finished: false,
+                        key_version: 0,
+                    });
+                    return Err(error);
+                }
+            };
+            self.hash = hash;
+            self.blobs.insert(info.id, info);
+            self.publish.stored.push(info);
+        }
+        Ok(())
+    }
+
+    async fn flush_early(&mut self) -> Result<()> {
+        self.early_bytes = 0;
+        for (offset, bytes) in std::mem::take(&mut self.early) {
+            self.put(offset, &bytes).await?;
+        }
+        Ok(())
+    }
+
+    fn meets_early(&self, from: u64, to: u64) -> bool {
+        let before = self.early.range(..to).next_back();
+        before.is_some_and(|(offset, bytes)| offset + bytes.len() as u64 > from)
+    }
+
+    fn stop_hashing(&mut self) {
+        self.hash = None;
+        if let Some(sink) = &mut self.sink {
+            sink.stop_hashing();
+        }
+    }
+
+    fn changed(&mut self) {
+        self.dirty = true;
+        self.reader = None;
+    }
+
+    fn size(&self) -> u64 {
+        let early = self.early.last_key_value();
+        let early_end = early.map_or(0, |(offset, bytes)| offset + bytes.len() as u64);
+        self.view.size().max(early_end)
+    }
+
+    /// Asks the quota for a file of `size` bytes before more than one buffer of it is stored; a
+    /// smaller one is charged when it is published.
+    async fn reserve(&mut self, size: u64) -> Result<()> {
+        // The bytes of the version that is replaced are free again at publish.
+        let credit = match self.entry.owner == Some(self.principal.account) {
+            true => bytes(self.credit()),
+            false => 0,
+        };
+        let held = self.upload.as_ref().map_or(0, |upload| upload.reserved);
+        let need = bytes(size) - credit;
+        if size <= WHOLE_BYTES as u64 || (need <= held && self.upload.is_some()) {
+            return Ok(());
+        }
+        let step = size.clamp(FIRST_RESERVE, MAX_RESERVE);
+        let files = i64::from(self.publish.target.node.is_none());
+        let granted = Arc::new(AtomicI64::new(0));
+        let reservation = Reservation {
+            account: self.principal.account,
+            held: Amount {
+                bytes: held,
+                files: if self.upload.is_some() { files } else { 0 },
+            },
+            need: Amount {
+                bytes: need.max(held),
+                files,
+            },
+            want_bytes: bytes(size.saturating_add(step)) - credit,
+            granted: granted.clone(),
+        };
+        match self.upload.is_some() {
+            true => self.advance(reservation).await?,
+            false => self.begin(reservation).await?,
+        }
+        if let Some(upload) = &mut self.upload {
+            upload.reserved = granted.load(Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    fn credit(&self) -> u64 {
+        match self.publish.target.node {
+            Some(_) => self.entry.size,
+            None => 0,
+        }
+    }
+
+    async fn begin(&mut self, reservation: Reservation) -> Result<()> {
+        let now = self.vfs.database().clock().now();
+        let upload = Upload {
+            id: UploadId::mint(now),
+            epoch: 1,
+            instance: self.vfs.instance(),
+            account: self.principal.account,
+            parent: self.publish.target.parent,
+            name: self.publish.target.name.clone(),
+            size: 0,
+            hash_state: None,
+            reserved: Amount::default(),
+            touched_at: now,
+        };
+        let id = upload.id;
+        let begin = Begin {
+            upload,
+            reservation,
+            afresh: self.publish.from_nothing,
+        };
+        let tenant = self.principal.tenant;
+        let actor = self.principal.actor();
+        self.vfs.committer().run(tenant, &actor, begin).await?;
+        self.upload = Some(InProgress {
+            id,
+            epoch: 1,
+            reserved: 0,
+            durable: false,
+        });
+        Ok(())
+    }
+
+    /// Makes what can be gone on from durable, and reserves more.
+    async fn advance(&mut self, reservation: Reservation) -> Result<()> {
+        let Some(upload) = &mut self.upload else {
+            return Ok(());
+        };
+        let mut blobs: Vec<BlobInfo> = self.publish.stored.clone();
+        let mut hash_state = None;
+        if let Some(sink) = &mut self.sink {
+            let durable = sink.checkpoint().await?;
+            hash_state = durable.hash_state;
+            blobs.push(durable.info);
+        }
+        let runs = match self.publish.from_nothing {
+            true => durable_prefix(&self.view, &blobs),
+            false => Vec::new(),
+        };
+        let size = runs.last().map_or(0, Extent::end);
+        upload.durable = size > 0;
+        blobs.retain(|info| runs.iter().any(|run| run.blob == Some(info.id)));
+        let advance = Advance {
+            id: upload.id,
+            epoch: upload.epoch,
+            progress: Progress {
+                size,
+                hash_state,
+                runs,
+                blobs,
+                reserved: Amount::default(),
+            },
+            reservation,
+        };
+        let tenant = self.principal.tenant;
+        let actor = self.principal.actor();
+        self.vfs.committer().run(tenant, &actor, advance).await?;
+        Ok(())
+    }
+
+    /// Ends the upload without publishing it, in the background; the file stays as it was.
+    fn leave(&mut self, remains: Remains) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let mut blobs: Vec<_> = self.publish.stored.iter().map(|info| info.id).collect();
+        blobs.extend(self.sink.take().map(|sink| sink.id()));
+        let durable = self.upload.as_ref().is_some_and(|upload| upload.durable);
+        let leave = Leave {
+            upload: self.upload.as_ref().map(|upload| (upload.id, upload.epoch)),
+            remains: if durable { remains } else { Remains::Discard },
+            blobs,
+        };
+        if leave.upload.is_none() && leave.blobs.is_empty() {
+            return;
+        }
+        let (vfs, principal) = (self.vfs.clone(), self.principal.clone());
+        self.vfs.tasks().spawn(async move {
+            let actor = principal.actor();
+            let left = vfs.committer().run(principal.tenant, &actor, leave).await;
+            if let Err(error) = left
+                && error.kind() != ErrorKind::Stale
+            {
+                tracing::warn!(error = ?error, "an upload was not cleaned up; the sweep will do it");
+            }
+        });
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        self.leave(Remains::Keep);
+    }
+}
+
+/// The runs from the start of the content that lie in what is durable of `blobs`.
+fn durable_prefix(view: &ExtentMap, blobs: &[BlobInfo]) -> Vec<Extent> {
+    let mut runs = Vec::new();
+    for run in view.runs() {
+        let durable = match run.blob {
+            None => run.length,
+            Some(id) => blobs
+                .iter()
+                .find(|info| info.id == id)
+                .map_or(0, |info| info.size.saturating_sub(run.blob_start)),
+        };
+        let length = run.length.min(durable);
+        if length > 0 {
+            runs.push(Extent { length, ..*run });
+        }
+        if length < run.length {
+            break;
+        }
+    }
+    runs
+}
+
+fn bytes(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
