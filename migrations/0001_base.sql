@@ -23,18 +23,14 @@ CREATE TABLE instances (
     lease_until BIGINT NOT NULL
 );
 
--- Work to do later: enqueued in the transaction that causes it, leased, repeatable.
-CREATE TABLE jobs (
-    id BYTES PRIMARY KEY,
+-- Recurring work that one instance at a time does.
+CREATE TABLE leases (
     tenant BIGINT NOT NULL,
     kind TEXT NOT NULL,
-    subject BYTES NOT NULL,
-    due_at BIGINT NOT NULL,
-    attempts BIGINT NOT NULL DEFAULT 0,
-    lease_until BIGINT NOT NULL DEFAULT 0,
-    UNIQUE (tenant, kind, subject)
+    holder BYTES NOT NULL,
+    until BIGINT NOT NULL,
+    PRIMARY KEY (tenant, kind)
 );
-CREATE INDEX jobs_due ON jobs (due_at);
 
 -- The tenant's clock row: every change locks it.
 CREATE TABLE clocks (
@@ -96,6 +92,8 @@ CREATE TABLE entries (
     UNIQUE (tenant, parent, name)
 );
 
+CREATE INDEX entries_content ON entries (tenant, content);
+
 CREATE TABLE entries_past (
     tenant BIGINT NOT NULL,
     node BYTES NOT NULL,
@@ -113,6 +111,7 @@ CREATE TABLE entries_past (
     PRIMARY KEY (tenant, node, died)
 );
 CREATE INDEX entries_past_name ON entries_past (tenant, parent, name, died, born);
+CREATE INDEX entries_past_content ON entries_past (tenant, content);
 CREATE INDEX entries_past_died ON entries_past (tenant, died);
 
 -- Folders that died with something below them. The settling job sums what lies below and gives
@@ -150,6 +149,7 @@ CREATE TABLE contents (
     uses BIGINT NOT NULL,
     PRIMARY KEY (tenant, id)
 );
+CREATE INDEX contents_unhashed ON contents (tenant) WHERE sha256 IS NULL;
 
 CREATE TABLE extents (
     tenant BIGINT NOT NULL,

@@ -43,6 +43,7 @@ pub mod db {
     pub mod grants;
     pub mod groups;
     pub mod instances;
+    pub mod leases;
     pub mod login_guard;
     pub mod migrate;
     pub mod sql;
@@ -78,6 +79,16 @@ pub mod accounts {
     pub mod public_key;
     pub mod sessions;
     pub mod verify;
+}
+
+/// Purge, accounting, clean-up and checks: leased, idempotent, retried.
+pub mod jobs {
+    pub mod fsck;
+    pub mod hash;
+    pub mod purge;
+    pub mod runner;
+    pub mod settle;
+    pub mod sweep;
 }
 
 /// Settings: a file, the environment, and all that may be wrong with them.

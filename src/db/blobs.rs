@@ -225,6 +225,22 @@ pub async fn find(tx: &mut TenantTx, id: BlobId) -> Result<Option<BlobRecord>> {
     row.as_ref().map(read).transpose()
 }
 
+/// The ids from `first` to `last` that are known.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn known(tx: &mut TenantTx, first: BlobId, last: BlobId) -> Result<Vec<BlobId>> {
+    let rows = tx
+        .rows(
+            "SELECT id FROM blobs WHERE tenant = $1 AND id >= $2 AND id <= $3",
+            [first.as_bytes().into(), last.as_bytes().into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| BlobId::from_slice(&row.bytes(0)?))
+        .collect()
+}
+
 /// Up to `limit` blobs with ids above `after`, in order.
 ///
 /// # Errors

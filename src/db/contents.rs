@@ -186,8 +186,24 @@ pub async fn unhashed(tx: &mut TenantTx, limit: i64) -> Result<Vec<ContentId>> {
         .collect()
 }
 
-/// A content as a check sees it: id, size, uses, entries that name it, sum of its extents.
-pub type ContentCheck = (ContentId, u64, i64, i64, u64);
+/// A content as a check sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentCheck {
+    /// Which.
+    pub id: ContentId,
+    /// Its length, as its row says.
+    pub size: u64,
+    /// How many entries name it, as its row says.
+    pub uses: i64,
+    /// How many entries really name it.
+    pub named: i64,
+    /// The sum of its extents.
+    pub extents: u64,
+    /// Entries that name it and differ in size.
+    pub other_size: i64,
+    /// Extents beyond their blob, or of a blob that is not live.
+    pub dangling: i64,
+}
 
 /// Up to `limit` contents with ids above `after`, in order, with what really names them.
 ///
@@ -200,20 +216,30 @@ pub async fn scan(tx: &mut TenantTx, after: ContentId, limit: i64) -> Result<Vec
              (SELECT count(*) FROM entries e WHERE e.tenant = $1 AND e.content = c.id) + \
              (SELECT count(*) FROM entries_past p WHERE p.tenant = $1 AND p.content = c.id), \
              CAST(coalesce((SELECT sum(x.length) FROM extents x \
-             WHERE x.tenant = $1 AND x.content = c.id), 0) AS bigint) \
+             WHERE x.tenant = $1 AND x.content = c.id), 0) AS bigint), \
+             (SELECT count(*) FROM entries e WHERE e.tenant = $1 AND e.content = c.id \
+             AND e.size <> c.size) + \
+             (SELECT count(*) FROM entries_past p WHERE p.tenant = $1 AND p.content = c.id \
+             AND p.size <> c.size), \
+             (SELECT count(*) FROM extents x LEFT JOIN blobs b \
+             ON b.tenant = x.tenant AND b.id = x.blob \
+             WHERE x.tenant = $1 AND x.content = c.id AND x.blob IS NOT NULL \
+             AND (b.id IS NULL OR b.state <> 2 OR x.blob_start + x.length > b.size)) \
              FROM contents c WHERE c.tenant = $1 AND c.id > $2 ORDER BY c.id LIMIT $3",
             [after.as_bytes().into(), limit.into()],
         )
         .await?;
     rows.iter()
         .map(|row| {
-            Ok((
-                ContentId::from_slice(&row.bytes(0)?)?,
-                row.count(1)?,
-                row.int(2)?,
-                row.int(3)?,
-                row.count(4)?,
-            ))
+            Ok(ContentCheck {
+                id: ContentId::from_slice(&row.bytes(0)?)?,
+                size: row.count(1)?,
+                uses: row.int(2)?,
+                named: row.int(3)?,
+                extents: row.count(4)?,
+                other_size: row.int(5)?,
+                dangling: row.int(6)?,
+            })
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::db::sql::{Row, TenantTx, Value};
 use crate::domain::clock::Timestamp;
-use crate::domain::error::Result;
+use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, ContentId, NodeId};
 use crate::domain::node::{Attributes, Entry, NodeKind};
 use crate::domain::path::Name;
@@ -415,36 +415,32 @@ pub async fn past_until(tx: &mut TenantTx, until: i64, limit: usize) -> Result<V
     rows.iter().map(read).collect()
 }
 
-/// Up to `limit` entries, live (`died` none) or past, after a place in the order of node and death: for
-/// looking at every one.
+/// How many versions there are, live and past, and up to 100 nodes of those that name a content
+/// that is not there.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn scan(
-    tx: &mut TenantTx,
-    after: Option<(NodeId, i64)>,
-    limit: usize,
-) -> Result<Vec<Entry>> {
-    let (node, died) = after.unwrap_or((NodeId::NIL, -1));
+pub async fn census(tx: &mut TenantTx) -> Result<(u64, Vec<NodeId>)> {
+    let row = tx
+        .row(
+            "SELECT (SELECT count(*) FROM entries WHERE tenant = $1) + \
+             (SELECT count(*) FROM entries_past WHERE tenant = $1)",
+            [],
+        )
+        .await?
+        .ok_or_else(|| Error::internal("count() of nothing"))?;
     let rows = tx
         .rows(
-            concat!(
-                "SELECT ",
-                columns!(""),
-                ", nullif(died, 0) FROM (\
-                 SELECT ",
-                columns!(""),
-                ", CAST(0 AS bigint) AS died FROM entries WHERE tenant = $1 AND node >= $2 \
-                 UNION ALL \
-                 SELECT ",
-                columns!(""),
-                ", died FROM entries_past WHERE tenant = $1 AND node >= $2) AS every \
-                 WHERE node > $2 OR died > $3 ORDER BY node, died LIMIT $4"
-            ),
-            [node.as_bytes().into(), died.into(), number(limit)],
+            "SELECT node FROM (\
+             SELECT node, content, size FROM entries WHERE tenant = $1 UNION ALL \
+             SELECT node, content, size FROM entries_past WHERE tenant = $1) AS every \
+             WHERE (content IS NULL AND size <> 0) OR (content IS NOT NULL AND NOT EXISTS \
+             (SELECT 1 FROM contents c WHERE c.tenant = $1 AND c.id = every.content)) LIMIT 100",
+            [],
         )
         .await?;
-    rows.iter().map(read).collect()
+    let lost = rows.iter().map(|row| NodeId::from_slice(&row.bytes(0)?));
+    Ok((row.count(0)?, lost.collect::<Result<_>>()?))
 }
 
 /// Removes one past version.

@@ -151,6 +151,64 @@ pub async fn room(tx: &mut TenantTx, account: Option<AccountId>) -> Result<Optio
     Ok(rooms.min())
 }
 
+/// What is really used, by account (none is the operator's): live entries that can be reached, and
+/// what lies below deleted folders that are not settled yet.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn recount(tx: &mut TenantTx) -> Result<Vec<(Option<AccountId>, Amount)>> {
+    let rows = tx
+        .rows(
+            "WITH RECURSIVE reached(node) AS (\
+             SELECT node FROM (SELECT t.root AS node FROM tenants t WHERE t.id = $1 \
+             UNION ALL SELECT d.node FROM detached d WHERE d.tenant = $1 AND d.settled = 0) AS tops \
+             UNION ALL SELECT e.node FROM reached r \
+             JOIN entries e ON e.tenant = $1 AND e.parent = r.node) \
+             SELECT e.owner, CAST(sum(e.size) AS bigint), count(*) FROM reached r \
+             JOIN entries e ON e.tenant = $1 AND e.node = r.node \
+             JOIN tenants t ON t.id = $1 WHERE e.node <> t.root GROUP BY e.owner",
+            [],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let amount = Amount {
+                bytes: row.int(1)?,
+                files: row.int(2)?,
+            };
+            Ok((row.opt_int(0)?.map(AccountId), amount))
+        })
+        .collect()
+}
+
+/// All counters of the tenant.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn list(tx: &mut TenantTx) -> Result<Vec<(Option<AccountId>, Amount, Amount)>> {
+    let rows = tx
+        .rows(
+            "SELECT account, bytes, files, reserved_bytes, reserved_files FROM usage \
+             WHERE tenant = $1 ORDER BY account",
+            [],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let used = Amount {
+                bytes: row.int(1)?,
+                files: row.int(2)?,
+            };
+            let reserved = Amount {
+                bytes: row.int(3)?,
+                files: row.int(4)?,
+            };
+            let account = Some(row.int(0)?).filter(|id| *id != 0).map(AccountId);
+            Ok((account, used, reserved))
+        })
+        .collect()
+}
+
 fn check(counter: &Counter, grows: Amount) -> Result<()> {
     let whose = match counter.account {
         None => "tenant",

@@ -1,0 +1,247 @@
+//! Checking that database and blob store agree; safe beside running servers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::crypto::open::sealed_bytes;
+use crate::db::blobs::{self, BlobRecord, BlobState};
+use crate::db::sql::TenantTx;
+use crate::db::tenants::{self, Tenant};
+use crate::db::usage::{self, Amount};
+use crate::db::{contents, entries, uploads};
+use crate::domain::error::Result;
+use crate::domain::id::{AccountId, BlobId, ContentId};
+use crate::jobs::sweep::{self, Keep};
+use crate::vfs::service::Vfs;
+
+const BATCH: i64 = 1000;
+
+/// Whether leftovers are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing is changed.
+    No,
+    /// Orphans are removed, nothing else.
+    Yes,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FsckReport {
+    /// Whether there are no problems. Orphans are leftovers, not problems.
+    pub clean: bool,
+    /// Versions looked at, live and past.
+    pub entries: u64,
+    /// Contents looked at.
+    pub contents: u64,
+    /// Blobs looked at.
+    pub blobs: u64,
+    /// What does not agree, a sentence each.
+    pub problems: Vec<String>,
+    /// Objects and blob rows that nothing needs.
+    pub orphans: u64,
+    /// Orphans that were removed.
+    pub removed: u64,
+}
+
+/// Checks all tenants: every entry has its content, every content its blobs, every blob its
+/// object, sizes and counters agree.
+///
+/// # Errors
+/// Unavailable when the database or the store does not answer.
+pub async fn check(vfs: &Vfs, repair: Repair) -> Result<FsckReport> {
+    let mut report = FsckReport::default();
+    let tenants = tenants::list(vfs.database()).await?;
+    for tenant in &tenants {
+        check_tenant(vfs, tenant, &mut report).await?;
+        if repair == Repair::Yes {
+            let keep = Keep {
+                blob_grace: Duration::MAX,
+                upload_expiry: Duration::MAX,
+            };
+            report.removed += sweep::run(vfs, tenant.id, keep).await?;
+        }
+    }
+    check_objects(vfs, &tenants, repair, &mut report).await?;
+    report.clean = report.problems.is_empty();
+    Ok(report)
+}
+
+async fn check_tenant(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
+    let mut tx = vfs.database().snapshot(tenant.id).await?;
+    let name = &tenant.name;
+    let (count, lost) = entries::census(&mut tx).await?;
+    report.entries += count;
+    for node in lost {
+        let problem = format!("{name}: node {node} has lost its content");
+        report.problems.push(problem);
+    }
+    check_contents(&mut tx, name, report).await?;
+    check_counters(&mut tx, name, report).await?;
+    for (blob, uses, named) in blobs::miscounted(&mut tx).await? {
+        let problem = format!("{name}: blob {blob} counts {uses} uses and has {named}");
+        report.problems.push(problem);
+    }
+    drop(tx);
+    check_blobs(vfs, tenant, report).await
+}
+
+async fn check_contents(tx: &mut TenantTx, name: &str, report: &mut FsckReport) -> Result<()> {
+    let mut after = ContentId::NIL;
+    loop {
+        let page = contents::scan(tx, after, BATCH).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = last.id;
+        report.contents += page.len() as u64;
+        for content in page {
+            let id = content.id;
+            if content.uses != content.named {
+                report.problems.push(format!(
+                    "{name}: content {id} counts {} uses and has {}",
+                    content.uses, content.named
+                ));
+            }
+            if content.size != content.extents {
+                report.problems.push(format!(
+                    "{name}: content {id} is {} bytes long and its extents {}",
+                    content.size, content.extents
+                ));
+            }
+            if content.other_size != 0 {
+                let problem = format!("{name}: entries give content {id} another size");
+                report.problems.push(problem);
+            }
+            if content.dangling != 0 {
+                let problem = format!("{name}: content {id} names bytes that no blob has");
+                report.problems.push(problem);
+            }
+        }
+    }
+}
+
+async fn check_counters(tx: &mut TenantTx, name: &str, report: &mut FsckReport) -> Result<()> {
+    let mut real: BTreeMap<Option<AccountId>, (Amount, Amount)> = BTreeMap::new();
+    let mut add = |account: Option<AccountId>, used: Amount, reserved: Amount| {
+        let mut keys = vec![None];
+        keys.extend(account.map(Some));
+        for key in keys {
+            let (u, r) = real.entry(key).or_default();
+            u.bytes += used.bytes;
+            u.files += used.files;
+            r.bytes += reserved.bytes;
+            r.files += reserved.files;
+        }
+    };
+    for (account, used) in usage::recount(tx).await? {
+        add(account, used, Amount::default());
+    }
+    for (account, reserved) in uploads::reserved(tx).await? {
+        add(Some(account), Amount::default(), reserved);
+    }
+    for (account, used, reserved) in usage::list(tx).await? {
+        let (real_used, real_reserved) = real.remove(&account).unwrap_or_default();
+        if (used, reserved) != (real_used, real_reserved) {
+            let whose = account.map_or_else(|| "tenant".to_owned(), |id| format!("account {id}"));
+            report.problems.push(format!(
+                "{name}: the counter of the {whose} says {used:?} and {reserved:?}, \
+                 but it is {real_used:?} and {real_reserved:?}"
+            ));
+        }
+    }
+    for account in real.keys() {
+        let problem = format!("{name}: there is no counter for {account:?}");
+        report.problems.push(problem);
+    }
+    Ok(())
+}
+
+async fn check_blobs(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
+    let mut after = BlobId::NIL;
+    loop {
+        let mut tx = vfs.database().read(tenant.id).await?;
+        let page = blobs::scan(&mut tx, after, BATCH).await?;
+        drop(tx);
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = last.info.id;
+        report.blobs += page.len() as u64;
+        for blob in page {
+            match blob.state {
+                BlobState::Live | BlobState::Condemned => {
+                    if let Some(problem) = check_object(vfs, tenant, &blob).await? {
+                        report.problems.push(problem);
+                    }
+                }
+                BlobState::Deleting => report.orphans += 1,
+                BlobState::Writing => {}
+            }
+        }
+    }
+}
+
+async fn check_object(vfs: &Vfs, tenant: &Tenant, blob: &BlobRecord) -> Result<Option<String>> {
+    if !blob.info.finished {
+        return Ok(None);
+    }
+    let id = blob.info.id;
+    let expected = sealed_bytes(blob.info.size);
+    let found = vfs.store().length(id).await?;
+    if found == Some(expected) {
+        return Ok(None);
+    }
+    // It may have been purged since the page was read.
+    let mut tx = vfs.database().read(tenant.id).await?;
+    let now = blobs::find(&mut tx, id).await?;
+    if now.is_none_or(|now| now.state == BlobState::Deleting) {
+        return Ok(None);
+    }
+    let name = &tenant.name;
+    Ok(Some(match found {
+        None => format!("{name}: blob {id} is missing in the store"),
+        Some(found) => format!("{name}: blob {id} has {found} bytes in the store, not {expected}"),
+    }))
+}
+
+/// Looks for objects that no tenant knows. A blob is known before its object is made, and its
+/// object is removed before it is forgotten, so an object that is seen, then not known, and still there
+/// is an orphan.
+async fn check_objects(
+    vfs: &Vfs,
+    tenants: &[Tenant],
+    repair: Repair,
+    report: &mut FsckReport,
+) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = vfs.store().list(after, BATCH as usize).await?;
+        let (Some(first), Some(last)) = (page.first(), page.last()) else {
+            return Ok(());
+        };
+        after = Some(last.id);
+        let mut unknown: Vec<BlobId> = page.iter().map(|stored| stored.id).collect();
+        for tenant in tenants {
+            let mut tx = vfs.database().read(tenant.id).await?;
+            let known = blobs::known(&mut tx, first.id, last.id).await?;
+            unknown.retain(|id| !known.contains(id));
+        }
+        if unknown.is_empty() {
+            continue;
+        }
+        let before = Some(first.id);
+        let mut still = vfs.store().list(before, BATCH as usize).await?;
+        still.push(*first);
+        unknown.retain(|id| still.iter().any(|stored| stored.id == *id));
+        report.orphans += unknown.len() as u64;
+        if repair == Repair::Yes {
+            for id in unknown {
+                vfs.store().delete(id).await?;
+                report.removed += 1;
+            }
+        }
+    }
+}

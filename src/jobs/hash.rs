@@ -1,0 +1,68 @@
+//! SHA-256 of contents that were written out of order.
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use crate::db::commit::{Operation, Record};
+use crate::db::contents;
+use crate::db::sql::TenantTx;
+use crate::domain::change::Committed;
+use crate::domain::error::{ErrorKind, Result};
+use crate::domain::id::{ContentId, TenantId};
+use crate::domain::principal::Actor;
+use crate::vfs::read::{ContentReader, MAX_READ};
+use crate::vfs::service::Vfs;
+
+const CONTENTS_A_ROUND: i64 = 16;
+
+/// Reads up to 16 contents of a tenant and notes their SHA-256; says how many.
+///
+/// # Errors
+/// Unavailable when the database or the store does not answer. A damaged content is logged where it is read and
+/// passed over.
+pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<usize> {
+    let mut tx = vfs.database().read(tenant).await?;
+    let ids = contents::unhashed(&mut tx, CONTENTS_A_ROUND).await?;
+    drop(tx);
+    let mut done = 0;
+    for id in ids {
+        match hash(vfs, tenant, id).await {
+            Ok(hash) => {
+                let note = Note { id, hash };
+                vfs.committer().run(tenant, &Actor::job(), note).await?;
+                done += 1;
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+async fn hash(vfs: &Vfs, tenant: TenantId, id: ContentId) -> Result<[u8; 32]> {
+    let mut tx = vfs.database().snapshot(tenant).await?;
+    let stored = contents::load(&mut tx, id).await?;
+    drop(tx);
+    let reader = ContentReader::new(vfs, tenant, stored);
+    let mut hash = Sha256::new();
+    let mut offset = 0;
+    while offset < reader.size() {
+        let bytes = reader.read_at(offset, MAX_READ).await?;
+        offset += bytes.len() as u64;
+        hash.update(&bytes);
+    }
+    Ok(hash.finalize().into())
+}
+
+struct Note {
+    id: ContentId,
+    hash: [u8; 32],
+}
+
+#[async_trait]
+impl Operation for Note {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        contents::set_sha256(tx, self.id, self.hash).await?;
+        Ok(Record::Nothing)
+    }
+}

@@ -1,0 +1,147 @@
+//! The instance's lease, and the jobs that run while it lives.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::db::tenants::Tenant;
+use crate::db::{instances, leases, tenants};
+use crate::domain::error::Result;
+use crate::jobs::sweep::Keep;
+use crate::jobs::{hash, purge, settle, sweep};
+use crate::vfs::service::Vfs;
+
+/// How long an instance that stops renewing its lease counts as alive.
+const LEASE: Duration = Duration::from_secs(30);
+const RENEW: Duration = Duration::from_secs(8);
+/// How long one instance has a tenant's housekeeping to itself.
+const HOUSEKEEPING_LEASE: Duration = Duration::from_secs(600);
+
+/// When jobs run and what they keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct JobSettings {
+    /// Time between two rounds.
+    pub interval: Duration,
+    /// How long a blob stays after nothing names it any more.
+    pub blob_grace: Duration,
+    /// How long an upload that broke off is kept.
+    pub upload_expiry: Duration,
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(60),
+            blob_grace: Duration::from_secs(8 * 24 * 3600),
+            upload_expiry: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// The running jobs of an instance.
+pub struct Jobs {
+    vfs: Vfs,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Jobs {
+    /// Takes the instance's lease and starts the jobs.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn start(vfs: Vfs, settings: JobSettings) -> Result<Self> {
+        renew(&vfs).await?;
+        let jobs = Self {
+            vfs,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        jobs.spawn(RENEW, |vfs| async move {
+            if let Err(error) = renew(&vfs).await {
+                tracing::warn!(error = ?error, "the instance's lease was not renewed");
+            }
+        });
+        jobs.spawn(settings.interval, move |vfs| async move {
+            if let Err(error) = round(&vfs, settings).await {
+                tracing::warn!(error = ?error, "a round of jobs ended early; the next goes on");
+            }
+        });
+        Ok(jobs)
+    }
+
+    /// Stops the jobs, waits for them and gives the lease back.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let db = self.vfs.database();
+        let instance = self.vfs.instance();
+        for released in [
+            leases::release_all(db, instance).await,
+            instances::release(db, instance).await,
+        ] {
+            if let Err(error) = released {
+                tracing::warn!(error = ?error, "a lease was not given back; it will run out");
+            }
+        }
+    }
+
+    fn spawn<F>(&self, every: Duration, work: impl Fn(Vfs) -> F + Send + 'static) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let (vfs, stop) = (self.vfs.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(every))
+                .await
+                .is_some()
+            {
+                // A round that is cancelled is repeated by another instance.
+                if stop.run_until_cancelled(work(vfs.clone())).await.is_none() {
+                    return;
+                }
+            }
+        })
+    }
+}
+
+/// One round over all tenants; a tenant whose round fails does not keep the others from theirs.
+///
+/// # Errors
+/// Unavailable when not even the tenants can be listed.
+pub async fn round(vfs: &Vfs, settings: JobSettings) -> Result<()> {
+    for tenant in tenants::list(vfs.database()).await? {
+        if let Err(error) = tenant_round(vfs, &tenant, settings).await {
+            tracing::warn!(tenant.id = %tenant.id, error = ?error, "a tenant's jobs failed; they are tried again");
+        }
+    }
+    Ok(())
+}
+
+async fn tenant_round(vfs: &Vfs, tenant: &Tenant, settings: JobSettings) -> Result<()> {
+    let (db, instance) = (vfs.database(), vfs.instance());
+    let mine = leases::take(db, tenant.id, "housekeeping", instance, HOUSEKEEPING_LEASE).await?;
+    if !mine {
+        return Ok(());
+    }
+    let keep = Keep {
+        blob_grace: settings.blob_grace,
+        upload_expiry: settings.upload_expiry,
+    };
+    settle::run(vfs, tenant.id).await?;
+    purge::run(vfs, tenant).await?;
+    sweep::run(vfs, tenant.id, keep).await?;
+    hash::run(vfs, tenant.id).await?;
+    Ok(())
+}
+
+async fn renew(vfs: &Vfs) -> Result<()> {
+    let until = vfs.database().clock().now().plus(LEASE);
+    instances::renew(vfs.database(), vfs.instance(), until).await
+}

@@ -1,0 +1,75 @@
+//! Sweeping up: uploads that expired, blobs that nothing names, objects of blobs that are given up.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::db::{blobs, uploads};
+use crate::domain::change::Committed;
+use crate::domain::error::Result;
+use crate::domain::id::{BlobId, TenantId};
+use crate::domain::principal::Actor;
+use crate::vfs::service::Vfs;
+
+const BATCH: i64 = 200;
+
+/// How long leftovers are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// A blob that nothing names any more: longer than the database's own backups are kept, so
+    /// that a database restored from one still has its blobs.
+    pub blob_grace: Duration,
+    /// An upload that broke off.
+    pub upload_expiry: Duration,
+}
+
+/// Sweeps up after a tenant; returns how many blobs were removed from the store.
+///
+/// # Errors
+/// Unavailable when the database or the store does not answer; the next sweep goes on.
+pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
+    let actor = Actor::job();
+    vfs.committer().run(tenant, &actor, Release(keep)).await?;
+    let mut removed = 0;
+    loop {
+        let mut tx = vfs.database().read(tenant).await?;
+        let batch = blobs::deleting(&mut tx, BATCH).await?;
+        drop(tx);
+        if batch.is_empty() {
+            return Ok(removed);
+        }
+        removed += batch.len() as u64;
+        for id in &batch {
+            vfs.store().delete(*id).await?;
+        }
+        vfs.committer().run(tenant, &actor, Forget(batch)).await?;
+    }
+}
+
+struct Release(Keep);
+
+#[async_trait]
+impl Operation for Release {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let now = next.at;
+        uploads::keep_orphans(tx, now).await?;
+        uploads::expire(tx, now.minus(self.0.upload_expiry), now, BATCH).await?;
+        blobs::release_orphans(tx, now).await?;
+        blobs::release_condemned(tx, now.minus(self.0.blob_grace), now).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+struct Forget(Vec<BlobId>);
+
+#[async_trait]
+impl Operation for Forget {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        for id in &self.0 {
+            blobs::forget(tx, *id).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
