@@ -74,8 +74,13 @@ pub mod net {
 /// Logging in, managing tenants and accounts.
 pub mod accounts {
     pub mod cache;
+    pub mod home;
     pub mod lockout;
     pub mod login;
+    pub mod manage;
+    pub mod manage_accounts;
+    pub mod manage_grants;
+    pub mod manage_groups;
     pub mod public_key;
     pub mod sessions;
     pub mod verify;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::cache::{Cache, Lookup};
+use crate::accounts::home::path_of;
 use crate::accounts::lockout::{self, Lockout, Try};
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::sessions::Sessions;
@@ -13,14 +14,11 @@ use crate::db::accounts::{self, Account};
 use crate::db::audit::Happening;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
-use crate::db::entries;
 use crate::db::login_guard;
-use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, Tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, NodeId, SessionId, TenantId};
-use crate::domain::path::{Name, VfsPath};
+use crate::domain::id::{AccountId, SessionId, TenantId};
 use crate::domain::principal::{Actor, LoginName, Principal, Protocol};
 use crate::domain::secret::Secret;
 use crate::net::limit::{Failures, neighbourhood};
@@ -390,7 +388,7 @@ impl Inner {
             .ok_or_else(|| Error::internal("nobody was let in"))?;
         let home = {
             let mut tx = self.db().read(caller.tenant).await?;
-            home(&mut tx, account.home).await?
+            path_of(&mut tx, account.home).await?
         };
         let principal = Principal {
             tenant: caller.tenant,
@@ -398,7 +396,7 @@ impl Inner {
             login: caller.login.clone(),
             generation: account.generation,
             ceiling: account.ceiling,
-            home,
+            home: home.unwrap_or_default(),
             session: SessionId::random(),
             protocol: from.protocol,
             address: from.address,
@@ -430,22 +428,6 @@ fn why_not(caller: &Caller, password: &Secret) -> &'static str {
         Some(_) if password.expose().is_empty() => "empty password",
         Some(_) => "wrong password",
     }
-}
-
-/// The path of the home folder as it is named now; the root when it is gone.
-async fn home(tx: &mut TenantTx, node: NodeId) -> Result<VfsPath> {
-    let chain = entries::ancestors(tx, node).await?;
-    let hangs_on_root = chain.last().is_some_and(|top| top.parent == NodeId::NIL);
-    if !hangs_on_root {
-        return Ok(VfsPath::root());
-    }
-    chain
-        .iter()
-        .rev()
-        .skip(1)
-        .try_fold(VfsPath::root(), |path, entry| {
-            path.join(Name::parse(entry.name.as_bytes())?)
-        })
 }
 
 fn unauthenticated() -> Error {

@@ -1,0 +1,201 @@
+//! What the operator does to tenants: each step is written down in the tenant's audit log.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::db::audit::Happening;
+use crate::db::commit::{Committer, Operation, Record};
+use crate::db::database::Database;
+use crate::db::sql::TenantTx;
+use crate::db::tenants::{self, NewTenant, Tenant};
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::TenantId;
+use crate::domain::principal::{Actor, LoginName};
+
+/// Tenants, accounts, groups and grants, for the operator. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory {
+    committer: Committer,
+    pub(in crate::accounts) rounds: u32,
+}
+
+/// Let in or kept out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// May log in.
+    Allow,
+    /// May not; sessions end within seconds.
+    Refuse,
+}
+
+/// What happens to one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Limit<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// There is none any more.
+    Lift,
+    /// It becomes this.
+    Set(T),
+}
+
+impl<T: Copy> Limit<T> {
+    pub(in crate::accounts) fn over(self, before: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => before,
+            Self::Lift => None,
+            Self::Set(limit) => Some(limit),
+        }
+    }
+}
+
+/// What becomes of a tenant's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TenantLimits {
+    /// Most bytes of live files.
+    pub quota_bytes: Limit<u64>,
+    /// Most live files and folders.
+    pub quota_files: Limit<u64>,
+    /// How long the past is kept; none leaves it.
+    pub retention: Option<Duration>,
+}
+
+/// A tenant as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TenantView {
+    /// Its name.
+    pub name: String,
+    /// Whether its accounts are kept out.
+    pub disabled: bool,
+    /// How long the past is kept.
+    pub retention_seconds: u64,
+    /// Most bytes of live files.
+    pub quota_bytes: Option<u64>,
+    /// Most live files and folders.
+    pub quota_files: Option<u64>,
+    /// When it was added.
+    pub created_at: String,
+}
+
+impl Directory {
+    /// Makes new password hashes with `rounds` of PBKDF2.
+    pub fn new(committer: Committer, rounds: u32) -> Self {
+        Self { committer, rounds }
+    }
+
+    /// Adds a tenant with an empty tree.
+    ///
+    /// # Errors
+    /// Invalid when the name breaks the rule; AlreadyExists.
+    pub async fn add_tenant(&self, new: &NewTenant) -> Result<TenantView> {
+        LoginName::check_tenant(&new.name)?;
+        let tenant = tenants::add(self.db(), new).await?;
+        self.write_down(
+            tenant.id,
+            Happening::new("tenant-add", tenant.name.as_str()),
+        )
+        .await?;
+        Ok(view(&tenant))
+    }
+
+    /// All tenants by name.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn tenants(&self) -> Result<Vec<TenantView>> {
+        let all = tenants::list(self.db()).await?;
+        Ok(all.iter().map(view).collect())
+    }
+
+    /// Lets a tenant's accounts in, or keeps them out and ends their sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn set_tenant_access(&self, name: &str, access: Access) -> Result<()> {
+        let tenant = self.tenant(name).await?;
+        let (disabled, kind) = match access {
+            Access::Allow => (false, "tenant-enable"),
+            Access::Refuse => (true, "tenant-disable"),
+        };
+        tenants::set_disabled(self.db(), tenant.id, disabled).await?;
+        self.write_down(tenant.id, Happening::new(kind, name)).await
+    }
+
+    /// Sets a tenant's quota and retention.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn set_tenant_limits(&self, name: &str, limits: TenantLimits) -> Result<TenantView> {
+        let mut tenant = self.tenant(name).await?;
+        tenant.quota_bytes = limits.quota_bytes.over(tenant.quota_bytes);
+        tenant.quota_files = limits.quota_files.over(tenant.quota_files);
+        tenant.retention = limits.retention.unwrap_or(tenant.retention);
+        let (bytes, files) = (tenant.quota_bytes, tenant.quota_files);
+        tenants::set_limits(self.db(), tenant.id, bytes, files, tenant.retention).await?;
+        let detail = format!(
+            "{name}: {}, past kept for {} s",
+            quota_text(bytes, files),
+            tenant.retention.as_secs()
+        );
+        self.write_down(tenant.id, Happening::new("tenant-limits", detail))
+            .await?;
+        Ok(view(&tenant))
+    }
+
+    pub(in crate::accounts) fn db(&self) -> &Database {
+        self.committer.database()
+    }
+
+    pub(in crate::accounts) async fn tenant(&self, name: &str) -> Result<Tenant> {
+        tenants::by_name(self.db(), name).await?.ok_or_else(|| {
+            Error::not_found(format!(
+                "there is no tenant '{name}'; 'sealift tenant list' shows all"
+            ))
+        })
+    }
+
+    pub(in crate::accounts) async fn run(
+        &self,
+        tenant: TenantId,
+        operation: impl Operation,
+    ) -> Result<()> {
+        self.committer
+            .run(tenant, &Actor::operator(), operation)
+            .await
+            .map(|_| ())
+    }
+
+    async fn write_down(&self, tenant: TenantId, happening: Happening) -> Result<()> {
+        self.run(tenant, Event(happening)).await
+    }
+}
+
+/// Words for a quota in the audit log.
+pub(in crate::accounts) fn quota_text(bytes: Option<u64>, files: Option<u64>) -> String {
+    let words = |limit: Option<u64>| limit.map_or("any".to_owned(), |limit| limit.to_string());
+    format!("{} bytes, {} files", words(bytes), words(files))
+}
+
+struct Event(Happening);
+
+#[async_trait]
+impl Operation for Event {
+    async fn apply(&self, _tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        Ok(Record::Event(self.0.clone()))
+    }
+}
+
+fn view(tenant: &Tenant) -> TenantView {
+    TenantView {
+        name: tenant.name.clone(),
+        disabled: tenant.disabled,
+        retention_seconds: tenant.retention.as_secs(),
+        quota_bytes: tenant.quota_bytes,
+        quota_files: tenant.quota_files,
+        created_at: tenant.created_at.to_string(),
+    }
+}

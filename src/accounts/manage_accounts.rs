@@ -1,0 +1,404 @@
+//! What the operator does to accounts and their keys.
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::accounts::home::path_of;
+use crate::accounts::manage::{Access, Directory, Limit, quota_text};
+use crate::accounts::public_key::PublicKey;
+use crate::accounts::verify;
+use crate::crypto::password;
+use crate::db::accounts::{self, Account, AccountKey};
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::folders;
+use crate::db::grants::{self, Grant, Subject};
+use crate::db::sql::TenantTx;
+use crate::db::usage;
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, Result};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::LoginName;
+use crate::domain::rights::Rights;
+use crate::domain::secret::Secret;
+
+/// What a new account is given.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// Its name in full.
+    pub login: LoginName,
+    /// What it logs in with, beside keys.
+    pub password: NewPassword,
+    /// Its home folder, made where it is missing; none is `/home/USER`.
+    pub home: Option<VfsPath>,
+    /// No grant reaches beyond this: `ALL`, or `READ_ONLY` for a read-only account.
+    pub ceiling: Rights,
+    /// Most bytes of live files.
+    pub quota_bytes: Option<u64>,
+    /// Most live files and folders.
+    pub quota_files: Option<u64>,
+}
+
+impl NewAccount {
+    /// An account with a home of its own name, all rights there, no quota and no password yet.
+    pub fn new(login: LoginName) -> Self {
+        Self {
+            login,
+            password: NewPassword::None,
+            home: None,
+            ceiling: Rights::ALL,
+            quota_bytes: None,
+            quota_files: None,
+        }
+    }
+}
+
+/// The password of a new account, or a new one.
+#[derive(Clone, Debug)]
+pub enum NewPassword {
+    /// A hash brought from another server: PBKDF2-SHA-512, Argon2id, bcrypt or sha512-crypt.
+    Hashed(Secret),
+    /// None: the account logs in by key only.
+    None,
+    /// As it is typed.
+    Plain(Secret),
+}
+
+/// An account as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountView {
+    /// Its name in full.
+    pub login: String,
+    /// Whether it is kept out.
+    pub disabled: bool,
+    /// Where its home folder is now; none when it is gone.
+    pub home: Option<String>,
+    /// No grant reaches beyond this.
+    pub ceiling: String,
+    /// Whether it has a password.
+    pub password: bool,
+    /// Most bytes of live files.
+    pub quota_bytes: Option<u64>,
+    /// Most live files and folders.
+    pub quota_files: Option<u64>,
+    /// When it was added.
+    pub created_at: String,
+}
+
+/// A key as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyView {
+    /// `SHA256:...`, as OpenSSH prints it.
+    pub fingerprint: String,
+    /// `ssh-ed25519`, ...
+    pub algorithm: String,
+    /// What the owner wrote behind it.
+    pub comment: String,
+    /// When it was added.
+    pub added_at: String,
+}
+
+impl Directory {
+    /// Adds an account with its home folder and all rights there.
+    ///
+    /// # Errors
+    /// Invalid for a bad name, password or hash; AlreadyExists; NotFolder when a file is in the
+    /// way of the home; Quota.
+    pub async fn add_account(&self, new: NewAccount) -> Result<()> {
+        let login = new.login;
+        LoginName::check_user(&login.user)?;
+        let tenant = self.tenant(&login.tenant).await?;
+        let home = match new.home {
+            Some(home) => home,
+            None => VfsPath::parse(&format!("/home/{}", login.user))?,
+        };
+        let adding = Add {
+            password: self.stored(new.password).await?,
+            login,
+            home,
+            ceiling: new.ceiling,
+            quota_bytes: new.quota_bytes,
+            quota_files: new.quota_files,
+        };
+        self.run(tenant.id, adding).await
+    }
+
+    /// The accounts of one tenant, or of all, by name.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn accounts(&self, tenant: Option<&str>) -> Result<Vec<AccountView>> {
+        let tenants = match tenant {
+            Some(name) => vec![self.tenant(name).await?],
+            None => crate::db::tenants::list(self.db()).await?,
+        };
+        let mut found = Vec::new();
+        for tenant in tenants {
+            let mut tx = self.db().read(tenant.id).await?;
+            for account in accounts::list(&mut tx).await? {
+                let home = path_of(&mut tx, account.home).await?;
+                found.push(AccountView {
+                    login: format!("{}@{}", account.name, tenant.name),
+                    disabled: account.disabled,
+                    home: home.map(|path| path.to_string()),
+                    ceiling: account.ceiling.to_string(),
+                    password: account.password.is_some(),
+                    quota_bytes: account.quota_bytes,
+                    quota_files: account.quota_files,
+                    created_at: account.created_at.to_string(),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Lets an account in, or keeps it out and ends its sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn set_account_access(&self, login: &LoginName, access: Access) -> Result<()> {
+        self.edit(login, Step::Access(access)).await
+    }
+
+    /// Sets a new password, or takes it away; ends the account's sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account; Invalid for a bad password or hash.
+    pub async fn set_password(&self, login: &LoginName, new: NewPassword) -> Result<()> {
+        let stored = self.stored(new).await?;
+        self.edit(login, Step::Password(stored)).await
+    }
+
+    /// Sets an account's own quota.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn set_account_quota(
+        &self,
+        login: &LoginName,
+        bytes: Limit<u64>,
+        files: Limit<u64>,
+    ) -> Result<()> {
+        self.edit(login, Step::Quota(bytes, files)).await
+    }
+
+    /// Sets the home folder, made where it is missing; ends the account's sessions. Grants stay as
+    /// they are.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account; NotFolder when a file is in the way; Quota.
+    pub async fn set_home(&self, login: &LoginName, home: VfsPath) -> Result<()> {
+        self.edit(login, Step::Home(home)).await
+    }
+
+    /// Sets what no grant reaches beyond; ends the account's sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn set_ceiling(&self, login: &LoginName, ceiling: Rights) -> Result<()> {
+        self.edit(login, Step::Ceiling(ceiling)).await
+    }
+
+    /// Lets a public key open the account.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account; AlreadyExists when it has the key.
+    pub async fn add_key(&self, login: &LoginName, key: &PublicKey) -> Result<()> {
+        let key = AccountKey {
+            fingerprint: key.fingerprint(),
+            key: key.blob.clone(),
+            comment: key.comment.clone(),
+            added_at: self.db().clock().now(),
+        };
+        self.edit(login, Step::AddKey(key)).await
+    }
+
+    /// The account's keys, oldest first.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn keys(&self, login: &LoginName) -> Result<Vec<KeyView>> {
+        let tenant = self.tenant(&login.tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let account = account(&mut tx, login).await?;
+        let keys = accounts::keys(&mut tx, account.id).await?;
+        Ok(keys.into_iter().map(view).collect())
+    }
+
+    /// Takes a key away, by its fingerprint; ends the account's sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account or key.
+    pub async fn remove_key(&self, login: &LoginName, fingerprint: &str) -> Result<()> {
+        self.edit(login, Step::RemoveKey(fingerprint.to_owned()))
+            .await
+    }
+
+    async fn edit(&self, login: &LoginName, step: Step) -> Result<()> {
+        let tenant = self.tenant(&login.tenant).await?;
+        let login = login.clone();
+        self.run(tenant.id, Edit { login, step }).await
+    }
+
+    async fn stored(&self, new: NewPassword) -> Result<Option<Secret>> {
+        match new {
+            NewPassword::None => Ok(None),
+            NewPassword::Hashed(hash) => {
+                let text = std::str::from_utf8(hash.expose())
+                    .map_err(|error| Error::invalid("a password hash is ASCII").because(error))?;
+                password::check_format(text.trim())?;
+                Ok(Some(Secret::new(text.trim())))
+            }
+            NewPassword::Plain(password) => match password.expose().len() {
+                0 => Err(Error::invalid("the password is empty; give one")),
+                length if length > password::MAX_PASSWORD_BYTES => Err(Error::invalid(format!(
+                    "the password is longer than {} bytes; give a shorter one",
+                    password::MAX_PASSWORD_BYTES
+                ))),
+                _ => verify::hash(password, self.rounds).await.map(Some),
+            },
+        }
+    }
+}
+
+/// An account that must be there.
+pub(in crate::accounts) async fn account(tx: &mut TenantTx, login: &LoginName) -> Result<Account> {
+    accounts::by_name(tx, &login.user).await?.ok_or_else(|| {
+        Error::not_found(format!(
+            "there is no account '{login}'; 'sealift account list' shows all"
+        ))
+    })
+}
+
+struct Add {
+    login: LoginName,
+    password: Option<Secret>,
+    home: VfsPath,
+    ceiling: Rights,
+    quota_bytes: Option<u64>,
+    quota_files: Option<u64>,
+}
+
+#[async_trait]
+impl Operation for Add {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let id = accounts::next_id(tx).await?;
+        // The home is the operator's: it does not count against the account's own quota.
+        let (home, made) = folders::ensure(tx, &self.home, None, next).await?;
+        let account = Account {
+            id,
+            name: self.login.user.clone(),
+            disabled: false,
+            password: self.password.clone(),
+            home,
+            ceiling: self.ceiling,
+            quota_bytes: self.quota_bytes,
+            quota_files: self.quota_files,
+            generation: 1,
+            created_at: next.at,
+        };
+        accounts::insert(tx, &account).await?;
+        usage::create(tx, Some(id)).await?;
+        let grant = Grant {
+            subject: Subject::Account(id),
+            node: home,
+            rights: Rights::ALL,
+        };
+        grants::set(tx, grant).await?;
+        let detail = format!("{} with home {}", self.login, self.home);
+        Ok(record(made, Happening::new("account-add", detail)))
+    }
+}
+
+struct Edit {
+    login: LoginName,
+    step: Step,
+}
+
+enum Step {
+    Access(Access),
+    AddKey(AccountKey),
+    Ceiling(Rights),
+    Home(VfsPath),
+    Password(Option<Secret>),
+    Quota(Limit<u64>, Limit<u64>),
+    RemoveKey(String),
+}
+
+#[async_trait]
+impl Operation for Edit {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let login = &self.login;
+        let account = account(tx, login).await?;
+        let id = account.id;
+        let (kind, detail) = match &self.step {
+            Step::Access(Access::Allow) => {
+                accounts::set_disabled(tx, id, false).await?;
+                ("account-enable", login.to_string())
+            }
+            Step::Access(Access::Refuse) => {
+                accounts::set_disabled(tx, id, true).await?;
+                ("account-disable", login.to_string())
+            }
+            Step::AddKey(key) => {
+                accounts::add_key(tx, id, key).await?;
+                ("key-add", format!("{login}: {}", key.fingerprint))
+            }
+            Step::Ceiling(ceiling) => {
+                accounts::set_ceiling(tx, id, *ceiling).await?;
+                ("account-ceiling", format!("{login}: {ceiling}"))
+            }
+            Step::Home(path) => {
+                let (home, made) = folders::ensure(tx, path, None, next).await?;
+                accounts::set_home(tx, id, home).await?;
+                let happening = Happening::new("account-home", format!("{login}: {path}"));
+                return Ok(record(made, happening));
+            }
+            Step::Password(stored) => {
+                accounts::set_password(tx, id, stored.as_ref()).await?;
+                let what = match stored {
+                    Some(_) => "a new one",
+                    None => "none",
+                };
+                ("account-password", format!("{login}: {what}"))
+            }
+            Step::Quota(bytes, files) => {
+                let bytes = bytes.over(account.quota_bytes);
+                let files = files.over(account.quota_files);
+                accounts::set_quota(tx, id, bytes, files).await?;
+                let quota = quota_text(bytes, files);
+                ("account-quota", format!("{login}: {quota}"))
+            }
+            Step::RemoveKey(fingerprint) => {
+                if !accounts::remove_key(tx, id, fingerprint).await? {
+                    return Err(Error::not_found(format!(
+                        "{login} has no key '{fingerprint}'; 'sealift account key list' shows all"
+                    )));
+                }
+                ("key-remove", format!("{login}: {fingerprint}"))
+            }
+        };
+        Ok(Record::Event(Happening::new(kind, detail)))
+    }
+}
+
+/// A change when folders were made, else an event.
+pub(in crate::accounts) fn record(made: bool, happening: Happening) -> Record {
+    match made {
+        true => Record::Change(happening),
+        false => Record::Event(happening),
+    }
+}
+
+fn view(key: AccountKey) -> KeyView {
+    let public = PublicKey {
+        blob: key.key,
+        comment: key.comment,
+    };
+    KeyView {
+        fingerprint: key.fingerprint,
+        algorithm: public.algorithm().to_owned(),
+        comment: public.comment,
+        added_at: key.added_at.to_string(),
+    }
+}
