@@ -132,3 +132,29 @@ pub mod vfs {
     pub mod upload;
     pub mod write;
 }
+
+/// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.
+pub mod sftp {
+    pub mod attrs;
+    pub mod connection;
+    pub mod context;
+    pub mod fields;
+    pub mod folders;
+    pub mod gate;
+    pub mod handler;
+    pub mod handles;
+    pub mod host_keys;
+    pub mod ledger;
+    pub mod login;
+    pub mod outlet;
+    pub mod packet;
+    pub mod paths;
+    pub mod reads;
+    pub mod reply;
+    pub mod request;
+    pub mod room;
+    pub mod server;
+    pub mod session;
+    pub mod settings;
+    pub mod writes;
+}

@@ -1,0 +1,107 @@
+//! One folder being listed: a queue and a task that owns the listing, so that pipelined requests get
+//! each name once, in order.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::task::TaskTracker;
+
+use crate::domain::error::Result;
+use crate::domain::node::Entry;
+use crate::sftp::context::{Caller, Context};
+use crate::sftp::reply::{self, Names};
+use crate::vfs::listing::Listing;
+
+/// A reply's names are at most so long together with what surrounds them.
+const REPLY_BYTES: usize = 40_000;
+
+/// The queue of one folder being listed. Cheap to clone.
+#[derive(Clone)]
+pub struct FolderLane(UnboundedSender<Caller>);
+
+impl FolderLane {
+    /// Gives `listing` of `folder` to a task of `tasks`.
+    pub fn start(context: Context, folder: Entry, listing: Listing, tasks: &TaskTracker) -> Self {
+        let (requests, queue) = unbounded_channel();
+        let lane = Lane {
+            context,
+            dots: VecDeque::from([(".", folder.clone()), ("..", folder)]),
+            listing,
+            page: VecDeque::new(),
+            is_over: false,
+        };
+        tasks.spawn(lane.run(queue));
+        Self(requests)
+    }
+
+    /// Asks for the next names.
+    pub fn push(&self, caller: Caller) {
+        // The task ends only when no lane leads to it.
+        let _ = self.0.send(caller);
+    }
+}
+
+struct Lane {
+    context: Context,
+    /// The names that every folder has. The one above is shown with this one's attributes.
+    dots: VecDeque<(&'static str, Entry)>,
+    listing: Listing,
+    page: VecDeque<Entry>,
+    is_over: bool,
+}
+
+impl Lane {
+    async fn run(mut self, mut queue: UnboundedReceiver<Caller>) {
+        while let Some(caller) = queue.recv().await {
+            if self.context.broken.is_cancelled() {
+                return;
+            }
+            let place = self.context.room.take(REPLY_BYTES).await;
+            match self.next(caller.id).await {
+                Ok(Some(bytes)) => {
+                    self.context
+                        .replies
+                        .send_placed(caller.ticket, place, bytes);
+                }
+                Ok(None) => {
+                    let bytes = reply::end(caller.id);
+                    self.context.reply(caller, bytes);
+                }
+                Err(error) => self.context.reply_error(caller, &error),
+            }
+        }
+    }
+
+    async fn next(&mut self, id: u32) -> Result<Option<Bytes>> {
+        let now = self.context.now();
+        let mut names = Names::new();
+        while let Some((name, entry)) = self.dots.pop_front() {
+            names.push(&self.context.viewer, name, &entry, now);
+        }
+        while !names.is_full() {
+            let Some(entry) = self.page.pop_front() else {
+                if self.is_over || !self.turn(&names).await? {
+                    break;
+                }
+                continue;
+            };
+            names.push(&self.context.viewer, &entry.name, &entry, now);
+        }
+        Ok((!names.is_empty()).then(|| names.finish(id)))
+    }
+
+    /// Gets the next page; false when there is none. What is gathered already is not lost to an
+    /// error: it comes first, and the next request meets the error again.
+    async fn turn(&mut self, gathered: &Names) -> Result<bool> {
+        match self.listing.next_page().await {
+            Ok(page) => {
+                self.is_over = page.is_empty();
+                self.page = page.into();
+                Ok(!self.is_over)
+            }
+            Err(_) if !gathered.is_empty() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

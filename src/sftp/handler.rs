@@ -1,0 +1,271 @@
+//! What SSH calls: logging in, channels, the SFTP subsystem. Nothing here waits once somebody has
+//! logged in, or replies, key exchanges and keep-alives would wait too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use russh::keys::{Algorithm, PublicKey};
+use russh::server::{
+    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::clock::Clock;
+use crate::domain::principal::Principal;
+use crate::sftp::attrs::Viewer;
+use crate::sftp::context::Context;
+use crate::sftp::gate::Gate;
+use crate::sftp::ledger::Ledger;
+use crate::sftp::login::Login;
+use crate::sftp::outlet::{Outlet, Replies};
+use crate::sftp::room::Room;
+use crate::sftp::session::SftpSession;
+use crate::sftp::settings::SftpSettings;
+use crate::vfs::service::Vfs;
+
+const NO_SHELL: &str = "this server offers file transfer only; use sftp\r\n";
+const STDERR: u32 = 1;
+
+/// One SSH connection, as russh sees it.
+pub struct SshHandler {
+    /// What the operator chose.
+    pub settings: Arc<SftpSettings>,
+    /// Who it is.
+    pub login: Login,
+    /// The files of those who log in.
+    pub vfs: Vfs,
+    /// The time, for listings.
+    pub clock: Arc<dyn Clock>,
+    /// What waits to be stored.
+    pub gate: Gate,
+    /// Room for replies.
+    pub room: Room,
+    /// What is under way.
+    pub ledger: Ledger,
+    /// Owns the tasks of the channels.
+    pub tasks: TaskTracker,
+    /// The channels, and the session of those with the subsystem.
+    pub channels: HashMap<ChannelId, Option<SftpSession>>,
+}
+
+impl SshHandler {
+    /// Tells those who want a shell that there is none, and closes.
+    fn refuse_shell(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_success(channel)?;
+        session.extended_data(channel, STDERR, NO_SHELL)?;
+        session.exit_status_request(channel, 1)?;
+        session.eof(channel)?;
+        self.channels.remove(&channel);
+        session.close(channel)
+    }
+
+    fn start(&self, principal: &Principal, channel: ChannelId, handle: Handle) -> SftpSession {
+        let (replies, outlet) = Replies::new();
+        let context = Context {
+            files: self.vfs.session(principal.clone()),
+            viewer: Arc::new(Viewer::new(principal)),
+            replies,
+            room: self.room.clone(),
+            gate: self.gate.clone(),
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            broken: CancellationToken::new(),
+        };
+        let broken = context.broken.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = broken.cancelled() => {}
+                () = deliver(outlet, handle, channel) => {}
+            }
+        });
+        SftpSession::start(context, self.settings.handles, &self.tasks)
+    }
+}
+
+/// Sends replies until there can be no more, then closes the channel as a program would that ended.
+async fn deliver(outlet: Outlet, handle: Handle, channel: ChannelId) {
+    let send = |bytes| {
+        let handle = handle.clone();
+        async move { handle.data(channel, bytes).await.is_ok() }
+    };
+    outlet.run(send).await;
+    // When one of these fails the connection is gone, and so fail the others.
+    let _ = handle.exit_status_request(channel, 0).await;
+    let _ = handle.eof(channel).await;
+    let _ = handle.close(channel).await;
+}
+
+impl Handler for SshHandler {
+    type Error = russh::Error;
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        let banner = self.settings.banner.as_ref();
+        Ok(banner.map(|text| format!("{}\r\n", text.trim_end())))
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        Ok(self.login.password(user, password).await)
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        let (key, algorithm): (&PublicKey, &Algorithm) = (offer.public_key, offer.algorithm);
+        Ok(self.login.offer(user, key, algorithm).await)
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
+        let (key, algorithm): (&PublicKey, &Algorithm) = (key.public_key, key.algorithm);
+        Ok(self.login.key(user, key, algorithm).await)
+    }
+
+    async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {
+        match self.login.principal() {
+            Some(_) => self.gate.welcome(),
+            None => return Err(russh::Error::NotAuthenticated),
+        }
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if self.login.principal().is_none() {
+            return Err(russh::Error::NotAuthenticated);
+        }
+        if self.channels.len() >= self.settings.channels {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        self.channels.insert(channel.id(), None);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        channel: ChannelId,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.channels.remove(&channel);
+        Ok(())
+    }
+
+    async fn channel_eof(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let Some(state) = self.channels.get_mut(&channel) else {
+            return Ok(());
+        };
+        match state.take() {
+            Some(sftp) => sftp.finish(),
+            None => session.close(channel)?,
+        }
+        Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        channel: ChannelId,
+        data: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let Some(Some(sftp)) = self.channels.get_mut(&channel) else {
+            return Ok(());
+        };
+        if let Err(error) = sftp.feed(data) {
+            tracing::info!(reason = %error, "a session was ended for what the client sent");
+            session.disconnect(Disconnect::ProtocolError, error.context(), "en")?;
+        }
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let is_free = matches!(self.channels.get(&channel), Some(None));
+        let Some(principal) = self.login.principal() else {
+            return Err(russh::Error::NotAuthenticated);
+        };
+        if name != "sftp" || !is_free {
+            return session.channel_failure(channel);
+        }
+        session.channel_success(channel)?;
+        let started = self.start(principal, channel, session.handle());
+        self.channels.insert(channel, Some(started));
+        Ok(())
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_shell(channel, session)
+    }
+
+    async fn shell_request(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse_shell(channel, session)
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _term: &str,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn x11_request(
+        &mut self,
+        channel: ChannelId,
+        _single_connection: bool,
+        _protocol: &str,
+        _cookie: &str,
+        _screen: u32,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn env_request(
+        &mut self,
+        channel: ChannelId,
+        _name: &str,
+        _value: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+}

@@ -1,0 +1,185 @@
+//! The server's own keys: a folder of OpenSSH private key files.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::{EcdsaKeypair, Ed25519Keypair, KeypairData, RsaKeypair};
+use russh::keys::ssh_key::rand_core::{Infallible, TryCryptoRng, TryRng};
+use russh::keys::{EcdsaCurve, HashAlg, PrivateKey};
+
+use crate::domain::error::{Error, Result};
+use crate::domain::random;
+
+const RSA_BITS: usize = 3072;
+
+/// The keys by which clients know the server.
+#[derive(Clone)]
+pub struct HostKeys(Vec<PrivateKey>);
+
+impl HostKeys {
+    /// Loads the keys in `folder`, making the folder and what is missing of an Ed25519, an ECDSA
+    /// and an RSA key. A key file that is there is never changed. Takes a second or two of a core
+    /// when keys are made.
+    ///
+    /// # Errors
+    /// Invalid, with the file and what to do.
+    pub fn load_or_create(folder: &Path) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| refusal(folder, "cannot be made", error))?;
+        let kinds: [(&str, Make); 3] = [
+            ("ssh_host_ed25519_key", ed25519),
+            ("ssh_host_ecdsa_key", ecdsa),
+            ("ssh_host_rsa_key", rsa),
+        ];
+        let keys = kinds
+            .into_iter()
+            .map(|(name, make)| load_or_make(&folder.join(name), make));
+        Ok(Self(keys.collect::<Result<_>>()?))
+    }
+
+    /// One fresh key that is kept nowhere.
+    ///
+    /// # Errors
+    /// Internal when it cannot be made.
+    pub fn for_tests() -> Result<Self> {
+        Ok(Self(vec![private(ed25519()?)?]))
+    }
+
+    /// What clients are shown when they meet the server for the first time: for each key its kind
+    /// and its SHA-256.
+    pub fn fingerprints(&self) -> Vec<(String, String)> {
+        let line = |key: &PrivateKey| {
+            let print = key.fingerprint(HashAlg::Sha256).to_string();
+            (key.algorithm().to_string(), print)
+        };
+        self.0.iter().map(line).collect()
+    }
+
+    pub(crate) fn into_keys(self) -> Vec<PrivateKey> {
+        self.0
+    }
+}
+
+type Make = fn() -> Result<KeypairData>;
+
+fn load_or_make(path: &Path, make: Make) -> Result<PrivateKey> {
+    match fs::read_to_string(path) {
+        Ok(text) => PrivateKey::from_openssh(&text).map_err(|error| {
+            refusal(
+                path,
+                "is not an unencrypted OpenSSH private key; put it right or move it away",
+                error,
+            )
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = private(make()?)?;
+            store(path, &key).map_err(|error| refusal(path, "cannot be written", error))?;
+            Ok(key)
+        }
+        Err(error) => Err(refusal(path, "cannot be read", error)),
+    }
+}
+
+/// Writes beside and renames, so that a key file is whole or not there.
+fn store(path: &Path, key: &PrivateKey) -> io::Result<()> {
+    let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+    let unfinished = path.with_extension("new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    match path.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn private(pair: KeypairData) -> Result<PrivateKey> {
+    PrivateKey::new(pair, "sealift").map_err(Error::internal)
+}
+
+fn ed25519() -> Result<KeypairData> {
+    Ok(Ed25519Keypair::random(&mut Random).into())
+}
+
+fn ecdsa() -> Result<KeypairData> {
+    let pair = EcdsaKeypair::random(&mut Random, EcdsaCurve::NistP256);
+    Ok(pair.map_err(Error::internal)?.into())
+}
+
+fn rsa() -> Result<KeypairData> {
+    let pair = RsaKeypair::random(&mut Random, RSA_BITS);
+    Ok(pair.map_err(Error::internal)?.into())
+}
+
+fn refusal(
+    path: &Path,
+    why: &str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    let error = error.into();
+    Error::invalid(format!("the host key {} {why} ({error})", path.display())).because(error)
+}
+
+/// Our random numbers, as the key makers want them.
+struct Random;
+
+impl TryRng for Random {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> std::result::Result<u32, Infallible> {
+        Ok(u32::from_le_bytes(random::bytes()))
+    }
+
+    fn try_next_u64(&mut self) -> std::result::Result<u64, Infallible> {
+        Ok(u64::from_le_bytes(random::bytes()))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> std::result::Result<(), Infallible> {
+        random::fill(out);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Random {}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_private_and_then_kept() {
+        let folder = std::env::temp_dir().join(format!("sealift-keys-{}", random::below(u64::MAX)));
+        let made = HostKeys::load_or_create(&folder).unwrap();
+        let loaded = HostKeys::load_or_create(&folder).unwrap();
+        assert_eq!(made.fingerprints(), loaded.fingerprints());
+        let kinds: Vec<_> = made.fingerprints().into_iter().map(|key| key.0).collect();
+        assert_eq!(kinds, ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]);
+        let rsa = folder.join("ssh_host_rsa_key");
+        assert_eq!(
+            fs::metadata(&rsa).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        fs::write(&rsa, "no key").unwrap();
+        let error = HostKeys::load_or_create(&folder).err().unwrap();
+        assert!(error.context().contains("ssh_host_rsa_key"), "{error}");
+        assert_eq!(fs::read(&rsa).unwrap(), b"no key");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

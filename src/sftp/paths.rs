@@ -1,0 +1,233 @@
+//! Requests about names: one after the other, in the order they came, since a client may see the
+//! difference. One that touches a file being closed waits until that is settled.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::error::Result;
+use crate::domain::path::VfsPath;
+use crate::sftp::attrs::Wanted;
+use crate::sftp::context::{Caller, Context};
+use crate::sftp::folders::FolderLane;
+use crate::sftp::gate::Waiting;
+use crate::sftp::handles::{Handles, Open};
+use crate::sftp::reads::ReadFile;
+use crate::sftp::reply::{self, FileSystem};
+use crate::sftp::request::{OpenFlags, PathRequest};
+use crate::sftp::writes::WriteLane;
+use crate::vfs::rename::Overwrite;
+use crate::vfs::write::{Create, WriteOptions};
+
+/// What comes into the queue.
+pub enum PathWork {
+    /// A file is being closed; the other end is dropped when that is settled.
+    Closing(Arc<VfsPath>, oneshot::Receiver<()>),
+    /// A request, its names counted until it is done.
+    Request(Caller, PathRequest, Waiting),
+}
+
+/// The one task for requests about names of a channel.
+pub struct PathLane {
+    /// What all lanes share.
+    pub context: Context,
+    /// Where what is opened goes.
+    pub handles: Handles,
+    /// Owns the tasks of what is opened.
+    pub tasks: TaskTracker,
+}
+
+impl PathLane {
+    /// Answers requests until no more can come.
+    pub async fn run(self, mut queue: UnboundedReceiver<PathWork>) {
+        let mut closing: Vec<(Arc<VfsPath>, oneshot::Receiver<()>)> = Vec::new();
+        while let Some(work) = queue.recv().await {
+            if self.context.broken.is_cancelled() {
+                return;
+            }
+            match work {
+                PathWork::Closing(path, done) => {
+                    closing.retain_mut(|(_, done)| !is_settled(done));
+                    closing.push((path, done));
+                }
+                PathWork::Request(caller, request, waiting) => {
+                    self.settle(&mut closing, &request).await;
+                    let id = caller.id;
+                    let done = self.answer(id, request).await;
+                    drop(waiting);
+                    match done {
+                        Ok(bytes) => self.context.reply(caller, bytes),
+                        Err(error) => self.context.reply_error(caller, &error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the closes of files that `request` may see.
+    async fn settle(
+        &self,
+        closing: &mut Vec<(Arc<VfsPath>, oneshot::Receiver<()>)>,
+        request: &PathRequest,
+    ) {
+        let mut rest = Vec::new();
+        for (path, done) in closing.drain(..) {
+            match self.touches(request, &path) {
+                // Settled when the other end is dropped.
+                true => drop(done.await),
+                false => rest.push((path, done)),
+            }
+        }
+        *closing = rest;
+    }
+
+    fn touches(&self, request: &PathRequest, path: &VfsPath) -> bool {
+        let near = |raw: &Bytes| {
+            self.resolve(raw)
+                .is_ok_and(|named| named.starts_with(path) || path.starts_with(&named))
+        };
+        match request {
+            PathRequest::RealPath { .. } => false,
+            PathRequest::Rename { from, to, .. } => near(from) || near(to),
+            PathRequest::MakeFolder { path, .. }
+            | PathRequest::Open { path, .. }
+            | PathRequest::OpenFolder { path }
+            | PathRequest::Remove { path }
+            | PathRequest::RemoveFolder { path }
+            | PathRequest::SetStat { path, .. }
+            | PathRequest::Space { path }
+            | PathRequest::Stat { path } => near(path),
+        }
+    }
+
+    fn resolve(&self, raw: &[u8]) -> Result<VfsPath> {
+        VfsPath::resolve(&self.context.files.principal().home, raw)
+    }
+
+    async fn answer(&self, id: u32, request: PathRequest) -> Result<Bytes> {
+        let files = &self.context.files;
+        match request {
+            PathRequest::MakeFolder { path, wanted } => {
+                let path = self.resolve(&path)?;
+                files.make_folder(&path, wanted.update).await?;
+            }
+            PathRequest::Open {
+                path,
+                flags,
+                wanted,
+            } => {
+                let path = self.resolve(&path)?;
+                self.handles.check_room()?;
+                let opened = match flags.writes() {
+                    true => self.open_write(path, flags, wanted).await?,
+                    false => self.open_read(path).await?,
+                };
+                return Ok(reply::handle(id, self.handles.insert(opened)));
+            }
+            PathRequest::OpenFolder { path } => {
+                let path = self.resolve(&path)?;
+                self.handles.check_room()?;
+                let folder = files.stat(&path).await?;
+                let listing = files.list(&path).await?;
+                let lane = FolderLane::start(self.context.clone(), folder, listing, &self.tasks);
+                let opened = Open::Folder(Arc::new(path), lane);
+                return Ok(reply::handle(id, self.handles.insert(opened)));
+            }
+            PathRequest::RealPath { path } => {
+                // OpenSSH's server takes no path as the current one.
+                let raw: &[u8] = match path.is_empty() {
+                    true => b".",
+                    false => &path,
+                };
+                return Ok(reply::real_path(id, &self.resolve(raw)?.to_string()));
+            }
+            PathRequest::Remove { path } => files.remove_file(&self.resolve(&path)?).await?,
+            PathRequest::RemoveFolder { path } => {
+                files.remove_folder(&self.resolve(&path)?).await?;
+            }
+            PathRequest::Rename { from, to, replace } => {
+                let overwrite = match replace {
+                    true => Overwrite::Allow,
+                    false => Overwrite::Forbid,
+                };
+                let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
+                files.rename(&from, &to, overwrite).await?;
+            }
+            PathRequest::SetStat { path, wanted } => {
+                self.set(&self.resolve(&path)?, wanted).await?;
+            }
+            PathRequest::Space { path } => {
+                files.stat(&self.resolve(&path)?).await?;
+                return self.space(id).await;
+            }
+            PathRequest::Stat { path } => {
+                let entry = files.stat(&self.resolve(&path)?).await?;
+                return Ok(reply::attributes(id, &self.context.viewer, &entry));
+            }
+        }
+        Ok(reply::ok(id))
+    }
+
+    async fn open_read(&self, path: VfsPath) -> Result<Open> {
+        let reader = self.context.files.open_read(&path).await?;
+        Ok(Open::Read(Arc::new(ReadFile {
+            path,
+            reader,
+            counted: self.context.ledger.file(),
+        })))
+    }
+
+    async fn open_write(&self, path: VfsPath, flags: OpenFlags, wanted: Wanted) -> Result<Open> {
+        let create = match (flags.creates(), flags.is_exclusive()) {
+            (true, true) => Create::New,
+            (true, false) => Create::IfMissing,
+            (false, _) => Create::Never,
+        };
+        let options = WriteOptions {
+            create,
+            truncate: flags.truncates(),
+            append: flags.appends(),
+            attributes: wanted.update,
+        };
+        let writer = self.context.files.open_write(&path, options).await?;
+        let lane = WriteLane::start(
+            self.context.clone(),
+            writer,
+            flags.reads(),
+            self.context.ledger.file(),
+            &self.tasks,
+        );
+        Ok(Open::Write(Arc::new(path), lane))
+    }
+
+    async fn set(&self, path: &VfsPath, wanted: Wanted) -> Result<()> {
+        let files = &self.context.files;
+        if let Some(size) = wanted.size {
+            files.truncate(path, size).await?;
+        }
+        match wanted.update.is_empty() {
+            true => Ok(()),
+            false => files.set_attributes(path, wanted.update).await,
+        }
+    }
+
+    async fn space(&self, id: u32) -> Result<Bytes> {
+        let space = self.context.files.space().await?;
+        let system = FileSystem {
+            total_bytes: space.total_bytes,
+            used_bytes: space.used_bytes,
+            total_files: space.total_files,
+            used_files: space.used_files,
+            id: u64::try_from(self.context.files.principal().tenant.0).unwrap_or(0),
+        };
+        Ok(reply::space(id, system))
+    }
+}
+
+/// Whether the other end is gone: nothing is ever sent.
+fn is_settled(done: &mut oneshot::Receiver<()>) -> bool {
+    !matches!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+}

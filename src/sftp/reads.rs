@@ -1,0 +1,93 @@
+//! Reads of one channel: kept as requests until there is room for their replies, then many at once,
+//! answered as they complete.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::domain::path::VfsPath;
+use crate::sftp::context::{Caller, Context};
+use crate::sftp::ledger::OpenFile;
+use crate::sftp::packet::MAX_DATA_BYTES;
+use crate::sftp::reply;
+use crate::sftp::room::Place;
+use crate::vfs::read::FileReader;
+
+/// Reads under way at once: as many as OpenSSH's client asks for.
+const MAX_AT_ONCE: usize = 64;
+
+/// A file open for reading: one version of it, from open to close.
+pub struct ReadFile {
+    /// Where it was when it was opened.
+    pub path: VfsPath,
+    /// What it holds.
+    pub reader: FileReader,
+    /// Counted until it is closed and all reads of it are answered.
+    pub counted: OpenFile,
+}
+
+/// A read that waits. Kept small: some clients send one for each 32 KiB of a file at once.
+pub struct Read {
+    /// Who asks.
+    pub caller: Caller,
+    /// The file.
+    pub file: Arc<ReadFile>,
+    /// Where to start, in bytes.
+    pub offset: u64,
+    /// How many bytes at most.
+    pub length: u32,
+}
+
+/// Answers reads until no more can come, or the client is gone.
+pub async fn run(context: Context, queue: UnboundedReceiver<Read>) {
+    tokio::select! {
+        () = context.broken.cancelled() => {}
+        () = answer_all(&context, queue) => {}
+    }
+}
+
+async fn answer_all(context: &Context, mut queue: UnboundedReceiver<Read>) {
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        let read = tokio::select! {
+            Some(()) = under_way.next() => continue,
+            read = queue.recv(), if under_way.len() < MAX_AT_ONCE => read,
+        };
+        let Some(read) = read else {
+            break;
+        };
+        let length = (read.length as usize).min(MAX_DATA_BYTES);
+        let taking = context.room.take(length);
+        tokio::pin!(taking);
+        let place = loop {
+            tokio::select! {
+                place = &mut taking => break place,
+                Some(()) = under_way.next() => {}
+            }
+        };
+        under_way.push(answer(context, read, place));
+    }
+    while under_way.next().await.is_some() {}
+}
+
+async fn answer(context: &Context, read: Read, place: Place) {
+    let length = (read.length as usize).min(place.bytes());
+    let caller = read.caller;
+    if length == 0 {
+        let bytes = reply::end(caller.id);
+        return context.reply(caller, bytes);
+    }
+    match read.file.reader.read_at(read.offset, length).await {
+        Ok(data) if data.is_empty() => {
+            let bytes = reply::end(caller.id);
+            context.reply(caller, bytes);
+        }
+        Ok(data) => {
+            let bytes = reply::data(caller.id, &data);
+            context.replies.send_placed(caller.ticket, place, bytes);
+        }
+        Err(error) => context.reply_error(caller, &error),
+    }
+}

@@ -1,0 +1,104 @@
+//! The SFTP front end: takes connections until it is told to drain, and waits for them.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accounts::login::Accounts;
+use crate::domain::clock::SystemClock;
+use crate::net::budget::Budget;
+use crate::net::limit::Places;
+use crate::net::listen::{self, Connection};
+use crate::sftp::connection::{self, Parts};
+use crate::sftp::host_keys::HostKeys;
+use crate::sftp::settings::{SftpSettings, ssh_config};
+use crate::vfs::service::Vfs;
+
+/// The SFTP front end.
+pub struct SftpServer {
+    settings: SftpSettings,
+    host_keys: HostKeys,
+    vfs: Vfs,
+    accounts: Accounts,
+    budget: Budget,
+}
+
+impl SftpServer {
+    /// Puts the parts together; nothing runs yet.
+    pub fn new(
+        settings: SftpSettings,
+        host_keys: HostKeys,
+        vfs: Vfs,
+        accounts: Accounts,
+        budget: Budget,
+    ) -> Self {
+        Self {
+            settings,
+            host_keys,
+            vfs,
+            accounts,
+            budget,
+        }
+    }
+
+    /// Serves `listeners`; strangers take `places`.
+    ///
+    /// When `drain` is cancelled, no new connections are taken, and sessions are ended as soon as
+    /// they have no file open and no request under way; when `end` is cancelled too, the rest is
+    /// ended. Both are told to clients by SSH. Returns when all connections have ended and all
+    /// their tasks with them.
+    pub async fn serve(
+        self,
+        listeners: Vec<TcpListener>,
+        places: Places,
+        drain: CancellationToken,
+        end: CancellationToken,
+    ) {
+        let sessions = Arc::new(Semaphore::new(self.settings.sessions));
+        let parts = Arc::new(Parts {
+            ssh: Arc::new(ssh_config(&self.settings, self.host_keys.into_keys())),
+            settings: Arc::new(self.settings),
+            vfs: self.vfs,
+            accounts: self.accounts,
+            budget: self.budget,
+            clock: Arc::new(SystemClock),
+            drain: drain.clone(),
+            end,
+        });
+        let tasks = TaskTracker::new();
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let (parts, sessions) = (parts.clone(), sessions.clone());
+            let serve = move |connection: Connection| {
+                serve_one(parts.clone(), sessions.clone(), connection)
+            };
+            accepting.spawn(listen::accept(
+                listener,
+                places.clone(),
+                tasks.clone(),
+                drain.clone(),
+                serve,
+            ));
+        }
+        accepting.join_all().await;
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+async fn serve_one(parts: Arc<Parts>, sessions: Arc<Semaphore>, connection: Connection) {
+    let Ok(_session) = sessions.try_acquire() else {
+        tracing::warn!(peer = %connection.peer, "a connection was refused: all sessions are taken");
+        return;
+    };
+    let Connection {
+        stream,
+        peer,
+        place,
+    } = connection;
+    connection::serve(parts, stream, peer, Some(place)).await;
+}

@@ -1,0 +1,223 @@
+//! One SFTP channel: takes bytes as they come, and never waits for anything.
+//!
+//! Each request goes at once into the queue of what will do it: reads into one, requests about names
+//! into another, what is done through a handle being written into the handle's own.
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio_util::sync::DropGuard;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::error::{Error, Result};
+use crate::domain::path::VfsPath;
+use crate::sftp::context::{Caller, Context};
+use crate::sftp::handles::{Handles, Open};
+use crate::sftp::packet::{MAX_DATA_BYTES, Packets};
+use crate::sftp::paths::{PathLane, PathWork};
+use crate::sftp::reads::{self, Read};
+use crate::sftp::reply::{self, Code};
+use crate::sftp::request::{HandleId, HandleRequest, Packet, PathRequest, Request};
+use crate::sftp::writes::{WriteLane, WriteWork};
+
+/// What a request counts beside the bytes in it.
+const REQUEST_BYTES: usize = 64;
+
+/// The reading end of one SFTP channel. Dropped when the client is gone: what is under way is
+/// finished, what has not begun is not, and uploads are broken off and kept.
+pub struct SftpSession {
+    context: Context,
+    packets: Packets,
+    greeted: bool,
+    handles: Handles,
+    max_handles: usize,
+    reads: UnboundedSender<Read>,
+    paths: UnboundedSender<PathWork>,
+    broken: DropGuard,
+}
+
+impl SftpSession {
+    /// Starts the lanes of a channel as tasks of `tasks`.
+    pub fn start(context: Context, max_handles: usize, tasks: &TaskTracker) -> Self {
+        let handles = Handles::new(max_handles);
+        let broken = context.broken.clone();
+        let (reads, read_queue) = unbounded_channel();
+        tasks.spawn(reads::run(context.clone(), read_queue));
+        let (paths, path_queue) = unbounded_channel();
+        let lane = PathLane {
+            context: context.clone(),
+            handles: handles.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(lane.run(path_queue));
+        Self {
+            context,
+            packets: Packets::default(),
+            greeted: false,
+            handles,
+            max_handles,
+            reads,
+            paths,
+            broken: broken.drop_guard(),
+        }
+    }
+
+    /// Takes what came.
+    ///
+    /// # Errors
+    /// Invalid or Busy when the session has to end, with the sentence for the client.
+    pub fn feed(&mut self, mut input: &[u8]) -> Result<()> {
+        while let Some(packet) = self.packets.next(&mut input)? {
+            match Packet::parse(packet)? {
+                Packet::Init(version) => self.greet(version)?,
+                Packet::Request(..) if !self.greeted => {
+                    return Err(Error::invalid("an SFTP session starts with SSH_FXP_INIT"));
+                }
+                Packet::Request(id, request) => self.take(id, request)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends after what was asked for is done: the client sends no more but still listens.
+    pub fn finish(self) {
+        // Queues end when their senders are dropped; the token only stops what has not begun.
+        drop(self.broken.disarm());
+        self.handles.clear();
+    }
+
+    fn greet(&mut self, version: u32) -> Result<()> {
+        if self.greeted || version < 3 {
+            return Err(Error::invalid(format!(
+                "SSH_FXP_INIT with version {version} was sent; version 3 once is expected"
+            )));
+        }
+        self.greeted = true;
+        self.context.replies.send_version(reply::version());
+        Ok(())
+    }
+
+    fn take(&mut self, id: u32, request: Result<Request>) -> Result<()> {
+        let ticket = self.context.ledger.request()?;
+        let caller = Caller { id, ticket };
+        match request {
+            Err(error) => self.context.reply_error(caller, &error),
+            Ok(Request::Limits) => {
+                let bytes = reply::limits(id, self.max_handles);
+                self.context.reply(caller, bytes);
+            }
+            Ok(Request::Unsupported(why)) => {
+                let bytes = reply::status(id, Code::OpUnsupported, &why);
+                self.context.reply(caller, bytes);
+            }
+            Ok(Request::Path(request)) => self.push_path(caller, request)?,
+            Ok(Request::Handle(handle, HandleRequest::Close)) => self.close(caller, handle),
+            Ok(Request::Handle(handle, request)) => match self.handles.find(handle) {
+                None => self.refuse(caller, "this handle is not open"),
+                Some(Open::Folder(path, lane)) => match request {
+                    HandleRequest::ReadFolder => lane.push(caller),
+                    request => self.about_path(caller, &path, request)?,
+                },
+                Some(Open::Read(file)) => match request {
+                    HandleRequest::Read { offset, length } => self.queue_read(Read {
+                        caller,
+                        file,
+                        offset,
+                        length,
+                    }),
+                    HandleRequest::Stat => {
+                        let entry = file.reader.entry();
+                        let bytes = reply::attributes(id, &self.context.viewer, entry);
+                        self.context.reply(caller, bytes);
+                    }
+                    request => self.about_path(caller, &file.path, request)?,
+                },
+                Some(Open::Write(path, lane)) => self.write(caller, &path, &lane, request)?,
+            },
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        caller: Caller,
+        path: &VfsPath,
+        lane: &WriteLane,
+        request: HandleRequest,
+    ) -> Result<()> {
+        let work = match request {
+            HandleRequest::Read { .. } if !lane.reads => {
+                self.refuse(caller, "this file was not opened for reading");
+                return Ok(());
+            }
+            HandleRequest::Read { offset, length } => WriteWork::Read {
+                offset,
+                length: (length as usize).min(MAX_DATA_BYTES),
+            },
+            HandleRequest::Write { offset, data } => WriteWork::Write {
+                offset,
+                waiting: self.context.gate.hold(data.len() + REQUEST_BYTES)?,
+                data,
+            },
+            HandleRequest::SetStat(wanted) => WriteWork::Set(wanted),
+            HandleRequest::Stat => WriteWork::Stat,
+            HandleRequest::Sync => WriteWork::Sync,
+            request => return self.about_path(caller, path, request),
+        };
+        lane.push(caller, work);
+        Ok(())
+    }
+
+    fn queue_read(&self, read: Read) {
+        // The lane ends only when this session does.
+        let _ = self.reads.send(read);
+    }
+
+    /// What a handle has no answer of its own to: as if its path had been given.
+    fn about_path(&self, caller: Caller, path: &VfsPath, request: HandleRequest) -> Result<()> {
+        let path = Bytes::from(path.to_string());
+        match request {
+            HandleRequest::Space => self.push_path(caller, PathRequest::Space { path }),
+            HandleRequest::Stat => self.push_path(caller, PathRequest::Stat { path }),
+            HandleRequest::SetStat(wanted) if wanted.size.is_none() => {
+                self.push_path(caller, PathRequest::SetStat { path, wanted })
+            }
+            HandleRequest::Sync => {
+                self.context.reply_ok(caller);
+                Ok(())
+            }
+            HandleRequest::Close
+            | HandleRequest::Read { .. }
+            | HandleRequest::ReadFolder
+            | HandleRequest::SetStat(_)
+            | HandleRequest::Write { .. } => {
+                self.refuse(caller, "this handle was not opened for that");
+                Ok(())
+            }
+        }
+    }
+
+    fn push_path(&self, caller: Caller, request: PathRequest) -> Result<()> {
+        let waiting = self.context.gate.hold(request.bytes() + REQUEST_BYTES)?;
+        // The lane ends only when this session does.
+        let _ = self.paths.send(PathWork::Request(caller, request, waiting));
+        Ok(())
+    }
+
+    fn close(&self, caller: Caller, handle: HandleId) {
+        match self.handles.remove(handle) {
+            None => self.refuse(caller, "this handle is not open"),
+            Some(Open::Folder(..) | Open::Read(_)) => self.context.reply_ok(caller),
+            Some(Open::Write(path, lane)) => {
+                let (done, settled) = oneshot::channel();
+                lane.push(caller, WriteWork::Close(done));
+                let _ = self.paths.send(PathWork::Closing(path, settled));
+            }
+        }
+    }
+
+    fn refuse(&self, caller: Caller, why: &str) {
+        let bytes = reply::status(caller.id, Code::Failure, why);
+        self.context.reply(caller, bytes);
+    }
+}

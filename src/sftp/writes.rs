@@ -1,0 +1,193 @@
+//! One file being written: a queue and a task that owns the writer, so that what a client does
+//! through one handle happens in the order of its requests.
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::error::{Error, Result};
+use crate::sftp::attrs::Wanted;
+use crate::sftp::context::{Caller, Context};
+use crate::sftp::gate::Waiting;
+use crate::sftp::ledger::OpenFile;
+use crate::sftp::packet::MAX_DATA_BYTES;
+use crate::sftp::reply;
+use crate::sftp::room::Place;
+use crate::vfs::write::FileWriter;
+
+/// What is asked of a file being written.
+pub enum WriteWork {
+    /// To finish: store and publish. The sender is dropped when that is settled.
+    Close(oneshot::Sender<()>),
+    /// To read what is there now.
+    Read {
+        /// Where to start, in bytes.
+        offset: u64,
+        /// How many bytes at most.
+        length: usize,
+    },
+    /// To set attributes.
+    Set(Wanted),
+    /// To show its attributes.
+    Stat,
+    /// To store and publish what there is.
+    Sync,
+    /// To write.
+    Write {
+        /// Where to start, in bytes.
+        offset: u64,
+        /// What to write.
+        data: Bytes,
+        /// Counted until it is stored.
+        waiting: Waiting,
+    },
+}
+
+/// The queue of one file being written. Cheap to clone; when the last one is dropped without a
+/// close, the upload is broken off and kept.
+#[derive(Clone)]
+pub struct WriteLane {
+    work: UnboundedSender<(Caller, WriteWork)>,
+    /// Whether reading was asked for when the file was opened.
+    pub reads: bool,
+}
+
+impl WriteLane {
+    /// Gives `writer` to a task of `tasks`.
+    pub fn start(
+        context: Context,
+        writer: FileWriter,
+        reads: bool,
+        file: OpenFile,
+        tasks: &TaskTracker,
+    ) -> Self {
+        let (work, queue) = unbounded_channel();
+        let lane = Lane {
+            context,
+            writer,
+            failed: None,
+            _file: file,
+        };
+        tasks.spawn(lane.run(queue));
+        Self { work, reads }
+    }
+
+    /// Adds to the queue.
+    pub fn push(&self, caller: Caller, work: WriteWork) {
+        // The task ends before the queue only after a close, and then no handle leads here.
+        let _ = self.work.send((caller, work));
+    }
+}
+
+struct Lane {
+    context: Context,
+    writer: FileWriter,
+    /// The first write that failed: nothing is published after it.
+    failed: Option<Error>,
+    _file: OpenFile,
+}
+
+impl Lane {
+    async fn run(mut self, mut queue: UnboundedReceiver<(Caller, WriteWork)>) {
+        while let Some((caller, work)) = queue.recv().await {
+            match work {
+                WriteWork::Close(done) => return self.close(caller, done).await,
+                WriteWork::Read { offset, length } => self.read(caller, offset, length).await,
+                WriteWork::Set(wanted) => {
+                    let set = self.set(wanted).await;
+                    self.context.reply_status(caller, set);
+                }
+                WriteWork::Stat => {
+                    let entry = self.writer.entry();
+                    let bytes = reply::attributes(caller.id, &self.context.viewer, &entry);
+                    self.context.reply(caller, bytes);
+                }
+                WriteWork::Sync => {
+                    let synced = match &self.failed {
+                        Some(error) => Err(again(error)),
+                        None => self.writer.sync().await,
+                    };
+                    self.context.reply_status(caller, synced);
+                }
+                WriteWork::Write {
+                    offset,
+                    data,
+                    waiting,
+                } => {
+                    let written = self.write(offset, data).await;
+                    drop(waiting);
+                    self.context.reply_status(caller, written);
+                }
+            }
+        }
+        self.writer.abandon().await;
+    }
+
+    async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        let written = self.writer.write_at(offset, data).await;
+        if let (Err(error), None) = (&written, &self.failed) {
+            self.failed = Some(again(error));
+        }
+        written
+    }
+
+    async fn set(&mut self, wanted: Wanted) -> Result<()> {
+        if let Some(size) = wanted.size {
+            self.writer.resize(size).await?;
+        }
+        match wanted.update.is_empty() {
+            true => Ok(()),
+            false => self.writer.set_attributes(wanted.update).await,
+        }
+    }
+
+    async fn read(&mut self, caller: Caller, offset: u64, length: usize) {
+        if length == 0 {
+            let bytes = reply::end(caller.id);
+            return self.context.reply(caller, bytes);
+        }
+        let place = place(&self.context, length.min(MAX_DATA_BYTES)).await;
+        match self.writer.read_at(offset, place.bytes()).await {
+            Ok(data) if data.is_empty() => {
+                let bytes = reply::end(caller.id);
+                self.context.reply(caller, bytes);
+            }
+            Ok(data) => {
+                let bytes = reply::data(caller.id, &data);
+                self.context
+                    .replies
+                    .send_placed(caller.ticket, place, bytes);
+            }
+            Err(error) => self.context.reply_error(caller, &error),
+        }
+    }
+
+    async fn close(self, caller: Caller, done: oneshot::Sender<()>) {
+        let closed = match self.failed {
+            Some(error) => {
+                self.writer.abandon().await;
+                Err(error)
+            }
+            None => self.writer.commit().await.map(drop),
+        };
+        // Settled before the client hears of it, so that what it asks next sees it.
+        drop(done);
+        self.context.reply_status(caller, closed);
+    }
+}
+
+/// Room for a reply. While the client keeps us waiting for it, the writes behind this read wait for
+/// the client too, and the gate must not close on them.
+async fn place(context: &Context, length: usize) -> Place {
+    if let Some(place) = context.room.try_take(length) {
+        return place;
+    }
+    let _exemption = context.gate.exempt();
+    context.room.take(length).await
+}
+
+/// The same words once more; the cause was told the first time.
+fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.context())
+}
