@@ -85,6 +85,13 @@ impl Sealers {
         ready.entry(tenant).or_default().sealers.append(&mut more);
         Ok(one)
     }
+
+    /// Throws away what is made ahead for a tenant: this instance's lease was over for a while, and others
+    /// may have swept its blobs.
+    pub fn discard(&self, tenant: TenantId) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.remove(&tenant);
+    }
 }
 
 struct Announcement {

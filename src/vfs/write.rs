@@ -296,7 +296,10 @@ impl FileWriter {
 
     async fn store(&mut self) -> Result<()> {
         let stored = self.try_store().await;
-        if stored.is_err() {
+        if let Err(error) = &stored {
+            if error.kind() == ErrorKind::Stale {
+                self.vfs.sealers().discard(self.principal.tenant);
+            }
             self.leave(Remains::Discard);
         }
         stored

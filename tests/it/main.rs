@@ -9,6 +9,7 @@ mod support {
     pub(crate) mod postgres;
     pub(crate) mod server;
     pub(crate) mod wait;
+    pub(crate) mod world;
 }
 
 #[cfg(test)]
@@ -17,6 +18,8 @@ mod cli_up;
 mod crash;
 #[cfg(test)]
 mod lftp;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod openssh;
 #[cfg(test)]

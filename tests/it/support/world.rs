@@ -1,0 +1,235 @@
+//! A virtual file system over real databases, for tests that need no server.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sealift::crypto::keyring::KeyRing;
+use sealift::db::accounts::{self, Account};
+use sealift::db::commit::{Committer, Operation, Record};
+use sealift::db::database::{Database, Location};
+use sealift::db::grants::{self, Grant, Subject};
+use sealift::db::instances;
+use sealift::db::migrate;
+use sealift::db::sql::{Dialect, TenantTx};
+use sealift::db::tenants::{self, NewTenant, Tenant};
+use sealift::db::usage;
+use sealift::domain::change::Committed;
+use sealift::domain::clock::{Clock, ManualClock, Timestamp};
+use sealift::domain::error::Result;
+use sealift::domain::id::{AccountId, InstanceId, SessionId};
+use sealift::domain::node::AttributeUpdate;
+use sealift::domain::path::VfsPath;
+use sealift::domain::principal::{Actor, LoginName, Principal, Protocol};
+use sealift::domain::rights::Rights;
+use sealift::net::budget::Budget;
+use sealift::storage::faulty::{Faults, FaultyStore};
+use sealift::storage::memory::MemoryStore;
+use sealift::vfs::service::Vfs;
+use sealift::vfs::session::Session;
+use sealift::vfs::write::{Create, WriteOptions};
+
+use crate::support::folder::TempFolder;
+use crate::support::postgres::Postgres;
+
+/// A file system with one tenant, on a clock that the test moves.
+pub(crate) struct World {
+    pub(crate) vfs: Vfs,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) tenant: Tenant,
+    pub(crate) faults: Faults,
+    _folder: TempFolder,
+}
+
+impl World {
+    /// A tenant `acme` without quota that keeps its past for 30 days.
+    pub(crate) async fn new(dialect: Dialect) -> Self {
+        Self::with(dialect, new_tenant("acme")).await
+    }
+
+    pub(crate) async fn with(dialect: Dialect, tenant: NewTenant) -> Self {
+        let folder = TempFolder::new();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
+        let db = database(dialect, &folder, &clock).await;
+        let tenant = tenants::add(&db, &tenant).await.unwrap();
+        let now = clock.now();
+        let store = FaultyStore::new(Arc::new(MemoryStore::new(clock.clone())));
+        let faults = store.faults();
+        let instance = InstanceId::mint(now);
+        let lease_until = now.plus(Duration::from_secs(1 << 30));
+        instances::renew(&db, instance, lease_until).await.unwrap();
+        let vfs = Vfs::new(
+            Committer::new(db),
+            Arc::new(store),
+            KeyRing::for_tests(),
+            Budget::new(64 << 20),
+            instance,
+        );
+        Self {
+            vfs,
+            clock,
+            tenant,
+            faults,
+            _folder: folder,
+        }
+    }
+
+    /// An account with all rights on the root, and its session.
+    pub(crate) async fn account(&self, name: &str) -> Session {
+        self.account_with(name, Rights::ALL, None).await
+    }
+
+    pub(crate) async fn account_with(
+        &self,
+        name: &str,
+        rights: Rights,
+        quota_bytes: Option<u64>,
+    ) -> Session {
+        let add = AddAccount {
+            name: name.to_owned(),
+            tenant: self.tenant.clone(),
+            rights,
+            quota_bytes,
+        };
+        let committer = self.vfs.committer();
+        let actor = Actor::operator();
+        committer.run(self.tenant.id, &actor, add).await.unwrap();
+        let mut tx = self.vfs.database().read(self.tenant.id).await.unwrap();
+        let account = accounts::by_name(&mut tx, name).await.unwrap().unwrap();
+        drop(tx);
+        self.session(account.id, name)
+    }
+
+    pub(crate) fn session(&self, account: AccountId, name: &str) -> Session {
+        self.vfs.session(Principal {
+            tenant: self.tenant.id,
+            account,
+            login: LoginName {
+                user: name.to_owned(),
+                tenant: self.tenant.name.clone(),
+            },
+            generation: 1,
+            ceiling: Rights::ALL,
+            home: VfsPath::root(),
+            session: SessionId::random(),
+            protocol: Protocol::Sftp,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        })
+    }
+}
+
+/// A tenant without quota that keeps its past for 30 days.
+pub(crate) fn new_tenant(name: &str) -> NewTenant {
+    NewTenant {
+        name: name.to_owned(),
+        retention: Duration::from_secs(30 * 24 * 3600),
+        quota_bytes: None,
+        quota_files: None,
+    }
+}
+
+/// An empty, migrated database, opened as the server opens it.
+async fn database(dialect: Dialect, folder: &TempFolder, clock: &Arc<ManualClock>) -> Database {
+    let (owner, server) = match dialect {
+        Dialect::Sqlite => {
+            let location = Location::Sqlite(folder.join("test.db"));
+            (location.clone(), location)
+        }
+        Dialect::Postgres => {
+            let urls = Postgres::shared().fresh_database();
+            (
+                Location::Postgres(urls.owner),
+                Location::Postgres(urls.server),
+            )
+        }
+    };
+    let db = Database::open(&owner, 2, clock.clone()).await.unwrap();
+    migrate::migrate(&db, "sealift_server").await.unwrap();
+    db.close().await;
+    let db = Database::open(&server, 8, clock.clone()).await.unwrap();
+    migrate::require_current(&db).await.unwrap();
+    db.timed_by(clock.clone())
+}
+
+struct AddAccount {
+    name: String,
+    tenant: Tenant,
+    rights: Rights,
+    quota_bytes: Option<u64>,
+}
+
+#[async_trait::async_trait]
+impl Operation for AddAccount {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let id = accounts::next_id(tx).await?;
+        let account = Account {
+            id,
+            name: self.name.clone(),
+            disabled: false,
+            password: None,
+            home: self.tenant.root,
+            ceiling: Rights::ALL,
+            quota_bytes: self.quota_bytes,
+            quota_files: None,
+            generation: 1,
+            created_at: next.at,
+        };
+        accounts::insert(tx, &account).await?;
+        usage::create(tx, Some(id)).await?;
+        let grant = Grant {
+            subject: Subject::Account(id),
+            node: self.tenant.root,
+            rights: self.rights,
+        };
+        grants::set(tx, grant).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+pub(crate) fn path(text: &str) -> VfsPath {
+    VfsPath::parse(text).unwrap()
+}
+
+/// How clients that replace files open them.
+pub(crate) fn replace() -> WriteOptions {
+    WriteOptions {
+        create: Create::IfMissing,
+        truncate: true,
+        append: false,
+        attributes: AttributeUpdate::default(),
+    }
+}
+
+/// How clients that change files in place open them.
+pub(crate) fn update() -> WriteOptions {
+    WriteOptions {
+        truncate: false,
+        ..replace()
+    }
+}
+
+/// Stores a whole file.
+pub(crate) async fn put(session: &Session, at: &VfsPath, bytes: &[u8]) -> Result<()> {
+    let mut writer = session.open_write(at, replace()).await?;
+    for (index, chunk) in bytes.chunks(32 * 1024).enumerate() {
+        let offset = (index * 32 * 1024) as u64;
+        writer
+            .write_at(offset, Bytes::copy_from_slice(chunk))
+            .await?;
+    }
+    writer.commit().await.map(drop)
+}
+
+/// Reads a whole file.
+pub(crate) async fn get(session: &Session, at: &VfsPath) -> Result<Vec<u8>> {
+    let reader = session.open_read(at).await?;
+    let mut whole = Vec::new();
+    loop {
+        let bytes = reader.read_at(whole.len() as u64, 50_000).await?;
+        if bytes.is_empty() {
+            return Ok(whole);
+        }
+        whole.extend_from_slice(&bytes);
+    }
+}
