@@ -13,6 +13,8 @@ mod support {
 }
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod cli_up;
 #[cfg(test)]
 mod crash;
