@@ -120,6 +120,7 @@ pub mod vfs {
     pub mod keys;
     pub mod listing;
     pub mod make_folder;
+    pub mod options;
     pub mod publish;
     pub mod read;
     pub mod remove;

@@ -18,11 +18,12 @@ use crate::domain::id::{ContentId, NodeId, UploadId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
 use crate::net::budget::Share;
+use crate::vfs::options::WriteOptions;
 use crate::vfs::publish::{Edit, Publish, Target};
 use crate::vfs::read::ContentReader;
 use crate::vfs::service::Vfs;
 use crate::vfs::sink::{BlobSink, WHOLE_BYTES};
-use crate::vfs::upload::{Advance, Begin, Leave, Remains, Reservation};
+use crate::vfs::upload::{Advance, Begin, Leave, Remains, Reservation, durable_prefix};
 
 /// Longest file, in bytes (what SQL and most clients can count).
 const MAX_SIZE: u64 = i64::MAX as u64;
@@ -33,30 +34,6 @@ const MAX_RESERVE: u64 = 64 << 20;
 /// concurrently (rclone, WinSCP) send offsets slightly out of order.
 const EARLY_REACH: u64 = 4 << 20;
 const EARLY_BYTES: usize = 2 << 20;
-
-/// What happens to a file that is or is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Create {
-    /// It must be there.
-    Never,
-    /// It is made when it is not there.
-    IfMissing,
-    /// It must not be there.
-    New,
-}
-
-/// How a file is opened for writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WriteOptions {
-    /// What happens to a file that is or is not there.
-    pub create: Create,
-    /// Whether it starts empty.
-    pub truncate: bool,
-    /// Whether each write goes to the end, wherever it says.
-    pub append: bool,
-    /// Mode and times to set when it is published.
-    pub attributes: AttributeUpdate,
-}
 
 /// A file open for writing. What it wrote is published by [`FileWriter::commit`] or
 /// [`FileWriter::sync`], and by nothing else: dropped, it leaves the file as it was.
@@ -588,28 +565,6 @@ impl Drop for FileWriter {
     fn drop(&mut self) {
         self.leave(Remains::Keep);
     }
-}
-
-/// The runs from the start of the content that lie in what is durable of `blobs`.
-fn durable_prefix(view: &ExtentMap, blobs: &[BlobInfo]) -> Vec<Extent> {
-    let mut runs = Vec::new();
-    for run in view.runs() {
-        let durable = match run.blob {
-            None => run.length,
-            Some(id) => blobs
-                .iter()
-                .find(|info| info.id == id)
-                .map_or(0, |info| info.size.saturating_sub(run.blob_start)),
-        };
-        let length = run.length.min(durable);
-        if length > 0 {
-            runs.push(Extent { length, ..*run });
-        }
-        if length < run.length {
-            break;
-        }
-    }
-    runs
 }
 
 fn bytes(size: u64) -> i64 {
