@@ -19,8 +19,8 @@ use crate::sftp::reads::ReadFile;
 use crate::sftp::reply::{self, FileSystem};
 use crate::sftp::request::{OpenFlags, PathRequest};
 use crate::sftp::writes::WriteLane;
+use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
-use crate::vfs::write::{Create, WriteOptions};
 
 /// What comes into the queue.
 pub enum PathWork {

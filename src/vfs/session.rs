@@ -14,6 +14,7 @@ use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::attributes::SetAttributes;
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
+use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::Target;
 use crate::vfs::read::FileReader;
 use crate::vfs::remove::{Expect, Remove};
@@ -21,7 +22,7 @@ use crate::vfs::rename::{Overwrite, Rename};
 use crate::vfs::service::Vfs;
 use crate::vfs::sink;
 use crate::vfs::space::{self, Space};
-use crate::vfs::write::{Create, FileWriter, Start, WriteOptions};
+use crate::vfs::write::{FileWriter, Start};
 
 /// The only way to files: carries the principal, whose tenant and rights bound all it does. Cheap
 /// to clone.

@@ -26,9 +26,9 @@ use sealift::domain::rights::Rights;
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::{Faults, FaultyStore};
 use sealift::storage::memory::MemoryStore;
+use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::service::Vfs;
 use sealift::vfs::session::Session;
-use sealift::vfs::write::{Create, WriteOptions};
 
 use crate::support::folder::TempFolder;
 use crate::support::postgres::Postgres;

@@ -1,0 +1,27 @@
+//! How a file is opened for writing.
+
+use crate::domain::node::AttributeUpdate;
+
+/// What happens to a file that is or is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Create {
+    /// It must be there.
+    Never,
+    /// It is made when it is not there.
+    IfMissing,
+    /// It must not be there.
+    New,
+}
+
+/// How a file is opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// What happens to a file that is or is not there.
+    pub create: Create,
+    /// Whether it starts empty.
+    pub truncate: bool,
+    /// Whether each write goes to the end, wherever it says.
+    pub append: bool,
+    /// Mode and times to set when it is published.
+    pub attributes: AttributeUpdate,
+}
