@@ -1,37 +1,22 @@
 //! Logging in and managing accounts, on both databases.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sealift::accounts::login::{Accounts, Door, PublicKeyBlob};
-use sealift::accounts::manage::{Access, Directory, Limit, TenantLimits};
+use sealift::accounts::login::PublicKeyBlob;
+use sealift::accounts::manage::{Access, Limit, TenantLimits};
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
 use sealift::accounts::manage_grants::{Place, SubjectName};
 use sealift::accounts::manage_groups::GroupName;
 use sealift::accounts::public_key::PublicKey;
-use sealift::accounts::verify::PasswordSettings;
-use sealift::crypto::password;
-use sealift::db::accounts;
-use sealift::db::audit::{self, AuditRecord, ChainState};
-use sealift::db::commit::Committer;
-use sealift::db::database::{Database, Location};
 use sealift::db::entries::{self, Moment};
-use sealift::db::migrate;
-use sealift::db::tenants::{self, NewTenant};
-use sealift::domain::clock::{ManualClock, Timestamp};
 use sealift::domain::error::{ErrorKind, Result};
-use sealift::domain::id::TenantId;
 use sealift::domain::path::VfsPath;
-use sealift::domain::principal::{LoginName, Principal, Protocol};
 use sealift::domain::rights::Rights;
 use sealift::domain::secret::Secret;
 
-use crate::support::folder::TempFolder;
-use crate::support::postgres::Postgres;
+use crate::support::installation::{Installation, door, name, new_tenant};
 
-const ROUNDS: u32 = 1_000;
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.7";
 const KEY: &str =
@@ -42,13 +27,13 @@ macro_rules! on_both_databases {
         mod sqlite {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::World::sqlite().await).await;
+                super::$name(super::Installation::sqlite().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::World::postgres().await).await;
+                super::$name(super::Installation::postgres().await).await;
             })*
         }
     };
@@ -75,172 +60,7 @@ on_both_databases!(
     logins_and_failures_are_in_the_audit_log,
 );
 
-/// An installation with tenants `acme` and `bolt`, each with an account `ann`.
-struct World {
-    location: Location,
-    clock: Arc<ManualClock>,
-    committer: Committer,
-    directory: Directory,
-    accounts: Accounts,
-    _folder: Option<TempFolder>,
-}
-
-impl World {
-    async fn sqlite() -> Self {
-        let folder = TempFolder::new();
-        let location = Location::Sqlite(folder.join("db"));
-        let db = open(&location, &clock()).await;
-        migrate::migrate(&db, "unused").await.unwrap();
-        db.close().await;
-        Self::over(location, Some(folder)).await
-    }
-
-    async fn postgres() -> Self {
-        let urls = Postgres::shared().fresh_database();
-        let owner = open(&Location::Postgres(urls.owner), &clock()).await;
-        migrate::migrate(&owner, "sealift_server").await.unwrap();
-        owner.close().await;
-        Self::over(Location::Postgres(urls.server), None).await
-    }
-
-    async fn over(location: Location, folder: Option<TempFolder>) -> Self {
-        let clock = clock();
-        let committer = Committer::new(open(&location, &clock).await);
-        let directory = Directory::new(committer.clone(), ROUNDS);
-        let settings = PasswordSettings {
-            rounds: ROUNDS,
-            at_once: 2,
-            waiting: 100,
-        };
-        let accounts = Accounts::start(committer.clone(), settings).await.unwrap();
-        let world = Self {
-            location,
-            clock,
-            committer,
-            directory,
-            accounts,
-            _folder: folder,
-        };
-        for tenant in ["acme", "bolt"] {
-            world
-                .directory
-                .add_tenant(&new_tenant(tenant))
-                .await
-                .unwrap();
-            world
-                .add(&format!("ann@{tenant}"), &format!("{tenant}-secret"))
-                .await;
-        }
-        world
-    }
-
-    async fn add(&self, login: &str, password: &str) {
-        let mut new = NewAccount::new(name(login));
-        new.password = NewPassword::Plain(Secret::new(password));
-        self.directory.add_account(new).await.unwrap();
-    }
-
-    async fn log_in(&self, login: &str, password: &str, from: &str) -> Result<Principal> {
-        let password = Secret::new(password);
-        let login = self.accounts.login_password(login, &password, door(from));
-        login.await
-    }
-
-    async fn refusal(&self, login: &str, password: &str, from: &str) -> ErrorKind {
-        self.log_in(login, password, from).await.unwrap_err().kind()
-    }
-
-    async fn fail(&self, login: &str, from: &str, times: usize) {
-        for _ in 0..times {
-            let kind = self.refusal(login, "wrong", from).await;
-            assert_eq!(kind, ErrorKind::Unauthenticated);
-        }
-    }
-
-    /// What another process does on the same installation.
-    async fn other_process(&self) -> Directory {
-        let db = open(&self.location, &self.clock).await;
-        Directory::new(Committer::new(db), ROUNDS)
-    }
-
-    async fn tenant(&self, name: &str) -> TenantId {
-        let tenant = tenants::by_name(self.committer.database(), name).await;
-        tenant.unwrap().unwrap().id
-    }
-
-    async fn stored_password(&self, login: &str) -> Secret {
-        let login = name(login);
-        let tenant = self.tenant(&login.tenant).await;
-        let mut tx = self.committer.database().read(tenant).await.unwrap();
-        let account = accounts::by_name(&mut tx, &login.user).await.unwrap();
-        account.unwrap().password.unwrap()
-    }
-
-    /// Puts another hash in place behind the back of everybody: no generation changes.
-    async fn swap_password(&self, login: &str, new: &str) {
-        let old = self.stored_password(login).await;
-        let login = name(login);
-        let tenant = self.tenant(&login.tenant).await;
-        let hash = password::hash(&Secret::new(new), ROUNDS);
-        let mut tx = self.committer.database().write(tenant).await.unwrap();
-        let account = accounts::by_name(&mut tx, &login.user).await.unwrap();
-        let new = Secret::new(hash.as_str());
-        accounts::upgrade_password(&mut tx, account.unwrap().id, &old, &new)
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-    }
-
-    async fn log(&self, tenant: &str) -> Vec<AuditRecord> {
-        self.committer.drain().await;
-        let tenant = self.tenant(tenant).await;
-        let mut tx = self.committer.database().read(tenant).await.unwrap();
-        let chain = audit::verify(&mut tx).await.unwrap();
-        assert!(matches!(chain, ChainState::Whole(_)), "{chain:?}");
-        audit::page(&mut tx, 0, 1000).await.unwrap()
-    }
-
-    async fn assert_ends(&self, principal: &Principal) {
-        let ended = self.accounts.ended(principal);
-        let in_time = tokio::time::timeout(Duration::from_secs(20), ended).await;
-        assert!(
-            in_time.is_ok(),
-            "the session of {} goes on",
-            principal.login
-        );
-    }
-}
-
-async fn open(location: &Location, clock: &Arc<ManualClock>) -> Database {
-    let db = Database::open(location, 8, clock.clone()).await.unwrap();
-    db.timed_by(clock.clone())
-}
-
-fn clock() -> Arc<ManualClock> {
-    Arc::new(ManualClock::new(Timestamp::from_seconds(1_700_000_000)))
-}
-
-fn new_tenant(name: &str) -> NewTenant {
-    NewTenant {
-        name: name.to_owned(),
-        retention: Duration::from_secs(30 * 24 * 3600),
-        quota_bytes: None,
-        quota_files: None,
-    }
-}
-
-fn name(login: &str) -> LoginName {
-    login.parse().unwrap()
-}
-
-fn door(from: &str) -> Door {
-    Door {
-        protocol: Protocol::Sftp,
-        address: from.parse::<IpAddr>().unwrap(),
-    }
-}
-
-async fn one_name_in_two_tenants_is_two_accounts(world: World) {
+async fn one_name_in_two_tenants_is_two_accounts(world: Installation) {
     let acme = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     let bolt = world.log_in("ann@bolt", "bolt-secret", HERE).await.unwrap();
     assert_ne!(acme.tenant, bolt.tenant);
@@ -249,7 +69,7 @@ async fn one_name_in_two_tenants_is_two_accounts(world: World) {
     assert_eq!(crossed, ErrorKind::Unauthenticated);
 }
 
-async fn every_refusal_reads_the_same(world: World) {
+async fn every_refusal_reads_the_same(world: Installation) {
     world
         .directory
         .add_account(NewAccount::new(name("keys@acme")))
@@ -282,7 +102,7 @@ async fn every_refusal_reads_the_same(world: World) {
     assert_eq!(sentences.len(), 1);
 }
 
-async fn failures_cost_time_that_grows_and_is_forgotten(world: World) {
+async fn failures_cost_time_that_grows_and_is_forgotten(world: Installation) {
     world.fail("ann@acme", HERE, 4).await;
     let locked = world
         .log_in("ann@acme", "acme-secret", HERE)
@@ -308,7 +128,7 @@ async fn failures_cost_time_that_grows_and_is_forgotten(world: World) {
     world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
 }
 
-async fn names_that_do_not_exist_are_delayed_alike(world: World) {
+async fn names_that_do_not_exist_are_delayed_alike(world: Installation) {
     let mut stories = Vec::new();
     for login in ["ann@acme", "nobody@acme", "ann@nowhere"] {
         let mut story = Vec::new();
@@ -325,7 +145,7 @@ async fn names_that_do_not_exist_are_delayed_alike(world: World) {
     assert_eq!(stories[0], stories[2]);
 }
 
-async fn a_stranger_cannot_lock_out_a_usual_address(world: World) {
+async fn a_stranger_cannot_lock_out_a_usual_address(world: Installation) {
     world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     for last in 1..=21 {
         let stranger = format!("203.0.113.{last}");
@@ -346,7 +166,7 @@ async fn a_stranger_cannot_lock_out_a_usual_address(world: World) {
         .unwrap();
 }
 
-async fn guesses_made_at_once_do_not_slip_past_the_count(world: World) {
+async fn guesses_made_at_once_do_not_slip_past_the_count(world: Installation) {
     let guesses: Vec<_> = (0..12).map(|n| format!("guess-{n}")).collect();
     let tries = guesses
         .iter()
@@ -359,13 +179,13 @@ async fn guesses_made_at_once_do_not_slip_past_the_count(world: World) {
     assert_eq!(looked_at, 4, "{kinds:?}");
 }
 
-async fn many_right_logins_at_once_all_succeed(world: World) {
+async fn many_right_logins_at_once_all_succeed(world: Installation) {
     let tries = (0..16).map(|_| world.log_in("ann@acme", "acme-secret", HERE));
     let sessions = join_all(tries).await;
     assert!(sessions.iter().all(Result::is_ok));
 }
 
-async fn a_right_password_is_remembered_until_it_changes(world: World) {
+async fn a_right_password_is_remembered_until_it_changes(world: Installation) {
     world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     world.swap_password("ann@acme", "other-secret").await;
     world
@@ -402,14 +222,14 @@ async fn a_right_password_is_remembered_until_it_changes(world: World) {
         .unwrap();
 }
 
-async fn a_locked_address_cannot_guess_at_what_is_remembered(world: World) {
+async fn a_locked_address_cannot_guess_at_what_is_remembered(world: Installation) {
     world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     world.fail("ann@acme", ELSEWHERE, 4).await;
     let guessed = world.refusal("ann@acme", "acme-secret", ELSEWHERE).await;
     assert_eq!(guessed, ErrorKind::Busy);
 }
 
-async fn disabling_an_account_ends_its_sessions(world: World) {
+async fn disabling_an_account_ends_its_sessions(world: Installation) {
     let ann = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     let other = world.log_in("ann@bolt", "bolt-secret", HERE).await.unwrap();
     let elsewhere = world.other_process().await;
@@ -432,7 +252,7 @@ async fn disabling_an_account_ends_its_sessions(world: World) {
     world.accounts.stop().await;
 }
 
-async fn disabling_a_tenant_ends_its_sessions(world: World) {
+async fn disabling_a_tenant_ends_its_sessions(world: Installation) {
     let ann = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     let elsewhere = world.other_process().await;
     elsewhere
@@ -445,7 +265,7 @@ async fn disabling_a_tenant_ends_its_sessions(world: World) {
     world.log_in("ann@bolt", "bolt-secret", HERE).await.unwrap();
 }
 
-async fn a_new_password_or_a_removed_key_ends_sessions(world: World) {
+async fn a_new_password_or_a_removed_key_ends_sessions(world: Installation) {
     let login = name("ann@acme");
     let before = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     let new = NewPassword::Plain(Secret::new("new-secret"));
@@ -468,7 +288,7 @@ async fn a_new_password_or_a_removed_key_ends_sessions(world: World) {
     world.assert_ends(&by_key).await;
 }
 
-async fn hashes_brought_in_verify_and_are_made_anew(world: World) {
+async fn hashes_brought_in_verify_and_are_made_anew(world: Installation) {
     let right = "correct horse \u{e9}";
     for (index, hash) in [
         "$argon2id$v=19$m=256,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$U0eOBEEICDbiJprnHm1zBFs1X7/mC5R+UcAXrRyDdm4",
@@ -495,7 +315,7 @@ async fn hashes_brought_in_verify_and_are_made_anew(world: World) {
     }
 }
 
-async fn a_key_opens_the_account_it_was_added_to(world: World) {
+async fn a_key_opens_the_account_it_was_added_to(world: Installation) {
     let key = PublicKey::parse(KEY).unwrap();
     world
         .directory
@@ -532,7 +352,7 @@ async fn a_key_opens_the_account_it_was_added_to(world: World) {
     assert!(!knows("ann@acme").await, "of a disabled account");
 }
 
-async fn a_home_is_found_where_it_is_now_and_is_the_root_when_gone(world: World) {
+async fn a_home_is_found_where_it_is_now_and_is_the_root_when_gone(world: Installation) {
     let tenant = world.tenant("acme").await;
     let home = VfsPath::parse("/home/ann").unwrap();
     let mut tx = world.committer.database().write(tenant).await.unwrap();
@@ -553,7 +373,7 @@ async fn a_home_is_found_where_it_is_now_and_is_the_root_when_gone(world: World)
     assert_eq!(ann.home, VfsPath::root());
 }
 
-async fn grants_and_groups_are_kept_and_shown(world: World) {
+async fn grants_and_groups_are_kept_and_shown(world: Installation) {
     let directory = &world.directory;
     let staff: GroupName = "staff@acme".parse().unwrap();
     directory.add_group(&staff).await.unwrap();
@@ -607,7 +427,7 @@ async fn grants_and_groups_are_kept_and_shown(world: World) {
     assert!(directory.groups("bolt").await.unwrap().is_empty());
 }
 
-async fn managing_refuses_with_what_to_do(world: World) {
+async fn managing_refuses_with_what_to_do(world: Installation) {
     let directory = &world.directory;
     let taken = directory.add_tenant(&new_tenant("acme")).await.unwrap_err();
     assert_eq!(taken.context(), "there is a tenant 'acme' already");
@@ -657,7 +477,7 @@ async fn managing_refuses_with_what_to_do(world: World) {
     assert_eq!(twice.kind(), ErrorKind::AlreadyExists);
 }
 
-async fn logins_and_failures_are_in_the_audit_log(world: World) {
+async fn logins_and_failures_are_in_the_audit_log(world: Installation) {
     world.fail("ann@acme", HERE, 1).await;
     world.fail("nobody@acme", HERE, 1).await;
     let ann = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();

@@ -6,6 +6,7 @@ mod support {
     pub(crate) mod client;
     pub(crate) mod folder;
     pub(crate) mod hold;
+    pub(crate) mod installation;
     pub(crate) mod postgres;
     pub(crate) mod server;
     pub(crate) mod wait;
