@@ -27,6 +27,17 @@ pub mod crypto {
     pub mod seal;
 }
 
+/// Blob store trait; local disk, memory; one wrapper per concern.
+pub mod storage {
+    pub mod disk;
+    pub mod faulty;
+    pub mod local;
+    pub mod memory;
+    pub mod open_files;
+    pub mod refusal;
+    pub mod store;
+}
+
 /// Pools, transactions, changes, one file per kind of record.
 pub mod db {
     pub mod accounts;
@@ -42,6 +53,7 @@ pub mod db {
     pub mod folders;
     pub mod grants;
     pub mod groups;
+    pub mod installation;
     pub mod instances;
     pub mod leases;
     pub mod login_guard;
@@ -52,23 +64,35 @@ pub mod db {
     pub mod usage;
 }
 
-/// Blob store trait; local disk, memory; one wrapper per concern.
-pub mod storage {
-    pub mod disk;
-    pub mod faulty;
-    pub mod local;
-    pub mod memory;
-    pub mod open_files;
-    pub mod refusal;
-    pub mod store;
-}
-
 /// Listeners, TLS certificates, connection limits, the buffer budget.
 pub mod net {
     pub mod budget;
     pub mod limit;
     pub mod listen;
     pub mod tls;
+}
+
+/// Sessions, access, content, reading, writing, history: all that can be done to files.
+pub mod vfs {
+    pub mod access;
+    pub mod attributes;
+    pub mod blob_reader;
+    pub mod history;
+    pub mod keys;
+    pub mod listing;
+    pub mod make_folder;
+    pub mod options;
+    pub mod publish;
+    pub mod read;
+    pub mod remove;
+    pub mod rename;
+    pub mod sealers;
+    pub mod service;
+    pub mod session;
+    pub mod sink;
+    pub mod space;
+    pub mod upload;
+    pub mod write;
 }
 
 /// Logging in, managing tenants and accounts.
@@ -84,6 +108,32 @@ pub mod accounts {
     pub mod public_key;
     pub mod sessions;
     pub mod verify;
+}
+
+/// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.
+pub mod sftp {
+    pub mod attrs;
+    pub mod connection;
+    pub mod context;
+    pub mod fields;
+    pub mod folders;
+    pub mod gate;
+    pub mod handler;
+    pub mod handles;
+    pub mod host_keys;
+    pub mod ledger;
+    pub mod login;
+    pub mod outlet;
+    pub mod packet;
+    pub mod paths;
+    pub mod reads;
+    pub mod reply;
+    pub mod request;
+    pub mod room;
+    pub mod server;
+    pub mod session;
+    pub mod settings;
+    pub mod writes;
 }
 
 /// Purge, accounting, clean-up and checks: leased, idempotent, retried.
@@ -111,51 +161,31 @@ pub mod process {
     pub mod signals;
 }
 
-/// Sessions, access, content, reading, writing, history: all that can be done to files.
-pub mod vfs {
-    pub mod access;
-    pub mod attributes;
-    pub mod blob_reader;
-    pub mod history;
-    pub mod keys;
-    pub mod listing;
-    pub mod make_folder;
-    pub mod options;
-    pub mod publish;
-    pub mod read;
-    pub mod remove;
-    pub mod rename;
-    pub mod sealers;
-    pub mod service;
-    pub mod session;
-    pub mod sink;
-    pub mod space;
-    pub mod upload;
-    pub mod write;
+/// Puts the parts of an installation together, makes what is missing, serves and drains.
+pub mod server {
+    pub mod bootstrap;
+    pub mod doors;
+    pub mod installation;
+    pub mod ready;
+    pub mod run;
 }
 
-/// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.
-pub mod sftp {
-    pub mod attrs;
-    pub mod connection;
-    pub mod context;
-    pub mod fields;
-    pub mod folders;
-    pub mod gate;
-    pub mod handler;
-    pub mod handles;
-    pub mod host_keys;
-    pub mod ledger;
-    pub mod login;
-    pub mod outlet;
-    pub mod packet;
-    pub mod paths;
-    pub mod reads;
-    pub mod reply;
-    pub mod request;
-    pub mod room;
-    pub mod server;
-    pub mod session;
-    pub mod settings;
-    pub mod writes;
+/// The commands.
+pub mod cli {
+    pub mod account;
+    pub mod account_key;
+    pub mod arguments;
+    pub mod audit;
+    pub mod check_config;
+    pub mod fsck;
+    pub mod grant;
+    pub mod group;
+    pub mod migrate;
+    pub mod output;
+    pub mod password;
+    pub mod place;
+    pub mod root;
+    pub mod serve;
+    pub mod tenant;
+    pub mod up;
 }

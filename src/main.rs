@@ -1,3 +1,7 @@
 //! The `sealift` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(sealift::cli::root::run())
+}

@@ -1,6 +1,7 @@
 //! All settings of an installation, and how they are read.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,13 +10,16 @@ use tracing::Level;
 use crate::config::reader::{Known, Reader};
 use crate::config::source::{self, Problem, Values};
 use crate::config::value::{LogFormat, Size};
+use crate::jobs::runner::JobSettings;
+use crate::net::limit::ConnectionLimits;
+use crate::sftp::settings::SftpSettings;
 
 /// The settings of an installation.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the records are.
     pub database: DatabaseSettings,
-    /// Where the sealed blobs are.
+    /// The folder below which the sealed blobs are.
     pub storage: PathBuf,
     /// The installation's local key file.
     pub key_file: PathBuf,
@@ -24,17 +28,19 @@ pub struct Settings {
     /// The SFTP front end.
     pub sftp: SftpSection,
     /// What strangers may take up.
-    pub limits: LimitSettings,
-    /// How long an upload that broke off is kept.
-    pub upload_expiry: Duration,
-    /// How long the past is kept.
-    pub retention: RetentionSettings,
+    pub limits: ConnectionLimits,
+    /// How long a new tenant's past is kept.
+    pub retention: Duration,
+    /// When jobs run and what they keep.
+    pub jobs: JobSettings,
     /// PBKDF2 rounds of new password hashes.
     pub password_rounds: u32,
     /// How long transfers may go on once the server was told to end.
     pub drain: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// The file that exists while `sealift serve` takes connections.
+    pub ready_file: Option<PathBuf>,
 }
 
 /// Where the records are.
@@ -68,28 +74,8 @@ pub struct SftpSection {
     pub listen: Vec<SocketAddr>,
     /// The folder of the SSH host keys; missing ones are made.
     pub host_keys: PathBuf,
-}
-
-/// What strangers may take up before they have logged in.
-#[derive(Clone, Debug)]
-pub struct LimitSettings {
-    /// Connections in all.
-    pub connections: u32,
-    /// Connections from one address (IPv6: one /64).
-    pub connections_per_address: u32,
-    /// Time to log in.
-    pub login_time: Duration,
-}
-
-/// How long the past is kept.
-#[derive(Clone, Debug)]
-pub struct RetentionSettings {
-    /// What a new tenant is given.
-    pub keep: Duration,
-    /// How much longer sealed blobs stay than their records.
-    pub blob_grace: Duration,
-    /// How often the jobs look for work.
-    pub interval: Duration,
+    /// All else.
+    pub front: SftpSettings,
 }
 
 /// What is logged, and how.
@@ -111,10 +97,7 @@ impl Settings {
     pub fn served() -> Self {
         let data = Path::new("/var/lib/sealift");
         let mut settings = Self::below(data);
-        settings.sftp.listen = vec![
-            SocketAddr::from((Ipv4Addr::UNSPECIFIED, SFTP_PORT)),
-            SocketAddr::from((Ipv6Addr::UNSPECIFIED, SFTP_PORT)),
-        ];
+        settings.sftp.listen = vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, SFTP_PORT))];
         settings
     }
 
@@ -132,30 +115,24 @@ impl Settings {
                 connections: 16,
                 path: data.join("sealift.db"),
             },
-            storage: data.join("blobs"),
+            storage: data.to_owned(),
             key_file: data.join("keys/local.key"),
             memory: Size(256 << 20),
             sftp: SftpSection {
                 listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, SFTP_PORT_EMBEDDED))],
                 host_keys: data.join("ssh"),
+                front: SftpSettings::default(),
             },
-            limits: LimitSettings {
-                connections: 2000,
-                connections_per_address: 100,
-                login_time: Duration::from_secs(30),
-            },
-            upload_expiry: 7 * DAY,
-            retention: RetentionSettings {
-                keep: 30 * DAY,
-                blob_grace: DAY,
-                interval: Duration::from_secs(60),
-            },
+            limits: ConnectionLimits::default(),
+            retention: 30 * DAY,
+            jobs: JobSettings::default(),
             password_rounds: 210_000,
             drain: Duration::from_secs(30),
             log: LogSettings {
                 level: Level::INFO,
                 format: LogFormat::Text,
             },
+            ready_file: None,
         }
     }
 
@@ -214,14 +191,9 @@ impl Settings {
                 Size(16 << 20)..=Size(1 << 40),
             ),
             sftp: self.sftp.read(from),
-            limits: self.limits.read(from),
-            upload_expiry: from.within(
-                "uploads",
-                "expire_after",
-                self.upload_expiry,
-                Duration::from_secs(60)..=YEARS,
-            ),
-            retention: self.retention.read(from),
+            limits: limits(self.limits, from),
+            retention: from.within("retention", "keep", self.retention, Duration::ZERO..=YEARS),
+            jobs: jobs(self.jobs, from),
             password_rounds: from.within(
                 "passwords",
                 "rounds",
@@ -232,6 +204,13 @@ impl Settings {
             log: LogSettings {
                 level: from.take("log", "level", self.log.level),
                 format: from.take("log", "format", self.log.format),
+            },
+            ready_file: {
+                let default = self
+                    .ready_file
+                    .map_or_else(String::new, |f| f.display().to_string());
+                let file = from.take("server", "ready_file", default);
+                (!file.is_empty()).then(|| PathBuf::from(file))
             },
         }
     }
@@ -282,58 +261,97 @@ impl SftpSection {
         Self {
             listen: from.take("sftp", "listen", self.listen),
             host_keys: from.take("sftp", "host_keys", self.host_keys),
+            front: front(self.front, from),
         }
     }
 }
 
-impl LimitSettings {
-    fn read(self, from: &mut Reader) -> Self {
-        let per_address = self.connections_per_address;
-        let read = Self {
-            connections: from.within("limits", "connections", self.connections, 1..=1_000_000),
-            connections_per_address: from.within(
-                "limits",
-                "connections_per_address",
-                per_address,
-                1..=1_000_000,
-            ),
-            login_time: from.within(
-                "limits",
-                "login_time",
-                self.login_time,
-                Duration::from_secs(1)..=Duration::from_secs(600),
-            ),
-        };
-        if read.connections_per_address > read.connections
-            && from.is_given("limits", "connections_per_address")
-        {
-            from.report(
-                "limits.connections_per_address",
-                "is more than limits.connections, which counts all addresses",
+fn front(default: SftpSettings, from: &mut Reader) -> SftpSettings {
+    let second = Duration::from_secs(1);
+    let banner = from.take("sftp", "banner", default.banner.unwrap_or_default());
+    let idle = from.within(
+        "sftp",
+        "idle_time",
+        default.idle_time.unwrap_or_default(),
+        Duration::ZERO..=YEARS,
+    );
+    SftpSettings {
+        banner: (!banner.is_empty()).then_some(banner),
+        login_time: from.within(
+            "limits",
+            "login_time",
+            default.login_time,
+            second..=600 * second,
+        ),
+        login_attempts: count(
+            from,
+            "sftp",
+            "login_attempts",
+            default.login_attempts,
+            1..=100,
+        ),
+        idle_time: (!idle.is_zero()).then_some(idle),
+        keepalive: from.within("sftp", "keepalive", default.keepalive, second..=DAY),
+        sessions: count(from, "sftp", "sessions", default.sessions, 1..=1_000_000),
+        channels: count(from, "sftp", "channels", default.channels, 1..=1000),
+        handles: count(from, "sftp", "handles", default.handles, 1..=100_000),
+        rekey_bytes: {
+            let default = Size(default.rekey_bytes as u64);
+            let size = from.within(
+                "sftp",
+                "rekey_bytes",
+                default,
+                Size(1 << 20)..=Size(1 << 30),
             );
-        }
-        read
+            usize::try_from(size.0).unwrap_or(usize::MAX)
+        },
+        rekey_time: from.within("sftp", "rekey_time", default.rekey_time, 60 * second..=DAY),
     }
 }
 
-impl RetentionSettings {
-    fn read(self, from: &mut Reader) -> Self {
-        Self {
-            keep: from.within("retention", "keep", self.keep, Duration::ZERO..=YEARS),
-            blob_grace: from.within(
-                "retention",
-                "blob_grace",
-                self.blob_grace,
-                Duration::ZERO..=YEARS,
-            ),
-            interval: from.within(
-                "retention",
-                "interval",
-                self.interval,
-                Duration::from_millis(100)..=DAY,
-            ),
-        }
+fn limits(default: ConnectionLimits, from: &mut Reader) -> ConnectionLimits {
+    const KEY: &str = "connections_per_address";
+    let read = ConnectionLimits {
+        total: count(from, "limits", "connections", default.total, 1..=1_000_000),
+        per_address: count(from, "limits", KEY, default.per_address, 1..=1_000_000),
+    };
+    if read.per_address > read.total && from.is_given("limits", KEY) {
+        from.report(
+            "limits.connections_per_address",
+            "is more than limits.connections, which counts all addresses",
+        );
     }
+    read
+}
+
+fn jobs(default: JobSettings, from: &mut Reader) -> JobSettings {
+    let (soon, minute) = (Duration::from_millis(100), Duration::from_secs(60));
+    JobSettings {
+        interval: from.within("retention", "interval", default.interval, soon..=DAY),
+        blob_grace: from.within(
+            "retention",
+            "blob_grace",
+            default.blob_grace,
+            Duration::ZERO..=YEARS,
+        ),
+        upload_expiry: from.within(
+            "uploads",
+            "expire_after",
+            default.upload_expiry,
+            minute..=YEARS,
+        ),
+    }
+}
+
+fn count(
+    from: &mut Reader,
+    section: &'static str,
+    key: &'static str,
+    default: usize,
+    range: RangeInclusive<u32>,
+) -> usize {
+    let default = u32::try_from(default).unwrap_or(u32::MAX);
+    from.within(section, key, default, range) as usize
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Setting for Vec<SocketAddr> {
                 part.parse().map_err(|_| {
                     format!(
                         "'{part}' is not an address with a port; \
-                         write \"0.0.0.0:22\" or \"[::]:22\""
+                         write \"192.0.2.1:22\" or \"[::]:22\""
                     )
                 })
             })

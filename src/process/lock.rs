@@ -60,9 +60,8 @@ fn failed(path: &Path, error: io::Error) -> Error {
     Error::new(
         ErrorKind::Unavailable,
         format!(
-            "'{}' cannot be written ({}); check the folder's owner and its disk",
-            path.display(),
-            error.kind()
+            "'{}' cannot be written; check the folder's owner and its disk",
+            path.display()
         ),
     )
     .because(error)

@@ -15,7 +15,7 @@ use crate::support::hold::HeldUpload;
 use crate::support::server::{Server, sealift};
 use crate::support::wait::wait_for;
 
-const LOCAL_KEY: &str = "local.key";
+const LOCAL_KEY: &str = "keys/local.key";
 
 #[test]
 fn up_makes_a_data_folder_that_only_its_owner_can_read() {

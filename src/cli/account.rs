@@ -1,0 +1,252 @@
+//! `sealift account`
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::accounts::manage::Access;
+use crate::accounts::manage_accounts::NewAccount;
+use crate::cli::account_key::Key;
+use crate::cli::arguments::{self, Quota};
+use crate::cli::output;
+use crate::cli::password::PasswordFrom;
+use crate::cli::place::Place;
+use crate::domain::error::{Error, Result};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::LoginName;
+use crate::domain::rights::Rights;
+
+/// Adds, shows and changes accounts
+#[derive(Subcommand, Debug)]
+pub enum Account {
+    /// Adds an account with its home folder and all rights there
+    Add(Box<Add>),
+    /// Shows the accounts of a tenant, or of all
+    List(List),
+    /// Keeps an account out and ends its sessions
+    Disable(Named),
+    /// Lets an account in again
+    Enable(Named),
+    /// Sets a new password and ends the account's sessions
+    Passwd(Passwd),
+    /// Changes an account's home, quota or ceiling
+    Set(Box<Set>),
+    /// Public keys that open an account
+    #[command(subcommand)]
+    Key(Key),
+}
+
+/// A new account.
+#[derive(Args, Debug)]
+pub struct Add {
+    /// USER@TENANT
+    account: LoginName,
+    #[command(flatten)]
+    password: PasswordFrom,
+    /// Its home folder, made where it is missing; /home/USER when not given
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    home: Option<VfsPath>,
+    /// It may list and read, whatever else it is granted
+    #[arg(long)]
+    read_only: bool,
+    #[command(flatten)]
+    quota: Quota,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Which to show.
+#[derive(Args, Debug)]
+pub struct List {
+    /// The tenant; all when not given
+    tenant: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// An account.
+#[derive(Args, Debug)]
+pub struct Named {
+    /// USER@TENANT
+    account: LoginName,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A new password.
+#[derive(Args, Debug)]
+pub struct Passwd {
+    /// USER@TENANT
+    account: LoginName,
+    #[command(flatten)]
+    password: PasswordFrom,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What to change.
+#[derive(Args, Debug)]
+pub struct Set {
+    /// USER@TENANT
+    account: LoginName,
+    /// Its home folder, made where it is missing; its rights stay as they are
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    home: Option<VfsPath>,
+    /// What no grant reaches beyond: rights joined by commas, or all, read-only
+    #[arg(long, value_name = "RIGHTS")]
+    ceiling: Option<Rights>,
+    #[command(flatten)]
+    quota: Quota,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Account {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// As [`Directory`](crate::accounts::manage::Directory) says.
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::Add(add) => add.run().await,
+            Self::List(list) => list.run().await,
+            Self::Disable(named) => named.run(Access::Refuse).await,
+            Self::Enable(named) => named.run(Access::Allow).await,
+            Self::Passwd(passwd) => passwd.run().await,
+            Self::Set(set) => set.run().await,
+            Self::Key(key) => key.run().await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let chosen = self.password.choose()?;
+        let mut new = NewAccount::new(self.account.clone());
+        new.password = chosen.password;
+        new.home = self.home;
+        new.quota_bytes = arguments::initial(self.quota.bytes());
+        new.quota_files = arguments::initial(self.quota.files());
+        if self.read_only {
+            new.ceiling = Rights::READ_ONLY;
+        }
+        installation.directory().add_account(new).await?;
+        let account = self.account.to_string();
+        let mut value = json!({ "account": account });
+        let mut sentence = format!("added account {account}");
+        if let Some(made) = chosen.made {
+            sentence += &format!("; its password is {made}");
+            value = json!({ "account": account, "password": made });
+        } else if self.password.is_unsaid() {
+            sentence += " without a password; give it a key by 'sealift account key add'";
+        }
+        output::result(self.place.format(), &value, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let directory = installation.directory();
+        let accounts = directory.accounts(self.tenant.as_deref()).await?;
+        let head = [
+            "ACCOUNT", "STATE", "HOME", "CEILING", "PASSWORD", "QUOTA", "FILES", "ADDED",
+        ];
+        output::list(self.place.format(), &accounts, head, |account| {
+            [
+                account.login.clone(),
+                arguments::shown_state(account.disabled),
+                account.home.clone().unwrap_or_else(|| "(gone)".to_owned()),
+                account.ceiling.clone(),
+                match account.password {
+                    true => "yes".to_owned(),
+                    false => "no".to_owned(),
+                },
+                arguments::shown_size(account.quota_bytes),
+                arguments::shown_count(account.quota_files),
+                account.created_at.clone(),
+            ]
+        });
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Named {
+    async fn run(self, access: Access) -> Result<()> {
+        let installation = self.place.open().await?;
+        let directory = installation.directory();
+        directory.set_account_access(&self.account, access).await?;
+        let disabled = access == Access::Refuse;
+        let value = json!({ "account": self.account.to_string(), "disabled": disabled });
+        let sentence = format!("{} is {}", self.account, arguments::shown_state(disabled));
+        output::result(self.place.format(), &value, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Passwd {
+    async fn run(self) -> Result<()> {
+        if self.password.is_unsaid() {
+            return Err(Error::invalid(
+                "give --password-stdin, --hash-stdin, --generate or --no-password",
+            ));
+        }
+        let installation = self.place.open().await?;
+        let chosen = self.password.choose()?;
+        let directory = installation.directory();
+        directory
+            .set_password(&self.account, chosen.password)
+            .await?;
+        let account = self.account.to_string();
+        let (value, sentence) = match chosen.made {
+            Some(made) => (
+                json!({ "account": account, "password": made }),
+                format!("the password of {account} is now {made}"),
+            ),
+            None => (
+                json!({ "account": account }),
+                format!("changed the password of {account}"),
+            ),
+        };
+        output::result(self.place.format(), &value, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Set {
+    async fn run(self) -> Result<()> {
+        if self.quota.is_empty() && self.home.is_none() && self.ceiling.is_none() {
+            return Err(Error::invalid(
+                "nothing to change; give --home, --ceiling, --quota or --quota-files",
+            ));
+        }
+        let installation = self.place.open().await?;
+        let directory = installation.directory();
+        if let Some(home) = self.home {
+            directory.set_home(&self.account, home).await?;
+        }
+        if let Some(ceiling) = self.ceiling {
+            directory.set_ceiling(&self.account, ceiling).await?;
+        }
+        if !self.quota.is_empty() {
+            let (bytes, files) = (self.quota.bytes(), self.quota.files());
+            directory
+                .set_account_quota(&self.account, bytes, files)
+                .await?;
+        }
+        let value = json!({ "account": self.account.to_string() });
+        let sentence = format!("changed account {}", self.account);
+        output::result(self.place.format(), &value, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+fn path(text: &str) -> Result<VfsPath> {
+    VfsPath::parse(text)
+}

@@ -1,0 +1,162 @@
+//! `sealift tenant`
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::accounts::manage::{Access, Directory, TenantLimits};
+use crate::cli::arguments::{self, Quota};
+use crate::cli::output;
+use crate::cli::place::Place;
+use crate::config::value::Setting as _;
+use crate::db::tenants::NewTenant;
+use crate::domain::error::{Error, Result};
+
+/// Adds, shows and changes tenants
+#[derive(Subcommand, Debug)]
+pub enum Tenant {
+    /// Adds a tenant with an empty tree
+    Add(Add),
+    /// Shows all tenants
+    List(List),
+    /// Keeps a tenant's accounts out and ends their sessions
+    Disable(Named),
+    /// Lets a tenant's accounts in again
+    Enable(Named),
+    /// Changes a tenant's quota or retention
+    Set(Set),
+}
+
+/// A new tenant.
+#[derive(Args, Debug)]
+pub struct Add {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    quota: Quota,
+    /// How long deleted and replaced files are kept, as in 30d
+    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    retention: Option<Duration>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Which to show.
+#[derive(Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A tenant.
+#[derive(Args, Debug)]
+pub struct Named {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What to change.
+#[derive(Args, Debug)]
+pub struct Set {
+    /// The tenant
+    name: String,
+    #[command(flatten)]
+    quota: Quota,
+    /// How long deleted and replaced files are kept, as in 30d
+    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    retention: Option<Duration>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Tenant {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// As [`Directory`] says.
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::Add(add) => add.run().await,
+            Self::List(list) => list.run().await,
+            Self::Disable(named) => named.run(Access::Refuse).await,
+            Self::Enable(named) => named.run(Access::Allow).await,
+            Self::Set(set) => set.run().await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let new = NewTenant {
+            name: self.name,
+            retention: self.retention.unwrap_or(installation.settings.retention),
+            quota_bytes: arguments::initial(self.quota.bytes()),
+            quota_files: arguments::initial(self.quota.files()),
+        };
+        let added = installation.directory().add_tenant(&new).await?;
+        let sentence = format!("added tenant {}", added.name);
+        output::result(self.place.format(), &added, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let tenants = installation.directory().tenants().await?;
+        let head = ["TENANT", "STATE", "KEEPS", "QUOTA", "FILES", "ADDED"];
+        output::list(self.place.format(), &tenants, head, |tenant| {
+            [
+                tenant.name.clone(),
+                arguments::shown_state(tenant.disabled),
+                Duration::from_secs(tenant.retention_seconds).text(),
+                arguments::shown_size(tenant.quota_bytes),
+                arguments::shown_count(tenant.quota_files),
+                tenant.created_at.clone(),
+            ]
+        });
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Named {
+    async fn run(self, access: Access) -> Result<()> {
+        let installation = self.place.open().await?;
+        let directory: Directory = installation.directory();
+        directory.set_tenant_access(&self.name, access).await?;
+        let disabled = access == Access::Refuse;
+        let value = json!({ "tenant": self.name, "disabled": disabled });
+        let sentence = format!("{} is {}", self.name, arguments::shown_state(disabled));
+        output::result(self.place.format(), &value, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Set {
+    async fn run(self) -> Result<()> {
+        if self.quota.is_empty() && self.retention.is_none() {
+            return Err(Error::invalid(
+                "nothing to change; give --quota, --quota-files or --retention",
+            ));
+        }
+        let installation = self.place.open().await?;
+        let limits = TenantLimits {
+            quota_bytes: self.quota.bytes(),
+            quota_files: self.quota.files(),
+            retention: self.retention,
+        };
+        let directory = installation.directory();
+        let changed = directory.set_tenant_limits(&self.name, limits).await?;
+        let sentence = format!("changed tenant {}", changed.name);
+        output::result(self.place.format(), &changed, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! `sealift up`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::{output, place};
+use crate::config::value::LogFormat;
+use crate::domain::error::Result;
+use crate::process::logging;
+use crate::server::bootstrap::{self, ACCOUNT, PASSWORD_FILE, READY_FILE};
+use crate::server::doors::Ports;
+use crate::server::ready::Ready;
+use crate::server::run;
+
+/// Serves everything from one folder of this machine, making what is missing
+#[derive(Args, Debug)]
+pub struct Up {
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+    /// Listen on free ports; DIR/ready.json says on which
+    #[arg(long)]
+    any_port: bool,
+}
+
+impl Up {
+    /// Runs it until a signal asks for the end.
+    ///
+    /// # Errors
+    /// What kept it from starting, with what to do.
+    pub async fn run(self) -> Result<u8> {
+        let settings = place::embedded(&self.data)?;
+        logging::start(settings.log.level, settings.log.format == LogFormat::Json);
+        let ports = match self.any_port {
+            true => Ports::Any,
+            false => Ports::Set,
+        };
+        let prepared = bootstrap::prepare(&self.data, settings, ports).await?;
+        let ready_file = Some(self.data.join(READY_FILE));
+        let announce = |ready: &Ready| output::text(&banner(&self.data, ready));
+        let code = run::run(prepared.installation, prepared.doors, ready_file, announce).await;
+        drop(prepared.lock);
+        code
+    }
+}
+
+/// What to try first. OpenSSH's client takes all before the last '@' as the user.
+fn banner(data: &Path, ready: &Ready) -> String {
+    let shown = quoted(data);
+    let password = quoted(&data.join(PASSWORD_FILE));
+    let mut text = format!("Sealift is ready. Everything is kept in {shown}; Ctrl-C ends it.\n\n");
+    if let Some(sftp) = ready.listeners.get("sftp") {
+        let target = format!("sftp -P {} {ACCOUNT}@{}", sftp.port(), sftp.ip());
+        text += &format!("  {target}\n  sshpass -f {password} {target}\n\n");
+    }
+    text += &format!("The password of {ACCOUNT} is in {password}.\n");
+    text + &format!("In another terminal: sealift account list demo --data {shown}")
+}
+
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:".contains(c);
+    match text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,63 @@
+//! All ports of a server, opened before anything else happens.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use crate::config::settings::Settings;
+use crate::domain::error::{Error, Result};
+use crate::net::listen;
+
+/// Which ports are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Whatever is free.
+    Any,
+    /// Those of the settings.
+    Set,
+}
+
+/// Open ports that nobody accepts from yet.
+pub struct Doors {
+    /// For SFTP.
+    pub sftp: Vec<TcpListener>,
+}
+
+impl Doors {
+    /// Opens the ports of all front ends.
+    ///
+    /// # Errors
+    /// With what to do; no port stays open then.
+    pub fn open(settings: &Settings, ports: Ports) -> Result<Self> {
+        let open = |addresses: &[SocketAddr]| {
+            let opened = addresses.iter().map(|address| match ports {
+                Ports::Any => listen::bind(SocketAddr::new(address.ip(), 0)),
+                Ports::Set => listen::bind(*address),
+            });
+            opened.collect::<Result<Vec<_>>>()
+        };
+        let doors = Self {
+            sftp: open(&settings.sftp.listen)?,
+        };
+        match doors.sftp.is_empty() {
+            true => Err(Error::invalid(
+                "the server would listen nowhere; set sftp.listen",
+            )),
+            false => Ok(doors),
+        }
+    }
+
+    /// Where each protocol listens: its first address.
+    ///
+    /// # Errors
+    /// Internal when the system does not say.
+    pub fn addresses(&self) -> Result<BTreeMap<&'static str, SocketAddr>> {
+        let first = |name, listeners: &[TcpListener]| {
+            let first = listeners.first();
+            first.map(|listener| listener.local_addr().map(|address| (name, address)))
+        };
+        let all = [first("sftp", &self.sftp)].into_iter().flatten();
+        all.collect::<std::io::Result<_>>().map_err(Error::internal)
+    }
+}

@@ -1,0 +1,146 @@
+//! A server's life: start, serve, drain.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::login::Accounts;
+use crate::accounts::verify::PasswordSettings;
+use crate::domain::error::{Error, Result};
+use crate::jobs::runner::Jobs;
+use crate::net::limit::Places;
+use crate::process::signals::Signals;
+use crate::server::doors::Doors;
+use crate::server::installation::Installation;
+use crate::server::ready::Ready;
+use crate::sftp::host_keys::HostKeys;
+use crate::sftp::server::SftpServer;
+use crate::vfs::service::Vfs;
+
+/// How much longer than transfers the rest of a drain may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Serves an installation until a signal asks for the end, and returns the exit code: 0 after a
+/// drain, another one when a second signal cut it short.
+///
+/// `ready_file` exists while connections are taken; `announce` is called when it does.
+///
+/// # Errors
+/// What kept the server from starting, with what to do.
+pub async fn run(
+    installation: Installation,
+    doors: Doors,
+    ready_file: Option<PathBuf>,
+    announce: impl FnOnce(&Ready),
+) -> Result<u8> {
+    let mut signals = Signals::catch()?;
+    let server = Server::start(&installation, doors).await?;
+    let written = ready_file
+        .map(|path| server.ready.write(&path))
+        .transpose()?;
+    announce(&server.ready);
+    tracing::info!(instance.id = %server.ready.instance, listeners = ?server.ready.listeners, "ready");
+
+    signals.next().await;
+    tracing::info!("ending: no new sessions, transfers may finish; a second signal ends at once");
+    drop(written);
+    let code = tokio::select! {
+        () = server.drain(installation.settings.drain) => 0,
+        code = signals.next() => code,
+    };
+    if code == 0 {
+        installation.close().await;
+    }
+    tracing::info!("ended");
+    Ok(code)
+}
+
+/// Everything that runs.
+struct Server {
+    ready: Ready,
+    accounts: Accounts,
+    vfs: Vfs,
+    jobs: Jobs,
+    sftp: FrontEnd,
+}
+
+impl Server {
+    async fn start(installation: &Installation, doors: Doors) -> Result<Self> {
+        let settings = &installation.settings;
+        let addresses = doors.addresses()?;
+        let folder = settings.sftp.host_keys.clone();
+        let host_keys = tokio::task::spawn_blocking(move || HostKeys::load_or_create(&folder))
+            .await
+            .map_err(Error::internal)??;
+        let vfs = installation.vfs().await?;
+        let passwords = PasswordSettings {
+            rounds: settings.password_rounds,
+            ..PasswordSettings::default()
+        };
+        let accounts = Accounts::start(installation.committer.clone(), passwords).await?;
+        let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
+        let places = Places::new(settings.limits);
+        let sftp = SftpServer::new(
+            settings.sftp.front.clone(),
+            host_keys,
+            vfs.clone(),
+            accounts.clone(),
+            vfs.budget().clone(),
+        );
+        Ok(Self {
+            ready: Ready::new(vfs.instance(), addresses),
+            sftp: FrontEnd::start(|drain, end| sftp.serve(doors.sftp, places, drain, end)),
+            accounts,
+            vfs,
+            jobs,
+        })
+    }
+
+    /// Ends in the order of dependence: clients, jobs, commits.
+    async fn drain(self, time: Duration) {
+        self.sftp.drain(time).await;
+        self.jobs.stop().await;
+        self.accounts.stop().await;
+        self.vfs.drain().await;
+    }
+}
+
+/// A front end that runs as a task of its own.
+struct FrontEnd {
+    drain: CancellationToken,
+    end: CancellationToken,
+    task: tokio::task::JoinSet<()>,
+}
+
+impl FrontEnd {
+    fn start<Serving>(serve: impl FnOnce(CancellationToken, CancellationToken) -> Serving) -> Self
+    where
+        Serving: Future<Output = ()> + Send + 'static,
+    {
+        let (drain, end) = (CancellationToken::new(), CancellationToken::new());
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn(serve(drain.clone(), end.clone()));
+        Self { drain, end, task }
+    }
+
+    /// Takes nobody new, lets transfers finish within `time`, then ends the rest.
+    async fn drain(mut self, time: Duration) {
+        self.drain.cancel();
+        if tokio::time::timeout(time, self.task.join_next())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        tracing::warn!("transfers did not finish in time; ending them");
+        self.end.cancel();
+        if tokio::time::timeout(LAST_WORDS, self.task.join_next())
+            .await
+            .is_err()
+        {
+            tracing::error!("some sessions did not end; leaving them");
+        }
+    }
+}
