@@ -20,6 +20,8 @@ mod cli_up;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod crossing;
+#[cfg(test)]
 mod lftp;
 #[cfg(test)]
 mod model;
@@ -35,3 +37,5 @@ mod storage;
 mod trace;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod vfs;

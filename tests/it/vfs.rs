@@ -1,0 +1,426 @@
+//! What the file system promises beyond the model: quota under concurrency, rights, damage, full
+//! stores, uploads that break off.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sealift::db::entries;
+use sealift::db::grants::{self, Grant, Subject};
+use sealift::db::sql::Dialect;
+use sealift::db::tenants::NewTenant;
+use sealift::domain::error::ErrorKind;
+use sealift::domain::rights::Rights;
+use sealift::jobs::fsck::{self, Repair};
+use sealift::jobs::runner::{self, JobSettings};
+use sealift::storage::faulty::Operation;
+use sealift::vfs::history::Restore;
+use sealift::vfs::options::{Create, WriteOptions};
+use sealift::vfs::rename::Overwrite;
+
+use crate::support::world::{World, get, new_tenant, path, put, replace, update};
+
+/// Runs a test on both databases.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(sealift::db::sql::Dialect::Sqlite).await;
+            })*
+        }
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(sealift::db::sql::Dialect::Postgres).await;
+            })*
+        }
+    };
+}
+
+on_both!(
+    a_broken_off_upload_shows_nothing_and_expires,
+    a_damaged_blob_is_a_read_error,
+    a_deleted_folder_comes_back_whole_and_counts_again,
+    a_full_store_leaves_the_old_file_and_no_leftovers,
+    a_listing_shows_only_the_way_to_what_is_granted,
+    a_second_creator_is_refused,
+    denials_name_the_missing_right,
+    folders_cannot_move_into_each_other_at_once,
+    out_of_order_writes_are_hashed_later,
+    quota_is_exact_under_concurrency,
+    sequential_writes_are_hashed_as_they_come,
+    the_audit_chain_is_whole,
+);
+
+async fn clean(world: &World) {
+    world.vfs.drain().await;
+    let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
+    assert!(report.clean, "{:?}", report.problems);
+}
+
+async fn quota_is_exact_under_concurrency(dialect: Dialect) {
+    const FILE: usize = 300 * 1024;
+    let world = World::with(
+        dialect,
+        NewTenant {
+            quota_bytes: Some(10 * FILE as u64 + 100),
+            ..new_tenant("acme")
+        },
+    )
+    .await;
+    let session = world.account("ann").await;
+    let uploads = (0..16).map(|i| {
+        let session = session.clone();
+        async move { put(&session, &path(&format!("/f{i}")), &vec![7; FILE]).await }
+    });
+    let outcomes = futures_util::future::join_all(uploads).await;
+    world.vfs.drain().await;
+    let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    for error in refused {
+        assert_eq!(error.kind(), ErrorKind::Quota, "{error:?}");
+        assert!(
+            error.context().contains("quota of tenant reached"),
+            "{error}"
+        );
+    }
+    assert!(stored <= 10, "{stored} files fitted");
+    // What failed reserved nothing for good: the room that is left can be used to the last byte.
+    for i in stored..10 {
+        put(&session, &path(&format!("/more{i}")), &vec![7; FILE])
+            .await
+            .unwrap();
+    }
+    put(&session, &path("/rest"), &[7; 100]).await.unwrap();
+    let over = put(&session, &path("/over"), &[7; 1]).await.unwrap_err();
+    assert_eq!(over.kind(), ErrorKind::Quota);
+    // Replacing needs only the difference.
+    put(&session, &path("/rest"), &[8; 100]).await.unwrap();
+    let space = session.space().await.unwrap();
+    assert_eq!(space.used_bytes, space.total_bytes);
+    clean(&world).await;
+}
+
+async fn a_full_store_leaves_the_old_file_and_no_leftovers(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let file = path("/report");
+    put(&session, &file, b"old").await.unwrap();
+    for size in [1000, 3_000_000] {
+        world.faults.fill_after(500);
+        let error = put(&session, &file, &vec![1; size]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert_eq!(get(&session, &file).await.unwrap(), b"old");
+        world.faults.mend();
+    }
+    world.vfs.drain().await;
+    runner::round(&world.vfs, JobSettings::default())
+        .await
+        .unwrap();
+    let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
+    assert!(report.clean, "{:?}", report.problems);
+    let stored = world.vfs.store().list(None, 100).await.unwrap();
+    assert_eq!(stored.len(), 1, "only the old file's blob is left");
+    assert_eq!(session.space().await.unwrap().used_bytes, 3);
+}
+
+async fn a_damaged_blob_is_a_read_error(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let file = path("/scan");
+    put(&session, &file, &vec![5; 200_000]).await.unwrap();
+    let blob = world.vfs.store().list(None, 1).await.unwrap()[0];
+    world.faults.flip(blob.id, 70_000 + 68);
+    let reader = session.open_read(&file).await.unwrap();
+    let error = reader.read_at(70_000, 1000).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(!error.context().contains(&blob.id.to_string()));
+}
+
+async fn a_broken_off_upload_shows_nothing_and_expires(dialect: Dialect) {
+    let world = World::with(
+        dialect,
+        NewTenant {
+            quota_bytes: Some(100 << 20),
+            ..new_tenant("acme")
+        },
+    )
+    .await;
+    let session = world.account("ann").await;
+    let file = path("/big");
+    put(&session, &file, b"old").await.unwrap();
+    let mut writer = session.open_write(&file, replace()).await.unwrap();
+    for i in 0..400_u64 {
+        let bytes = Bytes::from(vec![i as u8; 64 * 1024]);
+        writer.write_at(i * 64 * 1024, bytes).await.unwrap();
+    }
+    writer.abandon().await;
+    world.vfs.drain().await;
+    assert_eq!(get(&session, &file).await.unwrap(), b"old");
+    let kept = session.space().await.unwrap();
+    assert!(kept.used_bytes > 3, "what is kept stays reserved");
+    clean(&world).await;
+
+    let settings = JobSettings {
+        blob_grace: Duration::ZERO,
+        ..JobSettings::default()
+    };
+    world
+        .clock
+        .advance(settings.upload_expiry + Duration::from_secs(1));
+    runner::round(&world.vfs, settings).await.unwrap();
+    assert_eq!(session.space().await.unwrap().used_bytes, 3);
+    let stored = world.vfs.store().list(None, 100).await.unwrap();
+    assert_eq!(stored.len(), 1, "only the old file's blob is left");
+    clean(&world).await;
+}
+
+async fn a_second_creator_is_refused(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let new = WriteOptions {
+        create: Create::New,
+        ..update()
+    };
+    let first = ann.open_write(&path("/x"), new).await.unwrap();
+    let mut second = bob.open_write(&path("/x"), new).await.unwrap();
+    second
+        .write_at(0, Bytes::from_static(b"bob"))
+        .await
+        .unwrap();
+    second.commit().await.unwrap();
+    let error = first.commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(get(&ann, &path("/x")).await.unwrap(), b"bob");
+    clean(&world).await;
+}
+
+async fn denials_name_the_missing_right(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let reader = world.account_with("rita", Rights::READ_ONLY, None).await;
+    put(&ann, &path("/x"), b"x").await.unwrap();
+    ann.make_folder(&path("/d"), Default::default())
+        .await
+        .unwrap();
+    assert_eq!(get(&reader, &path("/x")).await.unwrap(), b"x");
+    for (outcome, right) in [
+        (put(&reader, &path("/y"), b"").await, "write"),
+        (put(&reader, &path("/x"), b"").await, "overwrite"),
+        (reader.remove_file(&path("/x")).await, "delete"),
+        (reader.remove_folder(&path("/d")).await, "delete"),
+        (
+            reader.make_folder(&path("/e"), Default::default()).await,
+            "make-folders",
+        ),
+        (
+            reader
+                .rename(&path("/x"), &path("/z"), Overwrite::Forbid)
+                .await,
+            "rename",
+        ),
+    ] {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.context().contains(&format!("'{right}'")), "{error}");
+    }
+}
+
+async fn a_listing_shows_only_the_way_to_what_is_granted(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    for folder in ["/in", "/in/bob", "/in/other", "/secret"] {
+        ann.make_folder(&path(folder), Default::default())
+            .await
+            .unwrap();
+    }
+    put(&ann, &path("/in/bob/x"), b"x").await.unwrap();
+    put(&ann, &path("/in/file"), b"x").await.unwrap();
+    let bob = world.account_with("bob", Rights::NONE, None).await;
+    let folder = ann.stat(&path("/in/bob")).await.unwrap();
+    let grant = Grant {
+        subject: Subject::Account(bob.principal().account),
+        node: folder.node,
+        rights: Rights::ALL,
+    };
+    let mut tx = world.vfs.database().write(world.tenant.id).await.unwrap();
+    grants::set(&mut tx, grant).await.unwrap();
+    tx.commit().await.unwrap();
+    for (folder, expected) in [("/", "in"), ("/in", "bob"), ("/in/bob", "x")] {
+        let page = bob
+            .list(&path(folder))
+            .await
+            .unwrap()
+            .next_page()
+            .await
+            .unwrap();
+        let names: Vec<_> = page.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, [expected]);
+    }
+    // Not even whether something is there can be told.
+    for hidden in ["/secret", "/secret/x", "/in/other", "/in/file"] {
+        let error = bob.stat(&path(hidden)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{hidden}");
+    }
+    // The grant follows the folder.
+    ann.rename(&path("/in"), &path("/out"), Overwrite::Forbid)
+        .await
+        .unwrap();
+    assert_eq!(get(&bob, &path("/out/bob/x")).await.unwrap(), b"x");
+}
+
+async fn a_deleted_folder_comes_back_whole_and_counts_again(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    ann.make_folder(&path("/d"), Default::default())
+        .await
+        .unwrap();
+    ann.make_folder(&path("/d/e"), Default::default())
+        .await
+        .unwrap();
+    put(&ann, &path("/d/e/x"), &[1; 5000]).await.unwrap();
+    let folder = ann.stat(&path("/d")).await.unwrap();
+    for settle in [false, true] {
+        ann.remove_tree(&path("/d")).await.unwrap();
+        assert_eq!(
+            ann.stat(&path("/d")).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        if settle {
+            runner::round(&world.vfs, JobSettings::default())
+                .await
+                .unwrap();
+            let space = ann.space().await.unwrap();
+            assert_eq!((space.used_bytes, space.used_files), (0, 0));
+        }
+        clean(&world).await;
+        let restore = Restore { node: folder.node };
+        let actor = ann.principal().actor();
+        let committer = world.vfs.committer();
+        committer
+            .run(world.tenant.id, &actor, restore)
+            .await
+            .unwrap();
+        assert_eq!(get(&ann, &path("/d/e/x")).await.unwrap(), [1; 5000]);
+        let space = ann.space().await.unwrap();
+        assert_eq!((space.used_bytes, space.used_files), (5000, 3));
+        clean(&world).await;
+    }
+}
+
+async fn folders_cannot_move_into_each_other_at_once(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    for _ in 0..10 {
+        ann.make_folder(&path("/a"), Default::default())
+            .await
+            .unwrap();
+        ann.make_folder(&path("/b"), Default::default())
+            .await
+            .unwrap();
+        let (a, b) = (path("/a"), path("/b"));
+        let (a_in_b, b_in_a) = (path("/b/a"), path("/a/b"));
+        let one = ann.rename(&a, &a_in_b, Overwrite::Forbid);
+        let other = ann.rename(&b, &b_in_a, Overwrite::Forbid);
+        let (one, other) = tokio::join!(one, other);
+        assert!(one.is_ok() != other.is_ok(), "exactly one wins");
+        let top = if one.is_ok() { b } else { a };
+        ann.remove_tree(&top).await.unwrap();
+    }
+    clean(&world).await;
+}
+
+async fn sequential_writes_are_hashed_as_they_come(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+    // Slightly out of order, as rclone sends.
+    let mut writer = ann.open_write(&path("/x"), replace()).await.unwrap();
+    let mut chunks: Vec<_> = bytes.chunks(30_000).enumerate().collect();
+    for pair in chunks.chunks_mut(2) {
+        pair.reverse();
+    }
+    for (i, chunk) in chunks {
+        let offset = i as u64 * 30_000;
+        writer
+            .write_at(offset, Bytes::copy_from_slice(chunk))
+            .await
+            .unwrap();
+    }
+    writer.commit().await.unwrap();
+    assert!(get(&ann, &path("/x")).await.unwrap() == bytes);
+    assert_eq!(stored_hash(&world, "/x").await, Some(sha256(&bytes)));
+}
+
+async fn out_of_order_writes_are_hashed_later(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let mut writer = ann.open_write(&path("/x"), replace()).await.unwrap();
+    for i in (0..20_u64).rev() {
+        let bytes = Bytes::from(vec![i as u8; 1 << 20]);
+        writer.write_at(i << 20, bytes).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    assert_eq!(stored_hash(&world, "/x").await, None);
+    runner::round(&world.vfs, JobSettings::default())
+        .await
+        .unwrap();
+    let bytes = get(&ann, &path("/x")).await.unwrap();
+    assert_eq!(bytes.len(), 20 << 20);
+    assert_eq!(stored_hash(&world, "/x").await, Some(sha256(&bytes)));
+    clean(&world).await;
+}
+
+async fn the_audit_chain_is_whole(dialect: Dialect) {
+    use sealift::db::audit::{self, ChainState};
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    put(&ann, &path("/x"), b"x").await.unwrap();
+    get(&ann, &path("/x")).await.unwrap();
+    ann.remove_file(&path("/x")).await.unwrap();
+    world.vfs.drain().await;
+    let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+    let records = audit::page(&mut tx, 0, 100).await.unwrap();
+    let kinds: Vec<_> = records.iter().map(|record| record.kind.as_str()).collect();
+    assert_eq!(kinds, ["store", "download", "delete"]);
+    assert_eq!(audit::verify(&mut tx).await.unwrap(), ChainState::Whole(3));
+}
+
+async fn stored_hash(world: &World, at: &str) -> Option<[u8; 32]> {
+    use sealift::db::contents;
+    let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+    let names = path(at);
+    let chain = entries::resolve(&mut tx, names.names(), entries::Moment::Now)
+        .await
+        .unwrap();
+    let content = chain.last().unwrap().content.unwrap();
+    contents::load(&mut tx, content).await.unwrap().sha256
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_hangs_holds_back_only_those_who_wait_for_it() {
+    let world = World::new(Dialect::Sqlite).await;
+    let ann = world.account("ann").await;
+    put(&ann, &path("/x"), b"x").await.unwrap();
+    world.faults.hold(Operation::Put);
+    let stuck = {
+        let ann = ann.clone();
+        tokio::task::spawn(async move { put(&ann, &path("/y"), b"y").await })
+    };
+    ann.make_folder(&path("/d"), Default::default())
+        .await
+        .unwrap();
+    assert_eq!(get(&ann, &path("/x")).await.unwrap(), b"x");
+    assert_eq!(
+        ann.stat(&path("/y")).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    world.faults.release(Operation::Put);
+    stuck.await.unwrap().unwrap();
+    assert_eq!(get(&ann, &path("/y")).await.unwrap(), b"y");
+}
