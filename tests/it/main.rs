@@ -16,6 +16,8 @@ mod support {
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod cli_admin;
+#[cfg(test)]
 mod cli_up;
 #[cfg(test)]
 mod crash;

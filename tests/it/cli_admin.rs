@@ -1,0 +1,293 @@
+//! The admin commands and `sealift serve`: beside a running server, on both databases.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::folder::TempFolder;
+use crate::support::postgres::Postgres;
+use crate::support::server::{DEMO, Server, program, sealift};
+use crate::support::wait::wait_for;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn what_is_added_is_listed_changed_and_taken_away_beside_the_server() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let run = |words: &[&str]| json(&server.admin(&[words, &["--json"]].concat(), ""));
+
+    run(&[
+        "tenant",
+        "add",
+        "acme",
+        "--quota",
+        "1GiB",
+        "--retention",
+        "2d",
+    ]);
+    let acme = run(&["tenant", "list"])[0].clone();
+    assert_eq!(
+        (
+            &acme["name"],
+            &acme["quota_bytes"],
+            &acme["retention_seconds"]
+        ),
+        (&"acme".into(), &(1_u64 << 30).into(), &172_800.into())
+    );
+    run(&["tenant", "set", "acme", "--quota", "none"]);
+    assert!(run(&["tenant", "list"])[0]["quota_bytes"].is_null());
+
+    let made = run(&["account", "add", "ann@acme", "--generate"]);
+    assert!(made["password"].as_str().unwrap().len() >= 16);
+    run(&["account", "disable", "ann@acme"]);
+    assert_eq!(run(&["account", "list", "acme"])[0]["disabled"], true);
+    run(&["account", "enable", "ann@acme"]);
+    assert_eq!(run(&["account", "list", "acme"])[0]["disabled"], false);
+
+    run(&["group", "add", "staff@acme"]);
+    run(&["group", "join", "staff@acme", "ann@acme"]);
+    assert_eq!(run(&["group", "list", "acme"])[0]["members"][0], "ann@acme");
+    run(&["group", "leave", "staff@acme", "ann@acme"]);
+    assert_eq!(
+        run(&["group", "list", "acme"])[0]["members"],
+        Value::Array(vec![])
+    );
+
+    run(&["grant", "add", "group:staff@acme", "acme:/in", "list,read"]);
+    let grants = run(&["grant", "list", "acme"]);
+    assert_eq!(grants[1]["path"], "/in");
+    run(&["grant", "remove", "group:staff@acme", "acme:/in"]);
+    assert_eq!(run(&["grant", "list", "acme"]).as_array().unwrap().len(), 1);
+
+    assert_eq!(run(&["audit", "verify", "acme"])["whole"], true);
+    let kinds: Vec<_> = run(&["audit", "list", "acme"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds.first().map(String::as_str), Some("tenant-add"));
+    assert!(kinds.contains(&"grant-remove".to_owned()), "{kinds:?}");
+    assert_eq!(run(&["fsck"])["clean"], true);
+    server.stop();
+}
+
+#[test]
+fn refusals_are_one_sentence_and_misuse_is_told_apart() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    Server::up(&data).stop();
+    let data = data.to_str().unwrap();
+    let refused = |words: &[&str], input: &str, code: i32, subject: &str| {
+        let ran = sealift(&[words, &["--data", data]].concat(), input);
+        let errors = text(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(code), "{words:?}: {errors}");
+        assert!(errors.contains(subject), "{words:?}: {errors}");
+        assert!(code != 1 || errors.trim().lines().count() == 1, "{errors}");
+        assert!(ran.stdout.is_empty());
+    };
+    refused(&["tenant", "add", "demo"], "", 1, "already");
+    refused(&["tenant", "disable", "nobody"], "", 1, "nobody");
+    refused(
+        &["account", "add", "x@demo", "--password-stdin"],
+        "",
+        1,
+        "standard input",
+    );
+    refused(&["account", "passwd", DEMO], "", 1, "--password-stdin");
+    refused(
+        &["account", "key", "add", DEMO, "/nowhere.pub"],
+        "",
+        1,
+        "/nowhere.pub",
+    );
+    refused(&["account", "add", "x"], "", 2, "USER@TENANT");
+    refused(&["grant", "add", DEMO, "demo:/x", "fly"], "", 2, "fly");
+    refused(&["tenant", "add", "x", "--quota", "lots"], "", 2, "MiB");
+
+    let elsewhere = folder.join("elsewhere");
+    let ran = sealift(
+        &["tenant", "list", "--data", elsewhere.to_str().unwrap()],
+        "",
+    );
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(!elsewhere.exists(), "looking makes nothing");
+}
+
+#[test]
+fn check_config_tells_every_mistake_with_line_and_key() {
+    let folder = TempFolder::new();
+    let file = folder.join("sealift.toml");
+    fs::write(
+        &file,
+        "[log]\nlevel = \"loud\"\n[memory]\nbugdet = \"1GiB\"\n",
+    )
+    .unwrap();
+    let config = file.to_str().unwrap();
+    let ran = sealift(&["check-config", "--config", config], "");
+    let errors = text(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(errors.contains("line 2: log.level"), "{errors}");
+    assert!(errors.contains("line 4: memory.bugdet"), "{errors}");
+
+    fs::write(&file, "[log]\nlevel = \"warn\"\n").unwrap();
+    let ran = sealift(&["check-config", "--config", config], "");
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+}
+
+#[test]
+fn a_start_that_was_cut_short_is_finished_by_the_next() {
+    let folder = TempFolder::new();
+    let (data, whole) = (folder.join("data"), folder.join("whole"));
+    Server::up(&whole).stop();
+    // What a crash after the password file and before the account leaves behind.
+    fs::create_dir_all(data.join("keys")).unwrap();
+    fs::copy(whole.join("keys/local.key"), data.join("keys/local.key")).unwrap();
+    fs::write(data.join("demo-password"), "chosen-before-the-crash\n").unwrap();
+    fs::create_dir(data.join("tls")).unwrap();
+    fs::copy(whole.join("tls/key.pem"), data.join("tls/key.pem")).unwrap();
+    let server = Server::up(&data);
+    assert_eq!(server.password(), "chosen-before-the-crash");
+    let accounts = json(&server.admin(&["account", "list", "--json"], ""));
+    assert_eq!(accounts[0]["login"], DEMO);
+    assert_eq!(accounts[0]["password"], true);
+    server.stop();
+}
+
+#[test]
+fn a_database_that_is_lost_is_not_made_anew_over_its_blobs() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    Server::up(&data).stop();
+    fs::remove_file(data.join("sealift.db")).unwrap();
+    fs::write(data.join("blobs/left-over"), "sealed").unwrap();
+    let ran = sealift(&["up", "--any-port", "--data", data.to_str().unwrap()], "");
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(text(&ran.stderr).contains("sealift.db"));
+    assert!(!data.join("sealift.db").exists());
+}
+
+#[test]
+fn serve_needs_migrations_and_serves_from_postgresql() {
+    let folder = TempFolder::new();
+    let urls = Postgres::shared().fresh_database();
+    let file = folder.join("sealift.toml");
+    let at = |name: &str| folder.join(name).display().to_string();
+    let settings = format!(
+        "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
+         [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
+         [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n[server]\nready_file = \"{}\"\n",
+        urls.server,
+        urls.owner,
+        at("store"),
+        at("keys/local.key"),
+        at("ssh"),
+        at("ready.json"),
+    );
+    fs::write(&file, settings).unwrap();
+    let config = file.to_str().unwrap();
+    let admin = |words: &[&str], input: &str| {
+        let ran = sealift(&[words, &["--config", config]].concat(), input);
+        assert!(ran.status.success(), "{words:?}: {}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+
+    let early = sealift(&["serve", "--config", config], "");
+    assert_eq!(early.status.code(), Some(1));
+    assert!(text(&early.stderr).contains("sealift migrate"));
+    admin(&["migrate"], "");
+    admin(&["tenant", "add", "acme"], "");
+    admin(
+        &["account", "add", "ann@acme", "--password-stdin"],
+        "right horse\n",
+    );
+
+    let mut server = Serving::start(&file, &folder.join("ready.json"));
+    let port = server.port.to_string();
+    let keys = Command::new("ssh-keyscan")
+        .args(["-p", &port, "127.0.0.1"])
+        .output()
+        .unwrap();
+    assert!(text(&keys.stdout).contains("ssh-ed25519"));
+    let shared = Command::new("sshpass")
+        .args(["-p", "right horse", "sftp", "-F", "none"])
+        .args(["-o", "StrictHostKeyChecking=no"])
+        .args([
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-P",
+            &port,
+            "ann@acme@127.0.0.1",
+        ])
+        .stdin(batch(&folder, &format!("put {config} settings\nls -l\n")))
+        .output()
+        .unwrap();
+    assert!(shared.status.success(), "{}", text(&shared.stderr));
+    assert!(text(&shared.stdout).contains("settings"));
+    assert_eq!(json(&admin(&["fsck", "--json"], ""))["clean"], true);
+    server.stop();
+    assert!(!folder.join("ready.json").exists());
+}
+
+fn batch(folder: &TempFolder, text: &str) -> Stdio {
+    let path = folder.join("batch");
+    fs::write(&path, text).unwrap();
+    fs::File::open(path).unwrap().into()
+}
+
+/// `sealift serve`; killed when dropped.
+struct Serving {
+    child: Child,
+    port: u16,
+}
+
+impl Serving {
+    fn start(config: &Path, ready: &Path) -> Self {
+        let log: PathBuf = config.with_extension("log");
+        let mut child = Command::new(program())
+            .args(["serve", "--config"])
+            .arg(config)
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let port = wait_for("the server to be ready", Duration::from_secs(60), || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("{status}: {}", fs::read_to_string(&log).unwrap());
+            }
+            let ready: Value = serde_json::from_slice(&fs::read(ready).ok()?).ok()?;
+            let address = ready["listeners"]["sftp"].as_str()?.to_owned();
+            address.rsplit_once(':')?.1.parse().ok()
+        });
+        Self { child, port }
+    }
+
+    fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh")
+            .args(["-c", r#"kill -s TERM "$0""#, &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        let status = wait_for("the server to end", Duration::from_secs(60), || {
+            self.child.try_wait().unwrap()
+        });
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It has ended already when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
