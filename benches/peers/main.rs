@@ -5,8 +5,18 @@
 
 mod client;
 mod measure;
+mod namespace;
 mod peer;
 mod report;
+#[expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    unused_imports,
+    reason = "the tests use the rest, and may fail loudly"
+)]
+mod support;
 mod transfer;
 
 use std::path::Path;
@@ -44,7 +54,10 @@ impl Case {
 
 /// Every case there is: a module offers some, in the order in which they run.
 fn cases() -> Vec<Case> {
-    transfer::cases().into_iter().collect()
+    transfer::cases()
+        .into_iter()
+        .chain(namespace::cases())
+        .collect()
 }
 
 #[expect(

@@ -99,8 +99,9 @@ impl ExtentMap {
     /// The runs that meet `from..to`, cut to it.
     pub fn slice(&self, from: u64, to: u64) -> Vec<Extent> {
         let first = self.runs.partition_point(|run| run.end() <= from);
-        self.runs[first..]
+        self.runs
             .iter()
+            .skip(first)
             .map_while(|run| run.within(from, to))
             .collect()
     }

@@ -4,6 +4,10 @@
 ///
 /// # Panics
 /// When the operating system has no randomness to give: nothing safe can be done then.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that draws randomness"
+)]
 pub fn fill(out: &mut [u8]) {
     aws_lc_rs::rand::fill(out).expect("the operating system always gives random bytes");
 }

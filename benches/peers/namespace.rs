@@ -1,0 +1,158 @@
+//! The namespace alone, in this process: publishes a second, and what folders cost however much
+//! is below them.
+
+use std::future::Future;
+use std::time::Instant;
+
+use sealift::db::sql::Dialect;
+use sealift::db::tenants;
+use sealift::vfs::history::Restore;
+use sealift::vfs::rename::Overwrite;
+use sealift::vfs::session::Session;
+
+use crate::report::{Outcome, Report, Row, median};
+use crate::support::world::{World, new_tenant, path, put};
+use crate::{Case, Settings};
+
+const WRITERS: usize = 64;
+const PUBLISHES: usize = 4_000;
+const DIALECTS: [(&str, Dialect); 2] = [
+    ("sqlite", Dialect::Sqlite),
+    ("postgresql", Dialect::Postgres),
+];
+
+/// The cases of this file.
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("publishes", |settings| block_on(publishes(settings))),
+        Case::new("folders", |settings| block_on(folders(settings))),
+    ]
+}
+
+/// 64 writers store files of 1 KiB, all in one tenant or each in its own.
+async fn publishes(settings: &Settings) -> Outcome<Report> {
+    let mut rows = Vec::new();
+    for (database, dialect) in DIALECTS {
+        let mut world = World::new(dialect).await;
+        let mut one = Vec::new();
+        let mut many = Vec::new();
+        for number in 0..WRITERS {
+            one.push(world.account(&format!("writer{number}")).await);
+        }
+        let first = world.tenant.clone();
+        for number in 0..WRITERS {
+            let new = new_tenant(&format!("tenant{number}"));
+            world.tenant = tenants::add(world.vfs.database(), &new).await?;
+            many.push(world.account("writer").await);
+        }
+        world.tenant = first;
+        let mut rates = [Vec::new(), Vec::new()];
+        for round in 0..settings.rounds {
+            for (sessions, rates) in [&one, &many].into_iter().zip(&mut rates) {
+                rates.push(rate(sessions, round).await?);
+            }
+        }
+        for (tenants, rates) in ["one tenant", "64 tenants"].into_iter().zip(rates) {
+            rows.push(Row {
+                subject: format!("{database}, {tenants}"),
+                values: vec![median(rates)],
+            });
+        }
+    }
+    Ok(Report {
+        about: format!("{WRITERS} writers store 1 KiB files, blobs in memory, database on disk"),
+        columns: vec!["publishes/s"],
+        rows,
+    })
+}
+
+async fn rate(sessions: &[Session], round: usize) -> Outcome<f64> {
+    let started = Instant::now();
+    let mut writers = tokio::task::JoinSet::new();
+    for (number, session) in sessions.iter().enumerate() {
+        let session = session.clone();
+        writers.spawn(async move {
+            for file in 0..PUBLISHES / WRITERS {
+                let at = path(&format!("/{round}-{number}-{file}"));
+                put(&session, &at, &[7; 1024]).await?;
+            }
+            Ok::<_, sealift::domain::error::Error>(())
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done??;
+    }
+    Ok(PUBLISHES as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Renames, deletes and restores a folder with 10 entries below it and one with 100,000.
+async fn folders(settings: &Settings) -> Outcome<Report> {
+    let mut rows = Vec::new();
+    for (database, dialect) in DIALECTS {
+        let world = World::new(dialect).await;
+        let session = world.account("ann").await;
+        let sizes = [10, 100_000];
+        for size in sizes {
+            fill(&session, size).await?;
+        }
+        let mut times = [[const { Vec::new() }; 3], [const { Vec::new() }; 3]];
+        for _ in 0..settings.rounds {
+            for (size, times) in sizes.into_iter().zip(&mut times) {
+                let (at, moved) = (path(&format!("/f{size}")), path(&format!("/moved{size}")));
+                let [renames, deletes, restores] = times;
+                let rename = session.rename(&at, &moved, Overwrite::Forbid);
+                renames.push(milliseconds(rename).await?);
+                session.rename(&moved, &at, Overwrite::Forbid).await?;
+                let node = session.stat(&at).await?.node;
+                deletes.push(milliseconds(session.remove_tree(&at)).await?);
+                let actor = session.principal().actor();
+                let committer = world.vfs.committer();
+                let restore = committer.run(world.tenant.id, &actor, Restore { node });
+                restores.push(milliseconds(restore).await?);
+            }
+        }
+        for (size, times) in sizes.into_iter().zip(times) {
+            rows.push(Row {
+                subject: format!("{database}, {size} below"),
+                values: times.into_iter().map(median).collect(),
+            });
+        }
+    }
+    Ok(Report {
+        about: "a folder with 10 and with 100,000 entries below it".to_owned(),
+        columns: vec!["rename ms", "delete ms", "restore ms"],
+        rows,
+    })
+}
+
+async fn fill(session: &Session, size: usize) -> Outcome<()> {
+    session
+        .make_folder(&path(&format!("/f{size}")), Default::default())
+        .await?;
+    let mut makers = tokio::task::JoinSet::new();
+    for maker in 0..WRITERS {
+        let session = session.clone();
+        makers.spawn(async move {
+            for entry in (maker..size).step_by(WRITERS) {
+                put(&session, &path(&format!("/f{size}/entry{entry}")), b"").await?;
+            }
+            Ok::<_, sealift::domain::error::Error>(())
+        });
+    }
+    while let Some(done) = makers.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+async fn milliseconds<T>(
+    work: impl Future<Output = sealift::domain::error::Result<T>>,
+) -> Outcome<f64> {
+    let started = Instant::now();
+    work.await?;
+    Ok(started.elapsed().as_secs_f64() * 1000.0)
+}
+
+fn block_on(work: impl Future<Output = Outcome<Report>>) -> Outcome<Report> {
+    tokio::runtime::Runtime::new()?.block_on(work)
+}
