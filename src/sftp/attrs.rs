@@ -60,7 +60,20 @@ impl Wanted {
         }
         Ok(wanted)
     }
+
+    /// The attributes of something to be made.
+    #[must_use]
+    pub fn for_new(&self) -> AttributeUpdate {
+        AttributeUpdate {
+            mode: self.update.mode.map(|mode| mode & 0o777 & !UMASK),
+            ..self.update
+        }
+    }
 }
+
+/// What a client's mode loses when something is made: as OpenSSH's server is usually run, so that a
+/// plain `mkdir`, which asks for 0777, makes what users expect.
+const UMASK: u32 = 0o022;
 
 fn time(seconds: u32) -> Timestamp {
     Timestamp::from_seconds(i64::from(seconds))

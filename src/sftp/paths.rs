@@ -112,7 +112,7 @@ impl PathLane {
         match request {
             PathRequest::MakeFolder { path, wanted } => {
                 let path = self.resolve(&path)?;
-                files.make_folder(&path, wanted.update).await?;
+                files.make_folder(&path, wanted.for_new()).await?;
             }
             PathRequest::Open {
                 path,
@@ -190,7 +190,7 @@ impl PathLane {
             create,
             truncate: flags.truncates(),
             append: flags.appends(),
-            attributes: wanted.update,
+            attributes: wanted.for_new(),
         };
         let writer = self.context.files.open_write(&path, options).await?;
         let lane = WriteLane::start(
