@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::support::client::{paramiko, run, script, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::server::Server;
+use crate::support::wait::wait_for;
 
 const READER: &str = "reader@demo";
 const READER_PASSWORD: &str = "reads what others published";
@@ -86,8 +87,11 @@ fn work_until_killed(server: Server, tree: &Tree, seed: u64, after_ms: u64) -> V
     // The moment is the test: nothing is waited for.
     std::thread::sleep(Duration::from_millis(after_ms));
     server.kill();
+    let ended = wait_for("the clients to notice", Duration::from_secs(60), || {
+        clients.try_wait().unwrap()
+    });
+    assert!(ended.success(), "{:?}", clients.wait_with_output());
     let events = reader.join().unwrap();
-    clients.wait().unwrap();
     for event in &events {
         assert_ne!(event.event, "refused", "{}", event.reason);
     }

@@ -24,6 +24,8 @@ mod crash;
 #[cfg(test)]
 mod crossing;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod lftp;
 #[cfg(test)]
 mod model;

@@ -1,0 +1,76 @@
+//! A damaged blob: what it held cannot be read, everything else can, and the log names it.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::client::{SshOptions, quote, sftp, sftp_ok};
+use crate::support::folder::{TempFolder, sha256, write_random};
+use crate::support::server::Server;
+
+const FRAME: u64 = 65_536 + 16;
+
+#[test]
+fn a_damaged_frame_is_an_error_with_its_blob_in_the_log() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    let server = Server::up(&data);
+    let options = SshOptions::with_new_key(&server, folder.path());
+    let (large, small, back) = (
+        folder.join("large"),
+        folder.join("small"),
+        folder.join("back"),
+    );
+    write_random(&large, 10 * 65_536);
+    write_random(&small, 1_000);
+    let batch = format!("put {} large\nput {} small\n", quote(&large), quote(&small));
+    sftp_ok(&server, &options, &batch);
+    server.stop();
+    let blob = damage_the_largest_blob(&data);
+
+    let server = Server::up(&data);
+    let read = sftp(
+        &server,
+        &options,
+        &[],
+        &format!("get large {}\n", quote(&back)),
+    );
+    assert!(
+        !read.status.success(),
+        "damaged content must not be handed out"
+    );
+    let id = blob.file_stem().unwrap().to_str().unwrap();
+    let log = server.log();
+    assert!(log.contains(id) && log.contains("frame"), "{id}: {log}");
+    sftp_ok(&server, &options, &format!("get small {}\n", quote(&back)));
+    assert_eq!(sha256(&small), sha256(&back));
+    server.stop();
+}
+
+/// Changes a byte in the fifth frame or so.
+fn damage_the_largest_blob(data: &Path) -> PathBuf {
+    let blob = largest(&data.join("blobs"));
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&blob)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 5 * FRAME).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 5 * FRAME).unwrap();
+    blob
+}
+
+fn largest(folder: &Path) -> PathBuf {
+    let mut found: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let entries = fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
+            found.extend(entries.map(|path| (path.metadata().unwrap().len(), path)));
+        }
+    }
+    found.into_iter().max().expect("a blob").1
+}
