@@ -34,9 +34,10 @@ async fn random_operations_agree_with_a_model_on_postgresql() {
 }
 
 async fn run(dialect: Dialect) {
-    let seed =
-        std::env::var("SEALIFT_SEED").map_or_else(|_| fastrand::u64(..), |s| s.parse().unwrap());
-    println!("SEALIFT_SEED={seed} on {dialect:?}");
+    let given = std::env::var_os("SEALIFT_SEED");
+    let given = given.and_then(|seed| seed.to_str()?.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    report(&format!("SEALIFT_SEED={seed} on {dialect:?}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let world = World::new(dialect).await;
     let sessions = [world.account("ann").await, world.account("bob").await];
@@ -98,6 +99,11 @@ async fn run(dialect: Dialect) {
         .filter(|bytes| !bytes.is_empty())
         .count();
     assert_eq!(report.contents, files as u64, "seed {seed}");
+}
+
+#[expect(clippy::print_stdout, reason = "a failure must be repeatable")]
+fn report(line: &str) {
+    println!("{line}");
 }
 
 async fn operate(random: &mut fastrand::Rng, session: &Session, tree: &mut Tree, context: &str) {

@@ -408,10 +408,9 @@ async fn a_store_that_hangs_holds_back_only_those_who_wait_for_it() {
     let ann = world.account("ann").await;
     put(&ann, &path("/x"), b"x").await.unwrap();
     world.faults.hold(Operation::Put);
-    let stuck = {
-        let ann = ann.clone();
-        tokio::task::spawn(async move { put(&ann, &path("/y"), b"y").await })
-    };
+    let mut stuck = tokio::task::JoinSet::new();
+    let writer = ann.clone();
+    stuck.spawn(async move { put(&writer, &path("/y"), b"y").await });
     ann.make_folder(&path("/d"), Default::default())
         .await
         .unwrap();
@@ -421,6 +420,6 @@ async fn a_store_that_hangs_holds_back_only_those_who_wait_for_it() {
         ErrorKind::NotFound
     );
     world.faults.release(Operation::Put);
-    stuck.await.unwrap().unwrap();
+    stuck.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(get(&ann, &path("/y")).await.unwrap(), b"y");
 }
