@@ -1,8 +1,9 @@
 //! What `sealift up` makes where there is nothing yet, so that one command is enough.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::accounts::manage_accounts::{NewAccount, NewPassword};
@@ -28,6 +29,8 @@ pub const ACCOUNT: &str = "demo@demo";
 pub const PASSWORD_FILE: &str = "demo-password";
 /// What a running server keeps in the data folder.
 pub const READY_FILE: &str = "ready.json";
+const DATABASE: &str = "sealift.db";
+const KEYS: &str = "keys";
 
 /// An installation in one folder, complete and locked, its ports open.
 pub struct Prepared {
@@ -55,6 +58,8 @@ pub async fn prepare(data: &Path, settings: Settings, ports: Ports) -> Result<Pr
         Some(lock) => lock,
         None => FolderLock::take(data)?,
     };
+    let owner_only = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(data, owner_only).map_err(|error| cannot_write(data, error))?;
     remove(&data.join(READY_FILE))?;
     let db = installation::open(&settings).await?;
     migrate::migrate(&db, &settings.database.server_role).await?;
@@ -81,6 +86,9 @@ fn look(data: &Path) -> Result<Option<FolderLock>> {
         ))),
         Ok(_) => {
             let held = FolderLock::take_existing(data)?;
+            if held.is_none() {
+                refuse_strange(data)?;
+            }
             let probe = data.join(".sealift-probe");
             let made = File::create(&probe).and_then(|_| fs::remove_file(&probe));
             made.map_err(|error| {
@@ -97,6 +105,27 @@ fn look(data: &Path) -> Result<Option<FolderLock>> {
             let sentence = format!("the folder '{shown}' cannot be used");
             Err(Error::new(ErrorKind::Unavailable, sentence).because(error))
         }
+    }
+}
+
+/// A folder that was never ours must be empty: it is closed to others, and the names in it are ours.
+fn refuse_strange(data: &Path) -> Result<()> {
+    const OURS: [&str; 4] = [DATABASE, KEYS, "blobs", "lost+found"];
+    let names = fs::read_dir(data).and_then(|entries| {
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        names.collect::<io::Result<Vec<_>>>()
+    });
+    let shown = data.display();
+    let names = names.map_err(|error| {
+        let sentence = format!("the folder '{shown}' cannot be read; choose another one");
+        Error::new(ErrorKind::Unavailable, sentence).because(error)
+    })?;
+    let ours = |name: &OsString| OURS.iter().any(|ours| name == ours);
+    match names.is_empty() || names.iter().any(ours) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "'{shown}' holds other things than a sealift installation; choose an empty folder"
+        ))),
     }
 }
 

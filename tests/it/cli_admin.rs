@@ -161,6 +161,18 @@ fn a_start_that_was_cut_short_is_finished_by_the_next() {
 }
 
 #[test]
+fn a_folder_of_other_things_is_left_alone() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("thesis.tex"), "years of work").unwrap();
+    let ran = sealift(&["up", "--any-port", "--data", data.to_str().unwrap()], "");
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(text(&ran.stderr).contains("choose an empty folder"));
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
+}
+
+#[test]
 fn a_database_that_is_lost_is_not_made_anew_over_its_blobs() {
     let folder = TempFolder::new();
     let data = folder.join("data");
