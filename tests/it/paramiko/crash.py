@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+from paramiko.sftp import CMD_CLOSE
+
 from connect import arguments, sftp
 
 THREADS = 4
@@ -80,10 +82,16 @@ class Worker:
         file.set_pipelined(True)
         for at in range(0, len(content), 32_768):
             file.write(content[at : at + 32_768])
-        file.close()
+        self.close(file)
         tell(event="ack", **event)
         if name.startswith(self.folder):
             self.names.add(name)
+
+    def close(self, file):
+        """Closes and fails when there is no answer; paramiko's own close() passes over that."""
+        file.flush()
+        self.client._request(CMD_CLOSE, file.handle)
+        file._closed = True
 
     def rename(self, old, new):
         event = {"thread": self.number, "op": "rename", "name": old, "to": new}
