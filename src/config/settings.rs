@@ -12,7 +12,7 @@ use crate::config::source::{self, Problem, Values};
 use crate::config::value::{LogFormat, Size};
 use crate::jobs::runner::JobSettings;
 use crate::net::limit::ConnectionLimits;
-use crate::sftp::settings::SftpSettings;
+use crate::sftp::settings::{Algorithms, SftpSettings};
 
 /// The settings of an installation.
 #[derive(Clone, Debug)]
@@ -276,6 +276,7 @@ fn front(default: SftpSettings, from: &mut Reader) -> SftpSettings {
         Duration::ZERO..=YEARS,
     );
     SftpSettings {
+        algorithms: algorithms(default.algorithms, from),
         banner: (!banner.is_empty()).then_some(banner),
         login_time: from.within(
             "limits",
@@ -307,6 +308,21 @@ fn front(default: SftpSettings, from: &mut Reader) -> SftpSettings {
         },
         rekey_time: from.within("sftp", "rekey_time", default.rekey_time, 60 * second..=DAY),
     }
+}
+
+fn algorithms(default: Algorithms, from: &mut Reader) -> Algorithms {
+    let words = [
+        ("compatible", Algorithms::Compatible),
+        ("strict", Algorithms::Strict),
+    ];
+    let find = |given: &str| words.iter().find(|(word, _)| *word == given);
+    let default = words.iter().find(|(_, meant)| *meant == default);
+    let default = default.map_or("strict", |(word, _)| word).to_owned();
+    let given = from.checked("sftp", "algorithms", default, |given: &String| {
+        let wanted = "write \"strict\" or \"compatible\"".to_owned();
+        find(given).map(drop).ok_or(wanted)
+    });
+    find(&given).map_or(Algorithms::Strict, |(_, meant)| *meant)
 }
 
 fn limits(default: ConnectionLimits, from: &mut Reader) -> ConnectionLimits {

@@ -147,6 +147,7 @@ async fn meet(
             "nothing was asked for a long time; connect again when needed".to_owned()
         }
         () = drained(parts, ledger) => CLOSING.to_owned(),
+        why = turned_away(told) => why,
     };
     tracing::info!(user.id = %principal.login, session = %principal.session, reason = %why, "ending a session");
     ssh.end(&why).await;
@@ -162,6 +163,17 @@ fn late(told: &mut UnboundedReceiver<Notice>) -> Option<Principal> {
         }
     }
     None
+}
+
+/// Returns when the client is turned away although it has logged in.
+async fn turned_away(told: &mut UnboundedReceiver<Notice>) -> String {
+    while let Some(notice) = told.recv().await {
+        if let Notice::TurnedAway(why) = notice {
+            return why;
+        }
+    }
+    // The handler is gone, and the connection ends by itself.
+    std::future::pending().await
 }
 
 /// Returns when nothing was asked for `time`.

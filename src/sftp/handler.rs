@@ -193,6 +193,8 @@ impl Handler for SshHandler {
         if let Err(error) = sftp.feed(data) {
             tracing::info!(reason = %error, "a session was ended for what the client sent");
             session.disconnect(Disconnect::ProtocolError, error.context(), "en")?;
+            // For those who do not hang up then.
+            self.login.turn_away(error.context().to_owned());
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ const MAX_OFFERS: usize = 64;
 pub enum Notice {
     /// Somebody logged in.
     LoggedIn(Box<Principal>),
-    /// Somebody may not try again now; the sentence says why.
+    /// Somebody must go now; the sentence says why.
     TurnedAway(String),
 }
 
@@ -123,7 +123,8 @@ impl Login {
         refused()
     }
 
-    fn turn_away(&self, why: String) {
+    /// Has the connection ended by its owner.
+    pub fn turn_away(&self, why: String) {
         // Without an owner the connection is ending already.
         let _ = self.notices.send(Notice::TurnedAway(why));
     }

@@ -209,7 +209,8 @@ impl PathLane {
             files.truncate(path, size).await?;
         }
         match wanted.update.is_empty() {
-            true => Ok(()),
+            // Owners cannot be set; only that there is something to set them on is checked.
+            true => files.stat(path).await.map(drop),
             false => files.set_attributes(path, wanted.update).await,
         }
     }

@@ -60,7 +60,7 @@ impl SftpServer {
     ) {
         let sessions = Arc::new(Semaphore::new(self.settings.sessions));
         let parts = Arc::new(Parts {
-            ssh: Arc::new(ssh_config(&self.settings, self.host_keys.into_keys())),
+            ssh: Arc::new(ssh_config(&self.settings, self.host_keys)),
             settings: Arc::new(self.settings),
             vfs: self.vfs,
             accounts: self.accounts,

@@ -3,13 +3,27 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::server::Config;
 use russh::{Limits, MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
+
+use crate::sftp::host_keys::HostKeys;
+
+/// Which clients are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithms {
+    /// Also those of the years before 2016 (JSch, gateways): NIST curves for key exchange, and
+    /// authentication codes beside the encryption instead of over it. ssh-audit flags them.
+    Compatible,
+    /// Those with algorithms that nobody doubts.
+    Strict,
+}
 
 /// Settings of the SFTP front end.
 #[derive(Clone, Debug)]
 pub struct SftpSettings {
+    /// Which clients are served.
+    pub algorithms: Algorithms,
     /// Shown to clients before they log in; none shows nothing.
     pub banner: Option<String>,
     /// Time from connecting to having logged in.
@@ -36,6 +50,7 @@ pub struct SftpSettings {
 impl Default for SftpSettings {
     fn default() -> Self {
         Self {
+            algorithms: Algorithms::Strict,
             banner: None,
             login_time: Duration::from_secs(30),
             login_attempts: 6,
@@ -63,26 +78,28 @@ const WAITING_MESSAGES: usize = 4;
 /// A refused login takes at least so long.
 const REFUSAL_TIME: Duration = Duration::from_millis(50);
 const KEEPALIVES: usize = 3;
+/// How many times the keepalive's time a client may take for what was sent.
+const PATIENCE: u32 = 15;
 
 /// The SSH configuration for `settings` with `keys` as host keys.
-pub(crate) fn ssh_config(settings: &SftpSettings, keys: Vec<PrivateKey>) -> Config {
+pub fn ssh_config(settings: &SftpSettings, keys: HostKeys) -> Config {
     let rekey_bytes = settings.rekey_bytes.clamp(MIN_REKEY_BYTES, MAX_REKEY_BYTES);
-    let silence = settings.keepalive * 4;
     Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Sealift")),
         methods: login_methods(),
         auth_rejection_time: REFUSAL_TIME,
         auth_rejection_time_initial: Some(Duration::ZERO),
-        keys,
+        keys: keys.into_keys(),
         limits: Limits::new(rekey_bytes, rekey_bytes, settings.rekey_time),
         window_size: WINDOW_BYTES,
         maximum_packet_size: PACKET_BYTES,
         channel_buffer_size: 1,
         event_buffer_size: WAITING_MESSAGES,
-        preferred: algorithms(),
+        preferred: preferred(settings.algorithms),
         max_auth_attempts: settings.login_attempts,
-        // Also ends a client that takes no byte for so long.
-        inactivity_timeout: Some(silence.max(settings.login_time)),
+        // Ends a client that does not take what was sent at once, up to a window, in this time:
+        // long, for the sake of slow lines.
+        inactivity_timeout: Some(settings.keepalive * PATIENCE),
         keepalive_interval: Some(settings.keepalive),
         keepalive_max: KEEPALIVES,
         nodelay: true,
@@ -102,15 +119,12 @@ pub(crate) fn takes_signature(algorithm: &Algorithm) -> bool {
 
 /// No SHA-1, no CBC, no compression. AES-128-GCM first: it is as safe for what a connection lives,
 /// and the fastest.
-fn algorithms() -> Preferred {
-    Preferred {
+fn preferred(algorithms: Algorithms) -> Preferred {
+    let mut preferred = Preferred {
         kex: Cow::Borrowed(&[
             kex::MLKEM768X25519_SHA256,
             kex::CURVE25519,
             kex::CURVE25519_PRE_RFC_8731,
-            kex::ECDH_SHA2_NISTP256,
-            kex::ECDH_SHA2_NISTP384,
-            kex::ECDH_SHA2_NISTP521,
             kex::EXTENSION_SUPPORT_AS_SERVER,
             kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
         ]),
@@ -125,6 +139,15 @@ fn algorithms() -> Preferred {
             Algorithm::Rsa {
                 hash: Some(HashAlg::Sha256),
             },
+            // There are no such host keys: these are only for those who log in (RFC 8308).
+            Algorithm::Ecdsa {
+                curve: EcdsaCurve::NistP384,
+            },
+            Algorithm::Ecdsa {
+                curve: EcdsaCurve::NistP521,
+            },
+            Algorithm::SkEd25519,
+            Algorithm::SkEcdsaSha2NistP256,
         ]),
         cipher: Cow::Borrowed(&[
             cipher::AES_128_GCM,
@@ -134,13 +157,18 @@ fn algorithms() -> Preferred {
             cipher::AES_192_CTR,
             cipher::AES_128_CTR,
         ]),
-        mac: Cow::Borrowed(&[
-            mac::HMAC_SHA256_ETM,
-            mac::HMAC_SHA512_ETM,
-            mac::HMAC_SHA256,
-            mac::HMAC_SHA512,
-        ]),
+        mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM]),
         compression: Cow::Borrowed(&[compression::NONE]),
         ..Preferred::DEFAULT
+    };
+    if algorithms == Algorithms::Compatible {
+        preferred.kex.to_mut().extend([
+            kex::ECDH_SHA2_NISTP256,
+            kex::ECDH_SHA2_NISTP384,
+            kex::ECDH_SHA2_NISTP521,
+        ]);
+        let beside = [mac::HMAC_SHA256, mac::HMAC_SHA512];
+        preferred.mac.to_mut().extend(beside);
     }
+    preferred
 }

@@ -36,6 +36,8 @@ mod paramiko;
 #[cfg(test)]
 mod rclone;
 #[cfg(test)]
+mod sftp_raw;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod trace;
