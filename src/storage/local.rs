@@ -17,7 +17,7 @@ use crate::storage::open_files::OpenFiles;
 use crate::storage::refusal;
 use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, StoredBlob};
 
-/// A writer collects about this much before it writes.
+/// A writer collects at most about this much while the disk is busy.
 const PIECE_BYTES: usize = 1 << 20;
 /// How many blobs that are read stay open.
 const OPEN_FILES: usize = 256;
@@ -178,10 +178,12 @@ impl BlobWriter for LocalWriter {
     async fn write(&mut self, sealed: Bytes) -> Result<()> {
         self.collected_bytes += sealed.len();
         self.collected.push(sealed);
-        if self.collected_bytes < PIECE_BYTES {
-            return Ok(());
+        // Only what comes while the disk is busy piles up: on a slow line next to nothing.
+        let idle = self.writing.as_ref().is_none_or(JoinHandle::is_finished);
+        match idle || self.collected_bytes >= PIECE_BYTES {
+            true => self.hand_over(Then::GoOn).await,
+            false => Ok(()),
         }
-        self.hand_over(Then::GoOn).await
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {

@@ -16,13 +16,15 @@ use crate::vfs::service::Vfs;
 
 /// A blob of up to this many sealed bytes is stored by one call.
 pub const WHOLE_BYTES: usize = 4 * (FRAME_BYTES + TAG_BYTES) + HEADER_BYTES;
-/// Sealed bytes that go to the store at once, when memory allows.
+/// Sealed bytes that go to the store at once, when memory allows; the store may be writing as many
+/// while the next are sealed.
 const PIECE_BYTES: usize = 16 * (FRAME_BYTES + TAG_BYTES);
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
 
 /// Seals what is appended and stores it as it comes.
 ///
-/// Holds at most a plain frame and [`PIECE_BYTES`] sealed; when the budget is short, a plain frame
+/// Holds at most a plain frame and a piece of sixteen sealed ones, and as much on its way into the
+/// store; when the budget is short, a plain frame
 /// and a sealed one, which the upload was granted at admission: it never waits for memory.
 pub struct BlobSink {
     store: Arc<dyn BlobStore>,
@@ -172,13 +174,13 @@ impl BlobSink {
 
     /// Gives the store what has piled up, if it is enough.
     async fn pass_on(&mut self) -> Result<()> {
-        let most = match self.writer {
-            None => WHOLE_BYTES,
-            Some(_) => PIECE_BYTES,
+        let (most, held) = match self.writer {
+            None => (WHOLE_BYTES, WHOLE_BYTES),
+            Some(_) => (PIECE_BYTES, 2 * PIECE_BYTES),
         };
-        if self.share.as_ref().is_none_or(|share| share.bytes() < most) {
+        if self.share.as_ref().is_none_or(|share| share.bytes() < held) {
             self.share = None;
-            self.share = self.budget.try_take(most);
+            self.share = self.budget.try_take(held);
         }
         let most = match self.share {
             Some(_) => most,
