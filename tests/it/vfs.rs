@@ -12,6 +12,7 @@ use sealift::domain::error::ErrorKind;
 use sealift::domain::rights::Rights;
 use sealift::jobs::fsck::{self, Repair};
 use sealift::jobs::runner::{self, JobSettings};
+use sealift::net::budget::Budget;
 use sealift::storage::faulty::Operation;
 use sealift::vfs::history::Restore;
 use sealift::vfs::options::{Create, WriteOptions};
@@ -422,4 +423,40 @@ async fn a_store_that_hangs_holds_back_only_those_who_wait_for_it() {
     world.faults.release(Operation::Put);
     stuck.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(get(&ann, &path("/y")).await.unwrap(), b"y");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_budget_refuses_or_shrinks_and_never_waits() {
+    let budget = Budget::new(400 * 1024);
+    let world = World::within(Dialect::Sqlite, new_tenant("acme"), budget.clone()).await;
+    let ann = world.account("ann").await;
+    // Three are admitted with a frame each; for a fourth there is no room.
+    let mut writers = Vec::new();
+    for number in 0..3 {
+        let at = path(&format!("/f{number}"));
+        writers.push(ann.open_write(&at, replace()).await.unwrap());
+    }
+    let Err(refused) = ann.open_write(&path("/f3"), replace()).await else {
+        panic!("a fourth upload was admitted");
+    };
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    // Those that are in go on, in any order, with next to nothing left.
+    let bytes: Vec<u8> = (0..2_000_000_u32).map(|i| (i % 253) as u8).collect();
+    for (index, chunk) in bytes.chunks(100_000).enumerate() {
+        for writer in &mut writers {
+            let offset = index as u64 * 100_000;
+            let chunk = Bytes::copy_from_slice(chunk);
+            writer.write_at(offset, chunk).await.unwrap();
+        }
+        assert!(budget.used() <= budget.total());
+    }
+    for writer in writers {
+        writer.commit().await.unwrap();
+    }
+    assert_eq!(budget.used(), 0, "all is given back");
+    for number in 0..3 {
+        let at = path(&format!("/f{number}"));
+        assert!(get(&ann, &at).await.unwrap() == bytes);
+    }
+    clean(&world).await;
 }

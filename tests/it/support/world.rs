@@ -49,6 +49,11 @@ impl World {
     }
 
     pub(crate) async fn with(dialect: Dialect, tenant: NewTenant) -> Self {
+        Self::within(dialect, tenant, Budget::new(64 << 20)).await
+    }
+
+    /// The same with a memory budget of the test's own.
+    pub(crate) async fn within(dialect: Dialect, tenant: NewTenant, budget: Budget) -> Self {
         let folder = TempFolder::new();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
         let db = database(dialect, &folder, &clock).await;
@@ -63,7 +68,7 @@ impl World {
             Committer::new(db),
             Arc::new(store),
             KeyRing::for_tests(),
-            Budget::new(64 << 20),
+            budget,
             instance,
         );
         Self {
