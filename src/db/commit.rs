@@ -1,10 +1,12 @@
 //! Group commit: what waits for one tenant's clock row goes through in one transaction.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
@@ -169,7 +171,12 @@ impl Shared {
                 let count = queue.len().min(MAX_BATCH);
                 queue.drain(..count).collect()
             };
-            let outcomes = self.commit(&batch).await;
+            // A panic must not leave the queue without a task that works it off.
+            let committing = AssertUnwindSafe(self.commit(&batch)).catch_unwind();
+            let outcomes = committing.await.unwrap_or_else(|_| {
+                let panicked = || Err(Error::internal("an operation panicked"));
+                batch.iter().map(|_| panicked()).collect()
+            });
             for (waiting, outcome) in batch.into_iter().zip(outcomes) {
                 // The one who asked may have gone away; the commit stands.
                 drop(waiting.reply.send(outcome));

@@ -426,7 +426,7 @@ impl FileWriter {
             false => 0,
         };
         let held = self.upload.as_ref().map_or(0, |upload| upload.reserved);
-        let need = bytes(size) - credit;
+        let need = (bytes(size) - credit).max(0);
         if size <= WHOLE_BYTES as u64 || (need <= held && self.upload.is_some()) {
             return Ok(());
         }
@@ -443,7 +443,7 @@ impl FileWriter {
                 bytes: need.max(held),
                 files,
             },
-            want_bytes: bytes(size.saturating_add(step)) - credit,
+            want_bytes: (bytes(size.saturating_add(step)) - credit).max(0),
             granted: granted.clone(),
         };
         match self.upload.is_some() {

@@ -49,6 +49,7 @@ on_both!(
     folders_cannot_move_into_each_other_at_once,
     out_of_order_writes_are_hashed_later,
     quota_is_exact_under_concurrency,
+    replacing_a_file_promises_its_room_to_nobody_before_it_is_done,
     sequential_writes_are_hashed_as_they_come,
     the_audit_chain_is_whole,
 );
@@ -99,6 +100,39 @@ async fn quota_is_exact_under_concurrency(dialect: Dialect) {
     put(&session, &path("/rest"), &[8; 100]).await.unwrap();
     let space = session.space().await.unwrap();
     assert_eq!(space.used_bytes, space.total_bytes);
+    clean(&world).await;
+}
+
+async fn replacing_a_file_promises_its_room_to_nobody_before_it_is_done(dialect: Dialect) {
+    const MIB: usize = 1 << 20;
+    let world = World::with(
+        dialect,
+        NewTenant {
+            quota_bytes: Some(20 * MIB as u64),
+            ..new_tenant("acme")
+        },
+    )
+    .await;
+    let session = world.account("ann").await;
+    put(&session, &path("/x"), &vec![1; 18 * MIB])
+        .await
+        .unwrap();
+    // A smaller version is on its way, and will free room only when it is published.
+    let mut smaller = session.open_write(&path("/x"), replace()).await.unwrap();
+    smaller
+        .write_at(0, Bytes::from(vec![2; MIB]))
+        .await
+        .unwrap();
+    let space = session.space().await.unwrap();
+    assert_eq!(space.used_bytes, 18 * MIB as u64);
+    let early = put(&session, &path("/y"), &vec![3; 3 * MIB])
+        .await
+        .unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::Quota);
+    smaller.commit().await.unwrap();
+    put(&session, &path("/y"), &vec![3; 19 * MIB])
+        .await
+        .unwrap();
     clean(&world).await;
 }
 
@@ -423,6 +457,31 @@ async fn a_store_that_hangs_holds_back_only_those_who_wait_for_it() {
     world.faults.release(Operation::Put);
     stuck.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(get(&ann, &path("/y")).await.unwrap(), b"y");
+}
+
+struct Panics;
+
+#[async_trait::async_trait]
+impl sealift::db::commit::Operation for Panics {
+    async fn apply(
+        &self,
+        _tx: &mut sealift::db::sql::TenantTx,
+        _next: sealift::domain::change::Committed,
+    ) -> sealift::domain::error::Result<sealift::db::commit::Record> {
+        panic!("as a defect would");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_one_change_does_not_stop_the_next() {
+    let world = World::new(Dialect::Sqlite).await;
+    let ann = world.account("ann").await;
+    let committer = world.vfs.committer();
+    let actor = ann.principal().actor();
+    let panicked = committer.run(world.tenant.id, &actor, Panics).await;
+    assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Internal);
+    put(&ann, &path("/x"), b"x").await.unwrap();
+    clean(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
