@@ -18,7 +18,7 @@ use crate::sftp::handles::{Handles, Open};
 use crate::sftp::reads::ReadFile;
 use crate::sftp::reply::{self, FileSystem};
 use crate::sftp::request::{OpenFlags, PathRequest};
-use crate::sftp::writes::WriteLane;
+use crate::sftp::writes::{WriteLane, WriteWork};
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
 
@@ -55,6 +55,9 @@ impl PathLane {
                 }
                 PathWork::Request(caller, request, waiting) => {
                     self.settle(&mut closing, &request).await;
+                    let Some(caller) = self.ask_writer(caller, &request) else {
+                        continue;
+                    };
                     let id = caller.id;
                     let done = self.answer(id, request).await;
                     drop(waiting);
@@ -103,6 +106,20 @@ impl PathLane {
         }
     }
 
+    /// A file being written is asked itself: before it is published nobody else knows of it, and
+    /// clients look by name at what they have just opened (sshfs). None when it will answer.
+    fn ask_writer(&self, caller: Caller, request: &PathRequest) -> Option<Caller> {
+        let (raw, work) = match request {
+            PathRequest::SetStat { path, wanted } => (path, WriteWork::Set(*wanted)),
+            PathRequest::Stat { path } => (path, WriteWork::Stat),
+            _ => return Some(caller),
+        };
+        match self.resolve(raw) {
+            Ok(path) => self.handles.ask_writer(&path, caller, work),
+            Err(_) => Some(caller),
+        }
+    }
+
     fn resolve(&self, raw: &[u8]) -> Result<VfsPath> {
         VfsPath::resolve(&self.context.files.principal().home, raw)
     }
@@ -144,9 +161,15 @@ impl PathLane {
                 };
                 return Ok(reply::real_path(id, &self.resolve(raw)?.to_string()));
             }
-            PathRequest::Remove { path } => files.remove_file(&self.resolve(&path)?).await?,
+            PathRequest::Remove { path } => {
+                let path = self.resolve(&path)?;
+                files.remove_file(&path).await?;
+                self.handles.forget(&path);
+            }
             PathRequest::RemoveFolder { path } => {
-                files.remove_folder(&self.resolve(&path)?).await?;
+                let path = self.resolve(&path)?;
+                files.remove_folder(&path).await?;
+                self.handles.forget(&path);
             }
             PathRequest::Rename { from, to, replace } => {
                 let overwrite = match replace {
@@ -155,6 +178,8 @@ impl PathLane {
                 };
                 let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
                 files.rename(&from, &to, overwrite).await?;
+                self.handles.forget(&from);
+                self.handles.forget(&to);
             }
             PathRequest::SetStat { path, wanted } => {
                 self.set(&self.resolve(&path)?, wanted).await?;

@@ -37,6 +37,7 @@ const READ: u8 = 5;
 const WRITE: u8 = 6;
 const FSTAT: u8 = 8;
 const READDIR: u8 = 12;
+const SETSTAT: u8 = 9;
 const OPENDIR: u8 = 11;
 const MKDIR: u8 = 14;
 const STAT: u8 = 17;
@@ -289,6 +290,32 @@ async fn what_is_asked_after_a_close_sees_the_closed_file() {
     assert_eq!(replies[5].code(), OK);
     assert_eq!(replies[6].code(), NO_SUCH_FILE);
     assert_eq!(get(&files, &path("/b")).await.unwrap(), b"hello world");
+}
+
+#[tokio::test]
+async fn a_file_being_written_answers_to_its_name_until_that_is_taken_away() {
+    let (_world, files) = world().await;
+    let mut channel = Channel::open(&files).await;
+    let handle = channel.open_file("/a", WRITING).await;
+    let attributes = channel.ask(STAT, &[b"/a"], &[]).await;
+    assert_eq!(attributes.kind, ATTRS, "{attributes:?}");
+    channel.write(&handle, 0, b"hello");
+    assert_eq!(channel.receive().await.code(), OK);
+    let attributes = channel.ask(STAT, &[b"/a"], &[]).await;
+    assert_eq!(attributes.body.slice(4..).get_u64(), 5);
+    // Permissions, as chmod by name.
+    let private = [0, 0, 0, 4, 0, 0, 0b1, 0b1000_0000];
+    assert_eq!(channel.ask(SETSTAT, &[b"/a"], &private).await.code(), OK);
+    assert_eq!(channel.ask(CLOSE, &[&handle], &[]).await.code(), OK);
+    assert_eq!(
+        files.stat(&path("/a")).await.unwrap().attributes.mode,
+        0o600
+    );
+    let handle = channel.open_file("/a", WRITING).await;
+    assert_eq!(channel.ask(RENAME, &[b"/a", b"/b"], &[]).await.code(), OK);
+    let gone = channel.ask(STAT, &[b"/a"], &[]).await;
+    assert_eq!(gone.code(), NO_SUCH_FILE);
+    assert_eq!(channel.ask(CLOSE, &[&handle], &[]).await.code(), OK);
 }
 
 #[tokio::test]
