@@ -22,6 +22,6 @@ pub struct WriteOptions {
     pub truncate: bool,
     /// Whether each write goes to the end, wherever it says.
     pub append: bool,
-    /// Mode and times to set when it is published.
+    /// Mode and times that it gets if it is made; a file that is there keeps its own.
     pub attributes: AttributeUpdate,
 }

@@ -90,6 +90,10 @@ impl FileWriter {
             Some(base) => (base.map, base.blobs),
             None => (ExtentMap::default(), Vec::new()),
         };
+        let update = match start.target.node {
+            None => options.attributes,
+            Some(_) => AttributeUpdate::default(),
+        };
         let publish = Publish {
             principal: principal.clone(),
             new_node: NodeId::mint(now),
@@ -99,7 +103,7 @@ impl FileWriter {
             stored: Vec::new(),
             sha256: None,
             hashed_over: None,
-            update: options.attributes,
+            update,
             upload: None,
             target: start.target,
         };

@@ -9,6 +9,7 @@ use sealift::db::grants::{self, Grant, Subject};
 use sealift::db::sql::Dialect;
 use sealift::db::tenants::NewTenant;
 use sealift::domain::error::ErrorKind;
+use sealift::domain::node::AttributeUpdate;
 use sealift::domain::rights::Rights;
 use sealift::jobs::fsck::{self, Repair};
 use sealift::jobs::runner::{self, JobSettings};
@@ -46,8 +47,10 @@ on_both!(
     a_listing_shows_only_the_way_to_what_is_granted,
     a_second_creator_is_refused,
     denials_name_the_missing_right,
+    files_that_are_mostly_holes_do_not_overflow_the_counters,
     folders_cannot_move_into_each_other_at_once,
     out_of_order_writes_are_hashed_later,
+    opening_a_file_that_is_there_leaves_its_mode,
     quota_is_exact_under_concurrency,
     replacing_a_file_promises_its_room_to_nobody_before_it_is_done,
     sequential_writes_are_hashed_as_they_come,
@@ -58,6 +61,44 @@ async fn clean(world: &World) {
     world.vfs.drain().await;
     let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
     assert!(report.clean, "{:?}", report.problems);
+}
+
+async fn files_that_are_mostly_holes_do_not_overflow_the_counters(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    for (name, fits) in [("/a", true), ("/b", false)] {
+        let mut writer = session.open_write(&path(name), replace()).await.unwrap();
+        let written = match writer.write_at(5 << 60, Bytes::from_static(b"x")).await {
+            Ok(()) => writer.commit().await.map(drop),
+            Err(error) => Err(error),
+        };
+        let outcome = written.map_err(|error| error.kind());
+        assert_eq!(outcome, if fits { Ok(()) } else { Err(ErrorKind::Quota) });
+    }
+    put(&session, &path("/small"), b"goes on").await.unwrap();
+    clean(&world).await;
+}
+
+async fn opening_a_file_that_is_there_leaves_its_mode(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let with_mode = |mode| WriteOptions {
+        attributes: AttributeUpdate {
+            mode: Some(mode),
+            ..AttributeUpdate::default()
+        },
+        ..replace()
+    };
+    // sshfs asks for mode 0 when it opens what is there.
+    for mode in [0o640, 0] {
+        let file = path("/a");
+        let mut writer = session.open_write(&file, with_mode(mode)).await.unwrap();
+        let some = Bytes::from_static(b"x");
+        writer.write_at(0, some).await.unwrap();
+        writer.commit().await.unwrap();
+        let entry = session.stat(&file).await.unwrap();
+        assert_eq!(entry.attributes.mode, 0o640);
+    }
 }
 
 async fn quota_is_exact_under_concurrency(dialect: Dialect) {
