@@ -95,9 +95,30 @@ impl Database {
         }
     }
 
-    /// The clock for leases and due times.
+    /// This machine's clock, for what no other instance looks at; see [`Database::now`].
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The time by which all instances agree on what is over: PostgreSQL's own, however wrong this
+    /// machine's clock is.
+    ///
+    /// # Errors
+    /// Unavailable when no connection can be had.
+    pub async fn now(&self) -> Result<Timestamp> {
+        if let Some(now) = self.passed_time() {
+            return Ok(now);
+        }
+        let row = self
+            .system_read()
+            .await?
+            .row(
+                "SELECT cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
+                [],
+            )
+            .await?
+            .ok_or_else(|| Error::internal("the database told no time"))?;
+        Ok(Timestamp(row.int(0)?))
     }
 
     /// The time a change would be given now; none when PostgreSQL must be asked.

@@ -1,24 +1,22 @@
 //! Running server processes, each with a lease.
 
+use std::time::Duration;
+
 use crate::db::database::Database;
-use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::InstanceId;
 
-/// Writes down that an instance runs until `lease_until`, for the first time or again.
+/// Writes down that an instance runs for the time of `lease` from now, for the first time or again.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn renew(db: &Database, id: InstanceId, lease_until: Timestamp) -> Result<()> {
+pub async fn renew(db: &Database, id: InstanceId, lease: Duration) -> Result<()> {
+    let now = db.now().await?;
     let mut tx = db.system().await?;
     tx.execute(
         "INSERT INTO instances (id, started_at, lease_until) VALUES ($1, $2, $3) \
          ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until",
-        [
-            id.as_bytes().into(),
-            db.clock().now().0.into(),
-            lease_until.0.into(),
-        ],
+        [id.as_bytes().into(), now.0.into(), now.plus(lease).0.into()],
     )
     .await?;
     tx.commit().await

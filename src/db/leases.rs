@@ -19,7 +19,7 @@ pub async fn take(
     holder: InstanceId,
     length: Duration,
 ) -> Result<bool> {
-    let now = db.clock().now();
+    let now = db.now().await?;
     let until = now.plus(length);
     let mut tx = db.system().await?;
     let renewed = tx

@@ -64,7 +64,7 @@ pub async fn check(vfs: &Vfs, repair: Repair) -> Result<FsckReport> {
             report.removed += sweep::run(vfs, tenant.id, keep).await?;
         }
     }
-    check_objects(vfs, &tenants, repair, &mut report).await?;
+    check_objects(vfs, repair, &mut report).await?;
     report.clean = report.problems.is_empty();
     Ok(report)
 }
@@ -207,15 +207,10 @@ async fn check_object(vfs: &Vfs, tenant: &Tenant, blob: &BlobRecord) -> Result<O
     }))
 }
 
-/// Looks for objects that no tenant knows. A blob is known before its object is made, and its
-/// object is removed before it is forgotten, so an object that is seen, then not known, and still there
-/// is an orphan.
-async fn check_objects(
-    vfs: &Vfs,
-    tenants: &[Tenant],
-    repair: Repair,
-    report: &mut FsckReport,
-) -> Result<()> {
+/// Looks for objects that no tenant knows. A tenant is there before its blobs, a blob is known
+/// before its object is made, and its object is removed before it is forgotten, so an object that is
+/// seen, then not known, and still there is an orphan.
+async fn check_objects(vfs: &Vfs, repair: Repair, report: &mut FsckReport) -> Result<()> {
     let mut after = None;
     loop {
         let page = vfs.store().list(after, BATCH as usize).await?;
@@ -224,7 +219,7 @@ async fn check_objects(
         };
         after = Some(last.id);
         let mut unknown: Vec<BlobId> = page.iter().map(|stored| stored.id).collect();
-        for tenant in tenants {
+        for tenant in tenants::list(vfs.database()).await? {
             let mut tx = vfs.database().read(tenant.id).await?;
             let known = blobs::known(&mut tx, first.id, last.id).await?;
             unknown.retain(|id| !known.contains(id));

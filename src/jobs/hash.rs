@@ -14,6 +14,8 @@ use crate::vfs::read::{ContentReader, MAX_READ};
 use crate::vfs::service::Vfs;
 
 const CONTENTS_A_ROUND: i64 = 16;
+/// Contents with more bytes of holes stay without a SHA-256.
+const MOST_HOLES: i64 = 1 << 30;
 
 /// Reads up to 16 contents of a tenant and notes their SHA-256; says how many.
 ///
@@ -22,7 +24,7 @@ const CONTENTS_A_ROUND: i64 = 16;
 /// passed over.
 pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<usize> {
     let mut tx = vfs.database().read(tenant).await?;
-    let ids = contents::unhashed(&mut tx, CONTENTS_A_ROUND).await?;
+    let ids = contents::unhashed(&mut tx, MOST_HOLES, CONTENTS_A_ROUND).await?;
     drop(tx);
     let mut done = 0;
     for id in ids {

@@ -25,7 +25,7 @@ const FOLDERS: i64 = 100;
 /// # Errors
 /// Unavailable when the database does not answer; what is purged stays purged.
 pub async fn run(vfs: &Vfs, tenant: &Tenant) -> Result<u64> {
-    let horizon = vfs.database().clock().now().minus(tenant.retention);
+    let horizon = vfs.database().now().await?.minus(tenant.retention);
     let mut tx = vfs.database().read(tenant.id).await?;
     let until = clocks::seq_at(&mut tx, horizon).await?;
     drop(tx);

@@ -67,7 +67,13 @@ impl Jobs {
             }
         });
         jobs.spawn(settings.interval, move |vfs| async move {
-            if let Err(error) = round(&vfs, settings).await {
+            // First, as the machine may have been asleep: no round must sweep up after its own
+            // instance.
+            let done = match renew(&vfs).await {
+                Ok(()) => round(&vfs, settings).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
                 tracing::warn!(error = ?error, "a round of jobs ended early; the next goes on");
             }
         });
@@ -142,6 +148,5 @@ async fn tenant_round(vfs: &Vfs, tenant: &Tenant, settings: JobSettings) -> Resu
 }
 
 async fn renew(vfs: &Vfs) -> Result<()> {
-    let until = vfs.database().clock().now().plus(LEASE);
-    instances::renew(vfs.database(), vfs.instance(), until).await
+    instances::renew(vfs.database(), vfs.instance(), LEASE).await
 }

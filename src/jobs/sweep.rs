@@ -8,6 +8,7 @@ use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::{blobs, uploads};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::{BlobId, TenantId};
 use crate::domain::principal::Actor;
@@ -31,7 +32,9 @@ pub struct Keep {
 /// Unavailable when the database or the store does not answer; the next sweep goes on.
 pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
     let actor = Actor::job();
-    vfs.committer().run(tenant, &actor, Release(keep)).await?;
+    let now = vfs.database().now().await?;
+    let release = Release { keep, now };
+    vfs.committer().run(tenant, &actor, release).await?;
     let mut removed = 0;
     loop {
         let mut tx = vfs.database().read(tenant).await?;
@@ -48,16 +51,20 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
     }
 }
 
-struct Release(Keep);
+struct Release {
+    keep: Keep,
+    /// Not the change's time: a look at the future raises that above all leases.
+    now: Timestamp,
+}
 
 #[async_trait]
 impl Operation for Release {
-    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        let now = next.at;
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let Self { keep, now } = *self;
         uploads::keep_orphans(tx, now).await?;
-        uploads::expire(tx, now.minus(self.0.upload_expiry), now, BATCH).await?;
+        uploads::expire(tx, now.minus(keep.upload_expiry), now, BATCH).await?;
         blobs::release_orphans(tx, now).await?;
-        blobs::release_condemned(tx, now.minus(self.0.blob_grace), now).await?;
+        blobs::release_condemned(tx, now.minus(keep.blob_grace), now).await?;
         Ok(Record::Nothing)
     }
 }

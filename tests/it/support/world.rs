@@ -62,8 +62,8 @@ impl World {
         let store = FaultyStore::new(Arc::new(MemoryStore::new(clock.clone())));
         let faults = store.faults();
         let instance = InstanceId::mint(now);
-        let lease_until = now.plus(Duration::from_secs(1 << 30));
-        instances::renew(&db, instance, lease_until).await.unwrap();
+        let lease = Duration::from_secs(1 << 30);
+        instances::renew(&db, instance, lease).await.unwrap();
         let vfs = Vfs::new(
             Committer::new(db),
             Arc::new(store),
@@ -77,6 +77,17 @@ impl World {
             tenant,
             faults,
             _folder: folder,
+        }
+    }
+
+    /// The same file system, with accounts of another tenant.
+    pub(crate) fn in_tenant(&self, tenant: Tenant) -> Self {
+        Self {
+            vfs: self.vfs.clone(),
+            clock: self.clock.clone(),
+            tenant,
+            faults: self.faults.clone(),
+            _folder: TempFolder::new(),
         }
     }
 
