@@ -115,6 +115,13 @@ pub async fn page(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Vec<Audit
     rows.iter().map(read).collect()
 }
 
+/// Whether the record with this number and hash is in the log.
+pub(in crate::db) async fn contains(tx: &mut TenantTx, number: i64, hash: &[u8]) -> Result<bool> {
+    let records = page(tx, number - 1, 1).await?;
+    let found = records.first();
+    Ok(found.is_some_and(|record| record.number == number && record.hash == hash))
+}
+
 /// What a check of the chain found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainState {

@@ -16,6 +16,8 @@ pub(in crate::db) struct Clock {
     audit_number: i64,
     audit_hash: Vec<u8>,
     moved: bool,
+    /// The audit log's last number when the row was locked.
+    locked_at: i64,
 }
 
 impl Clock {
@@ -45,6 +47,7 @@ impl Clock {
             audit_number: row.int(2)?,
             audit_hash: row.bytes(3)?,
             moved: false,
+            locked_at: row.int(2)?,
         })
     }
 
@@ -144,6 +147,12 @@ impl Clock {
         Ok(())
     }
 
+    /// Number and hash of the last record that was written since the row was locked.
+    pub(in crate::db) fn written(&self) -> Option<(i64, &[u8])> {
+        let written = self.audit_number > self.locked_at;
+        written.then_some((self.audit_number, self.audit_hash.as_slice()))
+    }
+
     /// What [`Clock::restore`] needs to take an operation back.
     pub(in crate::db) fn mark(&self) -> (i64, Timestamp, i64, Vec<u8>, bool) {
         let hash = self.audit_hash.clone();
@@ -217,23 +226,6 @@ pub async fn seq_at(tx: &mut TenantTx, time: Timestamp) -> Result<i64> {
         )
         .await?;
     row.map_or(Ok(0), |row| row.int(0))
-}
-
-/// The change with this id, if it was committed.
-pub(in crate::db) async fn find(tx: &mut TenantTx, id: ChangeId) -> Result<Option<Committed>> {
-    let row = tx
-        .row(
-            "SELECT seq, at FROM changes WHERE tenant = $1 AND id = $2",
-            [id.as_bytes().into()],
-        )
-        .await?;
-    row.map(|row| {
-        Ok(Committed {
-            seq: row.int(0)?,
-            at: Timestamp(row.int(1)?),
-        })
-    })
-    .transpose()
 }
 
 async fn database_time(tx: &mut TenantTx) -> Result<Timestamp> {

@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::db::audit::Happening;
-use crate::db::clocks::{self, Clock};
+use crate::db::audit::{self, Happening};
+use crate::db::clocks::Clock;
 use crate::db::database::Database;
 use crate::db::sql::{Dialect, TenantTx};
 use crate::domain::change::Committed;
@@ -29,8 +29,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
 /// What a tenant's transaction does under the lock of its clock row.
 ///
-/// May be applied several times, each time to a transaction that has not seen it (or was rolled
-/// back): it must keep nothing of an earlier attempt.
+/// May be applied several times: it must keep nothing of an earlier attempt. What is written to the
+/// audit log is never applied to a database that has it already; after a commit whose outcome is
+/// not known, [`Record::Nothing`] and [`Record::Raise`] may be.
 #[async_trait]
 pub trait Operation: Send + Sync + 'static {
     /// Reads and writes rows. `next` is the number and time the change will have if this returns
@@ -158,6 +159,7 @@ impl Shared {
 
     /// Works a queue off and ends when it is empty.
     async fn work(&self, key: i64) {
+        let _queue = Queue { shared: self, key };
         loop {
             let batch: Vec<Waiting> = {
                 let mut queues = self.lock();
@@ -186,8 +188,9 @@ impl Shared {
 
     async fn commit(&self, batch: &[Waiting]) -> Vec<Result<Committed>> {
         let mut pause = FIRST_PAUSE;
+        let mut unknown = None;
         for attempt in 1..=ATTEMPTS {
-            match self.attempt(batch, attempt > 1).await {
+            match self.attempt(batch, &mut unknown).await {
                 Ok(outcomes) => return outcomes,
                 Err(error) if error.kind() != ErrorKind::Unavailable || attempt == ATTEMPTS => {
                     tracing::error!(error = ?error, attempt, "a transaction failed");
@@ -208,8 +211,12 @@ impl Shared {
     }
 
     /// One transaction over the batch. The outer error is of the transaction, the inner ones of
-    /// single operations.
-    async fn attempt(&self, batch: &[Waiting], again: bool) -> Result<Vec<Result<Committed>>> {
+    /// single operations. `unknown` is the attempt before, when it may have been committed.
+    async fn attempt(
+        &self,
+        batch: &[Waiting],
+        unknown: &mut Option<Attempt>,
+    ) -> Result<Vec<Result<Committed>>> {
         let Some(first) = batch.first() else {
             return Ok(Vec::new());
         };
@@ -222,7 +229,15 @@ impl Shared {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
                     match Clock::lock(&mut tx, self.db.passed_time()).await {
-                        Ok(clock) => entry.insert(clock),
+                        Ok(clock) => {
+                            // Under the lock: what was on its way is committed by now, or never.
+                            if let Some(before) = unknown.take_if(|a| a.tenant == waiting.tenant)
+                                && audit::contains(&mut tx, before.number, &before.hash).await?
+                            {
+                                return Ok(before.outcomes);
+                            }
+                            entry.insert(clock)
+                        }
                         Err(error) if error.kind() == ErrorKind::NotFound => {
                             outcomes.push(Err(error));
                             continue;
@@ -233,7 +248,7 @@ impl Shared {
             };
             tx.script("SAVEPOINT operation").await?;
             let mark = clock.mark();
-            match apply(&mut tx, clock, waiting, again).await {
+            match apply(&mut tx, clock, waiting).await {
                 Ok(committed) => {
                     tx.script("RELEASE SAVEPOINT operation").await?;
                     outcomes.push(Ok(committed));
@@ -251,20 +266,49 @@ impl Shared {
             tx.turn_to(*tenant);
             clock.store(&mut tx).await?;
         }
+        let mut written = clocks.iter().filter_map(|(tenant, clock)| {
+            let (number, hash) = clock.written()?;
+            Some((*tenant, number, hash.to_vec()))
+        });
+        let Some((tenant, number, hash)) = written.next() else {
+            tx.commit().await?;
+            return Ok(outcomes);
+        };
+        let attempt = unknown.insert(Attempt {
+            tenant,
+            number,
+            hash,
+            outcomes,
+        });
         tx.commit().await?;
-        Ok(outcomes)
+        Ok(std::mem::take(&mut attempt.outcomes))
     }
 }
 
-async fn apply(
-    tx: &mut TenantTx,
-    clock: &mut Clock,
-    waiting: &Waiting,
-    again: bool,
-) -> Result<Committed> {
-    if again && let Some(done) = clocks::find(tx, waiting.id).await? {
-        return Ok(done);
+/// A transaction that wrote to the audit log, and by what to know whether it was committed.
+struct Attempt {
+    tenant: TenantId,
+    number: i64,
+    hash: Vec<u8>,
+    outcomes: Vec<Result<Committed>>,
+}
+
+/// The right to work a queue off. Should that panic, the queue goes with it: what is submitted
+/// later must not wait for a task that is no more.
+struct Queue<'a> {
+    shared: &'a Shared,
+    key: i64,
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.lock().remove(&self.key);
+        }
     }
+}
+
+async fn apply(tx: &mut TenantTx, clock: &mut Clock, waiting: &Waiting) -> Result<Committed> {
     let next = clock.next();
     match waiting.operation.apply(tx, next).await? {
         Record::Change(happening) => {
