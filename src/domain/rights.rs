@@ -36,7 +36,8 @@ impl Rights {
     pub const OVERWRITE: Self = Self(8);
     /// Delete files and folders.
     pub const DELETE: Self = Self(16);
-    /// Rename and move; needed at both ends.
+    /// Rename and move; needed at both ends. A move into another folder also needs what copying and
+    /// deleting would: list, read and delete there, write and for folders make-folders here.
     pub const RENAME: Self = Self(32);
     /// Make folders.
     pub const MAKE_FOLDERS: Self = Self(64);

@@ -48,14 +48,7 @@ impl Access {
         let missing = self.rights(chain).missing(needed);
         match missing.is_empty() {
             true => Ok(()),
-            false => Err(Error::new(
-                ErrorKind::Denied,
-                format!(
-                    "permission denied: the right '{missing}' is missing on '{}'; \
-                     ask your administrator for it",
-                    path_of(chain)
-                ),
-            )),
+            false => Err(denied(missing, &path_of(chain))),
         }
     }
 
@@ -89,17 +82,27 @@ impl Access {
         let last = chain
             .last()
             .ok_or_else(|| Error::internal("a tenant without a root folder"))?;
-        if let Err(denied) = self.require(chain, Rights::LIST)
-            && self.ways(tx, last.node).await?.is_empty()
-        {
-            return Err(denied);
+        let listed = self.rights(chain).contains(Rights::LIST);
+        if !listed {
+            // Named is the first that is hidden: the error must not tell what there is below it.
+            let mut shown = Vec::with_capacity(chain.len());
+            for entry in chain {
+                shown.push(entry.clone());
+                let ways = self.ways(tx, entry.node).await?;
+                if ways.is_empty() {
+                    return self.require(&shown, Rights::LIST).map(|()| last);
+                }
+            }
         }
-        if chain.len() == path.names().len() + 1 {
-            return Ok(last);
-        }
-        match last.kind {
-            NodeKind::File => Err(not_a_folder(&path_of(chain))),
-            NodeKind::Folder => Err(no_such(path)),
+        match path.names().get(chain.len() - 1) {
+            None => Ok(last),
+            Some(next) if !listed => {
+                let above = path_of(chain);
+                let hidden = format!("{}/{next}", above.trim_end_matches('/'));
+                Err(denied(Rights::LIST, &hidden))
+            }
+            Some(_) if last.kind == NodeKind::File => Err(not_a_folder(&path_of(chain))),
+            Some(_) => Err(no_such(path)),
         }
     }
 }
@@ -141,6 +144,13 @@ pub async fn parent_of(
         access.see(tx, &parent, &chain).await?;
         return Err(no_such(&parent));
     }
+    let own = found.iter().fold(Rights::NONE, |_, entry| {
+        access.rights(&below(&chain, entry))
+    });
+    if (access.rights(&chain) | own).is_empty() {
+        // The error must not tell whether there is a file or nothing.
+        access.see(tx, &parent, &chain).await?;
+    }
     match chain.last() {
         Some(entry) if entry.kind == NodeKind::File => Err(not_a_folder(&parent.to_string())),
         _ => Ok((chain, found)),
@@ -156,6 +166,16 @@ pub fn below(chain: &[Entry], entry: &Entry) -> Vec<Entry> {
 pub fn path_of(chain: &[Entry]) -> String {
     let names: Vec<_> = chain.iter().skip(1).map(|e| e.name.as_str()).collect();
     format!("/{}", names.join("/"))
+}
+
+fn denied(missing: Rights, at: &str) -> Error {
+    Error::new(
+        ErrorKind::Denied,
+        format!(
+            "permission denied: the right '{missing}' is missing on '{at}'; \
+             ask your administrator for it"
+        ),
+    )
 }
 
 /// The error for a path that leads nowhere.

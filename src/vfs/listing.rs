@@ -70,7 +70,8 @@ impl Listing {
     /// Unavailable when the database does not answer.
     pub async fn next_page(&mut self) -> Result<Vec<Entry>> {
         while let Some(after) = self.after.clone() {
-            let mut tx = self.vfs.database().read(self.tenant).await?;
+            // In one moment, lest a version that dies between live and past is shown twice.
+            let mut tx = self.vfs.database().snapshot(self.tenant).await?;
             let mut page = entries::page(&mut tx, self.folder, &after, PAGE, self.moment).await?;
             self.after = page.last().map(|entry| entry.name.clone());
             if let Some(only) = &self.only {

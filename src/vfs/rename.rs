@@ -50,6 +50,18 @@ impl Operation for Rename {
         let chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
         let (to_chain, target) = parent_of(tx, &access, &self.to, chain).await?;
         access.require(&to_chain, Rights::RENAME)?;
+        if to_chain.last().is_some_and(|to| to.node != entry.parent) {
+            // A move must not do what copying and deleting would be denied.
+            let left = Rights::LIST | Rights::READ | Rights::DELETE;
+            access.require(&below(&from_chain, &entry), left)?;
+            access.require(
+                &to_chain,
+                match entry.kind {
+                    NodeKind::File => Rights::WRITE,
+                    NodeKind::Folder => Rights::WRITE | Rights::MAKE_FOLDERS,
+                },
+            )?;
+        }
         if to_chain.iter().any(|above| above.node == entry.node) {
             return Err(Error::invalid("a folder cannot be moved into itself"));
         }

@@ -192,7 +192,8 @@ impl Session {
     async fn try_open_read(&self, path: &VfsPath) -> Result<FileReader> {
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
         let (chain, access) = follow(&mut tx, &self.principal, path).await?;
-        if chain.len() <= path.names().len() {
+        let missing = chain.len() <= path.names().len();
+        if missing || !access.rights(&chain).contains(Rights::READ) {
             access.see(&mut tx, path, &chain).await?;
         }
         let entry = chain.last().ok_or_else(|| no_such(path))?;
