@@ -101,8 +101,9 @@ pub async fn insert(
         ],
     )
     .await?;
-    insert_runs(tx, "extents (tenant, content,", id.as_bytes(), map.runs()).await?;
-    link_runs(tx, map.runs(), stored, at).await
+    let runs: Vec<_> = map.runs().copied().collect();
+    insert_runs(tx, "extents (tenant, content,", id.as_bytes(), &runs).await?;
+    link_runs(tx, &runs, stored, at).await
 }
 
 /// Notes that one more entry names a content.
@@ -170,15 +171,18 @@ pub async fn set_sha256(tx: &mut TenantTx, id: ContentId, hash: [u8; 32]) -> Res
     Ok(())
 }
 
-/// Up to `limit` contents whose SHA-256 is not known.
+/// Up to `limit` contents whose SHA-256 is not known, but for those with more than `most_holes`
+/// bytes of holes: a client makes them with one request, and reading them may take years.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn unhashed(tx: &mut TenantTx, limit: i64) -> Result<Vec<ContentId>> {
+pub async fn unhashed(tx: &mut TenantTx, most_holes: i64, limit: i64) -> Result<Vec<ContentId>> {
     let rows = tx
         .rows(
-            "SELECT id FROM contents WHERE tenant = $1 AND sha256 IS NULL LIMIT $2",
-            [limit.into()],
+            "SELECT c.id FROM contents c WHERE c.tenant = $1 AND c.sha256 IS NULL AND \
+             coalesce((SELECT sum(x.length) FROM extents x WHERE x.tenant = $1 \
+             AND x.content = c.id AND x.blob IS NULL), 0) <= $2 LIMIT $3",
+            [most_holes.into(), limit.into()],
         )
         .await?;
     rows.iter()

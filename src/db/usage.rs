@@ -111,8 +111,8 @@ pub async fn charge(
     reserved: Amount,
 ) -> Result<()> {
     let grows = Amount {
-        bytes: used.bytes + reserved.bytes,
-        files: used.files + reserved.files,
+        bytes: used.bytes.saturating_add(reserved.bytes),
+        files: used.files.saturating_add(reserved.files),
     };
     if grows.bytes > 0 || grows.files > 0 {
         for counter in counters(tx, account).await? {

@@ -1,5 +1,7 @@
 //! What files hold.
 
+use std::collections::BTreeMap;
+
 use crate::domain::id::BlobId;
 
 /// A run of bytes of a content.
@@ -38,23 +40,26 @@ impl Extent {
 /// Runs in order of `start`, without overlap or gap from 0 to the end.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ExtentMap {
-    runs: Vec<Extent>,
+    /// By `start`, so that laying one more among a hundred thousand moves none of them.
+    runs: BTreeMap<u64, Extent>,
 }
 
 impl ExtentMap {
     /// Takes runs that are in order and adjacent, as they are stored.
     pub fn from_runs(runs: Vec<Extent>) -> Self {
-        Self { runs }
+        Self {
+            runs: runs.into_iter().map(|run| (run.start, run)).collect(),
+        }
     }
 
     /// The runs in order.
-    pub fn runs(&self) -> &[Extent] {
-        &self.runs
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = &Extent> {
+        self.runs.values()
     }
 
     /// Length of the content in bytes.
     pub fn size(&self) -> u64 {
-        self.runs.last().map_or(0, Extent::end)
+        self.runs.last_key_value().map_or(0, |(_, run)| run.end())
     }
 
     /// Lays `run` over what is there; a gap before it becomes a hole.
@@ -63,26 +68,18 @@ impl ExtentMap {
             return;
         }
         let size = self.size();
-        if run.start >= size {
-            if run.start > size {
-                self.push(hole(size, run.start));
-            }
-            self.push(run);
-            return;
+        if run.start > size {
+            self.join(hole(size, run.start));
         }
-        let before: Vec<_> = self
-            .runs
-            .iter()
-            .filter_map(|r| r.within(0, run.start))
-            .collect();
-        let after: Vec<_> = self
-            .runs
-            .iter()
-            .filter_map(|r| r.within(run.end(), u64::MAX))
-            .collect();
-        self.runs.clear();
-        for part in before.into_iter().chain([run]).chain(after) {
-            self.push(part);
+        let after = self.cut(run.end());
+        self.cut(run.start);
+        while let Some((start, _)) = self.runs.range(run.start..run.end()).next() {
+            let start = *start;
+            self.runs.remove(&start);
+        }
+        self.join(run);
+        if let Some(after) = after.and_then(|start| self.runs.remove(&start)) {
+            self.join(after);
         }
     }
 
@@ -90,25 +87,38 @@ impl ExtentMap {
     pub fn resize(&mut self, size: u64) {
         let now = self.size();
         if size > now {
-            self.push(hole(now, size));
+            self.join(hole(now, size));
         } else if size < now {
-            self.runs = self.runs.iter().filter_map(|r| r.within(0, size)).collect();
+            self.cut(size);
+            self.runs.split_off(&size);
         }
     }
 
     /// The runs that meet `from..to`, cut to it.
     pub fn slice(&self, from: u64, to: u64) -> Vec<Extent> {
-        let first = self.runs.partition_point(|run| run.end() <= from);
+        let first = self.runs.range(..=from).next_back();
         self.runs
-            .iter()
-            .skip(first)
+            .range(first.map_or(from, |(start, _)| *start)..)
+            .map(|(_, run)| run)
+            .skip_while(|run| run.end() <= from)
             .map_while(|run| run.within(from, to))
             .collect()
     }
 
-    /// Appends a run, joining it with the last one when they are one run of one blob.
-    fn push(&mut self, run: Extent) {
-        if let Some(last) = self.runs.last_mut() {
+    /// Makes a run start at `at`, if it lies inside one; says where the run at or across it starts.
+    fn cut(&mut self, at: u64) -> Option<u64> {
+        let (_, run) = self.runs.range(..=at).next_back()?;
+        let after = run.within(at, u64::MAX)?;
+        if let Some(before) = run.within(0, at) {
+            self.runs.insert(before.start, before);
+            self.runs.insert(after.start, after);
+        }
+        Some(after.start)
+    }
+
+    /// Puts a run where nothing is, joined with the one before when they are one run of one blob.
+    fn join(&mut self, run: Extent) {
+        if let Some((_, last)) = self.runs.range_mut(..run.start).next_back() {
             let follows = last.blob == run.blob
                 && (run.blob.is_none() || last.blob_start + last.length == run.blob_start);
             if follows && last.end() == run.start {
@@ -116,7 +126,7 @@ impl ExtentMap {
                 return;
             }
         }
-        self.runs.push(run);
+        self.runs.insert(run.start, run);
     }
 }
 

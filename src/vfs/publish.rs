@@ -1,5 +1,7 @@
 //! Publishing what was written: the change that makes it a version of a file.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
@@ -20,6 +22,8 @@ use crate::vfs::access::{Access, below, is_a_folder, path_of};
 /// One step of what was done to a content through a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
+    /// Bytes were written to the end, wherever that is when they are published.
+    Append(Extent),
     /// Bytes were written.
     Lay(Extent),
     /// The length was set.
@@ -30,6 +34,10 @@ pub enum Edit {
 pub fn apply_edits(map: &mut ExtentMap, edits: &[Edit]) {
     for edit in edits {
         match edit {
+            Edit::Append(run) => map.lay(Extent {
+                start: map.size(),
+                ..*run
+            }),
             Edit::Lay(run) => map.lay(*run),
             Edit::Resize(size) => map.resize(*size),
         }
@@ -76,6 +84,8 @@ pub struct Publish {
     pub update: AttributeUpdate,
     /// The upload that this ends, with its epoch.
     pub upload: Option<(UploadId, i64)>,
+    /// The file that got the version; set when the operation is committed.
+    pub published: Arc<Mutex<Option<NodeId>>>,
 }
 
 #[async_trait]
@@ -135,6 +145,21 @@ impl Publish {
         }
     }
 
+    /// The content that the edits are laid over: the file's own, even when it was deleted or
+    /// replaced meanwhile. Edits over zeros, or over another file, would make a file that nobody wrote.
+    async fn base(&self, tx: &mut TenantTx, current: Option<&Entry>) -> Result<Option<ContentId>> {
+        let Some(node) = self.target.node.filter(|_| !self.from_nothing) else {
+            return Ok(None);
+        };
+        if let Some(entry) = current.filter(|entry| entry.node == node) {
+            return Ok(entry.content);
+        }
+        let last = entries::last_past(tx, node).await?.ok_or_else(|| {
+            Error::not_found("the file was deleted while it was changed; send it again as a whole")
+        })?;
+        Ok(last.content)
+    }
+
     /// Nothing was written to a file that is there: at most its attributes change.
     async fn touch(
         &self,
@@ -167,10 +192,10 @@ impl Publish {
         parent: NodeId,
         next: Committed,
     ) -> Result<Entry> {
-        let before = current.as_ref().and_then(|entry| entry.content);
+        let before = self.base(tx, current.as_ref()).await?;
         let mut map = match before {
-            Some(content) if !self.from_nothing => contents::load(tx, content).await?.map,
-            _ => ExtentMap::default(),
+            Some(content) => contents::load(tx, content).await?.map,
+            None => ExtentMap::default(),
         };
         apply_edits(&mut map, &self.edits);
         let hash_holds = self.from_nothing || before == self.hashed_over;
@@ -209,6 +234,12 @@ impl Publish {
             }
             None => entries::insert(tx, &entry).await?,
         }
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *published = Some(entry.node);
+        drop(published);
         Ok(entry)
     }
 

@@ -1,8 +1,8 @@
 //! Writing a file: bytes in any order go to blobs as they come, and become a version at commit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -34,6 +34,10 @@ const MAX_RESERVE: u64 = 64 << 20;
 /// concurrently (rclone, WinSCP) send offsets slightly out of order.
 const EARLY_REACH: u64 = 4 << 20;
 const EARLY_BYTES: usize = 2 << 20;
+const EARLY_WRITES: usize = 512;
+/// In how many pieces a file may be written out of order before it is closed: each is kept in
+/// memory until then, and becomes a row.
+const MAX_EDITS: usize = 100_000;
 
 /// A file open for writing. What it wrote is published by [`FileWriter::commit`] or
 /// [`FileWriter::sync`], and by nothing else: dropped, it leaves the file as it was.
@@ -105,6 +109,7 @@ impl FileWriter {
             hashed_over: None,
             update,
             upload: None,
+            published: Arc::default(),
             target: start.target,
         };
         Self {
@@ -143,7 +148,7 @@ impl FileWriter {
         }
         let next = self.view.size();
         let soon = offset > next && offset - next <= EARLY_REACH && self.publish.from_nothing;
-        let fits = self.early_bytes + bytes.len() <= EARLY_BYTES;
+        let fits = self.early_bytes + bytes.len() <= EARLY_BYTES && self.early.len() < EARLY_WRITES;
         if soon && fits && !self.meets_early(offset, end) {
             self.early_bytes += bytes.len();
             self.early.insert(offset, bytes);
@@ -169,6 +174,7 @@ impl FileWriter {
     /// # Errors
     /// As reading and writing.
     pub async fn read_at(&mut self, offset: u64, length: usize) -> Result<Bytes> {
+        self.require_going_on()?;
         self.flush_early().await?;
         self.finish_blob().await?;
         let reader = match &self.reader {
@@ -215,6 +221,7 @@ impl FileWriter {
                 "a file must not be longer than {MAX_SIZE} bytes"
             )));
         }
+        self.require_going_on()?;
         self.flush_early().await?;
         if size == self.view.size() {
             return Ok(());
@@ -222,9 +229,12 @@ impl FileWriter {
         self.reserve(size).await?;
         self.stop_hashing();
         self.view.resize(size);
-        self.publish.edits.push(Edit::Resize(size));
         self.changed();
-        Ok(())
+        let pushed = self.push(Edit::Resize(size));
+        if pushed.is_err() {
+            self.leave(Remains::Discard);
+        }
+        pushed
     }
 
     /// Stores and publishes what there is, and goes on (fsync@openssh.com).
@@ -233,17 +243,14 @@ impl FileWriter {
     /// As [`FileWriter::commit`].
     pub async fn sync(&mut self) -> Result<()> {
         self.store().await?;
-        let mut tx = self.vfs.database().read(self.principal.tenant).await?;
-        let target = &self.publish.target;
-        let node = target.node.unwrap_or(self.publish.new_node);
-        let found = match entries::live(&mut tx, node).await? {
-            Some(entry) => Some(entry),
-            None => entries::child(&mut tx, target.parent, &target.name).await?,
-        };
-        drop(tx);
-        self.publish.target.node = found.as_ref().map(|entry| entry.node);
-        if let Some(entry) = found {
-            self.entry = entry;
+        let published = self.publish.published.lock();
+        let published = *published.unwrap_or_else(PoisonError::into_inner);
+        if let Some(node) = published {
+            self.publish.target.node = Some(node);
+            let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+            if let Some(entry) = entries::live(&mut tx, node).await? {
+                self.entry = entry;
+            }
         }
         let now = self.vfs.database().clock().now();
         self.publish.hashed_over = Some(self.publish.content);
@@ -287,12 +294,7 @@ impl FileWriter {
     }
 
     async fn try_store(&mut self) -> Result<()> {
-        if self.over {
-            return Err(Error::new(
-                ErrorKind::Stale,
-                "an earlier error ended this upload; open the file again",
-            ));
-        }
+        self.require_going_on()?;
         self.flush_early().await?;
         if !self.dirty {
             return Ok(());
@@ -316,6 +318,16 @@ impl FileWriter {
         Ok(())
     }
 
+    fn require_going_on(&self) -> Result<()> {
+        match self.over {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorKind::Stale,
+                "an earlier error ended this upload; open the file again",
+            )),
+        }
+    }
+
     async fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let written = self.try_put(offset, bytes).await;
         if written.is_err() {
@@ -325,12 +337,7 @@ impl FileWriter {
     }
 
     async fn try_put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        if self.over {
-            return Err(Error::new(
-                ErrorKind::Stale,
-                "an earlier error ended this upload; open the file again",
-            ));
-        }
+        self.require_going_on()?;
         self.reserve(self.view.size().max(offset + bytes.len() as u64))
             .await?;
         if offset != self.view.size() {
@@ -351,17 +358,34 @@ impl FileWriter {
             blob_start: sink.append(bytes).await?,
         };
         self.view.lay(run);
-        match self.publish.edits.last_mut() {
-            Some(Edit::Lay(last))
+        self.changed();
+        self.push(match self.append {
+            true => Edit::Append(run),
+            false => Edit::Lay(run),
+        })
+    }
+
+    /// Notes an edit, joined with the last one where that is the same in effect.
+    fn push(&mut self, edit: Edit) -> Result<()> {
+        let edits = &mut self.publish.edits;
+        let full = edits.len() >= MAX_EDITS;
+        match (edits.last_mut(), edit) {
+            (Some(Edit::Append(last)), Edit::Append(run))
+            | (Some(Edit::Lay(last)), Edit::Lay(run))
                 if last.blob == run.blob
                     && last.end() == run.start
                     && last.blob_start + last.length == run.blob_start =>
             {
                 last.length += run.length;
             }
-            _ => self.publish.edits.push(Edit::Lay(run)),
+            (Some(Edit::Resize(last)), Edit::Resize(size)) if size > *last => *last = size,
+            _ if full => {
+                return Err(Error::invalid(
+                    "the file is written in too many pieces; write it from the start to the end",
+                ));
+            }
+            _ => edits.push(edit),
         }
-        self.changed();
         Ok(())
     }
 

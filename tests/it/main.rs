@@ -7,6 +7,7 @@ mod support {
     pub(crate) mod folder;
     pub(crate) mod hold;
     pub(crate) mod installation;
+    pub(crate) mod lossy;
     pub(crate) mod postgres;
     pub(crate) mod server;
     pub(crate) mod wait;
@@ -25,6 +26,8 @@ mod crash;
 mod crossing;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod lftp;
 #[cfg(test)]

@@ -1,0 +1,69 @@
+//! A database whose answers get lost.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+/// Between client and database; on demand it passes a COMMIT on and loses the answer.
+#[derive(Clone)]
+pub(crate) struct LossyProxy {
+    pub(crate) port: u16,
+    /// How many answers to COMMIT are still to be lost.
+    pub(crate) lose: Arc<AtomicUsize>,
+    tasks: TaskTracker,
+}
+
+impl LossyProxy {
+    pub(crate) async fn before(database: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let proxy = Self {
+            port,
+            lose: Arc::default(),
+            tasks: TaskTracker::new(),
+        };
+        let passing = proxy.clone();
+        proxy.tasks.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", database)).await.unwrap();
+                let pass = passing.clone().pass(client, server);
+                passing.tasks.spawn(pass);
+            }
+        });
+        proxy
+    }
+
+    async fn pass(self, client: TcpStream, server: TcpStream) {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let muted = Arc::new(AtomicBool::new(false));
+        let mute = muted.clone();
+        let answers = self.tasks.spawn(async move {
+            let mut bytes = vec![0; 65_536];
+            while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
+                if !muted.load(SeqCst) && to_client.write_all(&bytes[..length]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut bytes = vec![0; 65_536];
+        while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
+            let sent = &bytes[..length];
+            let commit = sent.windows(6).any(|window| window == b"COMMIT");
+            let lost = |left: usize| left.checked_sub(1);
+            if commit && self.lose.fetch_update(SeqCst, SeqCst, lost).is_ok() {
+                mute.store(true, SeqCst);
+                to_server.write_all(sent).await.unwrap();
+                // Terminate: the server closes when the commit is done.
+                to_server.write_all(b"X\0\0\0\x04").await.unwrap();
+                answers.await.unwrap();
+                return;
+            }
+            to_server.write_all(sent).await.unwrap();
+        }
+    }
+}
