@@ -159,7 +159,6 @@ impl Shared {
 
     /// Works a queue off and ends when it is empty.
     async fn work(&self, key: i64) {
-        let _queue = Queue { shared: self, key };
         loop {
             let batch: Vec<Waiting> = {
                 let mut queues = self.lock();
@@ -291,21 +290,6 @@ struct Attempt {
     number: i64,
     hash: Vec<u8>,
     outcomes: Vec<Result<Committed>>,
-}
-
-/// The right to work a queue off. Should that panic, the queue goes with it: what is submitted
-/// later must not wait for a task that is no more.
-struct Queue<'a> {
-    shared: &'a Shared,
-    key: i64,
-}
-
-impl Drop for Queue<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.lock().remove(&self.key);
-        }
-    }
 }
 
 async fn apply(tx: &mut TenantTx, clock: &mut Clock, waiting: &Waiting) -> Result<Committed> {
