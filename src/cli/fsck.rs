@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::output::{self, Format};
 use crate::cli::place::Place;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::jobs::fsck::{self, Repair};
+use crate::jobs::fsck::{self, Depth, Repair};
 
 /// Checks that everything stored is whole; safe beside a running server
 #[derive(Args, Debug)]
@@ -13,6 +13,9 @@ pub struct Fsck {
     /// Remove orphans: blobs that nothing names and nobody writes
     #[arg(long)]
     repair: bool,
+    /// Compare records and lengths only, without reading what is stored
+    #[arg(long)]
+    quick: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -29,7 +32,11 @@ impl Fsck {
             true => Repair::Yes,
             false => Repair::No,
         };
-        let report = fsck::check(&vfs, repair).await?;
+        let depth = match self.quick {
+            true => Depth::Records,
+            false => Depth::Bytes,
+        };
+        let report = fsck::check(&vfs, repair, depth).await?;
         vfs.drain().await;
         installation.close().await;
         if self.place.format() == Format::Json {
@@ -39,8 +46,13 @@ impl Fsck {
                 output::text(problem);
             }
             output::text(&format!(
-                "{} entries, {} contents, {} blobs; {} orphans, {} of them removed",
-                report.entries, report.contents, report.blobs, report.orphans, report.removed
+                "{} entries, {} contents, {} blobs, {} bytes read; {} orphans, {} of them removed",
+                report.entries,
+                report.contents,
+                report.blobs,
+                report.bytes,
+                report.orphans,
+                report.removed
             ));
         }
         match report.clean {

@@ -190,6 +190,23 @@ pub async fn unhashed(tx: &mut TenantTx, most_holes: i64, limit: i64) -> Result<
         .collect()
 }
 
+/// Contents with ids above `after` that have more than `most` bytes of holes.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn with_holes(tx: &mut TenantTx, after: ContentId, most: i64) -> Result<Vec<ContentId>> {
+    let rows = tx
+        .rows(
+            "SELECT content FROM extents WHERE tenant = $1 AND content > $2 AND blob IS NULL \
+             GROUP BY content HAVING sum(length) > $3",
+            [after.as_bytes().into(), most.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| ContentId::from_slice(&row.bytes(0)?))
+        .collect()
+}
+
 /// A content as a check sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentCheck {

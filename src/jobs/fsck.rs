@@ -11,8 +11,9 @@ use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, uploads};
-use crate::domain::error::Result;
+use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{AccountId, BlobId, ContentId};
+use crate::jobs::hash;
 use crate::jobs::sweep::{self, Keep};
 use crate::vfs::service::Vfs;
 
@@ -27,6 +28,15 @@ pub enum Repair {
     Yes,
 }
 
+/// Whether stored bytes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// All of them, and compared with their SHA-256.
+    Bytes,
+    /// None: records and the lengths of objects are compared.
+    Records,
+}
+
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FsckReport {
@@ -38,6 +48,8 @@ pub struct FsckReport {
     pub contents: u64,
     /// Blobs looked at.
     pub blobs: u64,
+    /// Bytes read and found as they were written.
+    pub bytes: u64,
     /// What does not agree, a sentence each.
     pub problems: Vec<String>,
     /// Objects and blob rows that nothing needs.
@@ -47,15 +59,18 @@ pub struct FsckReport {
 }
 
 /// Checks all tenants: every entry has its content, every content its blobs, every blob its
-/// object, sizes and counters agree.
+/// object, sizes, sums and counters agree.
 ///
 /// # Errors
 /// Unavailable when the database or the store does not answer.
-pub async fn check(vfs: &Vfs, repair: Repair) -> Result<FsckReport> {
+pub async fn check(vfs: &Vfs, repair: Repair, depth: Depth) -> Result<FsckReport> {
     let mut report = FsckReport::default();
     let tenants = tenants::list(vfs.database()).await?;
     for tenant in &tenants {
         check_tenant(vfs, tenant, &mut report).await?;
+        if depth == Depth::Bytes {
+            check_bytes(vfs, tenant, &mut report).await?;
+        }
         if repair == Repair::Yes {
             let keep = Keep {
                 blob_grace: Duration::MAX,
@@ -157,6 +172,39 @@ async fn check_counters(tx: &mut TenantTx, name: &str, report: &mut FsckReport) 
         report.problems.push(problem);
     }
     Ok(())
+}
+
+/// Reads every content and compares its sum. One that is purged meanwhile is passed over, and so
+/// are holes too large to read.
+async fn check_bytes(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
+    let mut after = ContentId::NIL;
+    loop {
+        let mut tx = vfs.database().read(tenant.id).await?;
+        let page = contents::scan(&mut tx, after, BATCH).await?;
+        let unreadable = contents::with_holes(&mut tx, after, hash::MOST_HOLES).await?;
+        drop(tx);
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = last.id;
+        for content in page {
+            if unreadable.contains(&content.id) {
+                continue;
+            }
+            let wrong = match hash::read(vfs, tenant.id, content.id).await {
+                Ok((sum, stored)) if stored.is_none_or(|stored| stored == sum) => {
+                    report.bytes += content.size;
+                    continue;
+                }
+                Ok(_) => "holds other bytes than were stored",
+                Err(error) if error.kind() == ErrorKind::Corrupt => "is damaged in the store",
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let problem = format!("{}: content {} {wrong}", tenant.name, content.id);
+            report.problems.push(problem);
+        }
+    }
 }
 
 async fn check_blobs(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {

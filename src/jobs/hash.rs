@@ -15,7 +15,7 @@ use crate::vfs::service::Vfs;
 
 const CONTENTS_A_ROUND: i64 = 16;
 /// Contents with more bytes of holes stay without a SHA-256.
-const MOST_HOLES: i64 = 1 << 30;
+pub const MOST_HOLES: i64 = 1 << 30;
 
 /// Reads up to 16 contents of a tenant and notes their SHA-256; says how many.
 ///
@@ -28,8 +28,8 @@ pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<usize> {
     drop(tx);
     let mut done = 0;
     for id in ids {
-        match hash(vfs, tenant, id).await {
-            Ok(hash) => {
+        match read(vfs, tenant, id).await {
+            Ok((hash, _)) => {
                 let note = Note { id, hash };
                 vfs.committer().run(tenant, &Actor::job(), note).await?;
                 done += 1;
@@ -41,11 +41,20 @@ pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<usize> {
     Ok(done)
 }
 
-async fn hash(vfs: &Vfs, tenant: TenantId, id: ContentId) -> Result<[u8; 32]> {
+/// Reads a content: its SHA-256, and the one that is stored for it.
+///
+/// # Errors
+/// Corrupt when it is damaged, NotFound when it was purged; Unavailable.
+pub async fn read(
+    vfs: &Vfs,
+    tenant: TenantId,
+    id: ContentId,
+) -> Result<([u8; 32], Option<[u8; 32]>)> {
     let mut tx = vfs.database().snapshot(tenant).await?;
-    let stored = contents::load(&mut tx, id).await?;
+    let content = contents::load(&mut tx, id).await?;
     drop(tx);
-    let reader = ContentReader::new(vfs, tenant, stored);
+    let stored = content.sha256;
+    let reader = ContentReader::new(vfs, tenant, content);
     let mut hash = Sha256::new();
     let mut offset = 0;
     while offset < reader.size() {
@@ -53,7 +62,7 @@ async fn hash(vfs: &Vfs, tenant: TenantId, id: ContentId) -> Result<[u8; 32]> {
         offset += bytes.len() as u64;
         hash.update(&bytes);
     }
-    Ok(hash.finalize().into())
+    Ok((hash.finalize().into(), stored))
 }
 
 struct Note {

@@ -21,7 +21,7 @@ use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::node::AttributeUpdate;
 use sealift::domain::principal::Actor;
 use sealift::domain::rights::Rights;
-use sealift::jobs::fsck::{self, Repair};
+use sealift::jobs::fsck::{self, Depth, Repair};
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::storage::faulty;
 use sealift::vfs::history::PastTree;
@@ -68,7 +68,9 @@ on_both!(
 
 async fn clean(world: &World) {
     world.vfs.drain().await;
-    let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
+    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
+        .await
+        .unwrap();
     assert!(report.clean, "{:?}", report.problems);
 }
 
@@ -388,7 +390,10 @@ async fn a_repair_leaves_the_blobs_of_a_tenant_added_meanwhile_alone() {
         world.faults.release(faulty::Operation::List);
         eve
     };
-    let (report, eve) = tokio::join!(fsck::check(&world.vfs, Repair::Yes), meanwhile);
+    let (report, eve) = tokio::join!(
+        fsck::check(&world.vfs, Repair::Yes, Depth::Bytes),
+        meanwhile
+    );
     let report = report.unwrap();
     assert_eq!(report.removed, 0, "{report:?}");
     assert_eq!(get(&eve, &path("/x")).await.unwrap(), b"here to stay");

@@ -10,7 +10,7 @@ use sealift::domain::clock::{Clock, Timestamp};
 use sealift::domain::error::ErrorKind;
 use sealift::domain::node::NodeKind;
 use sealift::domain::path::VfsPath;
-use sealift::jobs::fsck::{self, Repair};
+use sealift::jobs::fsck::{self, Depth, Repair};
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::vfs::history::PastTree;
 use sealift::vfs::rename::Overwrite;
@@ -76,7 +76,9 @@ async fn run(dialect: Dialect) {
         if random.u8(0..40) == 0 {
             check_live(session, &tree, &context).await;
             world.vfs.drain().await;
-            let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
+            let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
+                .await
+                .unwrap();
             assert!(report.clean, "{context}: {:?}", report.problems);
         }
     }
@@ -86,7 +88,9 @@ async fn run(dialect: Dialect) {
     runner::round(&world.vfs, settings).await.unwrap();
     runner::round(&world.vfs, settings).await.unwrap();
     check_live(&sessions[0], &tree, "at the end").await;
-    let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
+    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
+        .await
+        .unwrap();
     assert!(report.clean, "{:?}", report.problems);
     assert_eq!(
         report.entries,

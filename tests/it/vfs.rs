@@ -11,7 +11,7 @@ use sealift::db::tenants::NewTenant;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::node::AttributeUpdate;
 use sealift::domain::rights::Rights;
-use sealift::jobs::fsck::{self, Repair};
+use sealift::jobs::fsck::{self, Depth, Repair};
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::Operation;
@@ -59,7 +59,9 @@ on_both!(
 
 async fn clean(world: &World) {
     world.vfs.drain().await;
-    let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
+    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
+        .await
+        .unwrap();
     assert!(report.clean, "{:?}", report.problems);
 }
 
@@ -193,7 +195,9 @@ async fn a_full_store_leaves_the_old_file_and_no_leftovers(dialect: Dialect) {
     runner::round(&world.vfs, JobSettings::default())
         .await
         .unwrap();
-    let report = fsck::check(&world.vfs, Repair::No).await.unwrap();
+    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
+        .await
+        .unwrap();
     assert!(report.clean, "{:?}", report.problems);
     let stored = world.vfs.store().list(None, 100).await.unwrap();
     assert_eq!(stored.len(), 1, "only the old file's blob is left");
@@ -211,6 +215,10 @@ async fn a_damaged_blob_is_a_read_error(dialect: Dialect) {
     let error = reader.read_at(70_000, 1000).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(!error.context().contains(&blob.id.to_string()));
+    for (depth, clean) in [(Depth::Bytes, false), (Depth::Records, true)] {
+        let report = fsck::check(&world.vfs, Repair::No, depth).await.unwrap();
+        assert_eq!(report.clean, clean, "{depth:?}");
+    }
 }
 
 async fn a_broken_off_upload_shows_nothing_and_expires(dialect: Dialect) {
