@@ -230,10 +230,18 @@ impl Shared {
                     match Clock::lock(&mut tx, self.db.passed_time()).await {
                         Ok(clock) => {
                             // Under the lock: what was on its way is committed by now, or never.
-                            if let Some(before) = unknown.take_if(|a| a.tenant == waiting.tenant)
-                                && audit::contains(&mut tx, before.number, &before.hash).await?
+                            if let Some(before) = unknown.as_ref()
+                                && before.tenant == waiting.tenant
                             {
-                                return Ok(before.outcomes);
+                                let (number, hash) = (before.number, &before.hash);
+                                if audit::contains(&mut tx, number, hash).await? {
+                                    // The lock makes this a commit of its own, which a standby
+                                    // confirms only after the one whose answer was lost.
+                                    tx.commit().await?;
+                                    let before = unknown.take();
+                                    return Ok(before.map(|a| a.outcomes).unwrap_or_default());
+                                }
+                                *unknown = None;
                             }
                             entry.insert(clock)
                         }
