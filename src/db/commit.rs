@@ -253,14 +253,21 @@ impl Shared {
                     }
                 }
             };
-            tx.script("SAVEPOINT operation").await?;
+            // One that is alone is undone with its transaction, and saves the way there and back.
+            let alone = batch.len() == 1;
+            if !alone {
+                tx.script("SAVEPOINT operation").await?;
+            }
             let mark = clock.mark();
             match apply(&mut tx, clock, waiting).await {
                 Ok(committed) => {
-                    tx.script("RELEASE SAVEPOINT operation").await?;
+                    if !alone {
+                        tx.script("RELEASE SAVEPOINT operation").await?;
+                    }
                     outcomes.push(Ok(committed));
                 }
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) if alone => return Ok(vec![Err(error)]),
                 Err(error) => {
                     tx.script("ROLLBACK TO SAVEPOINT operation; RELEASE SAVEPOINT operation")
                         .await?;
