@@ -1,5 +1,6 @@
 //! rclone: a thousand files there and back, and nothing sent twice.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +47,23 @@ fn a_thousand_files_are_synced_checked_and_fetched_back() {
         &["check", "--download", "--checkers", "8", here, there],
     );
     rclone(&server, &["purge", there]);
+    server.stop();
+}
+
+/// rclone cannot be told when to exchange keys, so the server is.
+#[test]
+fn large_files_survive_new_keys_every_16_mib() {
+    let folder = TempFolder::new();
+    let wrapper = ["env", "SEALIFT__SFTP__REKEY_BYTES=16MiB"].map(OsStr::new);
+    let server = Server::up_under(&wrapper, &folder.join("data"));
+    let (out, back) = (folder.folder("out"), folder.folder("back"));
+    for number in 0..3 {
+        write_random(&out.join(format!("large {number}")), 70_000_003);
+    }
+    let (here, there, back_here) = (text(&out), "sealift:there", text(&back));
+    rclone(&server, &["copy", "--transfers", "3", here, there]);
+    rclone(&server, &["copy", "--transfers", "3", there, back_here]);
+    assert_eq!(sums(&out), sums(&back));
     server.stop();
 }
 
