@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
 use crate::domain::clock::{Clock, Timestamp};
@@ -240,6 +241,7 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(60))
             .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(is_usable(connection)))
             .idle_timeout(None)
             .max_lifetime(None)
     };
@@ -254,6 +256,13 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
     Ok(Pools::Sqlite { reads, writes })
 }
 
+/// SQLite rolls back by itself when the disk is full, and sqlx then counts a transaction that is not
+/// there and begins no other: such a connection is replaced. A roll back that was begun by dropping
+/// is over by now, since the pool pings a connection that is given back.
+async fn is_usable(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    Ok(!connection.is_in_transaction())
+}
+
 async fn sqlite_write(pool: &SqlitePool) -> Result<Link> {
     let tx = pool.begin_with("BEGIN IMMEDIATE").await;
     Ok(Link::Sqlite(tx.map_err(from_sqlx)?))
@@ -264,4 +273,36 @@ async fn postgres_tenant(pool: &PgPool, begin: &str, tenant: TenantId) -> Result
     let begin = format!("{begin}; SET LOCAL sealift.tenant = '{tenant}'");
     let tx = pool.begin_with(AssertSqlSafe(begin)).await;
     Ok(Link::Postgres(tx.map_err(from_sqlx)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::SystemClock;
+    use crate::domain::error::ErrorKind;
+
+    #[tokio::test]
+    async fn a_full_disk_fails_what_met_it_and_nothing_after() {
+        let folder = std::env::temp_dir().join(format!("sealift-full-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let location = Location::Sqlite(folder.join("test.db"));
+        let db = Database::open(&location, 1, Arc::new(SystemClock))
+            .await
+            .unwrap();
+        let mut tx = db.write(TenantId(1)).await.unwrap();
+        tx.script("CREATE TABLE big (bytes BLOB)").await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = db.write(TenantId(1)).await.unwrap();
+        tx.script("PRAGMA max_page_count = 1").await.unwrap();
+        let insert = "INSERT INTO big VALUES (zeroblob(100000))";
+        let error = tx.script(insert).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        drop(tx);
+        // Another connection, which that limit is not set for.
+        let mut tx = db.write(TenantId(1)).await.unwrap();
+        tx.script(insert).await.unwrap();
+        tx.commit().await.unwrap();
+        db.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
