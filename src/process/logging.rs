@@ -16,6 +16,8 @@ pub fn start(level: Level, json: bool) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        // Else a line that cannot be written, on a full disk say, is a panic where it is logged.
+        .log_internal_errors(false)
         .with_target(level >= Level::DEBUG);
     // Fails only when logging was started before.
     let _ = match json {

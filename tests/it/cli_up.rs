@@ -44,6 +44,19 @@ fn the_banner_shows_commands_that_work() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_holds_nobody_up() {
+    let folder = TempFolder::new();
+    let server = Server::up_without_log(&folder.join("data"));
+    let options = SshOptions::with_new_key(&server, folder.path());
+    let (file, back) = (folder.join("file"), folder.join("back"));
+    write_random(&file, 200_000);
+    let (here, there) = (quote(&file), quote(&back));
+    sftp_ok(&server, &options, &format!("put {here} a\nget a {there}\n"));
+    assert_eq!(sha256(&file), sha256(&back));
+    server.stop();
+}
+
+#[test]
 fn a_restart_keeps_host_key_password_accounts_and_files() {
     let folder = TempFolder::new();
     let data = folder.join("data");

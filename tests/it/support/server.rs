@@ -44,8 +44,18 @@ impl Server {
         Self::up_under(&[], data)
     }
 
+    /// The same, with nowhere to write its log to.
+    pub(crate) fn up_without_log(data: &Path) -> Self {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        Self::start(&[], data, full)
+    }
+
     /// The same, run by another program such as strace: `wrapper` comes before the server's command.
     pub(crate) fn up_under(wrapper: &[&OsStr], data: &Path) -> Self {
+        Self::start(wrapper, data, fs::File::create(log_of(data)).unwrap())
+    }
+
+    fn start(wrapper: &[&OsStr], data: &Path, stderr: fs::File) -> Self {
         let mut words = wrapper.to_vec();
         words.push(OsStr::new(program()));
         let log = log_of(data);
@@ -56,7 +66,7 @@ impl Server {
             .arg(data)
             .stdin(Stdio::null())
             .stdout(fs::File::create(log.with_extension("banner")).unwrap())
-            .stderr(fs::File::create(&log).unwrap())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let ready = wait_for("the server to be ready", READY_WITHIN, || {
