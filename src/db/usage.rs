@@ -157,16 +157,17 @@ pub async fn room(tx: &mut TenantTx, account: Option<AccountId>) -> Result<Optio
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn recount(tx: &mut TenantTx) -> Result<Vec<(Option<AccountId>, Amount)>> {
+    // CROSS JOIN keeps SQLite from going through all entries for each; nor are they joined again.
     let rows = tx
         .rows(
-            "WITH RECURSIVE reached(node) AS (\
-             SELECT node FROM (SELECT t.root AS node FROM tenants t WHERE t.id = $1 \
+            "WITH RECURSIVE reached(node, owner, size, is_top) AS (\
+             SELECT node, CAST(NULL AS bigint), CAST(0 AS bigint), 1 \
+             FROM (SELECT t.root AS node FROM tenants t WHERE t.id = $1 \
              UNION ALL SELECT d.node FROM detached d WHERE d.tenant = $1 AND d.settled = 0) AS tops \
-             UNION ALL SELECT e.node FROM reached r \
-             JOIN entries e ON e.tenant = $1 AND e.parent = r.node) \
-             SELECT e.owner, CAST(sum(e.size) AS bigint), count(*) FROM reached r \
-             JOIN entries e ON e.tenant = $1 AND e.node = r.node \
-             JOIN tenants t ON t.id = $1 WHERE e.node <> t.root GROUP BY e.owner",
+             UNION ALL SELECT e.node, e.owner, e.size, 0 FROM reached r \
+             CROSS JOIN entries e WHERE e.tenant = $1 AND e.parent = r.node) \
+             SELECT owner, CAST(sum(size) AS bigint), count(*) FROM reached \
+             WHERE is_top = 0 GROUP BY owner",
             [],
         )
         .await?;

@@ -4,12 +4,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sealift::db::commit::{self, Record};
 use sealift::db::entries;
 use sealift::db::grants::{self, Grant, Subject};
-use sealift::db::sql::Dialect;
+use sealift::db::sql::{Dialect, TenantTx};
 use sealift::db::tenants::NewTenant;
-use sealift::domain::error::ErrorKind;
-use sealift::domain::node::AttributeUpdate;
+use sealift::db::usage::{self, Amount};
+use sealift::domain::change::Committed;
+use sealift::domain::error::{ErrorKind, Result};
+use sealift::domain::id::NodeId;
+use sealift::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
+use sealift::domain::principal::Actor;
 use sealift::domain::rights::Rights;
 use sealift::jobs::fsck::{self, Depth, Repair};
 use sealift::jobs::runner::{self, JobSettings};
@@ -79,6 +84,55 @@ async fn files_that_are_mostly_holes_do_not_overflow_the_counters(dialect: Diale
     }
     put(&session, &path("/small"), b"goes on").await.unwrap();
     clean(&world).await;
+}
+
+/// What SQLite's planner makes of the queries, which has no statistics to go by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checking_a_big_tree_reads_each_entry_a_few_times() {
+    const FOLDERS: usize = 20_000;
+    let world = World::new(Dialect::Sqlite).await;
+    world.account("ann").await;
+    let committer = world.vfs.committer();
+    let grow = Grow {
+        below: world.tenant.root,
+        folders: FOLDERS,
+    };
+    let actor = Actor::operator();
+    committer.run(world.tenant.id, &actor, grow).await.unwrap();
+    // Less than a second, or minutes if it looked at each for each.
+    let checked = tokio::time::timeout(Duration::from_secs(30), clean(&world));
+    checked.await.expect("checked in time");
+}
+
+/// Makes many folders as one change.
+struct Grow {
+    below: NodeId,
+    folders: usize,
+}
+
+#[async_trait::async_trait]
+impl commit::Operation for Grow {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        for index in 0..self.folders {
+            let folder = Entry {
+                node: NodeId::mint(next.at),
+                parent: self.below,
+                name: index.to_string(),
+                kind: NodeKind::Folder,
+                content: None,
+                size: 0,
+                owner: None,
+                attributes: Attributes::folder(next.at),
+                born: next.seq,
+                died: None,
+            };
+            entries::insert(tx, &folder).await?;
+        }
+        let files = i64::try_from(self.folders).unwrap();
+        let used = Amount { bytes: 0, files };
+        usage::charge(tx, None, used, Amount::default()).await?;
+        Ok(Record::Nothing)
+    }
 }
 
 async fn opening_a_file_that_is_there_leaves_its_mode(dialect: Dialect) {
@@ -511,12 +565,8 @@ async fn a_store_that_hangs_holds_back_only_those_who_wait_for_it() {
 struct Panics;
 
 #[async_trait::async_trait]
-impl sealift::db::commit::Operation for Panics {
-    async fn apply(
-        &self,
-        _tx: &mut sealift::db::sql::TenantTx,
-        _next: sealift::domain::change::Committed,
-    ) -> sealift::domain::error::Result<sealift::db::commit::Record> {
+impl commit::Operation for Panics {
+    async fn apply(&self, _tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         panic!("as a defect would");
     }
 }
