@@ -35,6 +35,7 @@ pub mod storage {
     pub mod memory;
     pub mod open_files;
     pub mod refusal;
+    pub mod regions;
     pub mod store;
 }
 
@@ -58,6 +59,8 @@ pub mod db {
     pub mod leases;
     pub mod login_guard;
     pub mod migrate;
+    pub mod placement;
+    pub mod regions;
     pub mod sql;
     pub mod tenants;
     pub mod uploads;
@@ -67,6 +70,7 @@ pub mod db {
 /// Listeners, TLS certificates, connection limits, the buffer budget.
 pub mod net {
     pub mod budget;
+    pub mod cloud;
     pub mod limit;
     pub mod listen;
     pub mod tls;

@@ -12,6 +12,7 @@ use crate::cli::place::Place;
 use crate::config::value::Setting as _;
 use crate::db::tenants::NewTenant;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::RegionId;
 
 /// Adds, shows and changes tenants
 #[derive(Subcommand, Debug)]
@@ -96,6 +97,7 @@ impl Add {
             retention: self.retention.unwrap_or(installation.settings.retention),
             quota_bytes: arguments::initial(self.quota.bytes()),
             quota_files: arguments::initial(self.quota.files()),
+            region: RegionId::MAIN,
         };
         let added = installation.directory().add_tenant(&new).await?;
         let sentence = format!("added tenant {}", added.name);

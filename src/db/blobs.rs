@@ -3,7 +3,7 @@
 use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{BlobId, InstanceId};
+use crate::domain::id::{BlobId, InstanceId, RegionId};
 
 /// Where a blob is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct BlobInfo {
     pub finished: bool,
     /// The version of the tenant's key that seals it.
     pub key_version: u32,
+    /// Where it is.
+    pub region: RegionId,
 }
 
 /// A row of the table.
@@ -66,18 +68,20 @@ pub async fn announce(
     tx: &mut TenantTx,
     instance: InstanceId,
     key_version: u32,
+    region: RegionId,
     ids: &[BlobId],
     at: Timestamp,
 ) -> Result<()> {
     for id in ids {
         tx.execute(
-            "INSERT INTO blobs (tenant, id, state, size, finished, key_version, instance, uses, at) \
-             VALUES ($1, $2, 1, 0, 0, $3, $4, 0, $5)",
+            "INSERT INTO blobs (tenant, id, state, size, finished, key_version, instance, uses, at, \
+             region) VALUES ($1, $2, 1, 0, 0, $3, $4, 0, $5, $6)",
             [
                 id.as_bytes().into(),
                 i64::from(key_version).into(),
                 instance.as_bytes().into(),
                 at.0.into(),
+                region.0.into(),
             ],
         )
         .await?;
@@ -185,16 +189,15 @@ pub async fn release_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn deleting(tx: &mut TenantTx, limit: i64) -> Result<Vec<BlobId>> {
+pub async fn deleting(tx: &mut TenantTx, limit: i64) -> Result<Vec<BlobRecord>> {
     let rows = tx
         .rows(
-            "SELECT id FROM blobs WHERE tenant = $1 AND state = 4 LIMIT $2",
+            "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
+             WHERE tenant = $1 AND state = 4 LIMIT $2",
             [limit.into()],
         )
         .await?;
-    rows.iter()
-        .map(|row| BlobId::from_slice(&row.bytes(0)?))
-        .collect()
+    rows.iter().map(read).collect()
 }
 
 /// Forgets a blob whose object is gone.
@@ -217,7 +220,7 @@ pub async fn forget(tx: &mut TenantTx, id: BlobId) -> Result<()> {
 pub async fn find(tx: &mut TenantTx, id: BlobId) -> Result<Option<BlobRecord>> {
     let row = tx
         .row(
-            "SELECT id, size, finished, key_version, state, instance, uses, at FROM blobs \
+            "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
              WHERE tenant = $1 AND id = $2",
             [id.as_bytes().into()],
         )
@@ -225,15 +228,26 @@ pub async fn find(tx: &mut TenantTx, id: BlobId) -> Result<Option<BlobRecord>> {
     row.as_ref().map(read).transpose()
 }
 
-/// The ids from `first` to `last` that are known.
+/// The ids from `first` to `last` that are known to be in a region.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn known(tx: &mut TenantTx, first: BlobId, last: BlobId) -> Result<Vec<BlobId>> {
+pub async fn known(
+    tx: &mut TenantTx,
+    region: RegionId,
+    first: BlobId,
+    last: BlobId,
+) -> Result<Vec<BlobId>> {
     let rows = tx
         .rows(
-            "SELECT id FROM blobs WHERE tenant = $1 AND id >= $2 AND id <= $3",
-            [first.as_bytes().into(), last.as_bytes().into()],
+            "SELECT id FROM blobs WHERE tenant = $1 AND region = $2 AND id >= $3 AND id <= $4 \
+             UNION SELECT id FROM blob_copies \
+             WHERE tenant = $1 AND region = $2 AND id >= $3 AND id <= $4",
+            [
+                region.0.into(),
+                first.as_bytes().into(),
+                last.as_bytes().into(),
+            ],
         )
         .await?;
     rows.iter()
@@ -248,7 +262,7 @@ pub async fn known(tx: &mut TenantTx, first: BlobId, last: BlobId) -> Result<Vec
 pub async fn scan(tx: &mut TenantTx, after: BlobId, limit: i64) -> Result<Vec<BlobRecord>> {
     let rows = tx
         .rows(
-            "SELECT id, size, finished, key_version, state, instance, uses, at FROM blobs \
+            "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
              WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3",
             [after.as_bytes().into(), limit.into()],
         )
@@ -294,7 +308,7 @@ fn linked(touched: u64) -> Result<()> {
     }
 }
 
-/// Columns: id, size, finished, key_version, state, instance, uses, at.
+/// Columns: id, size, finished, key_version, state, instance, uses, at, region.
 fn read(row: &Row) -> Result<BlobRecord> {
     Ok(BlobRecord {
         info: BlobInfo {
@@ -302,6 +316,7 @@ fn read(row: &Row) -> Result<BlobRecord> {
             size: row.count(1)?,
             finished: row.int(2)? != 0,
             key_version: u32::try_from(row.int(3)?).map_err(Error::internal)?,
+            region: RegionId(row.int(8)?),
         },
         state: BlobState::from_code(row.int(4)?)?,
         instance: InstanceId::from_slice(&row.bytes(5)?)?,

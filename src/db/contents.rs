@@ -10,7 +10,7 @@ use crate::db::sql::{Row, TenantTx, Value};
 use crate::domain::clock::Timestamp;
 use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{BlobId, ContentId};
+use crate::domain::id::{BlobId, ContentId, RegionId};
 
 /// Rows of one INSERT; its text is prepared once per number of rows.
 const ROWS_PER_INSERT: usize = 64;
@@ -42,7 +42,7 @@ pub async fn load(tx: &mut TenantTx, id: ContentId) -> Result<StoredContent> {
     let rows = tx
         .rows(
             "SELECT e.start, e.length, e.blob, e.blob_start, \
-             b.size, b.finished, b.key_version FROM extents e \
+             b.size, b.finished, b.key_version, b.region FROM extents e \
              LEFT JOIN blobs b ON b.tenant = e.tenant AND b.id = e.blob \
              WHERE e.tenant = $1 AND e.content = $2 ORDER BY e.start",
             [id.as_bytes().into()],
@@ -68,6 +68,7 @@ pub async fn load(tx: &mut TenantTx, id: ContentId) -> Result<StoredContent> {
                     size: u64::try_from(size).map_err(Error::internal)?,
                     finished: row.int(5)? != 0,
                     key_version: u32::try_from(row.int(6)?).map_err(Error::internal)?,
+                    region: RegionId(row.int(7)?),
                 },
             );
         }

@@ -13,11 +13,18 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    shared: include_str!("../../migrations/0001_base.sql"),
-    postgres: include_str!("../../migrations/0001_base.postgres.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        shared: include_str!("../../migrations/0001_base.sql"),
+        postgres: include_str!("../../migrations/0001_base.postgres.sql"),
+    },
+    Migration {
+        version: 2,
+        shared: include_str!("../../migrations/0002_regions.sql"),
+        postgres: include_str!("../../migrations/0002_regions.postgres.sql"),
+    },
+];
 
 /// What a look at the schema found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::db::entries;
 use crate::db::sql::{Row, SystemTx, Value};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{NodeId, TenantId};
+use crate::domain::id::{NodeId, RegionId, TenantId};
 use crate::domain::node::{Attributes, Entry, NodeKind};
 
 /// A customer.
@@ -43,6 +43,8 @@ pub struct NewTenant {
     pub quota_bytes: Option<u64>,
     /// Most live files and folders.
     pub quota_files: Option<u64>,
+    /// Where its blobs are to be kept.
+    pub region: RegionId,
 }
 
 const COLUMNS: &str = "SELECT id, name, disabled, root, retention_seconds, quota_bytes, \
@@ -64,7 +66,7 @@ pub async fn add(db: &Database, new: &NewTenant) -> Result<Tenant> {
     let added = tx
         .execute(
             "INSERT INTO tenants (id, name, disabled, root, retention_seconds, quota_bytes, \
-             quota_files, created_at) VALUES ($1, $2, 0, $3, $4, $5, $6, $7)",
+             quota_files, created_at, region) VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8)",
             [
                 next.into(),
                 new.name.as_str().into(),
@@ -73,6 +75,7 @@ pub async fn add(db: &Database, new: &NewTenant) -> Result<Tenant> {
                 limit(new.quota_bytes),
                 limit(new.quota_files),
                 now.0.into(),
+                new.region.0.into(),
             ],
         )
         .await;

@@ -127,9 +127,18 @@ number_id!(
     GroupId
 );
 number_id!(
+    /// A place where blobs are kept, by the number that stands for its name.
+    RegionId
+);
+number_id!(
     /// A customer: its own accounts, keys, quota, retention, region.
     TenantId
 );
+
+impl RegionId {
+    /// Where everything is that was stored before there were regions.
+    pub const MAIN: Self = Self(0);
+}
 
 #[cfg(test)]
 mod tests {

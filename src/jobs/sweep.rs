@@ -44,10 +44,15 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
             return Ok(removed);
         }
         removed += batch.len() as u64;
-        for id in &batch {
-            vfs.store().delete(*id).await?;
+        for blob in &batch {
+            let store = vfs.store(blob.info.region)?;
+            match blob.info.finished {
+                true => store.delete(blob.info.id).await?,
+                false => store.discard(blob.info.id).await?,
+            }
         }
-        vfs.committer().run(tenant, &actor, Forget(batch)).await?;
+        let forget = Forget(batch.iter().map(|blob| blob.info.id).collect());
+        vfs.committer().run(tenant, &actor, forget).await?;
     }
 }
 

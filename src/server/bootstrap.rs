@@ -13,6 +13,7 @@ use crate::db::tenants::NewTenant;
 use crate::db::{installation as facts, migrate};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::RegionId;
 use crate::domain::path::VfsPath;
 use crate::domain::random;
 use crate::domain::secret::Secret;
@@ -152,6 +153,7 @@ async fn demo(data: &Path, installation: &Installation) -> Result<()> {
         retention: installation.settings.retention,
         quota_bytes: None,
         quota_files: None,
+        region: RegionId::MAIN,
     };
     there_already(directory.add_tenant(&tenant).await.map(drop))?;
     let mut account = NewAccount::new(ACCOUNT.parse()?);

@@ -15,6 +15,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::InstanceId;
 use crate::net::budget::Budget;
 use crate::storage::local::LocalStore;
+use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
 use crate::vfs::service::Vfs;
 
@@ -63,7 +64,7 @@ impl Installation {
         let instance = InstanceId::mint(self.database().clock().now());
         Ok(Vfs::new(
             self.committer.clone(),
-            store,
+            Regions::one(store),
             ring,
             budget,
             instance,

@@ -202,11 +202,16 @@ impl Disk {
         })
     }
 
-    /// Lists blobs by id.
+    /// Lists blobs by id: those that are finished, or those that are not.
     ///
     /// # Errors
     /// Unavailable.
-    pub fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
+    pub fn list(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+        finished: bool,
+    ) -> Result<Vec<StoredBlob>> {
         let unlisted = |error| refusal::unavailable().because(error);
         let first = after.map_or(0, |id| id.as_bytes()[0]);
         let mut list = Vec::new();
@@ -225,9 +230,10 @@ impl Disk {
                 let name = entry.map_err(unlisted)?.file_name();
                 found.extend(parse_name(&name.to_string_lossy()));
             }
-            // `false` sorts first: of two files under one id the finished one counts.
-            found.retain(|(id, _)| after.is_none_or(|after| *id > after));
-            found.sort_unstable_by_key(|(id, suffix)| (*id, !suffix.is_empty(), *suffix));
+            found.retain(|(id, suffix)| {
+                after.is_none_or(|after| *id > after) && suffix.is_empty() == finished
+            });
+            found.sort_unstable_by_key(|(id, _)| *id);
             found.dedup_by_key(|(id, _)| *id);
             for (id, suffix) in found {
                 if list.len() >= limit {

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::BlobId;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
 
 /// What a store and its writers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -221,6 +221,10 @@ impl Faults {
 
 #[async_trait]
 impl BlobStore for FaultyStore {
+    fn shape(&self) -> Shape {
+        self.inner.shape()
+    }
+
     async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()> {
         let bytes = sealed.len();
         let work = self.inner.put(id, sealed);
@@ -257,6 +261,16 @@ impl BlobStore for FaultyStore {
         self.faults.around(Operation::Delete, 0, work).await
     }
 
+    async fn discard(&self, id: BlobId) -> Result<()> {
+        let work = self.inner.discard(id);
+        self.faults.around(Operation::Delete, 0, work).await
+    }
+
+    async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
+        let work = self.inner.unfinished(after, limit);
+        self.faults.around(Operation::List, 0, work).await
+    }
+
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
         let work = self.inner.list(after, limit);
         self.faults.around(Operation::List, 0, work).await
@@ -279,6 +293,10 @@ impl BlobWriter for FaultyWriter {
         let bytes = sealed.len();
         let work = self.inner.write(sealed);
         self.faults.around(Operation::Write, bytes, work).await
+    }
+
+    async fn relieve(&mut self) -> Result<bool> {
+        self.inner.relieve().await
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {

@@ -15,10 +15,12 @@ use crate::domain::id::BlobId;
 use crate::storage::disk::{Disk, Then};
 use crate::storage::open_files::OpenFiles;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
 
 /// A writer collects at most about this much while the disk is busy.
 const PIECE_BYTES: usize = 1 << 20;
+/// A blob up to about this long is written at one go.
+const WHOLE_BYTES: usize = 260 << 10;
 /// How many blobs that are read stay open.
 const OPEN_FILES: usize = 256;
 
@@ -71,6 +73,18 @@ impl LocalStore {
 
 #[async_trait]
 impl BlobStore for LocalStore {
+    fn shape(&self) -> Shape {
+        Shape {
+            whole: WHOLE_BYTES,
+            least_piece: 0,
+            first_piece: PIECE_BYTES,
+            most_piece: PIECE_BYTES,
+            most: 1 << 44,
+            read: PIECE_BYTES,
+            reads_ahead: 1,
+        }
+    }
+
     async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()> {
         let disk = Arc::clone(&self.disk);
         blocking(move || disk.put(id, &sealed)).await
@@ -117,9 +131,18 @@ impl BlobStore for LocalStore {
         .await
     }
 
+    async fn discard(&self, id: BlobId) -> Result<()> {
+        self.delete(id).await
+    }
+
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
         let disk = Arc::clone(&self.disk);
-        blocking(move || disk.list(after, limit)).await
+        blocking(move || disk.list(after, limit, true)).await
+    }
+
+    async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
+        let disk = Arc::clone(&self.disk);
+        blocking(move || disk.list(after, limit, false)).await
     }
 
     async fn probe(&self) -> Result<()> {
@@ -184,6 +207,12 @@ impl BlobWriter for LocalWriter {
             true => self.hand_over(Then::GoOn).await,
             false => Ok(()),
         }
+    }
+
+    async fn relieve(&mut self) -> Result<bool> {
+        let busy = self.writing.is_some();
+        self.settle().await?;
+        Ok(busy)
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {

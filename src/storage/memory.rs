@@ -11,7 +11,7 @@ use crate::domain::clock::{Clock, SystemClock, Timestamp};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::BlobId;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
 
 /// Keeps blobs until the last clone is dropped. Clones share what they keep.
 #[derive(Clone)]
@@ -61,6 +61,18 @@ impl Default for MemoryStore {
 
 #[async_trait]
 impl BlobStore for MemoryStore {
+    fn shape(&self) -> Shape {
+        Shape {
+            whole: 260 << 10,
+            least_piece: 0,
+            first_piece: 1 << 20,
+            most_piece: 1 << 20,
+            most: 1 << 40,
+            read: 1 << 20,
+            reads_ahead: 1,
+        }
+    }
+
     async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()> {
         let blob = self.blob(&sealed);
         self.lock().finish(id, blob)
@@ -121,31 +133,40 @@ impl BlobStore for MemoryStore {
         Ok(())
     }
 
+    async fn discard(&self, id: BlobId) -> Result<()> {
+        self.delete(id).await
+    }
+
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
-        let blobs = self.lock();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = (from, Bound::Unbounded);
-        let show = |(id, blob): (&BlobId, &Blob), finished| StoredBlob {
-            id: *id,
-            length: blob.sealed.len() as u64,
-            modified: blob.modified,
-            finished,
-        };
-        let finished = blobs.finished.range(range).map(|blob| show(blob, true));
-        let unfinished = blobs
-            .unfinished
-            .range(range)
-            .filter(|(id, _)| !blobs.finished.contains_key(id))
-            .map(|blob| show(blob, false));
-        let mut list: Vec<_> = finished.take(limit).chain(unfinished.take(limit)).collect();
-        list.sort_unstable_by_key(|blob| blob.id);
-        list.truncate(limit);
-        Ok(list)
+        Ok(page(&self.lock().finished, after, limit, true))
+    }
+
+    async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
+        Ok(page(&self.lock().unfinished, after, limit, false))
     }
 
     async fn probe(&self) -> Result<()> {
         Ok(())
     }
+}
+
+fn page(
+    blobs: &BTreeMap<BlobId, Blob>,
+    after: Option<BlobId>,
+    limit: usize,
+    finished: bool,
+) -> Vec<StoredBlob> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let range = blobs.range((from, Bound::Unbounded));
+    range
+        .take(limit)
+        .map(|(id, blob)| StoredBlob {
+            id: *id,
+            length: blob.sealed.len() as u64,
+            modified: blob.modified,
+            finished,
+        })
+        .collect()
 }
 
 impl Blobs {
@@ -172,6 +193,10 @@ impl BlobWriter for MemoryWriter {
             blob.modified = now;
         }
         Ok(())
+    }
+
+    async fn relieve(&mut self) -> Result<bool> {
+        Ok(false)
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {

@@ -20,6 +20,9 @@ use crate::domain::id::BlobId;
 /// `Unavailable` when a retry may help, `NotFound`, `Corrupt` or `Internal`.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
+    /// How it likes its blobs fed and read.
+    fn shape(&self) -> Shape;
+
     /// Stores a whole blob.
     async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()>;
 
@@ -41,25 +44,65 @@ pub trait BlobStore: Send + Sync + 'static {
     /// nothing of the blob is left. A writer that is still there can do nothing more.
     async fn salvage(&self, id: BlobId, checkpoint: &Checkpoint) -> Result<()>;
 
-    /// Removes a blob, finished or not. Succeeds when there is none.
+    /// Removes a finished blob. Succeeds when there is none.
     async fn delete(&self, id: BlobId) -> Result<()>;
 
-    /// Lists up to `limit` blobs, finished or not, with ids above `after`, in order.
+    /// Removes whatever there is of a blob that may never have been finished. Succeeds when there is
+    /// nothing.
+    async fn discard(&self, id: BlobId) -> Result<()>;
+
+    /// Lists up to `limit` finished blobs with ids above `after`, in order.
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>>;
+
+    /// Lists up to `limit` blobs that were begun and not finished, with ids above `after`, in order.
+    /// A blob that was begun twice may be listed twice.
+    async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>>;
 
     /// Checks that the store can be read and written; the error names what to mend.
     async fn probe(&self) -> Result<()>;
+}
+
+/// How a store likes its blobs fed and read, in sealed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// A blob up to this long is best stored by one `put`.
+    pub whole: usize,
+    /// The least that [`BlobWriter::write`] takes, but for the last piece of a blob.
+    pub least_piece: usize,
+    /// The piece that a blob best starts with; later ones grow with it.
+    pub first_piece: usize,
+    /// The largest piece worth its memory.
+    pub most_piece: usize,
+    /// A blob ends before it is longer than this.
+    pub most: u64,
+    /// What one read fetches best when reading goes on in order.
+    pub read: usize,
+    /// How many such reads are best on their way at a time.
+    pub reads_ahead: usize,
+}
+
+impl Shape {
+    /// The best size of the next piece of a blob of which `written` bytes are stored: about a
+    /// hundredth of it, so that their number grows slower than the blob.
+    pub fn piece(&self, written: u64) -> usize {
+        let hundredth = usize::try_from(written / 100).unwrap_or(usize::MAX);
+        hundredth.clamp(self.first_piece, self.most_piece)
+    }
 }
 
 /// A blob in the making. Dropped without `finish`, it leaves what it wrote to
 /// [`BlobStore::salvage`] or [`BlobStore::delete`].
 #[async_trait]
 pub trait BlobWriter: Send {
-    /// Appends bytes; they may be anywhere on their way when it returns.
+    /// Appends a piece; it may be anywhere on its way when this returns. The bytes are held no longer
+    /// than they are needed.
     async fn write(&mut self, sealed: Bytes) -> Result<()>;
 
-    /// Makes what was written so far (or the largest part of it that the store can) durable, and
-    /// says how much that is.
+    /// Waits until a piece that is on its way has arrived; false when none is.
+    async fn relieve(&mut self) -> Result<bool>;
+
+    /// Says how much of what was written is durable. A store that can make all of it durable does so
+    /// first; one that takes pieces at its own pace (S3) does not wait for those on their way.
     async fn checkpoint(&mut self) -> Result<Checkpoint>;
 
     /// Completes the blob: see [`BlobStore`].
@@ -71,7 +114,8 @@ pub trait BlobWriter: Send {
 pub struct Checkpoint {
     /// Durable bytes from the start.
     pub length: u64,
-    /// The store's own notes (for S3: upload id and parts), opaque to others.
+    /// The store's own notes (for S3: upload id and parts), opaque to others. Empty when there is
+    /// nothing to note.
     pub state: Vec<u8>,
 }
 

@@ -126,7 +126,11 @@ impl BlobReader {
         if with_header {
             range.start = 0;
         }
-        let fetched = self.vfs.store().read(self.info.id, range).await;
+        let fetched = self
+            .vfs
+            .store(self.info.region)?
+            .read(self.info.id, range)
+            .await;
         let mut sealed = fetched.map_err(|error| self.report(error))?;
         if with_header {
             let header = sealed.split_to(HEADER_BYTES.min(sealed.len()));
@@ -167,7 +171,11 @@ impl BlobReader {
                     Some(header) => header,
                     None => {
                         let range = 0..HEADER_BYTES as u64;
-                        let read = self.vfs.store().read(self.info.id, range).await;
+                        let read = self
+                            .vfs
+                            .store(self.info.region)?
+                            .read(self.info.id, range)
+                            .await;
                         fetched = read.map_err(|error| self.report(error))?;
                         &fetched
                     }

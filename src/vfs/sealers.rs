@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use crate::crypto::seal::Sealer;
 use crate::db::blobs;
 use crate::db::commit::{Committer, Operation, Record};
+use crate::db::placement;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
-use crate::domain::id::{BlobId, InstanceId, TenantId};
+use crate::domain::id::{BlobId, InstanceId, RegionId, TenantId};
 use crate::domain::principal::Actor;
 use crate::vfs::keys::TenantKeys;
 
@@ -25,6 +26,8 @@ pub struct Announced {
     pub sealer: Sealer,
     /// The version of the key it seals with.
     pub key_version: u32,
+    /// Where the blob is to be stored.
+    pub region: RegionId,
 }
 
 /// Makes and hands out announced sealers.
@@ -67,15 +70,20 @@ impl Sealers {
             shelf.batch
         };
         let key = self.keys.current(tenant).await?;
+        let region = placement::find(self.committer.database(), tenant)
+            .await?
+            .region;
         let make = || Announced {
             sealer: Sealer::new(tenant, &key),
             key_version: key.version,
+            region,
         };
         let one = make();
         let mut more: Vec<_> = (1..batch).map(|_| make()).collect();
         let announcement = Announcement {
             instance: self.instance,
             key_version: key.version,
+            region,
             ids: more.iter().chain([&one]).map(|a| a.sealer.id()).collect(),
         };
         self.committer
@@ -97,6 +105,7 @@ impl Sealers {
 struct Announcement {
     instance: InstanceId,
     key_version: u32,
+    region: RegionId,
     ids: Vec<BlobId>,
 }
 
@@ -109,7 +118,15 @@ impl Operation for Announcement {
         {
             return Ok(Record::Nothing);
         }
-        blobs::announce(tx, self.instance, self.key_version, &self.ids, next.at).await?;
+        blobs::announce(
+            tx,
+            self.instance,
+            self.key_version,
+            self.region,
+            &self.ids,
+            next.at,
+        )
+        .await?;
         Ok(Record::Nothing)
     }
 }

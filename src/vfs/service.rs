@@ -7,8 +7,10 @@ use tokio_util::task::TaskTracker;
 use crate::crypto::keyring::KeyRing;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
-use crate::domain::id::InstanceId;
+use crate::domain::error::Result;
+use crate::domain::id::{InstanceId, RegionId};
 use crate::net::budget::Budget;
+use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
 use crate::vfs::keys::TenantKeys;
 use crate::vfs::sealers::Sealers;
@@ -21,7 +23,7 @@ pub struct Vfs {
 
 struct Shared {
     committer: Committer,
-    store: Arc<dyn BlobStore>,
+    regions: Regions,
     keys: Arc<TenantKeys>,
     sealers: Sealers,
     budget: Budget,
@@ -33,7 +35,7 @@ impl Vfs {
     /// Puts the parts together.
     pub fn new(
         committer: Committer,
-        store: Arc<dyn BlobStore>,
+        regions: Regions,
         ring: KeyRing,
         budget: Budget,
         instance: InstanceId,
@@ -43,7 +45,7 @@ impl Vfs {
         Self {
             shared: Arc::new(Shared {
                 committer,
-                store,
+                regions,
                 keys,
                 sealers,
                 budget,
@@ -64,8 +66,16 @@ impl Vfs {
     }
 
     /// Where blobs are.
-    pub fn store(&self) -> &Arc<dyn BlobStore> {
-        &self.shared.store
+    pub fn regions(&self) -> &Regions {
+        &self.shared.regions
+    }
+
+    /// The store of a region.
+    ///
+    /// # Errors
+    /// Unavailable when the settings do not name it.
+    pub fn store(&self, region: RegionId) -> Result<&Arc<dyn BlobStore>> {
+        self.shared.regions.get(region)
     }
 
     /// The tenants' data keys.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::crypto::seal::{FRAME_BYTES, HEADER_BYTES, Sealer, TAG_BYTES};
 use crate::db::blobs::BlobInfo;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{BlobId, TenantId};
+use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::net::budget::{Budget, Share};
 use crate::storage::store::{BlobStore, BlobWriter};
 use crate::vfs::service::Vfs;
@@ -32,6 +32,7 @@ pub struct BlobSink {
     sealer: Sealer,
     id: BlobId,
     key_version: u32,
+    region: RegionId,
     /// Plain bytes of the frame that is not full yet, or full and perhaps the last.
     tail: BytesMut,
     /// Sealed bytes that the store has not been given yet.
@@ -61,10 +62,11 @@ impl BlobSink {
         let mut out = BytesMut::with_capacity(HEADER_BYTES + SEALED_FRAME);
         out.extend_from_slice(announced.sealer.header());
         Ok(Self {
-            store: vfs.store().clone(),
+            store: vfs.store(announced.region)?.clone(),
             budget: vfs.budget().clone(),
             id: announced.sealer.id(),
             key_version: announced.key_version,
+            region: announced.region,
             sealer: announced.sealer,
             tail: BytesMut::new(),
             out,
@@ -206,12 +208,14 @@ impl BlobSink {
         Ok(())
     }
 
-    fn info(&self, size: u64, finished: bool) -> BlobInfo {
+    /// The blob, with so many plain bytes.
+    pub fn info(&self, size: u64, finished: bool) -> BlobInfo {
         BlobInfo {
             id: self.id,
             size,
             finished,
             key_version: self.key_version,
+            region: self.region,
         }
     }
 }

@@ -392,18 +392,13 @@ impl FileWriter {
     /// Completes the blob in the making, if there is one.
     async fn finish_blob(&mut self) -> Result<()> {
         if let Some(sink) = self.sink.take() {
-            let id = sink.id();
+            let given_up = sink.info(0, false);
             let finished = sink.finish().await;
             let (info, hash) = match finished {
                 Ok(done) => done,
                 Err(error) => {
                     // So that it is given up with the others.
-                    self.publish.stored.push(BlobInfo {
-                        id,
-                        size: 0,
-                        finished: false,
-                        key_version: 0,
-                    });
+                    self.publish.stored.push(given_up);
                     return Err(error);
                 }
             };

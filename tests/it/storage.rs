@@ -10,7 +10,7 @@ use sealift::domain::id::BlobId;
 use sealift::storage::faulty::{FaultyStore, Operation};
 use sealift::storage::local::LocalStore;
 use sealift::storage::memory::MemoryStore;
-use sealift::storage::store::{BlobStore, Checkpoint, StoredBlob};
+use sealift::storage::store::{BlobStore, Checkpoint};
 use tokio::task::JoinSet;
 
 use crate::support::folder::TempFolder;
@@ -308,7 +308,8 @@ async fn a_writer_can_do_nothing_after_salvage(store: Store) {
 async fn a_dropped_writer_leaves_an_unfinished_blob(store: Store) {
     let id = BlobId::random();
     drop(break_off(&store, id, &bytes(5_000, 1)).await);
-    let list = store.list(None, 10).await.unwrap();
+    assert_eq!(store.list(None, 10).await.unwrap(), []);
+    let list = store.unfinished(None, 10).await.unwrap();
     assert_eq!(list.len(), 1);
     assert_eq!(list[0].id, id);
     assert!(!list[0].finished);
@@ -323,18 +324,19 @@ async fn delete_is_complete_and_may_be_repeated(store: Store) {
     let checkpoint = break_off(&store, unfinished, &bytes(5_000, 1)).await;
     for _ in 0..2 {
         store.delete(finished).await.unwrap();
-        store.delete(unfinished).await.unwrap();
+        store.discard(unfinished).await.unwrap();
         let read = store.read(finished, 0..1).await;
         assert_eq!(kind(read), Some(ErrorKind::NotFound));
         assert_eq!(store.length(finished).await.unwrap(), None);
         let salvaged = store.salvage(unfinished, &checkpoint).await;
         assert_eq!(kind(salvaged), Some(ErrorKind::NotFound));
         assert_eq!(store.list(None, 10).await.unwrap(), []);
+        assert_eq!(store.unfinished(None, 10).await.unwrap(), []);
     }
 
     let id = BlobId::random();
     let mut writer = store.begin(id).await.unwrap();
-    store.delete(id).await.unwrap();
+    store.discard(id).await.unwrap();
     drop(writer.write(bytes(10, 1)).await);
     assert_eq!(kind(writer.finish().await), Some(ErrorKind::NotFound));
     assert_eq!(store.length(id).await.unwrap(), None);
@@ -363,16 +365,24 @@ async fn list_pages_in_order_with_unfinished_blobs(store: Store) {
     }
     expected.sort();
     for limit in [1, 7, 60, 1_000] {
-        let mut found: Vec<StoredBlob> = Vec::new();
-        loop {
-            let after = found.last().map(|blob| blob.id);
-            let page = store.list(after, limit).await.unwrap();
-            assert!(page.len() <= limit);
-            if page.is_empty() {
-                break;
+        let mut found = Vec::new();
+        for finished in [true, false] {
+            let mut after = None;
+            loop {
+                let page = match finished {
+                    true => store.list(after, limit).await.unwrap(),
+                    false => store.unfinished(after, limit).await.unwrap(),
+                };
+                assert!(page.len() <= limit);
+                assert!(page.is_sorted_by_key(|blob| blob.id));
+                let Some(last) = page.last() else {
+                    break;
+                };
+                after = Some(last.id);
+                found.extend(page);
             }
-            found.extend(page);
         }
+        found.sort_by_key(|blob| blob.id);
         let found: Vec<_> = found.iter().map(|blob| (blob.id, blob.finished)).collect();
         assert_eq!(found, expected);
     }
@@ -392,6 +402,7 @@ async fn list_tells_length_and_time(store: Store) {
 
 async fn probe_succeeds_and_leaves_nothing(store: Store) {
     store.probe().await.unwrap();
+    assert_eq!(store.unfinished(None, 10).await.unwrap(), []);
     assert_eq!(store.list(None, 10).await.unwrap(), []);
 }
 
@@ -431,7 +442,7 @@ async fn what_a_dead_put_left_is_no_obstacle_and_is_deleted() {
     std::fs::create_dir(&subfolder).unwrap();
     let debris = subfolder.join(format!("{digits}.put"));
     std::fs::write(&debris, b"half").unwrap();
-    let list = store.list(None, 10).await.unwrap();
+    let list = store.unfinished(None, 10).await.unwrap();
     assert_eq!(list.len(), 1);
     assert!(!list[0].finished);
     store.put(id, bytes(100, 1)).await.unwrap();

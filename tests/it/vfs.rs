@@ -12,7 +12,7 @@ use sealift::db::tenants::NewTenant;
 use sealift::db::usage::{self, Amount};
 use sealift::domain::change::Committed;
 use sealift::domain::error::{ErrorKind, Result};
-use sealift::domain::id::NodeId;
+use sealift::domain::id::{NodeId, RegionId};
 use sealift::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
 use sealift::domain::principal::Actor;
 use sealift::domain::rights::Rights;
@@ -253,7 +253,13 @@ async fn a_full_store_leaves_the_old_file_and_no_leftovers(dialect: Dialect) {
         .await
         .unwrap();
     assert!(report.clean, "{:?}", report.problems);
-    let stored = world.vfs.store().list(None, 100).await.unwrap();
+    let stored = world
+        .vfs
+        .store(RegionId::MAIN)
+        .unwrap()
+        .list(None, 100)
+        .await
+        .unwrap();
     assert_eq!(stored.len(), 1, "only the old file's blob is left");
     assert_eq!(session.space().await.unwrap().used_bytes, 3);
 }
@@ -263,7 +269,13 @@ async fn a_damaged_blob_is_a_read_error(dialect: Dialect) {
     let session = world.account("ann").await;
     let file = path("/scan");
     put(&session, &file, &vec![5; 200_000]).await.unwrap();
-    let blob = world.vfs.store().list(None, 1).await.unwrap()[0];
+    let blob = world
+        .vfs
+        .store(RegionId::MAIN)
+        .unwrap()
+        .list(None, 1)
+        .await
+        .unwrap()[0];
     world.faults.flip(blob.id, 70_000 + 68);
     let reader = session.open_read(&file).await.unwrap();
     let error = reader.read_at(70_000, 1000).await.unwrap_err();
@@ -308,7 +320,13 @@ async fn a_broken_off_upload_shows_nothing_and_expires(dialect: Dialect) {
         .advance(settings.upload_expiry + Duration::from_secs(1));
     runner::round(&world.vfs, settings).await.unwrap();
     assert_eq!(session.space().await.unwrap().used_bytes, 3);
-    let stored = world.vfs.store().list(None, 100).await.unwrap();
+    let stored = world
+        .vfs
+        .store(RegionId::MAIN)
+        .unwrap()
+        .list(None, 100)
+        .await
+        .unwrap();
     assert_eq!(stored.len(), 1, "only the old file's blob is left");
     clean(&world).await;
 }

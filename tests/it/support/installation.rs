@@ -17,7 +17,7 @@ use sealift::db::migrate;
 use sealift::db::tenants::{self, NewTenant};
 use sealift::domain::clock::{ManualClock, Timestamp};
 use sealift::domain::error::{ErrorKind, Result};
-use sealift::domain::id::TenantId;
+use sealift::domain::id::{RegionId, TenantId};
 use sealift::domain::principal::{LoginName, Principal, Protocol};
 use sealift::domain::secret::Secret;
 
@@ -182,6 +182,7 @@ pub(crate) fn new_tenant(name: &str) -> NewTenant {
         retention: Duration::from_secs(30 * 24 * 3600),
         quota_bytes: None,
         quota_files: None,
+        region: RegionId::MAIN,
     }
 }
 

@@ -18,7 +18,7 @@ use sealift::db::usage;
 use sealift::domain::change::Committed;
 use sealift::domain::clock::{Clock, ManualClock, Timestamp};
 use sealift::domain::error::Result;
-use sealift::domain::id::{AccountId, InstanceId, SessionId};
+use sealift::domain::id::{AccountId, InstanceId, RegionId, SessionId};
 use sealift::domain::node::AttributeUpdate;
 use sealift::domain::path::VfsPath;
 use sealift::domain::principal::{Actor, LoginName, Principal, Protocol};
@@ -26,6 +26,7 @@ use sealift::domain::rights::Rights;
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::{Faults, FaultyStore};
 use sealift::storage::memory::MemoryStore;
+use sealift::storage::regions::Regions;
 use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::service::Vfs;
 use sealift::vfs::session::Session;
@@ -66,7 +67,7 @@ impl World {
         instances::renew(&db, instance, lease).await.unwrap();
         let vfs = Vfs::new(
             Committer::new(db),
-            Arc::new(store),
+            Regions::one(Arc::new(store)),
             KeyRing::for_tests(),
             budget,
             instance,
@@ -142,6 +143,7 @@ pub(crate) fn new_tenant(name: &str) -> NewTenant {
         retention: Duration::from_secs(30 * 24 * 3600),
         quota_bytes: None,
         quota_files: None,
+        region: RegionId::MAIN,
     }
 }
 

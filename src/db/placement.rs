@@ -1,0 +1,113 @@
+//! Where a tenant's blobs and keys are kept.
+
+use crate::db::database::Database;
+use crate::db::sql::Row;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{RegionId, TenantId};
+
+/// Where a tenant's blobs and keys are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where new blobs go; older ones follow.
+    pub region: RegionId,
+    /// Where copies of all blobs are kept.
+    pub replica: Option<RegionId>,
+    /// All live blobs whose state changed before this have their copy.
+    pub replicated_at: Timestamp,
+    /// The key of the key service that wraps new data keys, instead of the region's.
+    pub kms_key: Option<String>,
+    /// When the tenant's data keys were destroyed.
+    pub keys_destroyed_at: Option<Timestamp>,
+}
+
+/// A tenant's placement.
+///
+/// # Errors
+/// NotFound when there is no such tenant.
+pub async fn find(db: &Database, tenant: TenantId) -> Result<Placement> {
+    let mut tx = db.system_read().await?;
+    let row = tx
+        .row(
+            "SELECT region, replica, replicated_at, kms_key, keys_destroyed_at FROM tenants \
+             WHERE id = $1",
+            [tenant.0.into()],
+        )
+        .await?;
+    row.as_ref()
+        .map_or_else(|| Err(Error::not_found("no such tenant")), read)
+}
+
+/// Sends a tenant's new blobs to a region.
+///
+/// # Errors
+/// NotFound when there is no such tenant.
+pub async fn set_region(db: &Database, tenant: TenantId, region: RegionId) -> Result<()> {
+    let sql = "UPDATE tenants SET region = $2 WHERE id = $1";
+    update(db, sql, [tenant.0.into(), region.0.into()]).await
+}
+
+/// Names the region where copies are kept, or none; copying starts from the first blob.
+///
+/// # Errors
+/// NotFound when there is no such tenant.
+pub async fn set_replica(db: &Database, tenant: TenantId, replica: Option<RegionId>) -> Result<()> {
+    let sql = "UPDATE tenants SET replica = $2, replicated_at = 0 WHERE id = $1";
+    let replica = replica.map(|region| region.0);
+    update(db, sql, [tenant.0.into(), replica.into()]).await
+}
+
+/// Notes how far copying has come, unless another replica was named meanwhile.
+///
+/// # Errors
+/// NotFound when another replica was named meanwhile.
+pub async fn set_replicated(
+    db: &Database,
+    tenant: TenantId,
+    replica: RegionId,
+    until: Timestamp,
+) -> Result<()> {
+    let sql = "UPDATE tenants SET replicated_at = $3 WHERE id = $1 AND replica = $2";
+    update(db, sql, [tenant.0.into(), replica.0.into(), until.0.into()]).await
+}
+
+/// Names the key that wraps new data keys, or none for the region's.
+///
+/// # Errors
+/// NotFound when there is no such tenant.
+pub async fn set_kms_key(db: &Database, tenant: TenantId, key: Option<&str>) -> Result<()> {
+    let sql = "UPDATE tenants SET kms_key = $2 WHERE id = $1";
+    let key = key.map(str::to_owned);
+    update(db, sql, [tenant.0.into(), key.into()]).await
+}
+
+/// Notes that the tenant's data keys are destroyed.
+///
+/// # Errors
+/// NotFound when there is no such tenant.
+pub async fn set_keys_destroyed(db: &Database, tenant: TenantId, at: Timestamp) -> Result<()> {
+    let sql = "UPDATE tenants SET keys_destroyed_at = $2 WHERE id = $1";
+    update(db, sql, [tenant.0.into(), at.0.into()]).await
+}
+
+async fn update<const N: usize>(
+    db: &Database,
+    sql: &'static str,
+    values: [crate::db::sql::Value; N],
+) -> Result<()> {
+    let mut tx = db.system().await?;
+    match tx.execute(sql, values).await? {
+        0 => Err(Error::not_found("no such tenant")),
+        _ => tx.commit().await,
+    }
+}
+
+fn read(row: &Row) -> Result<Placement> {
+    Ok(Placement {
+        region: RegionId(row.int(0)?),
+        replica: row.opt_int(1)?.map(RegionId),
+        replicated_at: Timestamp(row.int(2)?),
+        kms_key: row.opt_text(3)?,
+        keys_destroyed_at: row.opt_int(4)?.map(Timestamp),
+    })
+}

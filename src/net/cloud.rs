@@ -1,0 +1,114 @@
+//! How AWS and whatever speaks its protocols is reached: credentials, certificates, time limits.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::secret::Secret;
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// One attempt at one call, as far as its answer's first byte: 64 MiB on a slow line, or a store
+/// that takes its time.
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// A call with all its attempts.
+const CALL: Duration = Duration::from_secs(75);
+const ATTEMPTS: u32 = 4;
+
+/// Where a service is and how to log in to it.
+#[derive(Clone, Debug, Default)]
+pub struct CloudSettings {
+    /// The AWS region, which signatures name.
+    pub aws_region: String,
+    /// Another address than AWS's own.
+    pub endpoint: Option<String>,
+    /// Certificates (PEM) to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A section of the AWS configuration files.
+    pub profile: Option<String>,
+    /// A fixed access key; none is the usual chain (environment, files, container, machine).
+    pub access_key: Option<AccessKey>,
+}
+
+/// A fixed access key.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// Its public part.
+    pub id: String,
+    /// Its secret part.
+    pub secret: Secret,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "access key {}", self.id)
+    }
+}
+
+/// What AWS clients are made of. Calls nobody: credentials are looked for at the first call.
+///
+/// Every call has a time limit and is repeated with jitter, with the same bytes, when that may help.
+///
+/// # Errors
+/// Unavailable when the file of certificates cannot be read, Invalid when it holds none.
+pub async fn sdk_config(settings: &CloudSettings) -> Result<SdkConfig> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(settings.aws_region.clone()))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT)
+                .operation_attempt_timeout(ATTEMPT)
+                .operation_timeout(CALL)
+                .build(),
+        )
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled()
+                .grace_period(Duration::from_secs(10))
+                .build(),
+        );
+    if let Some(endpoint) = &settings.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(key) = &settings.access_key {
+        let secret = String::from_utf8_lossy(key.secret.expose());
+        loader =
+            loader.credentials_provider(Credentials::new(&key.id, secret, None, None, "settings"));
+    }
+    if let Some(file) = &settings.ca_file {
+        loader = loader.http_client(
+            aws_smithy_http_client::Builder::new()
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .tls_context(trusting(file)?)
+                .build_https(),
+        );
+    }
+    Ok(loader.load().await)
+}
+
+fn trusting(file: &std::path::Path) -> Result<TlsContext> {
+    let shown = file.display();
+    let pem = std::fs::read(file).map_err(|error| {
+        let sentence = format!("the certificates '{shown}' cannot be read; check ca_file");
+        Error::new(ErrorKind::Unavailable, sentence).because(error)
+    })?;
+    let no_certificate =
+        || Error::invalid(format!("'{shown}' holds no certificate; check ca_file"));
+    if !String::from_utf8_lossy(&pem).contains("BEGIN CERTIFICATE") {
+        return Err(no_certificate());
+    }
+    TlsContext::builder()
+        .with_trust_store(TrustStore::empty().with_pem_certificate(pem))
+        .build()
+        .map_err(|error| no_certificate().because(error))
+}
