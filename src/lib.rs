@@ -81,6 +81,7 @@ pub mod vfs {
     pub mod access;
     pub mod attributes;
     pub mod blob_reader;
+    pub mod claim;
     pub mod history;
     pub mod keys;
     pub mod listing;

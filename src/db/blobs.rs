@@ -101,7 +101,8 @@ pub async fn link_stored(
 ) -> Result<()> {
     let touched = tx
         .execute(
-            "UPDATE blobs SET state = 2, size = $3, finished = $4, uses = uses + $5, at = $6 \
+            "UPDATE blobs SET state = 2, size = $3, finished = $4, uses = uses + $5, at = $6, \
+             checkpoint = CASE WHEN $4 = 1 THEN NULL ELSE checkpoint END \
              WHERE tenant = $1 AND id = $2 AND state IN (1, 2)",
             [
                 info.id.as_bytes().into(),
@@ -113,6 +114,33 @@ pub async fn link_stored(
         )
         .await?;
     linked(touched)
+}
+
+/// Notes what a store needs to make the durable part of an unfinished blob readable.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_checkpoint(tx: &mut TenantTx, id: BlobId, notes: &[u8]) -> Result<()> {
+    tx.execute(
+        "UPDATE blobs SET checkpoint = $3 WHERE tenant = $1 AND id = $2 AND finished = 0",
+        [id.as_bytes().into(), notes.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The notes on an unfinished blob; none when there are none or it is finished.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn checkpoint(tx: &mut TenantTx, id: BlobId) -> Result<Option<Vec<u8>>> {
+    let row = tx
+        .row(
+            "SELECT checkpoint FROM blobs WHERE tenant = $1 AND id = $2 AND finished = 0",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    row.map_or(Ok(None), |row| row.opt_bytes(0))
 }
 
 /// Adds `uses` to a blob that is live; a condemned one is refused.

@@ -1,13 +1,13 @@
 //! Uploads in progress or broken off: their epoch, checkpoints and reservation.
 
-use crate::db::blobs::BlobInfo;
+use crate::db::blobs::{self, BlobInfo};
 use crate::db::contents::{insert_runs, link_runs, read_extent, unlink_runs};
 use crate::db::sql::{Row, TenantTx};
 use crate::db::usage::{self, Amount};
 use crate::domain::clock::Timestamp;
 use crate::domain::content::Extent;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, InstanceId, NodeId, UploadId};
+use crate::domain::id::{AccountId, BlobId, InstanceId, NodeId, UploadId};
 
 /// A content being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub struct Progress {
     pub runs: Vec<Extent>,
     /// The blobs of the runs.
     pub blobs: Vec<BlobInfo>,
+    /// The blob that is not finished, if it is among them, and its store's notes on it.
+    pub checkpoint: Option<(BlobId, Vec<u8>)>,
     /// What is to be reserved from now on, in all.
     pub reserved: Amount,
 }
@@ -110,6 +112,9 @@ pub async fn checkpoint(
     usage::charge(tx, Some(upload.account), Amount::default(), grows).await?;
     let old = runs(tx, id).await?;
     link_runs(tx, &progress.runs, &progress.blobs, at).await?;
+    if let Some((blob, notes)) = &progress.checkpoint {
+        blobs::set_checkpoint(tx, *blob, notes).await?;
+    }
     unlink_runs(tx, &old, at).await?;
     delete_runs(tx, id).await?;
     insert_runs(

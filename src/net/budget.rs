@@ -45,6 +45,13 @@ impl Budget {
         })
     }
 
+    /// As [`Budget::try_take`], for what one can do without: leaves a quarter of the whole free for
+    /// those who cannot.
+    pub fn try_take_spare(&self, bytes: usize) -> Option<Share> {
+        let share = self.try_take(bytes)?;
+        (self.used() <= self.total() / 4 * 3).then_some(share)
+    }
+
     /// Bytes taken now.
     pub fn used(&self) -> usize {
         self.counts.used.load(Ordering::Acquire)
@@ -85,6 +92,11 @@ impl Share {
         let surplus = self.bytes.saturating_sub(bytes);
         self.counts.used.fetch_sub(surplus, Ordering::AcqRel);
         self.bytes -= surplus;
+    }
+
+    /// Adds another share of the same budget.
+    pub fn merge(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 
     /// Takes `bytes` out as a share of its own, or as much as there is.

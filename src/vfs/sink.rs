@@ -1,33 +1,35 @@
 //! A blob being written: plain bytes in, sealed frames out to the store.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest, Sha256};
 
 use crate::crypto::seal::{FRAME_BYTES, HEADER_BYTES, Sealer, TAG_BYTES};
 use crate::db::blobs::BlobInfo;
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::net::budget::{Budget, Share};
-use crate::storage::store::{BlobStore, BlobWriter};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape};
 use crate::vfs::service::Vfs;
 
-/// A blob of up to this many sealed bytes is stored by one call.
-pub const WHOLE_BYTES: usize = 4 * (FRAME_BYTES + TAG_BYTES) + HEADER_BYTES;
-/// Sealed bytes that go to the store at once, when memory allows; the store may be writing as many
-/// while the next are sealed.
-const PIECE_BYTES: usize = 16 * (FRAME_BYTES + TAG_BYTES);
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
+/// The first step beyond what an upload is granted at admission, in sealed bytes.
+const FIRST_STEP: usize = 4 * SEALED_FRAME + HEADER_BYTES;
+/// States of the hash that are kept for pieces on their way.
+const MARKS: usize = 16;
 
-/// Seals what is appended and stores it as it comes.
+/// Seals what is appended and stores it as it comes, in pieces of the store's liking.
 ///
-/// Holds at most a plain frame and a piece of sixteen sealed ones, and as much on its way into the
-/// store; when the budget is short, a plain frame
-/// and a sealed one, which the upload was granted at admission: it never waits for memory.
+/// Holds what the budget spares and at least a plain frame and a sealed one, which the upload was
+/// granted at admission. When memory is short and the store takes no piece that small, the blob ends
+/// there and the content goes on in another: nothing waits for memory but for what this blob itself
+/// has on its way.
 pub struct BlobSink {
     store: Arc<dyn BlobStore>,
+    shape: Shape,
     budget: Budget,
     sealer: Sealer,
     id: BlobId,
@@ -37,11 +39,18 @@ pub struct BlobSink {
     tail: BytesMut,
     /// Sealed bytes that the store has not been given yet.
     out: BytesMut,
-    size: u64,
-    writer: Option<Box<dyn BlobWriter>>,
+    /// What `out` may hold beyond one frame.
     share: Option<Share>,
+    /// Sealed bytes that the store has been given.
+    given: u64,
+    size: u64,
+    /// Whether the blob has to end.
+    full: bool,
+    writer: Option<Box<dyn BlobWriter>>,
     /// Runs over the frames as they are sealed.
     hash: Option<Sha256>,
+    /// The hash's state after each of the last pieces, by sealed bytes.
+    marks: VecDeque<(u64, Vec<u8>)>,
 }
 
 /// How much of a blob is durable.
@@ -50,6 +59,20 @@ pub struct Durable {
     pub info: BlobInfo,
     /// The state of the hash after them.
     pub hash_state: Option<Vec<u8>>,
+    /// The store's notes, with which another instance can make them readable.
+    pub checkpoint: Checkpoint,
+}
+
+/// A piece on its way, and the memory that it counts for.
+struct Piece {
+    sealed: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.sealed
+    }
 }
 
 impl BlobSink {
@@ -59,10 +82,13 @@ impl BlobSink {
     /// Unavailable when the database or the key service does not answer.
     pub async fn open(vfs: &Vfs, tenant: TenantId, hash: Option<Sha256>) -> Result<Self> {
         let announced = vfs.sealers().take(tenant).await?;
+        let store = vfs.store(announced.region)?.clone();
+        let first = hash.as_ref().map(|hash| (0, hash.serialize().to_vec()));
         let mut out = BytesMut::with_capacity(HEADER_BYTES + SEALED_FRAME);
         out.extend_from_slice(announced.sealer.header());
         Ok(Self {
-            store: vfs.store(announced.region)?.clone(),
+            shape: store.shape(),
+            store,
             budget: vfs.budget().clone(),
             id: announced.sealer.id(),
             key_version: announced.key_version,
@@ -70,16 +96,20 @@ impl BlobSink {
             sealer: announced.sealer,
             tail: BytesMut::new(),
             out,
-            size: 0,
-            writer: None,
             share: None,
+            given: 0,
+            size: 0,
+            full: false,
+            writer: None,
             hash,
+            marks: first.into_iter().collect(),
         })
     }
 
     /// Gives the hash up, because the content no longer follows the order of the blob.
     pub fn stop_hashing(&mut self) {
         self.hash = None;
+        self.marks.clear();
     }
 
     /// The blob's id.
@@ -87,16 +117,12 @@ impl BlobSink {
         self.id
     }
 
-    /// Plain bytes appended so far.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Appends plain bytes and returns where in the blob they start.
+    /// Appends plain bytes; returns where in the blob they start, and how many of them it took. When
+    /// these are not all, the blob is full: the rest belongs into another.
     ///
     /// # Errors
     /// StorageFull or Unavailable, as the store says.
-    pub async fn append(&mut self, bytes: &[u8]) -> Result<u64> {
+    pub async fn append(&mut self, bytes: &[u8]) -> Result<(u64, usize)> {
         let start = self.size;
         let room = match self.tail.is_empty() {
             true => 0,
@@ -106,45 +132,59 @@ impl BlobSink {
         self.tail.extend_from_slice(head);
         while !rest.is_empty() {
             if !self.tail.is_empty() {
+                if !self.make_room().await? {
+                    break;
+                }
                 let tail = std::mem::take(&mut self.tail);
                 self.seal(&tail)?;
                 self.tail = tail;
                 self.tail.clear();
-                self.pass_on().await?;
             }
             // The last frame is held back: it may be the final one, which is sealed differently.
-            if rest.len() <= FRAME_BYTES {
-                self.tail.extend_from_slice(rest);
-                break;
+            let (frame, after) = rest.split_at(rest.len().min(FRAME_BYTES));
+            if after.is_empty() || !self.make_room().await? {
+                self.tail.extend_from_slice(frame);
+            } else {
+                self.seal(frame)?;
             }
-            let (frame, after) = rest.split_at(FRAME_BYTES);
-            self.seal(frame)?;
-            self.pass_on().await?;
             rest = after;
         }
-        self.size += bytes.len() as u64;
-        Ok(start)
+        let taken = bytes.len() - rest.len();
+        self.size += taken as u64;
+        Ok((start, taken))
     }
 
-    /// Makes the full frames durable and says how many plain bytes that is.
+    /// Says how many plain bytes are durable, after making them so where the store can.
     ///
     /// # Errors
     /// StorageFull or Unavailable, as the store says.
     pub async fn checkpoint(&mut self) -> Result<Durable> {
-        self.flush().await?;
-        let durable = match &mut self.writer {
-            Some(writer) => writer.checkpoint().await?.length,
-            None => 0,
+        if self.shape.least_piece == 0 {
+            self.pass_on().await?;
+        }
+        let checkpoint = match &mut self.writer {
+            Some(writer) => writer.checkpoint().await?,
+            None => Checkpoint::default(),
         };
-        let frames = durable.saturating_sub(HEADER_BYTES as u64) / SEALED_FRAME as u64;
-        let size = frames * FRAME_BYTES as u64;
-        // A store may keep less than it was given; then there is no hash of just that.
-        let all = size + self.tail.len() as u64 == self.size;
-        let hash = self.hash.as_ref().filter(|_| all);
+        let frames = checkpoint.length.saturating_sub(HEADER_BYTES as u64) / SEALED_FRAME as u64;
+        let mut marks = self.marks.iter();
+        let mark = marks.find(|(sealed, _)| *sealed == checkpoint.length);
         Ok(Durable {
-            info: self.info(size, false),
-            hash_state: hash.map(|hash| hash.serialize().to_vec()),
+            info: self.info(frames * FRAME_BYTES as u64, false),
+            hash_state: mark.map(|(_, state)| state.clone()),
+            checkpoint,
         })
+    }
+
+    /// Waits until nothing is on its way any more, and says how many plain bytes are durable.
+    ///
+    /// # Errors
+    /// StorageFull or Unavailable, as the store says.
+    pub async fn settle(&mut self) -> Result<Durable> {
+        if let Some(writer) = &mut self.writer {
+            while writer.relieve().await? {}
+        }
+        self.checkpoint().await
     }
 
     /// Seals the last frame and completes the blob; it is durable when this returns.
@@ -156,56 +196,22 @@ impl BlobSink {
         if let Some(hash) = &mut self.hash {
             hash.update(&self.tail);
         }
+        if self.writer.is_some()
+            && self.shape.least_piece == 0
+            && self.out.len() + SEALED_FRAME > self.held()
+        {
+            self.pass_on().await?;
+        }
         self.sealer.finish(&self.tail, &mut self.out)?;
+        let last = piece(self.out, self.share.take());
         match self.writer.take() {
-            None => self.store.put(self.id, self.out.freeze()).await?,
+            None => self.store.put(self.id, last).await?,
             Some(mut writer) => {
-                writer.write(self.out.freeze()).await?;
+                writer.write(last).await?;
                 writer.finish().await?;
             }
         }
         Ok((info, self.hash))
-    }
-
-    fn seal(&mut self, frame: &[u8]) -> Result<()> {
-        if let Some(hash) = &mut self.hash {
-            hash.update(frame);
-        }
-        self.sealer.seal(frame, &mut self.out)
-    }
-
-    /// Gives the store what has piled up, if it is enough.
-    async fn pass_on(&mut self) -> Result<()> {
-        let (most, held) = match self.writer {
-            None => (WHOLE_BYTES, WHOLE_BYTES),
-            Some(_) => (PIECE_BYTES, 2 * PIECE_BYTES),
-        };
-        if self.share.as_ref().is_none_or(|share| share.bytes() < held) {
-            self.share = None;
-            self.share = self.budget.try_take(held);
-        }
-        let most = match self.share {
-            Some(_) => most,
-            None => SEALED_FRAME,
-        };
-        match self.out.len() >= most {
-            true => self.flush().await,
-            false => Ok(()),
-        }
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => none.insert(self.store.begin(self.id).await?),
-        };
-        let size = self.out.len();
-        writer.write(self.out.split().freeze()).await?;
-        self.out.reserve(size);
-        Ok(())
     }
 
     /// The blob, with so many plain bytes.
@@ -218,6 +224,110 @@ impl BlobSink {
             region: self.region,
         }
     }
+
+    fn seal(&mut self, frame: &[u8]) -> Result<()> {
+        if let Some(hash) = &mut self.hash {
+            hash.update(frame);
+        }
+        self.sealer.seal(frame, &mut self.out)
+    }
+
+    /// Sees to it that `out` may take another frame; false when the blob has to end instead, which
+    /// leaves room for its last frame.
+    async fn make_room(&mut self) -> Result<bool> {
+        while !self.full {
+            let wanted = match self.writer {
+                None => self.shape.whole,
+                Some(_) => self.shape.piece(self.given),
+            };
+            // A store that takes no small piece is given the blob's last frame with the others.
+            let last = match self.shape.least_piece {
+                0 => 0,
+                _ => SEALED_FRAME,
+            };
+            let more = self.out.len() + SEALED_FRAME + last;
+            if self.out.len() < wanted && (more <= self.held() || self.grow(wanted)) {
+                return Ok(true);
+            }
+            if self.given + self.out.len() as u64 >= self.shape.most {
+                self.full = true;
+            } else if self.out.len() >= self.shape.least_piece && !self.out.is_empty() {
+                self.pass_on().await?;
+            } else if let Some(writer) = &mut self.writer
+                && writer.relieve().await?
+            {
+                // What has arrived gave its memory back; others may have been quicker to take it.
+            } else {
+                self.full = true;
+            }
+        }
+        Ok(false)
+    }
+
+    /// What `out` may hold: a frame and its share.
+    fn held(&self) -> usize {
+        let share = self.share.as_ref().map_or(0, Share::bytes);
+        HEADER_BYTES + SEALED_FRAME + share
+    }
+
+    /// Takes memory for a piece of `wanted` bytes and the frame that passes it, by and by for the
+    /// first.
+    fn grow(&mut self, wanted: usize) -> bool {
+        let most = wanted + 2 * SEALED_FRAME;
+        let step = match self.writer {
+            None => (2 * self.held()).max(FIRST_STEP).min(most),
+            Some(_) => most,
+        };
+        for target in [step, (2 * self.held()).min(most)] {
+            let missing = target.saturating_sub(self.held());
+            if missing > 0
+                && let Some(share) = self.budget.try_take_spare(missing)
+            {
+                match &mut self.share {
+                    Some(held) => held.merge(share),
+                    none => *none = Some(share),
+                }
+                self.out.reserve(target - self.out.len());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Gives the store what has piled up.
+    async fn pass_on(&mut self) -> Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        if self.writer.is_none() {
+            self.writer = Some(self.store.begin(self.id).await?);
+        }
+        let piece = piece(std::mem::take(&mut self.out), self.share.take());
+        self.given += piece.len() as u64;
+        if let Some(hash) = &self.hash {
+            if self.marks.len() >= MARKS {
+                self.marks.pop_front();
+            }
+            let state = hash.serialize().to_vec();
+            self.marks.push_back((self.given, state));
+        }
+        match &mut self.writer {
+            Some(writer) => writer.write(piece).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What has piled up, with the memory that it counts for.
+fn piece(out: BytesMut, share: Option<Share>) -> Bytes {
+    let sealed = out.freeze();
+    match share {
+        None => sealed,
+        Some(share) => Bytes::from_owner(Piece {
+            sealed,
+            _share: share,
+        }),
+    }
 }
 
 /// What an upload holds at least: a plain frame and a sealed one.
@@ -225,10 +335,12 @@ impl BlobSink {
 /// # Errors
 /// Busy when the process has no memory left for another upload.
 pub fn admit(budget: &Budget) -> Result<Share> {
-    budget.try_take(FRAME_BYTES + SEALED_FRAME).ok_or_else(|| {
-        Error::new(
-            crate::domain::error::ErrorKind::Busy,
-            "the server is short of memory; try again in a moment",
-        )
-    })
+    budget
+        .try_take(FRAME_BYTES + SEALED_FRAME + HEADER_BYTES)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Busy,
+                "the server is short of memory; try again in a moment",
+            )
+        })
 }

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 
-use crate::db::blobs::{self, BlobInfo};
+use crate::db::blobs;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Progress, Upload};
 use crate::db::usage::{self, Amount};
 use crate::domain::change::Committed;
-use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, BlobId, UploadId};
 
@@ -137,26 +136,4 @@ impl Operation for Leave {
         }
         Ok(Record::Nothing)
     }
-}
-
-/// The runs from the start of the content that lie in what is durable of `blobs`.
-pub fn durable_prefix(view: &ExtentMap, blobs: &[BlobInfo]) -> Vec<Extent> {
-    let mut runs = Vec::new();
-    for run in view.runs() {
-        let durable = match run.blob {
-            None => run.length,
-            Some(id) => blobs
-                .iter()
-                .find(|info| info.id == id)
-                .map_or(0, |info| info.size.saturating_sub(run.blob_start)),
-        };
-        let length = run.length.min(durable);
-        if length > 0 {
-            runs.push(Extent { length, ..*run });
-        }
-        if length < run.length {
-            break;
-        }
-    }
-    runs
 }

@@ -1,7 +1,6 @@
 //! Writing a file: bytes in any order go to blobs as they come, and become a version at commit.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -10,26 +9,24 @@ use sha2::{Digest, Sha256};
 use crate::db::blobs::BlobInfo;
 use crate::db::contents::StoredContent;
 use crate::db::entries;
-use crate::db::uploads::{Progress, Upload};
-use crate::db::usage::Amount;
 use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{ContentId, NodeId, UploadId};
+use crate::domain::id::{ContentId, NodeId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
 use crate::net::budget::Share;
+use crate::vfs::claim::{Claim, Size, Written};
 use crate::vfs::options::WriteOptions;
 use crate::vfs::publish::{Edit, Publish, Target};
 use crate::vfs::read::ContentReader;
 use crate::vfs::service::Vfs;
-use crate::vfs::sink::{BlobSink, WHOLE_BYTES};
-use crate::vfs::upload::{Advance, Begin, Leave, Remains, Reservation, durable_prefix};
+use crate::vfs::sink::BlobSink;
+use crate::vfs::upload::Remains;
 
 /// Longest file, in bytes (what SQL and most clients can count).
 const MAX_SIZE: u64 = i64::MAX as u64;
-/// The first reservation beyond one buffer, and how much later ones grow to.
-const FIRST_RESERVE: u64 = 8 << 20;
-const MAX_RESERVE: u64 = 64 << 20;
+/// A file up to this long is charged when it is published and makes no claim before.
+const SMALL: u64 = 256 << 10;
 /// How far ahead of its turn a write may be, and how much of such is held: clients that write
 /// concurrently (rclone, WinSCP) send offsets slightly out of order.
 const EARLY_REACH: u64 = 4 << 20;
@@ -57,20 +54,11 @@ pub struct FileWriter {
     hash: Option<Sha256>,
     early: BTreeMap<u64, Bytes>,
     early_bytes: usize,
-    upload: Option<InProgress>,
+    claim: Claim,
     reader: Option<ContentReader>,
     dirty: bool,
     over: bool,
     _share: Share,
-}
-
-struct InProgress {
-    id: UploadId,
-    epoch: i64,
-    /// Bytes for which the quota has been asked.
-    reserved: i64,
-    /// Whether anything of it could be gone on from.
-    durable: bool,
 }
 
 /// What a writer starts from.
@@ -113,6 +101,7 @@ impl FileWriter {
             target: start.target,
         };
         Self {
+            claim: Claim::new(vfs.clone(), principal.clone()),
             vfs,
             principal,
             append: options.append,
@@ -124,7 +113,6 @@ impl FileWriter {
             hash: from_nothing.then(Sha256::new),
             early: BTreeMap::new(),
             early_bytes: 0,
-            upload: None,
             reader: None,
             dirty: from_nothing,
             over: false,
@@ -260,7 +248,7 @@ impl FileWriter {
         self.publish.stored.clear();
         self.publish.update = AttributeUpdate::default();
         self.publish.upload = None;
-        self.upload = None;
+        self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
         self.dirty = false;
         Ok(())
     }
@@ -304,7 +292,7 @@ impl FileWriter {
             .hash
             .as_ref()
             .map(|hash| hash.clone().finalize().into());
-        self.publish.upload = self.upload.as_ref().map(|upload| (upload.id, upload.epoch));
+        self.publish.upload = self.claim.row();
         let committed = self
             .vfs
             .committer()
@@ -343,6 +331,15 @@ impl FileWriter {
         if offset != self.view.size() {
             self.stop_hashing();
         }
+        let mut taken = 0;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            taken += self.append_run(offset + taken as u64, rest).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes as much as the blob in the making takes; says how much.
+    async fn append_run(&mut self, offset: u64, bytes: &[u8]) -> Result<usize> {
         let sink = match &mut self.sink {
             Some(sink) => sink,
             none => {
@@ -351,18 +348,25 @@ impl FileWriter {
                 none.insert(sink)
             }
         };
+        let (blob_start, taken) = sink.append(bytes).await?;
         let run = Extent {
             start: offset,
-            length: bytes.len() as u64,
+            length: taken as u64,
             blob: Some(sink.id()),
-            blob_start: sink.append(bytes).await?,
+            blob_start,
         };
-        self.view.lay(run);
-        self.changed();
-        self.push(match self.append {
-            true => Edit::Append(run),
-            false => Edit::Lay(run),
-        })
+        if taken > 0 {
+            self.view.lay(run);
+            self.changed();
+            self.push(match self.append {
+                true => Edit::Append(run),
+                false => Edit::Lay(run),
+            })?;
+        }
+        if taken < bytes.len() {
+            self.finish_blob().await?;
+        }
+        Ok(taken)
     }
 
     /// Notes an edit, joined with the last one where that is the same in effect.
@@ -443,116 +447,34 @@ impl FileWriter {
     /// Asks the quota for a file of `size` bytes before more than one buffer of it is stored; a
     /// smaller one is charged when it is published.
     async fn reserve(&mut self, size: u64) -> Result<()> {
+        let size = self.claimed(size);
+        if size.bytes <= SMALL || self.claim.covers(size) {
+            return Ok(());
+        }
+        if self.claim.row().is_none() {
+            let (target, afresh) = (&self.publish.target, self.publish.from_nothing);
+            return self.claim.begin(target, afresh, size).await;
+        }
+        let durable = match &mut self.sink {
+            Some(sink) => Some(sink.checkpoint().await?),
+            None => None,
+        };
+        let written = Written {
+            view: &self.view,
+            stored: &self.publish.stored,
+            from_nothing: self.publish.from_nothing,
+        };
+        self.claim.advance(written.progress(durable), size).await
+    }
+
+    fn claimed(&self, bytes: u64) -> Size {
+        let new = self.publish.target.node.is_none();
         // The bytes of the version that is replaced are free again at publish.
-        let credit = match self.entry.owner == Some(self.principal.account) {
-            true => bytes(self.credit()),
+        let credit = match self.entry.owner == Some(self.principal.account) && !new {
+            true => self.entry.size,
             false => 0,
         };
-        let held = self.upload.as_ref().map_or(0, |upload| upload.reserved);
-        let need = (bytes(size) - credit).max(0);
-        if size <= WHOLE_BYTES as u64 || (need <= held && self.upload.is_some()) {
-            return Ok(());
-        }
-        let step = size.clamp(FIRST_RESERVE, MAX_RESERVE);
-        let files = i64::from(self.publish.target.node.is_none());
-        let granted = Arc::new(AtomicI64::new(0));
-        let reservation = Reservation {
-            account: self.principal.account,
-            held: Amount {
-                bytes: held,
-                files: if self.upload.is_some() { files } else { 0 },
-            },
-            need: Amount {
-                bytes: need.max(held),
-                files,
-            },
-            want_bytes: (bytes(size.saturating_add(step)) - credit).max(0),
-            granted: granted.clone(),
-        };
-        match self.upload.is_some() {
-            true => self.advance(reservation).await?,
-            false => self.begin(reservation).await?,
-        }
-        if let Some(upload) = &mut self.upload {
-            upload.reserved = granted.load(Ordering::SeqCst);
-        }
-        Ok(())
-    }
-
-    fn credit(&self) -> u64 {
-        match self.publish.target.node {
-            Some(_) => self.entry.size,
-            None => 0,
-        }
-    }
-
-    async fn begin(&mut self, reservation: Reservation) -> Result<()> {
-        let now = self.vfs.database().clock().now();
-        let upload = Upload {
-            id: UploadId::mint(now),
-            epoch: 1,
-            instance: self.vfs.instance(),
-            account: self.principal.account,
-            parent: self.publish.target.parent,
-            name: self.publish.target.name.clone(),
-            size: 0,
-            hash_state: None,
-            reserved: Amount::default(),
-            touched_at: now,
-        };
-        let id = upload.id;
-        let begin = Begin {
-            upload,
-            reservation,
-            afresh: self.publish.from_nothing,
-        };
-        let tenant = self.principal.tenant;
-        let actor = self.principal.actor();
-        self.vfs.committer().run(tenant, &actor, begin).await?;
-        self.upload = Some(InProgress {
-            id,
-            epoch: 1,
-            reserved: 0,
-            durable: false,
-        });
-        Ok(())
-    }
-
-    /// Makes what can be gone on from durable, and reserves more.
-    async fn advance(&mut self, reservation: Reservation) -> Result<()> {
-        let Some(upload) = &mut self.upload else {
-            return Ok(());
-        };
-        let mut blobs: Vec<BlobInfo> = self.publish.stored.clone();
-        let mut hash_state = None;
-        if let Some(sink) = &mut self.sink {
-            let durable = sink.checkpoint().await?;
-            hash_state = durable.hash_state;
-            blobs.push(durable.info);
-        }
-        let runs = match self.publish.from_nothing {
-            true => durable_prefix(&self.view, &blobs),
-            false => Vec::new(),
-        };
-        let size = runs.last().map_or(0, Extent::end);
-        upload.durable = size > 0;
-        blobs.retain(|info| runs.iter().any(|run| run.blob == Some(info.id)));
-        let advance = Advance {
-            id: upload.id,
-            epoch: upload.epoch,
-            progress: Progress {
-                size,
-                hash_state,
-                runs,
-                blobs,
-                reserved: Amount::default(),
-            },
-            reservation,
-        };
-        let tenant = self.principal.tenant;
-        let actor = self.principal.actor();
-        self.vfs.committer().run(tenant, &actor, advance).await?;
-        Ok(())
+        Size { bytes, credit, new }
     }
 
     /// Ends the upload without publishing it, in the background; the file stays as it was.
@@ -560,26 +482,28 @@ impl FileWriter {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let mut blobs: Vec<_> = self.publish.stored.iter().map(|info| info.id).collect();
-        blobs.extend(self.sink.take().map(|sink| sink.id()));
-        let durable = self.upload.as_ref().is_some_and(|upload| upload.durable);
-        let leave = Leave {
-            upload: self.upload.as_ref().map(|upload| (upload.id, upload.epoch)),
-            remains: if durable { remains } else { Remains::Discard },
-            blobs,
-        };
-        if leave.upload.is_none() && leave.blobs.is_empty() {
-            return;
-        }
-        let (vfs, principal) = (self.vfs.clone(), self.principal.clone());
+        let sink = self.sink.take();
+        let stored = std::mem::take(&mut self.publish.stored);
+        let mut blobs: Vec<_> = stored.iter().map(|info| info.id).collect();
+        blobs.extend(sink.as_ref().map(BlobSink::id));
+        let size = self.claimed(self.view.size());
+        let view = std::mem::take(&mut self.view);
+        let from_nothing = self.publish.from_nothing;
+        let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
+        let mut claim = std::mem::replace(&mut self.claim, nothing);
         self.vfs.tasks().spawn(async move {
-            let actor = principal.actor();
-            let left = vfs.committer().run(principal.tenant, &actor, leave).await;
-            if let Err(error) = left
-                && error.kind() != ErrorKind::Stale
-            {
-                tracing::warn!(error = ?error, "an upload was not cleaned up; the sweep will do it");
+            if remains == Remains::Keep && claim.row().is_some() {
+                let written = Written {
+                    view: &view,
+                    stored: &stored,
+                    from_nothing,
+                };
+                let kept = claim.keep_all(sink, written, size).await;
+                if let Err(error) = kept {
+                    tracing::debug!(error = ?error, "what an upload had on its way is not kept");
+                }
             }
+            claim.leave(remains, blobs).await;
         });
     }
 }
@@ -588,8 +512,4 @@ impl Drop for FileWriter {
     fn drop(&mut self) {
         self.leave(Remains::Keep);
     }
-}
-
-fn bytes(size: u64) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }
