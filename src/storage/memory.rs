@@ -17,6 +17,7 @@ use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob
 #[derive(Clone)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
+    shape: Shape,
     blobs: Arc<Mutex<Blobs>>,
 }
 
@@ -36,8 +37,23 @@ impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
+            shape: Shape {
+                whole: 260 << 10,
+                least_piece: 0,
+                first_piece: 1 << 20,
+                most_piece: 1 << 20,
+                most: 1 << 40,
+                read: 1 << 20,
+                reads_ahead: 1,
+            },
             blobs: Arc::default(),
         }
+    }
+
+    /// Likes its blobs otherwise, and insists on it.
+    #[must_use]
+    pub fn shaped(self, shape: Shape) -> Self {
+        Self { shape, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Blobs> {
@@ -62,15 +78,7 @@ impl Default for MemoryStore {
 #[async_trait]
 impl BlobStore for MemoryStore {
     fn shape(&self) -> Shape {
-        Shape {
-            whole: 260 << 10,
-            least_piece: 0,
-            first_piece: 1 << 20,
-            most_piece: 1 << 20,
-            most: 1 << 40,
-            read: 1 << 20,
-            reads_ahead: 1,
-        }
+        self.shape
     }
 
     async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()> {
@@ -86,7 +94,11 @@ impl BlobStore for MemoryStore {
         }
         blobs.unfinished.insert(id, blob);
         let store = self.clone();
-        Ok(Box::new(MemoryWriter { store, id }))
+        Ok(Box::new(MemoryWriter {
+            store,
+            id,
+            ended: false,
+        }))
     }
 
     async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
@@ -182,12 +194,17 @@ impl Blobs {
 struct MemoryWriter {
     store: MemoryStore,
     id: BlobId,
+    /// Whether a piece came that only the last may be as small as.
+    ended: bool,
 }
 
 #[async_trait]
 impl BlobWriter for MemoryWriter {
     async fn write(&mut self, sealed: Bytes) -> Result<()> {
         let now = self.store.clock.now();
+        if std::mem::replace(&mut self.ended, sealed.len() < self.store.shape.least_piece) {
+            return Err(Error::internal("a piece follows one that is too small"));
+        }
         if let Some(blob) = self.store.lock().unfinished.get_mut(&self.id) {
             blob.sealed.extend_from_slice(&sealed);
             blob.modified = now;

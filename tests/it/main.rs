@@ -27,6 +27,8 @@ mod crossing;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod feeding;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod lftp;

@@ -27,6 +27,7 @@ use sealift::net::budget::Budget;
 use sealift::storage::faulty::{Faults, FaultyStore};
 use sealift::storage::memory::MemoryStore;
 use sealift::storage::regions::Regions;
+use sealift::storage::store::BlobStore;
 use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::service::Vfs;
 use sealift::vfs::session::Session;
@@ -55,12 +56,22 @@ impl World {
 
     /// The same with a memory budget of the test's own.
     pub(crate) async fn within(dialect: Dialect, tenant: NewTenant, budget: Budget) -> Self {
+        Self::over(dialect, tenant, budget, MemoryStore::new).await
+    }
+
+    /// The same with a store of the test's own.
+    pub(crate) async fn over<S: BlobStore>(
+        dialect: Dialect,
+        tenant: NewTenant,
+        budget: Budget,
+        store: impl FnOnce(Arc<dyn Clock>) -> S,
+    ) -> Self {
         let folder = TempFolder::new();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
         let db = database(dialect, &folder, &clock).await;
         let tenant = tenants::add(&db, &tenant).await.unwrap();
         let now = clock.now();
-        let store = FaultyStore::new(Arc::new(MemoryStore::new(clock.clone())));
+        let store = FaultyStore::new(Arc::new(store(clock.clone())));
         let faults = store.faults();
         let instance = InstanceId::mint(now);
         let lease = Duration::from_secs(1 << 30);

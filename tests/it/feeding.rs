@@ -1,0 +1,123 @@
+//! How uploads feed a store that takes no small piece, with much memory and with little.
+
+use bytes::Bytes;
+use sealift::db::blobs::{self, BlobRecord};
+use sealift::db::contents;
+use sealift::db::sql::Dialect;
+use sealift::domain::id::BlobId;
+use sealift::net::budget::Budget;
+use sealift::storage::memory::MemoryStore;
+use sealift::storage::store::Shape;
+use sealift::vfs::session::Session;
+
+use crate::support::world::{World, get, new_tenant, path, put, replace};
+
+const MIB: usize = 1 << 20;
+
+fn shape() -> Shape {
+    Shape {
+        whole: MIB,
+        least_piece: MIB,
+        first_piece: MIB,
+        most_piece: 2 * MIB,
+        most: 40 << 20,
+        read: MIB,
+        reads_ahead: 2,
+    }
+}
+
+async fn world(budget: usize) -> (World, Session) {
+    let tenant = new_tenant("acme");
+    let store = |clock| MemoryStore::new(clock).shaped(shape());
+    let world = World::over(Dialect::Sqlite, tenant, Budget::new(budget), store).await;
+    let session = world.account("ann").await;
+    (world, session)
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(7).fill(&mut bytes);
+    bytes
+}
+
+async fn stored(world: &World) -> Vec<BlobRecord> {
+    let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+    let all = blobs::scan(&mut tx, BlobId::NIL, 10_000).await.unwrap();
+    all.into_iter().filter(|blob| blob.uses > 0).collect()
+}
+
+async fn is_hashed(world: &World) -> bool {
+    let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+    contents::unhashed(&mut tx, i64::MAX, 10)
+        .await
+        .unwrap()
+        .is_empty()
+}
+
+#[tokio::test]
+async fn with_memory_to_spare_a_file_is_one_blob() {
+    let (world, session) = world(64 << 20).await;
+    for (name, length) in [("/small", 100), ("/whole", MIB), ("/large", 30 * MIB + 5)] {
+        let content = bytes(length);
+        put(&session, &path(name), &content).await.unwrap();
+        assert!(get(&session, &path(name)).await.unwrap() == content);
+    }
+    assert_eq!(stored(&world).await.len(), 3);
+    assert!(is_hashed(&world).await);
+}
+
+#[tokio::test]
+async fn a_blob_ends_where_the_store_ends_it_and_the_content_goes_on() {
+    let (world, session) = world(64 << 20).await;
+    let content = bytes(90 * MIB);
+    put(&session, &path("/f"), &content).await.unwrap();
+    assert!(get(&session, &path("/f")).await.unwrap() == content);
+    assert_eq!(stored(&world).await.len(), 3);
+    assert!(is_hashed(&world).await);
+}
+
+#[tokio::test]
+async fn without_memory_uploads_go_on_in_small_blobs_and_none_waits_for_another() {
+    const UPLOADS: usize = 6;
+    // What is granted at admission, and next to nothing to spare.
+    let (world, session) = world(UPLOADS * 140 * 1024).await;
+    let content = bytes(3 * MIB);
+    let mut writers = Vec::new();
+    for number in 0..UPLOADS {
+        let name = path(&format!("/{number}"));
+        writers.push((session.open_write(&name, replace()).await.unwrap(), name));
+    }
+    // In turns, so that all are in the middle at the same time.
+    for (index, part) in content.chunks(100_000).enumerate() {
+        for (writer, _) in &mut writers {
+            let offset = (index * 100_000) as u64;
+            let part = Bytes::copy_from_slice(part);
+            writer.write_at(offset, part).await.unwrap();
+        }
+    }
+    for (writer, name) in writers {
+        writer.commit().await.unwrap();
+        assert!(get(&session, &name).await.unwrap() == content);
+    }
+    assert!(world.vfs.budget().peak() <= world.vfs.budget().total());
+    let stored = stored(&world).await;
+    assert!(stored.len() > 2 * UPLOADS, "{} blobs", stored.len());
+    assert!(is_hashed(&world).await);
+}
+
+#[tokio::test]
+async fn what_breaks_off_is_kept_as_far_as_the_store_has_it() {
+    let (world, session) = world(64 << 20).await;
+    let mut writer = session.open_write(&path("/f"), replace()).await.unwrap();
+    for (index, part) in bytes(5 * MIB).chunks(MIB).enumerate() {
+        let offset = (index * MIB) as u64;
+        let part = Bytes::copy_from_slice(part);
+        writer.write_at(offset, part).await.unwrap();
+    }
+    writer.abandon().await;
+    world.vfs.drain().await;
+    let kept = stored(&world).await;
+    assert_eq!(kept.len(), 1);
+    assert!(!kept[0].info.finished);
+    assert!(kept[0].info.size >= 3 * MIB as u64, "{:?}", kept[0].info);
+}
