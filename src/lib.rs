@@ -47,6 +47,7 @@ pub mod db {
     pub mod clocks;
     pub mod commit;
     pub mod contents;
+    pub mod copies;
     pub mod data_keys;
     pub mod database;
     pub mod detached;
@@ -81,7 +82,9 @@ pub mod vfs {
     pub mod access;
     pub mod attributes;
     pub mod blob_reader;
+    pub mod chunks;
     pub mod claim;
+    pub mod damage;
     pub mod history;
     pub mod keys;
     pub mod listing;

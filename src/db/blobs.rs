@@ -337,7 +337,7 @@ fn linked(touched: u64) -> Result<()> {
 }
 
 /// Columns: id, size, finished, key_version, state, instance, uses, at, region.
-fn read(row: &Row) -> Result<BlobRecord> {
+pub(in crate::db) fn read(row: &Row) -> Result<BlobRecord> {
     Ok(BlobRecord {
         info: BlobInfo {
             id: BlobId::from_slice(&row.bytes(0)?)?,

@@ -1,44 +1,29 @@
-//! Reading one blob: frames fetched, verified and opened.
+//! Reading one blob: frames fetched, verified and opened, from wherever it can be read.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use bytes::{Bytes, BytesMut};
-use tokio::sync::OnceCell;
+use bytes::BytesMut;
 
 use crate::crypto::open::{Opener, frame_range, frames};
 use crate::crypto::seal::{FRAME_BYTES, HEADER_BYTES, Position, TAG_BYTES};
 use crate::db::blobs::BlobInfo;
+use crate::db::copies;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::TenantId;
-use crate::net::budget::Share;
+use crate::domain::id::{RegionId, TenantId};
+use crate::vfs::damage::Damaged;
 use crate::vfs::service::Vfs;
 
-/// Frames that are fetched and opened together when reading goes on in order.
-const CHUNK_FRAMES: u64 = 16;
-const CHUNK_BYTES: u64 = CHUNK_FRAMES * FRAME_BYTES as u64;
-/// Chunks kept: as many as a client's requests in flight may lie apart.
-const CHUNKS: usize = 4;
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
 
-/// Reads one blob. Calls may run at once; those that meet in a chunk share its fetch.
+/// Reads one blob. Calls may run at once.
 pub struct BlobReader {
     vfs: Vfs,
     tenant: TenantId,
     info: BlobInfo,
-    opener: OnceCell<Opener>,
-    chunks: Mutex<VecDeque<(u64, Chunk)>>,
-    /// Where the last read ended, to tell reading in order from jumping about.
-    last_end: AtomicU64,
-}
-
-type Chunk = Arc<OnceCell<Opened>>;
-
-/// Opened bytes and the memory they count for.
-struct Opened {
-    plain: Bytes,
-    _share: Share,
+    /// Where it was read last with success.
+    region: AtomicI64,
+    opener: OnceLock<Opener>,
 }
 
 impl BlobReader {
@@ -47,96 +32,145 @@ impl BlobReader {
         Self {
             vfs,
             tenant,
+            region: AtomicI64::new(info.region.0),
             info,
-            opener: OnceCell::new(),
-            chunks: Mutex::default(),
-            last_end: AtomicU64::new(0),
+            opener: OnceLock::new(),
         }
     }
 
-    /// Verified plain bytes from `start`: at least one and at most `length`, fewer at the end of a
-    /// chunk.
+    /// What is read.
+    pub fn info(&self) -> &BlobInfo {
+        &self.info
+    }
+
+    /// Verified plain bytes of the frames that hold `start..end`, cut to these.
+    ///
+    /// When the blob is damaged where it is, or its region does not answer, it is read from a copy; a
+    /// damaged object is then mended from there in the background.
     ///
     /// # Errors
-    /// Corrupt when they fail verification or lie beyond the blob; Unavailable when the store does
-    /// not answer.
-    pub async fn read(&self, start: u64, length: usize) -> Result<Bytes> {
-        if start >= self.info.size || length == 0 {
+    /// Corrupt when they fail verification everywhere or lie beyond the blob; Unavailable when no
+    /// store answers.
+    pub async fn read(&self, start: u64, end: u64) -> Result<BytesMut> {
+        if start >= end || end > self.info.size {
             return Err(self.damaged(Error::internal("read beyond the end of the blob")));
-        }
-        let end = start.saturating_add(length as u64).min(self.info.size);
-        let before = self.last_end.swap(end, Ordering::Relaxed);
-        let number = start / CHUNK_BYTES;
-        if let Some(chunk) = self.chunk(number, before.abs_diff(start) <= CHUNK_BYTES) {
-            let opened = chunk.get_or_try_init(|| self.load_chunk(number)).await;
-            match opened {
-                Ok(opened) => {
-                    let from = start - number * CHUNK_BYTES;
-                    let to = (end - number * CHUNK_BYTES).min(opened.plain.len() as u64);
-                    return Ok(opened.plain.slice(from as usize..to as usize));
-                }
-                Err(error) if error.kind() == ErrorKind::Busy => {}
-                Err(error) => return Err(error),
-            }
         }
         let first = start / FRAME_BYTES as u64;
         let last = (end - 1) / FRAME_BYTES as u64;
-        let plain = self.load(first, last).await?;
-        let from = (start - first * FRAME_BYTES as u64) as usize;
-        let to = from + (end - start) as usize;
-        Ok(plain.freeze().slice(from..to))
+        let mut plain = self.load(first, last).await?;
+        let skipped = (start - first * FRAME_BYTES as u64) as usize;
+        let mut wanted = plain.split_off(skipped.min(plain.len()));
+        wanted.truncate((end - start) as usize);
+        Ok(wanted)
     }
 
-    /// The chunk if it is kept, or a place for it if reading goes on in order.
-    fn chunk(&self, number: u64, in_order: bool) -> Option<Chunk> {
-        let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, chunk)) = chunks.iter().find(|(n, _)| *n == number) {
-            return Some(chunk.clone());
+    async fn load(&self, first: u64, last: u64) -> Result<BytesMut> {
+        let region = RegionId(self.region.load(Ordering::Relaxed));
+        let failed = match self.load_from(region, first, last).await {
+            Ok(plain) => return Ok(plain),
+            Err(error) => error,
+        };
+        if !matches!(
+            failed.kind(),
+            ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unavailable
+        ) {
+            return Err(failed);
         }
-        if !in_order {
-            return None;
+        let mut tx = self.vfs.database().read(self.tenant).await?;
+        let places = copies::whereabouts(&mut tx, self.info.id).await?;
+        drop(tx);
+        // Bytes that were wrong once may have been wrong on their way only.
+        let again = failed.kind() == ErrorKind::Corrupt;
+        for other in places.iter().filter(|other| **other != region || again) {
+            match self.load_from(*other, first, last).await {
+                Ok(plain) => {
+                    self.region.store(other.0, Ordering::Relaxed);
+                    if *other != region && places.first() == Some(&region) {
+                        self.report(region, *other, &failed);
+                    }
+                    return Ok(plain);
+                }
+                Err(error) => tracing::debug!(region = %other, error = ?error, "no better"),
+            }
         }
-        if chunks.len() >= CHUNKS {
-            chunks.pop_front();
-        }
-        let chunk = Chunk::default();
-        chunks.push_back((number, chunk.clone()));
-        Some(chunk)
-    }
-
-    async fn load_chunk(&self, number: u64) -> Result<Opened> {
-        let first = number * CHUNK_FRAMES;
-        let last = (first + CHUNK_FRAMES).min(frames(self.info.size)) - 1;
-        let bytes = (last - first + 1) as usize * SEALED_FRAME;
-        let share = self
-            .vfs
-            .budget()
-            .try_take(bytes)
-            .ok_or_else(|| Error::new(ErrorKind::Busy, "no memory for a chunk"))?;
-        Ok(Opened {
-            plain: self.load(first, last).await?.freeze(),
-            _share: share,
+        Err(match failed.kind() {
+            ErrorKind::Unavailable => failed,
+            _ => self.damaged(failed),
         })
     }
 
-    /// Fetches and opens frames `first..=last`.
-    async fn load(&self, first: u64, last: u64) -> Result<BytesMut> {
-        let mut range = frame_range(self.info.size, first, last);
-        let with_header = first == 0 && !self.opener.initialized();
-        if with_header {
-            range.start = 0;
+    /// Reads all of the blob from one region and from nowhere else.
+    ///
+    /// # Errors
+    /// Corrupt or NotFound when it is damaged or missing there; Unavailable when the store does not
+    /// answer; Busy when there is no memory for it.
+    pub async fn check(&self, region: RegionId) -> Result<()> {
+        let step = self.vfs.store(region)?.shape().read.max(SEALED_FRAME);
+        let step = (step / SEALED_FRAME) as u64;
+        let frames = frames(self.info.size);
+        let mut first = 0;
+        while first < frames {
+            let last = (first + step).min(frames) - 1;
+            let bytes = (last - first + 1) as usize * SEALED_FRAME;
+            let _share = self
+                .vfs
+                .budget()
+                .try_take_spare(bytes)
+                .ok_or_else(|| Error::new(ErrorKind::Busy, "the server is short of memory"))?;
+            self.load_from(region, first, last).await?;
+            first = last + 1;
         }
-        let fetched = self
-            .vfs
-            .store(self.info.region)?
-            .read(self.info.id, range)
-            .await;
-        let mut sealed = fetched.map_err(|error| self.report(error))?;
-        if with_header {
-            let header = sealed.split_to(HEADER_BYTES.min(sealed.len()));
-            self.opener(Some(&header)).await?;
+        Ok(())
+    }
+
+    /// What could not be read in its own region was read elsewhere.
+    fn report(&self, region: RegionId, other: RegionId, failed: &Error) {
+        tracing::warn!(
+            blob = %self.info.id, tenant.id = %self.tenant, %region, read_from = %other,
+            error = ?failed, "a blob was read from its copy"
+        );
+        if failed.kind() != ErrorKind::Unavailable {
+            self.vfs.damage().report(Damaged {
+                tenant: self.tenant,
+                info: self.info,
+                whole_in: other,
+            });
         }
-        let opener = self.opener(None).await?;
+    }
+
+    /// Fetches and opens frames `first..=last` from one region.
+    async fn load_from(&self, region: RegionId, first: u64, last: u64) -> Result<BytesMut> {
+        let (store, id) = (self.vfs.store(region)?, self.info.id);
+        let range = frame_range(self.info.size, first, last);
+        if let Some(opener) = self.opener.get() {
+            return self.open(opener, first, last, store.read(id, range).await?);
+        }
+        let (header, sealed) = match first {
+            0 => {
+                let mut sealed = store.read(id, 0..range.end).await?;
+                let header = sealed.split_to(HEADER_BYTES.min(sealed.len()));
+                (header, sealed)
+            }
+            _ => tokio::try_join!(
+                store.read(id, 0..HEADER_BYTES as u64),
+                store.read(id, range)
+            )?,
+        };
+        let key = self.vfs.keys().version(self.tenant, self.info.key_version);
+        let opener = Opener::new(self.tenant, id, &header, &*key.await?)?;
+        let plain = self.open(&opener, first, last, sealed)?;
+        // A header is kept once its frames open: it may be damaged here and whole elsewhere.
+        let _ = self.opener.set(opener);
+        Ok(plain)
+    }
+
+    fn open(
+        &self,
+        opener: &Opener,
+        first: u64,
+        last: u64,
+        mut sealed: BytesMut,
+    ) -> Result<BytesMut> {
         let final_frame = match self.info.finished {
             true => frames(self.info.size) - 1,
             false => u64::MAX,
@@ -151,49 +185,13 @@ impl BlobReader {
             let frame = sealed
                 .get_mut(at..end)
                 .ok_or_else(|| Error::internal("a frame beyond what was fetched"))?;
-            let plain = opener
-                .open(number, position, frame)
-                .map_err(|error| self.damaged(error))?
-                .len();
+            let plain = opener.open(number, position, frame)?.len();
             // Closes the gap that the tag before left.
             sealed.copy_within(at..at + plain, filled);
             filled += plain;
         }
         sealed.truncate(filled);
         Ok(sealed)
-    }
-
-    async fn opener(&self, header: Option<&[u8]>) -> Result<&Opener> {
-        self.opener
-            .get_or_try_init(|| async {
-                let fetched;
-                let header = match header {
-                    Some(header) => header,
-                    None => {
-                        let range = 0..HEADER_BYTES as u64;
-                        let read = self
-                            .vfs
-                            .store(self.info.region)?
-                            .read(self.info.id, range)
-                            .await;
-                        fetched = read.map_err(|error| self.report(error))?;
-                        &fetched
-                    }
-                };
-                let version = self.info.key_version;
-                let key = self.vfs.keys().version(self.tenant, version).await?;
-                Opener::new(self.tenant, self.info.id, header, &key)
-                    .map_err(|error| self.damaged(error))
-            })
-            .await
-    }
-
-    /// A blob that is gone or too short is damage too.
-    fn report(&self, error: Error) -> Error {
-        match error.kind() {
-            ErrorKind::Corrupt | ErrorKind::NotFound => self.damaged(error),
-            _ => error,
-        }
     }
 
     fn damaged(&self, error: Error) -> Error {

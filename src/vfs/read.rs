@@ -2,20 +2,26 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::crypto::seal::FRAME_BYTES;
 use crate::db::contents::{self, StoredContent};
 use crate::db::sql::TenantTx;
 use crate::domain::content::{Extent, ExtentMap};
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, TenantId};
 use crate::domain::node::Entry;
 use crate::vfs::blob_reader::BlobReader;
+use crate::vfs::chunks::{ChunkRange, Chunks};
 use crate::vfs::service::Vfs;
 
 /// Most bytes that one call returns.
 pub const MAX_READ: usize = 1024 * 1024;
+
+/// How far out of order the requests of a client may come that reads in order, in bytes.
+const OUT_OF_ORDER: u64 = 4 << 20;
 
 /// The bytes of a content, wherever they lie. Cheap to clone.
 #[derive(Clone)]
@@ -25,18 +31,44 @@ pub struct ContentReader {
 
 struct Shared {
     map: ExtentMap,
-    blobs: HashMap<BlobId, BlobReader>,
+    blobs: HashMap<BlobId, Arc<BlobReader>>,
+    chunks: Chunks,
+    /// What one fetch brings in order, in bytes, and how many are best on their way.
+    chunk_bytes: u64,
+    most_ahead: usize,
+    /// Where the last read ended, to tell reading in order from jumping about.
+    last_end: AtomicU64,
+    /// How many chunks are fetched ahead: the more, the longer reading goes on in order.
+    ahead: AtomicUsize,
+    /// Up to where chunks are fetched already.
+    fetched: AtomicU64,
 }
 
 impl ContentReader {
     /// Reads what `content` describes.
     pub fn new(vfs: &Vfs, tenant: TenantId, content: StoredContent) -> Self {
         let reader = |info| BlobReader::new(vfs.clone(), tenant, info);
+        // A content may lie in several regions while it moves; the slowest store sets the pace.
+        let shapes = content.blobs.iter();
+        let shapes = shapes.filter_map(|info| vfs.store(info.region).ok());
+        let (mut chunk_bytes, mut most_ahead) = (FRAME_BYTES, 0);
+        for shape in shapes.map(|store| store.shape()) {
+            chunk_bytes = chunk_bytes.max(shape.read / FRAME_BYTES * FRAME_BYTES);
+            most_ahead = most_ahead.max(shape.reads_ahead);
+        }
         let blobs = content.blobs.into_iter();
         Self {
             shared: Arc::new(Shared {
                 map: content.map,
-                blobs: blobs.map(|info| (info.id, reader(info))).collect(),
+                blobs: blobs
+                    .map(|info| (info.id, Arc::new(reader(info))))
+                    .collect(),
+                chunks: Chunks::new(vfs.budget().clone()),
+                chunk_bytes: chunk_bytes as u64,
+                most_ahead,
+                last_end: AtomicU64::new(0),
+                ahead: AtomicUsize::new(0),
+                fetched: AtomicU64::new(0),
             }),
         }
     }
@@ -57,13 +89,14 @@ impl ContentReader {
         if offset >= end {
             return Ok(Bytes::new());
         }
+        let in_order = self.shared.go_on(offset, end);
         let runs = self.shared.map.slice(offset, end);
         let mut first = None;
         let mut whole = BytesMut::new();
         for run in runs {
             let mut done = 0;
             while done < run.length {
-                let piece = self.piece(&run, done).await?;
+                let piece = self.shared.piece(&run, done, in_order).await?;
                 done += piece.len() as u64;
                 if first.is_none() && piece.len() as u64 == end - offset {
                     return Ok(piece);
@@ -74,18 +107,89 @@ impl ContentReader {
         }
         Ok(whole.freeze())
     }
+}
 
-    async fn piece(&self, run: &Extent, done: u64) -> Result<Bytes> {
-        let left = usize::try_from(run.length - done).unwrap_or(MAX_READ);
+impl Shared {
+    /// Notes a read; says whether reading goes on in order, and if so fetches what comes next.
+    fn go_on(&self, offset: u64, end: u64) -> bool {
+        let before = self.last_end.swap(end, Ordering::Relaxed);
+        if before.abs_diff(offset) > OUT_OF_ORDER {
+            self.ahead.store(0, Ordering::Relaxed);
+            self.fetched.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let fetched = self.fetched.load(Ordering::Relaxed).max(end);
+        // One more with each chunk, so that a look at the beginning does not fetch far ahead.
+        let chunks = usize::try_from(end / self.chunk_bytes).unwrap_or(usize::MAX);
+        let ahead = self.ahead.load(Ordering::Relaxed).min(chunks + 1);
+        if fetched <= end.saturating_add(ahead as u64 * self.chunk_bytes)
+            && fetched < self.map.size()
+        {
+            self.fetch_ahead(fetched, ahead);
+        }
+        true
+    }
+
+    /// Fetches chunks from `from` on; the next time one more.
+    fn fetch_ahead(&self, from: u64, ahead: usize) {
+        let mut at = from;
+        for _ in 0..=ahead {
+            let Some(run) = self.map.slice(at, at.saturating_add(1)).first().copied() else {
+                break;
+            };
+            let Some(blob) = run.blob.and_then(|id| self.blobs.get(&id)) else {
+                // Holes need no fetching.
+                at += self.chunk_bytes;
+                continue;
+            };
+            let range = self.range(blob, run.blob_start);
+            let most = ahead.max(1).min(self.most_ahead);
+            if most == 0 || !self.chunks.fetch_ahead(blob, range, most) {
+                break;
+            }
+            at += range.end - run.blob_start;
+        }
+        self.fetched.fetch_max(at, Ordering::Relaxed);
+        if at > from {
+            let next = (2 * ahead).max(1).min(self.most_ahead);
+            self.ahead.store(next, Ordering::Relaxed);
+        }
+    }
+
+    /// The chunk of a blob that holds a byte.
+    fn range(&self, blob: &BlobReader, at: u64) -> ChunkRange {
+        let start = at / self.chunk_bytes * self.chunk_bytes;
+        let end = (start + self.chunk_bytes).min(blob.info().size);
+        ChunkRange { start, end }
+    }
+
+    /// At least one byte of a run after `done` of them.
+    async fn piece(&self, run: &Extent, done: u64, in_order: bool) -> Result<Bytes> {
+        let left = run.length - done;
         let Some(id) = run.blob else {
-            return Ok(Bytes::from(vec![0; left.min(MAX_READ)]));
+            return Ok(Bytes::from(vec![0; left.min(MAX_READ as u64) as usize]));
         };
         let blob = self
-            .shared
             .blobs
             .get(&id)
             .ok_or_else(|| Error::internal("an extent of a blob that was not loaded"))?;
-        blob.read(run.blob_start + done, left).await
+        let start = run.blob_start + done;
+        let range = self.range(blob, start);
+        let end = (start + left).min(range.end);
+        let kept = match in_order {
+            true => match self.chunks.get(blob, range, self.most_ahead).await {
+                Err(error) if error.kind() == ErrorKind::Busy => None,
+                kept => Some(kept?),
+            },
+            false => self.chunks.find(blob, range).await,
+        };
+        match kept {
+            Some(plain) => {
+                let (from, to) = (start - range.start, end - range.start);
+                Ok(plain.slice(from as usize..to as usize))
+            }
+            None => blob.read(start, end).await.map(BytesMut::freeze),
+        }
     }
 }
 

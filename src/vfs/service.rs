@@ -12,6 +12,7 @@ use crate::domain::id::{InstanceId, RegionId};
 use crate::net::budget::Budget;
 use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
+use crate::vfs::damage::Damage;
 use crate::vfs::keys::TenantKeys;
 use crate::vfs::sealers::Sealers;
 
@@ -28,6 +29,7 @@ struct Shared {
     sealers: Sealers,
     budget: Budget,
     instance: InstanceId,
+    damage: Damage,
     tasks: TaskTracker,
 }
 
@@ -50,6 +52,7 @@ impl Vfs {
                 sealers,
                 budget,
                 instance,
+                damage: Damage::default(),
                 tasks: TaskTracker::new(),
             }),
         }
@@ -96,6 +99,11 @@ impl Vfs {
     /// This process.
     pub fn instance(&self) -> InstanceId {
         self.shared.instance
+    }
+
+    /// Damage that reading met.
+    pub fn damage(&self) -> &Damage {
+        &self.shared.damage
     }
 
     /// Tasks that outlive the session that caused them: clean-up after uploads that broke off.

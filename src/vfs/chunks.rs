@@ -1,0 +1,145 @@
+//! Opened chunks of a content that is read in order, fetched ahead of their turn.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::BlobId;
+use crate::net::budget::{Budget, Share};
+use crate::vfs::blob_reader::BlobReader;
+
+/// Chunks that are kept beside those that are fetched ahead.
+const BEHIND: usize = 3;
+
+/// A run of a blob that is fetched and opened at one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkRange {
+    /// The first byte, of the blob's plain text.
+    pub start: u64,
+    /// The first byte after it.
+    pub end: u64,
+}
+
+/// Keeps opened chunks as far as the budget spares the memory.
+pub struct Chunks {
+    budget: Budget,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: VecDeque<Kept>,
+    /// Fetches ahead of their turn; they end with the reader.
+    ahead: JoinSet<()>,
+}
+
+struct Kept {
+    blob: BlobId,
+    start: u64,
+    chunk: Chunk,
+}
+
+type Chunk = Arc<OnceCell<Opened>>;
+
+/// Opened bytes and the memory they count for.
+struct Opened {
+    plain: Bytes,
+    _share: Share,
+}
+
+impl Chunks {
+    /// Keeps nothing yet.
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The plain bytes of a chunk: those that are kept, or fetched now and kept.
+    ///
+    /// # Errors
+    /// Busy when there is no memory to keep them; as reading the blob.
+    pub async fn get(&self, blob: &BlobReader, range: ChunkRange, ahead: usize) -> Result<Bytes> {
+        let chunk = self.place(blob.info().id, range, ahead + BEHIND);
+        let opened = chunk
+            .get_or_try_init(|| load(&self.budget, blob, range))
+            .await?;
+        Ok(opened.plain.clone())
+    }
+
+    /// The plain bytes of a chunk if they are kept or on their way.
+    pub async fn find(&self, blob: &BlobReader, range: ChunkRange) -> Option<Bytes> {
+        let chunk = self.lock().find(blob.info().id, range.start)?;
+        let opened = chunk.get_or_try_init(|| load(&self.budget, blob, range));
+        opened.await.ok().map(|opened| opened.plain.clone())
+    }
+
+    /// Starts to fetch a chunk, unless it is kept or `most` are being fetched; false in that case.
+    pub fn fetch_ahead(&self, blob: &Arc<BlobReader>, range: ChunkRange, most: usize) -> bool {
+        let mut state = self.lock();
+        while state.ahead.try_join_next().is_some() {}
+        if state.find(blob.info().id, range.start).is_some() {
+            return true;
+        }
+        if state.ahead.len() >= most {
+            return false;
+        }
+        let chunk = state.place(blob.info().id, range.start, most + BEHIND);
+        let (budget, blob) = (self.budget.clone(), blob.clone());
+        state.ahead.spawn(async move {
+            // Whoever wants the chunk tries again and is told what is wrong.
+            let _ = chunk.get_or_try_init(|| load(&budget, &blob, range)).await;
+        });
+        true
+    }
+
+    fn place(&self, blob: BlobId, range: ChunkRange, most: usize) -> Chunk {
+        let mut state = self.lock();
+        match state.find(blob, range.start) {
+            Some(chunk) => chunk,
+            None => state.place(blob, range.start, most),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn find(&self, blob: BlobId, start: u64) -> Option<Chunk> {
+        let kept = &mut self.kept.iter();
+        let kept = kept.find(|kept| kept.blob == blob && kept.start == start)?;
+        Some(kept.chunk.clone())
+    }
+
+    fn place(&mut self, blob: BlobId, start: u64, most: usize) -> Chunk {
+        while self.kept.len() >= most {
+            self.kept.pop_front();
+        }
+        let chunk = Chunk::default();
+        self.kept.push_back(Kept {
+            blob,
+            start,
+            chunk: chunk.clone(),
+        });
+        chunk
+    }
+}
+
+async fn load(budget: &Budget, blob: &BlobReader, range: ChunkRange) -> Result<Opened> {
+    // With what its frames have around them.
+    let bytes = usize::try_from(range.end - range.start).map_err(Error::internal)?;
+    let share = budget
+        .try_take_spare(bytes + bytes / 1024)
+        .ok_or_else(|| Error::new(ErrorKind::Busy, "no memory for a chunk"))?;
+    Ok(Opened {
+        plain: blob.read(range.start, range.end).await?.freeze(),
+        _share: share,
+    })
+}
