@@ -21,6 +21,10 @@ pub mod domain {
 /// The sealed format, the key ring, password hashes.
 pub mod crypto {
     pub mod keyring;
+    pub mod kms;
+    pub mod kms_envelope;
+    pub mod kms_error;
+    pub mod kms_probe;
     pub mod local_key;
     pub mod open;
     pub mod password;
@@ -86,6 +90,7 @@ pub mod vfs {
     pub mod claim;
     pub mod damage;
     pub mod history;
+    pub mod key_cache;
     pub mod keys;
     pub mod listing;
     pub mod make_folder;

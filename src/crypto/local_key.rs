@@ -10,6 +10,7 @@ use aws_lc_rs::hkdf;
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+use crate::crypto::kms_envelope::associated_data;
 use crate::crypto::seal::{DataKey, TAG_BYTES, derived_key};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
@@ -116,7 +117,7 @@ impl LocalKey {
             .wrapping
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(associated_data(tenant, key.version)),
+                Aad::from(associated_data(Self::PROVIDER, tenant, key.version)),
                 secret.as_mut_slice(),
             )
             .map_err(Error::internal)?;
@@ -149,22 +150,11 @@ impl LocalKey {
         let sealed: [u8; SECRET_BYTES + TAG_BYTES] = sealed.try_into().ok()?;
         let mut sealed = Zeroizing::new(sealed);
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let context = Aad::from(associated_data(tenant, version));
+        let context = Aad::from(associated_data(Self::PROVIDER, tenant, version));
         let opened = self.wrapping.open_in_place(nonce, context, &mut *sealed);
         let secret = opened.ok()?.first_chunk()?;
         Some(Zeroizing::new(*secret))
     }
-}
-
-/// Binds a wrapped key to provider, tenant and version.
-fn associated_data(tenant: TenantId, version: u32) -> Vec<u8> {
-    let provider = LocalKey::PROVIDER.as_bytes();
-    let mut bytes = b"sealift data key v1".to_vec();
-    bytes.push(provider.len() as u8);
-    bytes.extend_from_slice(provider);
-    bytes.extend_from_slice(&tenant.0.to_be_bytes());
-    bytes.extend_from_slice(&version.to_be_bytes());
-    bytes
 }
 
 fn parse(text: &str) -> Option<Zeroizing<[u8; SECRET_BYTES]>> {

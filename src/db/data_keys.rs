@@ -2,7 +2,7 @@
 
 use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 
 /// A data key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,59 @@ pub async fn insert(tx: &mut TenantTx, key: &StoredKey, at: Timestamp) -> Result
     )
     .await?;
     Ok(())
+}
+
+/// All versions, in order, with the time that each was added.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn list(tx: &mut TenantTx) -> Result<Vec<(StoredKey, Timestamp)>> {
+    let rows = tx
+        .rows(
+            "SELECT version, provider, wrapped, created_at FROM data_keys WHERE tenant = $1 \
+             ORDER BY version",
+            [],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((read(row)?, Timestamp(row.int(3)?))))
+        .collect()
+}
+
+/// Puts another wrapping of the same key in the place of one.
+///
+/// # Errors
+/// Stale when the row is not as it was any more.
+pub async fn replace(tx: &mut TenantTx, before: &StoredKey, after: &StoredKey) -> Result<()> {
+    let touched = tx
+        .execute(
+            "UPDATE data_keys SET provider = $3, wrapped = $4 \
+             WHERE tenant = $1 AND version = $2 AND provider = $5 AND wrapped = $6",
+            [
+                i64::from(before.version).into(),
+                after.provider.as_str().into(),
+                after.wrapped.as_slice().into(),
+                before.provider.as_str().into(),
+                before.wrapped.as_slice().into(),
+            ],
+        )
+        .await?;
+    match touched {
+        1 => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Stale,
+            "the tenant's keys were changed at the same time; try again",
+        )),
+    }
+}
+
+/// Removes all versions; says how many there were.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn remove_all(tx: &mut TenantTx) -> Result<u64> {
+    tx.execute("DELETE FROM data_keys WHERE tenant = $1", [])
+        .await
 }
 
 fn read(row: &Row) -> Result<StoredKey> {

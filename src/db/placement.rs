@@ -1,7 +1,7 @@
 //! Where a tenant's blobs and keys are kept.
 
 use crate::db::database::Database;
-use crate::db::sql::Row;
+use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{RegionId, TenantId};
@@ -21,19 +21,26 @@ pub struct Placement {
     pub keys_destroyed_at: Option<Timestamp>,
 }
 
+const FIND: &str = "SELECT region, replica, replicated_at, kms_key, keys_destroyed_at \
+     FROM tenants WHERE id = $1";
+
 /// A tenant's placement.
 ///
 /// # Errors
 /// NotFound when there is no such tenant.
 pub async fn find(db: &Database, tenant: TenantId) -> Result<Placement> {
     let mut tx = db.system_read().await?;
-    let row = tx
-        .row(
-            "SELECT region, replica, replicated_at, kms_key, keys_destroyed_at FROM tenants \
-             WHERE id = $1",
-            [tenant.0.into()],
-        )
-        .await?;
+    let row = tx.row(FIND, [tenant.0.into()]).await?;
+    row.as_ref()
+        .map_or_else(|| Err(Error::not_found("no such tenant")), read)
+}
+
+/// The same within a transaction on the tenant's rows.
+///
+/// # Errors
+/// NotFound when there is no such tenant.
+pub async fn of(tx: &mut TenantTx) -> Result<Placement> {
+    let row = tx.row(FIND, []).await?;
     row.as_ref()
         .map_or_else(|| Err(Error::not_found("no such tenant")), read)
 }
@@ -81,13 +88,16 @@ pub async fn set_kms_key(db: &Database, tenant: TenantId, key: Option<&str>) -> 
     update(db, sql, [tenant.0.into(), key.into()]).await
 }
 
-/// Notes that the tenant's data keys are destroyed.
+/// Notes that the tenant's data keys are destroyed, and keeps its accounts out.
 ///
 /// # Errors
 /// NotFound when there is no such tenant.
-pub async fn set_keys_destroyed(db: &Database, tenant: TenantId, at: Timestamp) -> Result<()> {
-    let sql = "UPDATE tenants SET keys_destroyed_at = $2 WHERE id = $1";
-    update(db, sql, [tenant.0.into(), at.0.into()]).await
+pub async fn set_keys_destroyed(tx: &mut TenantTx, at: Timestamp) -> Result<()> {
+    let sql = "UPDATE tenants SET keys_destroyed_at = $2, disabled = 1 WHERE id = $1";
+    match tx.execute(sql, [at.0.into()]).await? {
+        0 => Err(Error::not_found("no such tenant")),
+        _ => Ok(()),
+    }
 }
 
 async fn update<const N: usize>(

@@ -17,6 +17,7 @@ use crate::net::budget::Budget;
 use crate::storage::local::LocalStore;
 use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
+use crate::vfs::keys::{KEY_LIFE, TenantKeys};
 use crate::vfs::service::Vfs;
 
 const FINGERPRINT: &str = "key-fingerprint";
@@ -65,7 +66,7 @@ impl Installation {
         Ok(Vfs::new(
             self.committer.clone(),
             Regions::one(store),
-            ring,
+            TenantKeys::new(self.committer.clone(), ring, KEY_LIFE),
             budget,
             instance,
         ))
@@ -131,8 +132,10 @@ pub async fn ring(path: &Path, db: &Database) -> Result<KeyRing> {
             KeyRing::create_local(path)?
         }
     };
-    let kept = installation::keep(db, FINGERPRINT, &ring.fingerprint()).await?;
-    same(path, &ring, &kept)?;
+    if let Some(fingerprint) = ring.fingerprint() {
+        let kept = installation::keep(db, FINGERPRINT, fingerprint).await?;
+        same(path, &ring, &kept)?;
+    }
     Ok(ring)
 }
 
@@ -189,7 +192,7 @@ fn open_ring(path: &Path, used: Option<&str>) -> Result<Option<KeyRing>> {
 }
 
 fn same(path: &Path, ring: &KeyRing, used: &str) -> Result<()> {
-    match ring.fingerprint() == used {
+    match ring.fingerprint() == Some(used) {
         true => Ok(()),
         false => Err(Error::invalid(format!(
             "this data folder belongs to another key than '{}'; put the right key file back, \

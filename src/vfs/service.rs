@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use crate::crypto::keyring::KeyRing;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
 use crate::domain::error::Result;
@@ -38,11 +37,11 @@ impl Vfs {
     pub fn new(
         committer: Committer,
         regions: Regions,
-        ring: KeyRing,
+        keys: TenantKeys,
         budget: Budget,
         instance: InstanceId,
     ) -> Self {
-        let keys = Arc::new(TenantKeys::new(committer.database().clone(), ring));
+        let keys = Arc::new(keys);
         let sealers = Sealers::new(committer.clone(), keys.clone(), instance);
         Self {
             shared: Arc::new(Shared {
@@ -116,6 +115,7 @@ impl Vfs {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
         self.shared.tasks.reopen();
+        self.shared.keys.stop().await;
         self.shared.committer.drain().await;
     }
 }

@@ -42,7 +42,7 @@ async fn every_wrapped_key_gives_the_result_it_names() {
     let text = all["file"].as_str().unwrap();
     file.unwrap().write_all(text.as_bytes()).unwrap();
     let ring = KeyRing::open_local(&path).unwrap();
-    assert_eq!(ring.fingerprint(), all["fingerprint"]);
+    assert_eq!(ring.fingerprint(), all["fingerprint"].as_str());
     for vector in all["vectors"].as_array().unwrap() {
         let wrapped = WrappedKey {
             provider: vector["provider"].as_str().unwrap().to_owned(),

@@ -28,6 +28,7 @@ use sealift::storage::faulty::{Faults, FaultyStore};
 use sealift::storage::memory::MemoryStore;
 use sealift::storage::regions::Regions;
 use sealift::storage::store::BlobStore;
+use sealift::vfs::keys::{KEY_LIFE, TenantKeys};
 use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::service::Vfs;
 use sealift::vfs::session::Session;
@@ -76,10 +77,11 @@ impl World {
         let instance = InstanceId::mint(now);
         let lease = Duration::from_secs(1 << 30);
         instances::renew(&db, instance, lease).await.unwrap();
+        let committer = Committer::new(db);
         let vfs = Vfs::new(
-            Committer::new(db),
+            committer.clone(),
             Regions::one(Arc::new(store)),
-            KeyRing::for_tests(),
+            TenantKeys::new(committer, KeyRing::for_tests(), KEY_LIFE),
             budget,
             instance,
         );
