@@ -88,6 +88,7 @@ pub mod vfs {
     pub mod blob_reader;
     pub mod chunks;
     pub mod claim;
+    pub mod copying;
     pub mod damage;
     pub mod history;
     pub mod key_cache;
@@ -151,8 +152,11 @@ pub mod sftp {
 
 /// Purge, accounting, clean-up and checks: leased, idempotent, retried.
 pub mod jobs {
+    pub mod copies;
     pub mod fsck;
     pub mod hash;
+    pub mod mend;
+    pub mod orphans;
     pub mod purge;
     pub mod runner;
     pub mod settle;

@@ -90,7 +90,8 @@ pub async fn switch(
     Ok(true)
 }
 
-/// Gives up copies that are in none of the places where the tenant wants any.
+/// Gives up copies, of blobs that are where the tenant wants them, that are in no place where it
+/// wants any.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -102,7 +103,9 @@ pub async fn release_unwanted(
 ) -> Result<u64> {
     tx.execute(
         "UPDATE blob_copies SET state = 4, at = $4 \
-         WHERE tenant = $1 AND state = 2 AND region <> $2 AND region <> $3",
+         WHERE tenant = $1 AND state = 2 AND region <> $2 AND region <> $3 \
+         AND EXISTS (SELECT 1 FROM blobs b WHERE b.tenant = $1 AND b.id = blob_copies.id \
+         AND b.region = $2)",
         [
             region.0.into(),
             replica.unwrap_or(region).0.into(),
@@ -110,6 +113,15 @@ pub async fn release_unwanted(
         ],
     )
     .await
+}
+
+/// Whether there is any copy.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn any(tx: &mut TenantTx) -> Result<bool> {
+    let sql = "SELECT region FROM blob_copies WHERE tenant = $1 LIMIT 1";
+    Ok(tx.row(sql, []).await?.is_some())
 }
 
 /// Up to `limit` copies that were given up before `until`, or whose blob is gone.
@@ -161,7 +173,7 @@ pub async fn elsewhere(
     let rows = tx
         .rows(
             "SELECT b.id, b.size, b.finished, b.key_version, b.state, b.instance, b.uses, b.at, \
-             b.region, CASE WHEN c.state = 2 THEN 1 ELSE 0 END FROM blobs b \
+             b.region, CAST(CASE WHEN c.state = 2 THEN 1 ELSE 0 END AS bigint) FROM blobs b \
              LEFT JOIN blob_copies c ON c.tenant = b.tenant AND c.id = b.id AND c.region = $2 \
              WHERE b.tenant = $1 AND b.region <> $2 AND b.state IN (2, 3) AND b.finished = 1 \
              AND b.id > $3 ORDER BY b.id LIMIT $4",

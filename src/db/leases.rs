@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::db::database::Database;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{InstanceId, TenantId};
 
@@ -57,6 +58,29 @@ pub async fn take(
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes the lease on a kind of work that is due once in `every`; false when that time is not over
+/// since anybody took it.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn claim(
+    db: &Database,
+    tenant: TenantId,
+    kind: &str,
+    holder: InstanceId,
+    every: Duration,
+) -> Result<bool> {
+    let mut tx = db.system_read().await?;
+    let sql = "SELECT until FROM leases WHERE tenant = $1 AND kind = $2";
+    let row = tx.row(sql, [tenant.0.into(), kind.into()]).await?;
+    let until = row.map_or(Ok(0), |row| row.int(0))?;
+    drop(tx);
+    match Timestamp(until) > db.now().await? {
+        true => Ok(false),
+        false => take(db, tenant, kind, holder, every).await,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Checking that database and blob store agree; safe beside running servers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,11 +11,12 @@ use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, uploads};
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
-use crate::domain::id::{AccountId, BlobId, ContentId, RegionId};
+use crate::domain::id::{AccountId, BlobId, ContentId};
 use crate::jobs::hash;
+use crate::jobs::orphans::{Objects, Part};
 use crate::jobs::sweep::{self, Keep};
-use crate::storage::store::{BlobStore, StoredBlob};
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 1000;
@@ -257,65 +257,23 @@ async fn check_object(vfs: &Vfs, tenant: &Tenant, blob: &BlobRecord) -> Result<O
     }))
 }
 
-/// Looks for objects that no tenant knows. A tenant is there before its blobs, a blob is known
-/// before its object is made, and its object is removed before it is forgotten, so an object that is
-/// seen, then not known, and still there is an orphan.
 async fn check_objects(vfs: &Vfs, repair: Repair, report: &mut FsckReport) -> Result<()> {
     for (region, store) in vfs.regions().iter() {
-        for finished in [true, false] {
+        for part in [Part::Finished, Part::Unfinished] {
             let objects = Objects {
                 region,
-                store,
-                finished,
+                store: store.clone(),
+                part,
             };
-            objects.check(vfs, repair, report).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The objects of a store that are finished, or those that are not.
-struct Objects<'a> {
-    region: RegionId,
-    store: &'a Arc<dyn BlobStore>,
-    finished: bool,
-}
-
-impl Objects<'_> {
-    async fn page(&self, after: Option<BlobId>) -> Result<Vec<StoredBlob>> {
-        match self.finished {
-            true => self.store.list(after, BATCH as usize).await,
-            false => self.store.unfinished(after, BATCH as usize).await,
-        }
-    }
-
-    async fn check(&self, vfs: &Vfs, repair: Repair, report: &mut FsckReport) -> Result<()> {
-        let mut after = None;
-        loop {
-            let before = after;
-            let page = self.page(after).await?;
-            let (Some(first), Some(last)) = (page.first(), page.last()) else {
-                return Ok(());
-            };
-            after = Some(last.id);
-            let mut unknown: Vec<BlobId> = page.iter().map(|stored| stored.id).collect();
-            for tenant in tenants::list(vfs.database()).await? {
-                let mut tx = vfs.database().read(tenant.id).await?;
-                let known = blobs::known(&mut tx, self.region, first.id, last.id).await?;
-                unknown.retain(|id| !known.contains(id));
-            }
-            if unknown.is_empty() {
-                continue;
-            }
-            let still = self.page(before).await?;
-            unknown.retain(|id| still.iter().any(|stored| stored.id == *id));
-            report.orphans += unknown.len() as u64;
+            let orphans = objects.orphans(vfs, Timestamp(i64::MAX)).await?;
+            report.orphans += orphans.len() as u64;
             if repair == Repair::Yes {
-                for id in unknown {
-                    self.store.discard(id).await?;
+                for id in orphans {
+                    store.discard(id).await?;
                     report.removed += 1;
                 }
             }
         }
     }
+    Ok(())
 }

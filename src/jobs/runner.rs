@@ -11,7 +11,7 @@ use crate::db::tenants::Tenant;
 use crate::db::{instances, leases, tenants};
 use crate::domain::error::Result;
 use crate::jobs::sweep::Keep;
-use crate::jobs::{hash, purge, settle, sweep};
+use crate::jobs::{copies, hash, mend, orphans, purge, settle, sweep};
 use crate::vfs::service::Vfs;
 
 /// How long an instance that stops renewing its lease counts as alive.
@@ -73,9 +73,21 @@ impl Jobs {
                 Ok(()) => round(&vfs, settings).await,
                 Err(error) => Err(error),
             };
+            if let Err(error) = orphans::run(&vfs).await {
+                tracing::warn!(error = ?error, "orphans were not looked for");
+            }
             if let Err(error) = done {
                 tracing::warn!(error = ?error, "a round of jobs ended early; the next goes on");
             }
+        });
+        jobs.spawn(settings.interval, |vfs| async move {
+            if let Err(error) = copying_round(&vfs).await {
+                tracing::warn!(error = ?error, "a round of copying ended early; the next goes on");
+            }
+        });
+        let (vfs, stop) = (jobs.vfs.clone(), jobs.stop.clone());
+        jobs.tasks.spawn(async move {
+            stop.run_until_cancelled(mend::run(&vfs)).await;
         });
         Ok(jobs)
     }
@@ -125,6 +137,23 @@ pub async fn round(vfs: &Vfs, settings: JobSettings) -> Result<()> {
     for tenant in tenants::list(vfs.database()).await? {
         if let Err(error) = tenant_round(vfs, &tenant, settings).await {
             tracing::warn!(tenant.id = %tenant.id, error = ?error, "a tenant's jobs failed; they are tried again");
+        }
+    }
+    Ok(())
+}
+
+/// One round of copying over all tenants, beside the other jobs: moving a tenant may take days.
+///
+/// # Errors
+/// Unavailable when not even the tenants can be listed.
+pub async fn copying_round(vfs: &Vfs) -> Result<()> {
+    for tenant in tenants::list(vfs.database()).await? {
+        match copies::run(vfs, tenant.id).await {
+            Ok(0) => {}
+            Ok(copied) => tracing::info!(tenant.id = %tenant.id, copied, "copied blobs"),
+            Err(error) => {
+                tracing::warn!(tenant.id = %tenant.id, error = ?error, "not all of a tenant's blobs were copied");
+            }
         }
     }
     Ok(())

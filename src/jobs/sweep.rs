@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
-use crate::db::{blobs, uploads};
+use crate::db::{blobs, copies, uploads};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::Result;
-use crate::domain::id::{BlobId, TenantId};
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::domain::principal::Actor;
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 200;
+const AT_ONCE: usize = 16;
 
 /// How long leftovers are kept.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +28,22 @@ pub struct Keep {
     pub upload_expiry: Duration,
 }
 
-/// Sweeps up after a tenant; returns how many blobs were removed from the store.
+/// Sweeps up after a tenant; returns how many objects were removed from the stores.
 ///
 /// # Errors
-/// Unavailable when the database or the store does not answer; the next sweep goes on.
+/// Unavailable when the database or a store does not answer; the next sweep goes on. What the other
+/// stores hold is removed nevertheless.
 pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
     let actor = Actor::job();
     let now = vfs.database().now().await?;
     let release = Release { keep, now };
     vfs.committer().run(tenant, &actor, release).await?;
+    let copies = sweep_copies(vfs, tenant, now.minus(keep.blob_grace)).await;
+    let blobs = sweep_blobs(vfs, tenant).await;
+    Ok(copies? + blobs?)
+}
+
+async fn sweep_blobs(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
     let mut removed = 0;
     loop {
         let mut tx = vfs.database().read(tenant).await?;
@@ -43,17 +52,63 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
         if batch.is_empty() {
             return Ok(removed);
         }
-        removed += batch.len() as u64;
-        for blob in &batch {
+        let gone = remove_all(batch.into_iter().map(|blob| async move {
             let store = vfs.store(blob.info.region)?;
             match blob.info.finished {
                 true => store.delete(blob.info.id).await?,
                 false => store.discard(blob.info.id).await?,
             }
+            Ok(blob.info.id)
+        }));
+        let (gone, failed) = gone.await;
+        removed += gone.len() as u64;
+        let committer = vfs.committer();
+        committer.run(tenant, &Actor::job(), Forget(gone)).await?;
+        if let Some(error) = failed {
+            return Err(error);
         }
-        let forget = Forget(batch.iter().map(|blob| blob.info.id).collect());
-        vfs.committer().run(tenant, &actor, forget).await?;
     }
+}
+
+/// Copies go before their blobs, whose rows lead to them.
+async fn sweep_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<u64> {
+    let mut removed = 0;
+    loop {
+        let mut tx = vfs.database().read(tenant).await?;
+        let batch = copies::removable(&mut tx, until, BATCH).await?;
+        drop(tx);
+        if batch.is_empty() {
+            return Ok(removed);
+        }
+        let gone = remove_all(batch.into_iter().map(|(id, region)| async move {
+            vfs.store(region)?.discard(id).await?;
+            Ok((id, region))
+        }));
+        let (gone, failed) = gone.await;
+        removed += gone.len() as u64;
+        let forget = ForgetCopies(gone);
+        vfs.committer().run(tenant, &Actor::job(), forget).await?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+}
+
+/// Removes some at a time; returns what is gone, and the first error.
+async fn remove_all<T>(
+    removals: impl Iterator<Item = impl Future<Output = Result<T>>>,
+) -> (Vec<T>, Option<Error>) {
+    let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
+    let (mut gone, mut failed) = (Vec::new(), None);
+    while let Some(removed) = removals.next().await {
+        match removed {
+            Ok(one) => gone.push(one),
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    (gone, failed)
 }
 
 struct Release {
@@ -81,6 +136,18 @@ impl Operation for Forget {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         for id in &self.0 {
             blobs::forget(tx, *id).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
+
+struct ForgetCopies(Vec<(BlobId, RegionId)>);
+
+#[async_trait]
+impl Operation for ForgetCopies {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        for (id, region) in &self.0 {
+            copies::forget(tx, *id, *region).await?;
         }
         Ok(Record::Nothing)
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+
 /// Bytes that buffers may take in all. Cheap to clone; clones share the count.
 #[derive(Clone)]
 pub struct Budget {
@@ -94,6 +96,14 @@ impl Share {
         self.bytes -= surplus;
     }
 
+    /// Bytes that count for this share until the last of their clones is dropped.
+    pub fn around(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Counted {
+            bytes,
+            _share: self,
+        })
+    }
+
     /// Adds another share of the same budget.
     pub fn merge(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);
@@ -107,6 +117,17 @@ impl Share {
             counts: self.counts.clone(),
             bytes,
         }
+    }
+}
+
+struct Counted {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

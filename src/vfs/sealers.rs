@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -12,6 +13,7 @@ use crate::db::commit::{Committer, Operation, Record};
 use crate::db::placement;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::{BlobId, InstanceId, RegionId, TenantId};
 use crate::domain::principal::Actor;
@@ -19,6 +21,8 @@ use crate::vfs::keys::TenantKeys;
 
 const FIRST_BATCH: usize = 4;
 const MAX_BATCH: usize = 64;
+/// How soon a tenant's new blobs go to its new region.
+const CHECK: Duration = Duration::from_secs(10);
 
 /// A sealer whose blob is announced.
 pub struct Announced {
@@ -38,10 +42,23 @@ pub struct Sealers {
     ready: Mutex<HashMap<TenantId, Shelf>>,
 }
 
-#[derive(Default)]
 struct Shelf {
     sealers: Vec<Announced>,
     batch: usize,
+    /// Where the sealers' blobs are to be stored, and when that was last looked up.
+    region: Option<RegionId>,
+    checked_at: Timestamp,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self {
+            sealers: Vec::new(),
+            batch: 0,
+            region: None,
+            checked_at: Timestamp(0),
+        }
+    }
 }
 
 impl Sealers {
@@ -60,19 +77,25 @@ impl Sealers {
     /// # Errors
     /// Unavailable when the database or the key service does not answer.
     pub async fn take(&self, tenant: TenantId) -> Result<Announced> {
+        let now = self.committer.database().clock().now();
         let batch = {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
             let shelf = ready.entry(tenant).or_default();
-            if let Some(announced) = shelf.sealers.pop() {
+            if shelf.checked_at.plus(CHECK) > now
+                && let Some(announced) = shelf.sealers.pop()
+            {
                 return Ok(announced);
             }
             shelf.batch = (shelf.batch * 2).clamp(FIRST_BATCH, MAX_BATCH);
             shelf.batch
         };
-        let key = self.keys.current(tenant).await?;
         let region = placement::find(self.committer.database(), tenant)
             .await?
             .region;
+        if let Some(announced) = self.still_good(tenant, region, now) {
+            return Ok(announced);
+        }
+        let key = self.keys.current(tenant).await?;
         let make = || Announced {
             sealer: Sealer::new(tenant, &key),
             key_version: key.version,
@@ -90,8 +113,22 @@ impl Sealers {
             .run(tenant, &Actor::job(), announcement)
             .await?;
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.entry(tenant).or_default().sealers.append(&mut more);
+        let shelf = ready.entry(tenant).or_default();
+        shelf.checked_at = now;
+        shelf.region = Some(region);
+        shelf.sealers.append(&mut more);
         Ok(one)
+    }
+
+    /// Takes from the shelf if the tenant is still where it was; if not, empties it.
+    fn still_good(&self, tenant: TenantId, region: RegionId, now: Timestamp) -> Option<Announced> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = ready.entry(tenant).or_default();
+        shelf.checked_at = now;
+        if shelf.region != Some(region) {
+            shelf.sealers.clear();
+        }
+        shelf.sealers.pop()
     }
 
     /// Throws away what is made ahead for a tenant: this instance's lease was over for a while, and others

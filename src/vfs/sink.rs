@@ -63,18 +63,6 @@ pub struct Durable {
     pub checkpoint: Checkpoint,
 }
 
-/// A piece on its way, and the memory that it counts for.
-struct Piece {
-    sealed: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Piece {
-    fn as_ref(&self) -> &[u8] {
-        &self.sealed
-    }
-}
-
 impl BlobSink {
     /// Starts a blob that the database knows already. `hash` goes on over what is appended.
     ///
@@ -320,13 +308,9 @@ impl BlobSink {
 
 /// What has piled up, with the memory that it counts for.
 fn piece(out: BytesMut, share: Option<Share>) -> Bytes {
-    let sealed = out.freeze();
     match share {
-        None => sealed,
-        Some(share) => Bytes::from_owner(Piece {
-            sealed,
-            _share: share,
-        }),
+        None => out.freeze(),
+        Some(share) => share.around(out.freeze()),
     }
 }
 

@@ -29,27 +29,10 @@ use sealift::vfs::options::WriteOptions;
 use sealift::vfs::rename::Overwrite;
 use sealift::vfs::session::Session;
 
+use crate::support::dialects::on_both;
 use crate::support::lossy::LossyProxy;
 use crate::support::postgres::Postgres;
 use crate::support::world::{World, get, new_tenant, path, put, replace, update};
-
-/// Runs a test on both databases.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(sealift::db::sql::Dialect::Sqlite).await;
-            })*
-        }
-        mod postgresql {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(sealift::db::sql::Dialect::Postgres).await;
-            })*
-        }
-    };
-}
 
 on_both!(
     a_file_deleted_while_it_is_changed_comes_back_whole,

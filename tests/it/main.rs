@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod support {
     pub(crate) mod client;
+    pub(crate) mod dialects;
     pub(crate) mod folder;
     pub(crate) mod hold;
     pub(crate) mod installation;
@@ -40,6 +41,8 @@ mod openssh;
 mod paramiko;
 #[cfg(test)]
 mod rclone;
+#[cfg(test)]
+mod regions;
 #[cfg(test)]
 mod sftp_raw;
 #[cfg(test)]

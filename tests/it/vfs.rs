@@ -24,25 +24,8 @@ use sealift::vfs::history::Restore;
 use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::rename::Overwrite;
 
+use crate::support::dialects::on_both;
 use crate::support::world::{World, get, new_tenant, path, put, replace, update};
-
-/// Runs a test on both databases.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(sealift::db::sql::Dialect::Sqlite).await;
-            })*
-        }
-        mod postgresql {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(sealift::db::sql::Dialect::Postgres).await;
-            })*
-        }
-    };
-}
 
 on_both!(
     a_broken_off_upload_shows_nothing_and_expires,

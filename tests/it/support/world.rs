@@ -67,20 +67,36 @@ impl World {
         budget: Budget,
         store: impl FnOnce(Arc<dyn Clock>) -> S,
     ) -> Self {
+        let mut faults = Faults::default();
+        let regions = |clock| {
+            let store = FaultyStore::new(Arc::new(store(clock)));
+            faults = store.faults();
+            Regions::one(Arc::new(store))
+        };
+        let world = Self::across(dialect, tenant, budget, regions).await;
+        Self { faults, ..world }
+    }
+
+    /// The same with several regions; faults are the test's own.
+    pub(crate) async fn across(
+        dialect: Dialect,
+        tenant: NewTenant,
+        budget: Budget,
+        regions: impl FnOnce(Arc<dyn Clock>) -> Regions,
+    ) -> Self {
         let folder = TempFolder::new();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
         let db = database(dialect, &folder, &clock).await;
         let tenant = tenants::add(&db, &tenant).await.unwrap();
         let now = clock.now();
-        let store = FaultyStore::new(Arc::new(store(clock.clone())));
-        let faults = store.faults();
+        let regions = regions(clock.clone());
         let instance = InstanceId::mint(now);
         let lease = Duration::from_secs(1 << 30);
         instances::renew(&db, instance, lease).await.unwrap();
         let committer = Committer::new(db);
         let vfs = Vfs::new(
             committer.clone(),
-            Regions::one(Arc::new(store)),
+            regions,
             TenantKeys::new(committer, KeyRing::for_tests(), KEY_LIFE),
             budget,
             instance,
@@ -89,7 +105,7 @@ impl World {
             vfs,
             clock,
             tenant,
-            faults,
+            faults: Faults::default(),
             _folder: folder,
         }
     }

@@ -1,0 +1,226 @@
+//! Bringing blobs where they belong: to their tenant's region, and to its replica.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+
+use crate::db::blobs::BlobInfo;
+use crate::db::commit::{Operation, Record};
+use crate::db::placement::{self, Placement};
+use crate::db::sql::TenantTx;
+use crate::db::{clocks, copies, leases};
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{BlobId, RegionId, TenantId};
+use crate::domain::principal::Actor;
+use crate::vfs::copying;
+use crate::vfs::service::Vfs;
+
+const BATCH: i64 = 100;
+const AT_ONCE: usize = 8;
+/// How long one instance has a tenant's copying to itself without having moved on.
+const LEASE: Duration = Duration::from_secs(600);
+
+/// Copies a tenant's blobs to where they belong; returns how many copies were made.
+///
+/// A blob that is not in its tenant's region is copied there, and the copy becomes its object; what it
+/// leaves stays as a copy until it is removed. Then what the replica lacks is copied there. Whatever is
+/// done is noted at once, so that the next round, on any instance, goes on from there.
+///
+/// # Errors
+/// The first that kept a blob where it is; the others were still tried.
+pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
+    let placement = placement::find(vfs.database(), tenant).await?;
+    let round = Round {
+        vfs,
+        tenant,
+        placement: &placement,
+    };
+    let mut outcome = Outcome::default();
+    round.relocate(&mut outcome).await?;
+    if let Some(replica) = placement.replica.filter(|to| *to != placement.region) {
+        round.replicate(replica, &mut outcome).await?;
+    }
+    let mut tx = vfs.database().read(tenant).await?;
+    let any = copies::any(&mut tx).await?;
+    drop(tx);
+    if any {
+        let release = Release(placement.clone());
+        vfs.committer().run(tenant, &Actor::job(), release).await?;
+    }
+    match outcome.failed {
+        Some(error) => Err(error),
+        None => Ok(outcome.copied),
+    }
+}
+
+struct Round<'a> {
+    vfs: &'a Vfs,
+    tenant: TenantId,
+    placement: &'a Placement,
+}
+
+#[derive(Default)]
+struct Outcome {
+    copied: u64,
+    failed: Option<Error>,
+}
+
+impl Round<'_> {
+    async fn relocate(&self, outcome: &mut Outcome) -> Result<()> {
+        let to = self.placement.region;
+        let mut after = BlobId::NIL;
+        loop {
+            let mut tx = self.vfs.database().read(self.tenant).await?;
+            let page = copies::elsewhere(&mut tx, to, after, BATCH).await?;
+            drop(tx);
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            if !self.go_on().await? {
+                return Ok(());
+            }
+            after = last.info.id;
+            let (there, missing): (Vec<_>, Vec<_>) = page.iter().partition(|(_, there)| *there);
+            let missing = missing.iter().map(|(blob, _)| blob.info).collect();
+            let mut ids = self.copy_all(missing, to, outcome).await?;
+            ids.extend(there.iter().map(|(blob, _)| blob.info.id));
+            let switch = Switch {
+                ids,
+                to,
+                replica: self.placement.replica,
+            };
+            let committer = self.vfs.committer();
+            committer.run(self.tenant, &Actor::job(), switch).await?;
+        }
+    }
+
+    async fn replicate(&self, to: RegionId, outcome: &mut Outcome) -> Result<()> {
+        let since = self.placement.replicated_at;
+        let mut failed = HashSet::new();
+        loop {
+            let mut tx = self.vfs.database().snapshot(self.tenant).await?;
+            let horizon = clocks::latest(&mut tx).await?.at;
+            let page = copies::missing(&mut tx, to, since, BATCH).await?;
+            drop(tx);
+            if page.is_empty() && horizon > since {
+                let db = self.vfs.database();
+                return placement::set_replicated(db, self.tenant, to, horizon).await;
+            }
+            let infos = page.iter().map(|blob| blob.info);
+            let infos: Vec<_> = infos.filter(|info| !failed.contains(&info.id)).collect();
+            if infos.is_empty() || !self.go_on().await? {
+                return Ok(());
+            }
+            failed.extend(infos.iter().map(|info| info.id));
+            for id in self.copy_all(infos, to, outcome).await? {
+                failed.remove(&id);
+            }
+        }
+    }
+
+    /// Whether this instance still has the work to itself.
+    async fn go_on(&self) -> Result<bool> {
+        let (db, instance) = (self.vfs.database(), self.vfs.instance());
+        leases::take(db, self.tenant, "copying", instance, LEASE).await
+    }
+
+    /// Copies blobs and notes the copies; returns those that are there.
+    async fn copy_all(
+        &self,
+        blobs: Vec<BlobInfo>,
+        to: RegionId,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<BlobId>> {
+        let copies = blobs.into_iter().map(|info| async move {
+            let copied = self.copy(&info, to).await;
+            (info.id, copied)
+        });
+        let mut copies = futures_util::stream::iter(copies).buffer_unordered(AT_ONCE);
+        let mut done = Vec::new();
+        while let Some((id, copied)) = copies.next().await {
+            match copied {
+                Ok(()) => done.push(id),
+                Err(error) => {
+                    tracing::warn!(blob = %id, tenant.id = %self.tenant, region = %to, error = ?error, "a blob was not copied; it is tried again");
+                    outcome.failed.get_or_insert(error);
+                }
+            }
+        }
+        outcome.copied += done.len() as u64;
+        let note = Note {
+            ids: done.clone(),
+            to,
+        };
+        let committer = self.vfs.committer();
+        committer.run(self.tenant, &Actor::job(), note).await?;
+        Ok(done)
+    }
+
+    /// From wherever it is whole.
+    async fn copy(&self, info: &BlobInfo, to: RegionId) -> Result<()> {
+        let first = copying::copy(self.vfs, self.tenant, info, info.region, to).await;
+        let Err(first) = first else {
+            return Ok(());
+        };
+        let mut tx = self.vfs.database().read(self.tenant).await?;
+        let places = copies::whereabouts(&mut tx, info.id).await?;
+        drop(tx);
+        for from in places
+            .into_iter()
+            .filter(|from| *from != info.region && *from != to)
+        {
+            let copied = copying::copy(self.vfs, self.tenant, info, from, to).await;
+            if copied.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(first)
+    }
+}
+
+struct Note {
+    ids: Vec<BlobId>,
+    to: RegionId,
+}
+
+#[async_trait]
+impl Operation for Note {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        for id in &self.ids {
+            copies::add(tx, *id, self.to, next.at).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
+
+struct Switch {
+    ids: Vec<BlobId>,
+    to: RegionId,
+    replica: Option<RegionId>,
+}
+
+#[async_trait]
+impl Operation for Switch {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        for id in &self.ids {
+            copies::switch(tx, *id, self.to, self.replica, next.at).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
+
+struct Release(Placement);
+
+#[async_trait]
+impl Operation for Release {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let Placement {
+            region, replica, ..
+        } = self.0;
+        copies::release_unwanted(tx, region, replica, next.at).await?;
+        Ok(Record::Nothing)
+    }
+}

@@ -1,0 +1,285 @@
+//! Tenants that move from region to region, and replicas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealift::db::sql::Dialect;
+use sealift::db::{copies, placement};
+use sealift::domain::clock::Clock;
+use sealift::domain::error::ErrorKind;
+use sealift::domain::id::{BlobId, RegionId};
+use sealift::jobs::fsck::{self, Depth, Repair};
+use sealift::jobs::sweep::{self, Keep};
+use sealift::jobs::{copies as copying, mend, orphans};
+use sealift::net::budget::Budget;
+use sealift::storage::faulty::{Faults, FaultyStore, Operation};
+use sealift::storage::memory::MemoryStore;
+use sealift::storage::regions::Regions;
+use sealift::storage::store::BlobStore;
+use sealift::vfs::session::Session;
+
+use crate::support::dialects::on_both;
+use crate::support::world::{World, get, new_tenant, path, put};
+
+on_both!(
+    a_tenant_moves_and_its_files_with_it,
+    a_move_goes_on_where_it_was_cut_short,
+    a_replica_is_read_when_the_region_is_destroyed,
+    a_damaged_blob_is_read_from_its_copy_and_mended,
+    copies_go_with_their_blobs,
+    what_was_begun_and_is_known_to_nobody_is_removed,
+);
+
+const HERE: RegionId = RegionId::MAIN;
+const THERE: RegionId = RegionId(1);
+const FILES: u64 = 20;
+
+struct Two {
+    world: World,
+    session: Session,
+    stores: [MemoryStore; 2],
+    faults: [Faults; 2],
+}
+
+impl Two {
+    async fn new(dialect: Dialect) -> Self {
+        let mut stores = Vec::new();
+        let mut faults = Vec::new();
+        let regions = |clock: Arc<dyn Clock>| {
+            Regions::new([HERE, THERE].map(|region| {
+                let store = MemoryStore::new(clock.clone());
+                stores.push(store.clone());
+                let store = FaultyStore::new(Arc::new(store));
+                faults.push(store.faults());
+                (region, Arc::new(store) as Arc<dyn BlobStore>)
+            }))
+        };
+        let tenant = new_tenant("acme");
+        let world = World::across(dialect, tenant, Budget::new(64 << 20), regions).await;
+        let session = world.account("ann").await;
+        Self {
+            session,
+            stores: stores.try_into().ok().unwrap(),
+            faults: faults.try_into().ok().unwrap(),
+            world,
+        }
+    }
+
+    async fn fill(&self) {
+        for number in 0..FILES {
+            let name = path(&format!("/{number}"));
+            put(&self.session, &name, &content(number)).await.unwrap();
+        }
+    }
+
+    async fn assert_readable(&self) {
+        for number in 0..FILES {
+            let read = get(&self.session, &path(&format!("/{number}"))).await;
+            assert!(read.unwrap() == content(number));
+        }
+    }
+
+    async fn move_to(&self, region: RegionId) {
+        let db = self.world.vfs.database();
+        let moved = placement::set_region(db, self.world.tenant.id, region).await;
+        moved.unwrap();
+        // Until then new blobs may still go where the tenant was.
+        self.world.clock.advance(Duration::from_secs(11));
+    }
+
+    async fn replicate_to(&self, region: RegionId) {
+        let db = self.world.vfs.database();
+        let set = placement::set_replica(db, self.world.tenant.id, Some(region)).await;
+        set.unwrap();
+    }
+
+    async fn copy(&self) -> sealift::domain::error::Result<u64> {
+        copying::run(&self.world.vfs, self.world.tenant.id).await
+    }
+
+    async fn left(&self, region: RegionId) -> u64 {
+        let db = self.world.vfs.database();
+        let mut tx = db.read(self.world.tenant.id).await.unwrap();
+        copies::left(&mut tx, region).await.unwrap().0
+    }
+
+    async fn sweep(&self, grace: Duration) -> u64 {
+        let keep = Keep {
+            blob_grace: grace,
+            upload_expiry: Duration::from_secs(3600),
+        };
+        let swept = sweep::run(&self.world.vfs, self.world.tenant.id, keep).await;
+        swept.unwrap()
+    }
+
+    async fn assert_clean(&self) {
+        let report = fsck::check(&self.world.vfs, Repair::No, Depth::Bytes).await;
+        let report = report.unwrap();
+        assert!(report.clean, "{:?}", report.problems);
+        assert_eq!(report.orphans, 0);
+    }
+}
+
+/// From a few bytes to some MiB, so that blobs are put and written in pieces.
+fn content(number: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 10 + (number * number * 9_000) as usize];
+    fastrand::Rng::with_seed(number).fill(&mut bytes);
+    bytes
+}
+
+async fn objects(store: &MemoryStore) -> Vec<BlobId> {
+    let list = store.list(None, 1_000).await.unwrap();
+    list.iter().map(|blob| blob.id).collect()
+}
+
+async fn destroy(store: &MemoryStore) {
+    for id in objects(store).await {
+        store.discard(id).await.unwrap();
+    }
+}
+
+async fn a_tenant_moves_and_its_files_with_it(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    assert_eq!(objects(&two.stores[1]).await.len(), 0);
+    let reader = two.session.open_read(&path("/19")).await.unwrap();
+
+    two.move_to(THERE).await;
+    put(&two.session, &path("/new"), b"new").await.unwrap();
+    assert_eq!(objects(&two.stores[1]).await.len(), 1);
+    assert_eq!(two.left(THERE).await, FILES);
+    assert_eq!(two.copy().await.unwrap(), FILES);
+    assert_eq!(two.left(THERE).await, 0);
+    assert_eq!(two.copy().await.unwrap(), 0);
+
+    // For a database that is restored from a backup, what was left behind stays for a while.
+    assert_eq!(two.sweep(Duration::from_secs(3600)).await, 0);
+    two.assert_clean().await;
+    two.world.clock.advance(Duration::from_secs(3601));
+    assert_eq!(two.sweep(Duration::from_secs(3600)).await, FILES);
+    assert_eq!(objects(&two.stores[0]).await.len(), 0);
+    two.assert_readable().await;
+    two.assert_clean().await;
+    // Opened before the move.
+    let read = reader.read_at(0, 10).await.unwrap();
+    assert_eq!(read, content(19)[..10]);
+}
+
+async fn a_move_goes_on_where_it_was_cut_short(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.move_to(THERE).await;
+    two.faults[1].fill_after(12 << 20);
+    let error = two.copy().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    let left = two.left(THERE).await;
+    assert!(left > 0, "{left}");
+    two.assert_readable().await;
+    two.faults[1].mend();
+    // An answer that is lost leaves a copy that nobody noted.
+    two.faults[1].lose_reply(Operation::Put, ErrorKind::Unavailable, 1);
+    let error = two.copy().await.map(drop);
+    drop(error);
+    two.copy().await.unwrap();
+    assert_eq!(two.left(THERE).await, 0);
+    two.world.clock.advance(Duration::from_secs(1));
+    two.sweep(Duration::ZERO).await;
+    two.assert_readable().await;
+    two.assert_clean().await;
+}
+
+async fn a_replica_is_read_when_the_region_is_destroyed(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    assert_eq!(two.copy().await.unwrap(), FILES);
+    assert_eq!(two.copy().await.unwrap(), 0);
+    put(&two.session, &path("/later"), b"later").await.unwrap();
+    assert_eq!(two.copy().await.unwrap(), 1);
+
+    for operation in [Operation::Read, Operation::Length] {
+        two.faults[0].fail(operation, ErrorKind::Unavailable, u64::MAX);
+    }
+    two.assert_readable().await;
+    two.faults[0].mend();
+    destroy(&two.stores[0]).await;
+    two.assert_readable().await;
+
+    // What is left of the tenant moves to where it is whole.
+    two.move_to(THERE).await;
+    two.copy().await.unwrap();
+    assert_eq!(two.left(THERE).await, 0);
+    two.assert_readable().await;
+    let later = get(&two.session, &path("/later")).await.unwrap();
+    assert_eq!(later, b"later");
+    put(&two.session, &path("/after"), b"after").await.unwrap();
+}
+
+async fn a_damaged_blob_is_read_from_its_copy_and_mended(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    let damaged = objects(&two.stores[0]).await;
+    for (number, id) in damaged.iter().enumerate() {
+        let length = two.stores[0].length(*id).await.unwrap().unwrap();
+        let mut sealed = two.stores[0].read(*id, 0..length).await.unwrap();
+        two.stores[0].discard(*id).await.unwrap();
+        match number % 3 {
+            // Gone, cut short, and changed.
+            0 => continue,
+            1 => sealed.truncate(sealed.len() - 1),
+            _ => *sealed.last_mut().unwrap() ^= 1,
+        }
+        two.stores[0].put(*id, sealed.freeze()).await.unwrap();
+    }
+    two.assert_readable().await;
+    let reports = two.world.vfs.damage().take().await;
+    assert_eq!(reports.len(), damaged.len());
+    for report in &reports {
+        mend::mend(&two.world.vfs, report).await.unwrap();
+    }
+    destroy(&two.stores[1]).await;
+    two.assert_readable().await;
+}
+
+async fn copies_go_with_their_blobs(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    two.assert_clean().await;
+    let db = two.world.vfs.database();
+    placement::set_replica(db, two.world.tenant.id, None)
+        .await
+        .unwrap();
+    two.copy().await.unwrap();
+    two.world.clock.advance(Duration::from_secs(1));
+    assert_eq!(two.sweep(Duration::ZERO).await, FILES);
+    assert_eq!(objects(&two.stores[1]).await.len(), 0);
+    two.assert_readable().await;
+    two.assert_clean().await;
+}
+
+async fn what_was_begun_and_is_known_to_nobody_is_removed(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    let lost = BlobId::random();
+    drop(two.stores[0].begin(lost).await.unwrap());
+    // An upload in progress, of which the database knows.
+    let options = crate::support::world::replace();
+    let mut writer = two.session.open_write(&path("/f"), options).await.unwrap();
+    for at in 0..40 {
+        let bytes = bytes::Bytes::from(vec![1; 100_000]);
+        writer.write_at(at * 100_000, bytes).await.unwrap();
+    }
+    assert_eq!(orphans::run(&two.world.vfs).await.unwrap(), 0);
+    two.world.clock.advance(Duration::from_secs(7_300));
+    assert_eq!(orphans::run(&two.world.vfs).await.unwrap(), 1);
+    let left = two.stores[0].unfinished(None, 10).await.unwrap();
+    assert!(left.iter().all(|blob| blob.id != lost));
+    writer.commit().await.unwrap();
+    assert_eq!(
+        get(&two.session, &path("/f")).await.unwrap().len(),
+        4_000_000
+    );
+}
