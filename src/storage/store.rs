@@ -26,8 +26,8 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Stores a whole blob.
     async fn put(&self, id: BlobId, sealed: Bytes) -> Result<()>;
 
-    /// Starts a blob that comes in pieces. `AlreadyExists` when the id holds a finished blob, and,
-    /// where the store can tell, when it was begun before.
+    /// Starts a blob that comes in pieces. `AlreadyExists`, where the store can tell before `finish`,
+    /// when the id holds a finished blob or was begun before.
     async fn begin(&self, id: BlobId) -> Result<Box<dyn BlobWriter>>;
 
     /// Reads bytes of a finished (or salvaged) blob: all of `range`, or an error.
@@ -55,6 +55,7 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>>;
 
     /// Lists up to `limit` blobs that were begun and not finished, with ids above `after`, in order.
+    /// A store may know of one only since its first piece.
     /// A blob that was begun twice may be listed twice.
     async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>>;
 
@@ -124,7 +125,7 @@ pub struct Checkpoint {
 pub struct StoredBlob {
     /// Its id.
     pub id: BlobId,
-    /// Its length in bytes, or that of the unfinished part.
+    /// Its length in bytes, or that of the unfinished part; zero where the store does not tell.
     pub length: u64,
     /// When it was last written.
     pub modified: Timestamp,

@@ -10,6 +10,7 @@ mod support {
     pub(crate) mod installation;
     pub(crate) mod lossy;
     pub(crate) mod postgres;
+    pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod wait;
     pub(crate) mod world;

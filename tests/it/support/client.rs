@@ -105,13 +105,18 @@ pub(crate) fn script(
 
 /// A program of the Python environment that `make test` makes.
 pub(crate) fn python(program: &str) -> PathBuf {
+    cached(&format!("py/bin/{program}"))
+}
+
+/// Something that `make packages` puts into the cache.
+pub(crate) fn cached(path: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .filter(|folder| !folder.is_empty())
         .map_or_else(
             || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
             PathBuf::from,
         );
-    let found = cache.join("sealift/py/bin").join(program);
+    let found = cache.join("sealift").join(path);
     assert!(found.exists(), "{found:?} is missing: run `make packages`");
     found
 }
