@@ -103,6 +103,8 @@ pub mod vfs {
     pub mod damage;
     pub mod history;
     pub mod key_cache;
+    pub mod key_care;
+    pub mod key_destroy;
     pub mod keys;
     pub mod listing;
     pub mod make_folder;
@@ -208,6 +210,7 @@ pub mod cli {
     pub mod fsck;
     pub mod grant;
     pub mod group;
+    pub mod keys;
     pub mod migrate;
     pub mod output;
     pub mod password;

@@ -67,6 +67,17 @@ pub fn refusal(error: &Error) {
     let _ = writeln!(io::stderr(), "sealift: {}", sentence(error));
 }
 
+/// Says why something was not done to one of several things, and goes on.
+pub fn refusal_of(thing: &str, error: &Error) {
+    let _ = writeln!(io::stderr(), "sealift: {thing}: {}", sentence(error));
+}
+
+/// Asks something at the terminal; the answer is typed behind it.
+pub fn prompt(question: &str) {
+    let mut out = io::stderr();
+    let _ = write!(out, "{question}").and_then(|()| out.flush());
+}
+
 /// The sentence for an operator, who may see the cause as well.
 fn sentence(error: &Error) -> String {
     let hidden = matches!(

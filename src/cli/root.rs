@@ -8,6 +8,7 @@ use crate::cli::check_config::CheckConfig;
 use crate::cli::fsck::Fsck;
 use crate::cli::grant::Grant;
 use crate::cli::group::Group;
+use crate::cli::keys::Keys;
 use crate::cli::migrate::Migrate;
 use crate::cli::output;
 use crate::cli::serve::Serve;
@@ -37,6 +38,8 @@ enum Command {
     Group(Group),
     #[command(subcommand)]
     Grant(Grant),
+    #[command(subcommand)]
+    Keys(Keys),
     #[command(subcommand)]
     Audit(Audit),
     Fsck(Fsck),
@@ -81,6 +84,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Account(account) => account.run().await,
         Command::Group(group) => group.run().await,
         Command::Grant(grant) => grant.run().await,
+        Command::Keys(keys) => keys.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Fsck(fsck) => fsck.run().await,
     }

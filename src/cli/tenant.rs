@@ -69,6 +69,9 @@ pub struct Set {
     /// How long deleted and replaced files are kept, as in 30d
     #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
     retention: Option<Duration>,
+    /// The KMS key that wraps its new data keys; '' is its region's
+    #[arg(long, value_name = "KEY")]
+    kms_key: Option<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -143,9 +146,9 @@ impl Named {
 
 impl Set {
     async fn run(self) -> Result<()> {
-        if self.quota.is_empty() && self.retention.is_none() {
+        if self.quota.is_empty() && self.retention.is_none() && self.kms_key.is_none() {
             return Err(Error::invalid(
-                "nothing to change; give --quota, --quota-files or --retention",
+                "nothing to change; give --quota, --quota-files, --retention or --kms-key",
             ));
         }
         let installation = self.place.open().await?;
@@ -156,7 +159,15 @@ impl Set {
         };
         let directory = installation.directory();
         let changed = directory.set_tenant_limits(&self.name, limits).await?;
-        let sentence = format!("changed tenant {}", changed.name);
+        let mut sentence = format!("changed tenant {}", changed.name);
+        if let Some(key) = &self.kms_key {
+            let key = Some(key.as_str()).filter(|key| !key.is_empty());
+            directory.set_kms_key(&self.name, key).await?;
+            sentence += &format!(
+                "; 'sealift keys rewrap {}' moves the keys it has",
+                self.name
+            );
+        }
         output::result(self.place.format(), &changed, &sentence);
         installation.close().await;
         Ok(())

@@ -126,14 +126,22 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
+/// Whether the service said that there is no such key.
+pub fn is_missing(error: &Error) -> bool {
+    failure(error).is_some_and(|failure| failure.trouble == Trouble::Missing)
+}
+
 /// Whether unwrapping failed because nobody could be asked, so that asking again may help and what
 /// is known already stays good.
 pub fn is_outage(error: &Error) -> bool {
-    let failure = error.source().and_then(|s| s.downcast_ref::<Failure>());
-    match failure {
+    match failure(error) {
         Some(failure) => !failure.trouble.is_refusal(),
         None => error.kind() == ErrorKind::Unavailable,
     }
+}
+
+fn failure(error: &Error) -> Option<&Failure> {
+    error.source().and_then(|source| source.downcast_ref())
 }
 
 fn from_code(code: &str, message: &str, status: u16) -> Trouble {

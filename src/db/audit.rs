@@ -122,6 +122,20 @@ pub(in crate::db) async fn contains(tx: &mut TenantTx, number: i64, hash: &[u8])
     Ok(found.is_some_and(|record| record.number == number && record.hash == hash))
 }
 
+/// When an event of this kind was written down last.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn last_event(tx: &mut TenantTx, kind: &str) -> Result<Option<Timestamp>> {
+    let sql = "SELECT max(at) FROM events WHERE tenant = $1 AND kind = $2";
+    let row = tx.row(sql, [kind.into()]).await?;
+    Ok(row
+        .map(|row| row.opt_int(0))
+        .transpose()?
+        .flatten()
+        .map(Timestamp))
+}
+
 /// What a check of the chain found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainState {

@@ -10,7 +10,7 @@ use crate::db::blobs::{self, BlobRecord, BlobState};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage::{self, Amount};
-use crate::db::{contents, entries, uploads};
+use crate::db::{contents, entries, placement, uploads};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{AccountId, BlobId, ContentId};
@@ -177,8 +177,12 @@ async fn check_counters(tx: &mut TenantTx, name: &str, report: &mut FsckReport) 
 }
 
 /// Reads every content and compares its sum. One that is purged meanwhile is passed over, and so
-/// are holes too large to read.
+/// are holes too large to read, and what nobody can read since the tenant's keys were destroyed.
 async fn check_bytes(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
+    let placement = placement::find(vfs.database(), tenant.id).await?;
+    if placement.keys_destroyed_at.is_some() {
+        return Ok(());
+    }
     let mut after = ContentId::NIL;
     loop {
         let mut tx = vfs.database().read(tenant.id).await?;

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::db::commit::{Operation, Record};
 use crate::db::contents;
+use crate::db::placement;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::error::{ErrorKind, Result};
@@ -24,6 +25,9 @@ pub const MOST_HOLES: i64 = 1 << 30;
 /// passed over.
 pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<usize> {
     let mut tx = vfs.database().read(tenant).await?;
+    if placement::of(&mut tx).await?.keys_destroyed_at.is_some() {
+        return Ok(0);
+    }
     let ids = contents::unhashed(&mut tx, MOST_HOLES, CONTENTS_A_ROUND).await?;
     drop(tx);
     let mut done = 0;

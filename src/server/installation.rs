@@ -59,17 +59,26 @@ impl Installation {
     /// # Errors
     /// Invalid when the key file or the blobs are not this installation's; Unavailable.
     pub async fn vfs(&self) -> Result<Vfs> {
-        let ring = ring(&self.settings.key_file, self.database()).await?;
+        let keys = self.keys().await?;
         let store = store(&self.settings.storage).await?;
         let budget = Budget::new(usize::try_from(self.settings.memory.0).unwrap_or(usize::MAX));
         let instance = InstanceId::mint(self.database().clock().now());
         Ok(Vfs::new(
             self.committer.clone(),
             Regions::one(store),
-            TenantKeys::new(self.committer.clone(), ring, KEY_LIFE),
+            keys,
             budget,
             instance,
         ))
+    }
+
+    /// The tenants' data keys, without the blobs.
+    ///
+    /// # Errors
+    /// Invalid when the key file is not this installation's; Unavailable.
+    pub async fn keys(&self) -> Result<TenantKeys> {
+        let ring = ring(&self.settings.key_file, self.database()).await?;
+        Ok(TenantKeys::new(self.committer.clone(), ring, KEY_LIFE))
     }
 
     /// Waits for what was submitted and lets the database go.

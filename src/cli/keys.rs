@@ -1,0 +1,229 @@
+//! `sealift keys`
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::cli::output::{self, Format};
+use crate::cli::place::Place;
+use crate::db::database::Database;
+use crate::db::placement;
+use crate::db::tenants::{self, Tenant};
+use crate::domain::error::{Error, Result};
+use crate::domain::principal::Actor;
+use crate::vfs::key_care;
+use crate::vfs::key_destroy::{self, KmsKey};
+
+/// Shows, renews and destroys the keys that seal a tenant's files
+#[derive(Subcommand, Debug)]
+pub enum Keys {
+    /// Shows the versions of a tenant's key and what wraps them
+    List(Named),
+    /// Seals new files with a new version; those that are stored stay as they are
+    Rotate(Named),
+    /// Wraps all versions anew by what now keeps the tenant's keys; no file is touched
+    Rewrap(Rewrap),
+    /// Destroys a tenant's keys: nobody can read its files any more, nor its backups
+    Destroy(Destroy),
+}
+
+/// A tenant.
+#[derive(Args, Debug)]
+pub struct Named {
+    /// The tenant
+    tenant: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Whose.
+#[derive(Args, Debug)]
+pub struct Rewrap {
+    /// The tenant
+    #[arg(required_unless_present = "all")]
+    tenant: Option<String>,
+    /// All tenants
+    #[arg(long, conflicts_with = "tenant")]
+    all: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Whose, and how surely.
+#[derive(Args, Debug)]
+pub struct Destroy {
+    /// The tenant
+    #[arg(required_unless_present = "yes_destroy")]
+    tenant: Option<String>,
+    /// Destroy this tenant's keys without asking
+    #[arg(long, value_name = "TENANT", conflicts_with = "tenant")]
+    yes_destroy: Option<String>,
+    /// Days until a KMS key that only this tenant has is deleted for good, 7 to 30
+    #[arg(long, value_name = "DAYS", default_value_t = 30,
+        value_parser = clap::value_parser!(u8).range(7..=30))]
+    window: u8,
+    /// Leave the tenant's own KMS key as it is
+    #[arg(long)]
+    keep_kms_key: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Keys {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; what the key service refuses; Unavailable.
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::List(named) => named.list().await,
+            Self::Rotate(named) => named.rotate().await,
+            Self::Rewrap(rewrap) => rewrap.run().await,
+            Self::Destroy(destroy) => destroy.run().await,
+        }
+    }
+}
+
+async fn named(db: &Database, name: &str) -> Result<Tenant> {
+    tenants::by_name(db, name).await?.ok_or_else(|| {
+        Error::not_found(format!(
+            "there is no tenant '{name}'; 'sealift tenant list' shows all"
+        ))
+    })
+}
+
+impl Named {
+    async fn list(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let tenant = named(installation.database(), &self.tenant).await?;
+        let keys = key_care::list(installation.database(), tenant.id).await?;
+        let head = ["VERSION", "STATE", "WRAPPED BY", "REGION", "ADDED"];
+        output::list(self.place.format(), &keys, head, |key| {
+            let dash = || "-".to_owned();
+            [
+                key.version.to_string(),
+                match key.current {
+                    true => "seals new files".to_owned(),
+                    false => "old".to_owned(),
+                },
+                key.kms_key.clone().unwrap_or_else(|| key.provider.clone()),
+                key.region.clone().unwrap_or_else(dash),
+                key.created_at.clone(),
+            ]
+        });
+        installation.close().await;
+        Ok(())
+    }
+
+    async fn rotate(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let tenant = named(installation.database(), &self.tenant).await?;
+        let keys = installation.keys().await?;
+        let rotated = key_care::rotate(&keys, &Actor::operator(), tenant.id).await?;
+        let sentence = format!(
+            "new files of {} are sealed with version {} within a minute; it is wrapped by {}",
+            tenant.name, rotated.version, rotated.wrapped_by
+        );
+        output::result(self.place.format(), &rotated, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Rewrap {
+    async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let db = installation.database();
+        let chosen = match &self.tenant {
+            Some(name) => vec![named(db, name).await?],
+            None => tenants::list(db).await?,
+        };
+        let keys = installation.keys().await?;
+        let mut done = Vec::new();
+        let mut failed = Vec::new();
+        for tenant in chosen {
+            let destroyed = placement::find(db, tenant.id).await?.keys_destroyed_at;
+            if self.all && destroyed.is_some() {
+                continue;
+            }
+            match key_care::rewrap(&keys, &Actor::operator(), tenant.id).await {
+                Ok(versions) => {
+                    let value = json!({ "tenant": tenant.name, "versions": versions });
+                    if self.place.format() == Format::Text {
+                        output::text(&format!("{}: {versions} versions", tenant.name));
+                    }
+                    done.push(value);
+                }
+                Err(error) if self.all => {
+                    output::refusal_of(&tenant.name, &error);
+                    failed.push(tenant.name);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if self.place.format() == Format::Json {
+            output::json(&done);
+        }
+        installation.close().await;
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "the keys of {} stay wrapped as they were; run the same again",
+                failed.join(", ")
+            ))),
+        }
+    }
+}
+
+impl Destroy {
+    async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let name = self.tenant.as_ref().or(self.yes_destroy.as_ref());
+        let name = name.map_or("", String::as_str);
+        let tenant = named(installation.database(), name).await?;
+        if self.yes_destroy.is_none() {
+            ask_twice(&tenant.name)?;
+        }
+        let keys = installation.keys().await?;
+        let kms_key = match self.keep_kms_key {
+            true => KmsKey::Keep,
+            false => KmsKey::Delete(self.window),
+        };
+        let backups = installation.settings.jobs.blob_grace;
+        let actor = Actor::operator();
+        let done = key_destroy::destroy(&keys, &actor, tenant.id, kms_key, backups).await?;
+        let sentence = format!(
+            "destroyed {} versions of the key of {}; servers forget them within a minute, its \
+             accounts are kept out, and this is final from {} on: {}",
+            done.versions, tenant.name, done.final_at, done.explanation
+        );
+        output::result(self.place.format(), &done, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+fn ask_twice(tenant: &str) -> Result<()> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::invalid(format!(
+            "this asks before it destroys, and there is no terminal; if it is meant, give \
+             --yes-destroy {tenant}"
+        )));
+    }
+    output::prompt(&format!(
+        "Nobody will ever read the files of {tenant} again, nor its backups.\nType the tenant's name: "
+    ));
+    expect(tenant)?;
+    output::prompt("Type 'destroy' to destroy its keys now: ");
+    expect("destroy")
+}
+
+fn expect(word: &str) -> Result<()> {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    match read.is_ok() && line.trim() == word {
+        true => Ok(()),
+        false => Err(Error::invalid("nothing was destroyed")),
+    }
+}

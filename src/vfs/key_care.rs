@@ -1,0 +1,193 @@
+//! What the operator does to a tenant's data keys while they are in use; no blob is touched.
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::crypto::keyring::{Keeper, WrappedKey};
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::data_keys::{self, StoredKey};
+use crate::db::database::Database;
+use crate::db::placement::{self, Placement};
+use crate::db::regions;
+use crate::db::sql::TenantTx;
+use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{ErrorKind, Result};
+use crate::domain::id::TenantId;
+use crate::domain::principal::Actor;
+use crate::vfs::keys::{AddKey, TenantKeys, destroyed, home, stored, wrapped};
+
+/// Attempts at what another instance may do at the same time.
+const ATTEMPTS: usize = 4;
+
+/// A version of a tenant's data key as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyView {
+    /// 1, 2, 3, ...
+    pub version: u32,
+    /// Whether new blobs are sealed with it.
+    pub current: bool,
+    /// Who can unwrap it: `local` or `aws-kms`.
+    pub provider: String,
+    /// The region of the key service.
+    pub region: Option<String>,
+    /// The service's key.
+    pub kms_key: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// A new version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rotated {
+    /// Its number.
+    pub version: u32,
+    /// By what it is wrapped.
+    pub wrapped_by: String,
+}
+
+/// All versions of a tenant's key, the oldest first.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn list(db: &Database, tenant: TenantId) -> Result<Vec<KeyView>> {
+    let names = regions::list(db).await?;
+    let mut tx = db.read(tenant).await?;
+    let rows = data_keys::list(&mut tx).await?;
+    drop(tx);
+    let latest = rows.last().map(|(key, _)| key.version);
+    let view = |(key, created_at): (StoredKey, Timestamp)| {
+        let (region, kms_key) = match wrapped(&key).keeper() {
+            Keeper::Kms { region, key_id } => {
+                let name = names.iter().find(|(id, _)| *id == region);
+                let name = name.map_or_else(|| region.to_string(), |(_, name)| name.clone());
+                (Some(name), Some(key_id))
+            }
+            Keeper::Local | Keeper::Unknown => (None, None),
+        };
+        KeyView {
+            version: key.version,
+            current: Some(key.version) == latest,
+            provider: key.provider,
+            region,
+            kms_key,
+            created_at: created_at.to_string(),
+        }
+    };
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// Gives a tenant a new version, which seals new blobs: here at once, elsewhere within
+/// [`STATE_LIFE`](crate::vfs::keys::STATE_LIFE). What is stored stays as it is.
+///
+/// # Errors
+/// Unavailable when the database or the key service does not answer, or the service refuses; Corrupt
+/// when the tenant's keys were destroyed.
+pub async fn rotate(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Result<Rotated> {
+    let mut attempt = 1;
+    loop {
+        match rotate_once(keys, actor, tenant).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn rotate_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Result<Rotated> {
+    let (placement, rows) = look(keys.committer().database(), tenant).await?;
+    let version = rows.last().map_or(0, |key| key.version) + 1;
+    let home = home(&placement);
+    let (_, wrapped) = keys.ring().generate(tenant, version, &home).await?;
+    let wrapped_by = shown(&wrapped);
+    let detail = format!("version {version}, wrapped by {wrapped_by}");
+    let add = AddKey {
+        stored: stored(version, wrapped),
+        happening: Some(Happening::new("keys-rotate", detail)),
+    };
+    keys.committer().run(tenant, actor, add).await?;
+    keys.forget_state(tenant);
+    Ok(Rotated {
+        version,
+        wrapped_by,
+    })
+}
+
+/// Wraps every version of a tenant's key anew, by what now keeps its keys; says how many.
+///
+/// All or none: until the new wrappings are stored, and each was seen to open, the old ones stay.
+///
+/// # Errors
+/// As [`rotate`].
+pub async fn rewrap(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Result<usize> {
+    let mut attempt = 1;
+    loop {
+        match rewrap_once(keys, actor, tenant).await {
+            Err(error) if error.kind() == ErrorKind::Stale && attempt < ATTEMPTS => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn rewrap_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Result<usize> {
+    let (placement, rows) = look(keys.committer().database(), tenant).await?;
+    let home = home(&placement);
+    let mut changes = Vec::with_capacity(rows.len());
+    let mut by = String::new();
+    for before in rows {
+        let ring = keys.ring();
+        let key = ring
+            .unwrap(tenant, before.version, &wrapped(&before))
+            .await?;
+        let anew = ring.wrap(tenant, &key, &home).await?;
+        by = shown(&anew);
+        let after = stored(before.version, anew);
+        changes.push((before, after));
+    }
+    let count = changes.len();
+    if count > 0 {
+        let detail = format!("{count} versions, wrapped by {by}");
+        let replace = Replace { changes, detail };
+        keys.committer().run(tenant, actor, replace).await?;
+    }
+    Ok(count)
+}
+
+/// Where a tenant's keys are to be, and those it has.
+async fn look(db: &Database, tenant: TenantId) -> Result<(Placement, Vec<StoredKey>)> {
+    let mut tx = db.read(tenant).await?;
+    let placement = placement::of(&mut tx).await?;
+    if placement.keys_destroyed_at.is_some() {
+        return Err(destroyed(tenant));
+    }
+    let rows = data_keys::list(&mut tx).await?;
+    Ok((placement, rows.into_iter().map(|(key, _)| key).collect()))
+}
+
+struct Replace {
+    changes: Vec<(StoredKey, StoredKey)>,
+    detail: String,
+}
+
+#[async_trait]
+impl Operation for Replace {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        for (before, after) in &self.changes {
+            data_keys::replace(tx, before, after).await?;
+        }
+        let happening = Happening::new(REWRAP, self.detail.as_str());
+        Ok(Record::Event(happening))
+    }
+}
+
+/// The audit log's word for wrapping anew.
+pub(in crate::vfs) const REWRAP: &str = "keys-rewrap";
+
+fn shown(wrapped: &WrappedKey) -> String {
+    match wrapped.keeper() {
+        Keeper::Kms { key_id, .. } => key_id,
+        Keeper::Local | Keeper::Unknown => "the key file".to_owned(),
+    }
+}
