@@ -33,6 +33,7 @@ pub mod crypto {
 
 /// Blob store trait; local disk, S3, memory; one wrapper per concern.
 pub mod storage {
+    pub mod breaker;
     pub mod disk;
     pub mod faulty;
     pub mod local;
