@@ -4,10 +4,12 @@
 //! Prints tables and writes `bench.json` into the target folder.
 
 mod client;
+mod content;
 mod measure;
 mod namespace;
 mod peer;
 mod report;
+mod sink;
 #[expect(
     clippy::indexing_slicing,
     clippy::panic,
@@ -57,6 +59,7 @@ fn cases() -> Vec<Case> {
     transfer::cases()
         .into_iter()
         .chain(namespace::cases())
+        .chain(content::cases())
         .collect()
 }
 
@@ -66,6 +69,21 @@ fn cases() -> Vec<Case> {
     reason = "a report for people"
 )]
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let part = match arguments.split_first() {
+        Some((first, rest)) if first == sink::ARGUMENT => Some(sink::run(rest)),
+        Some((first, rest)) if first == content::ARGUMENT => Some(content::run(rest)),
+        _ => None,
+    };
+    if let Some(ended) = part {
+        return match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     // Cargo adds `--bench`.
     let wanted: Vec<String> = std::env::args()
         .skip(1)
