@@ -1,9 +1,17 @@
 //! What the tests stand on, where it serves here too.
 
+#[path = "../../tests/it/support/client.rs"]
+pub(crate) mod client;
+#[path = "../../tests/it/support/cloud.rs"]
+pub(crate) mod cloud;
 #[path = "../../tests/it/support/folder.rs"]
 pub(crate) mod folder;
 #[path = "../../tests/it/support/postgres.rs"]
 pub(crate) mod postgres;
+#[path = "../../tests/it/support/seaweed.rs"]
+pub(crate) mod seaweed;
+#[path = "../../tests/it/support/server.rs"]
+pub(crate) mod server;
 #[path = "../../tests/it/support/wait.rs"]
 pub(crate) mod wait;
 #[path = "../../tests/it/support/world.rs"]

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod support {
     pub(crate) mod client;
+    pub(crate) mod cloud;
     pub(crate) mod dialects;
     pub(crate) mod folder;
     pub(crate) mod hold;

@@ -33,6 +33,7 @@ use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::service::Vfs;
 use sealift::vfs::session::Session;
 
+use crate::support::cloud;
 use crate::support::folder::TempFolder;
 use crate::support::postgres::Postgres;
 
@@ -57,6 +58,10 @@ impl World {
 
     /// The same with a memory budget of the test's own.
     pub(crate) async fn within(dialect: Dialect, tenant: NewTenant, budget: Budget) -> Self {
+        if cloud::wanted() {
+            let store = cloud::store().await;
+            return Self::over(dialect, tenant, budget, |_| store).await;
+        }
         Self::over(dialect, tenant, budget, MemoryStore::new).await
     }
 
