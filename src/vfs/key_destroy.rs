@@ -75,10 +75,8 @@ pub async fn destroy(
     };
     keys.committer().run(tenant, actor, removed).await?;
     keys.forget_state(tenant);
-    let destroyed_at = match placement.keys_destroyed_at {
-        Some(at) => at,
-        None => db.now().await?,
-    };
+    let destroyed_at = placement::find(db, tenant).await?.keys_destroyed_at;
+    let destroyed_at = destroyed_at.ok_or_else(|| Error::internal("no time of destruction"))?;
     let until_backups = destroyed_at.plus(backups);
     let mut outcome = Destroyed {
         versions: rows.len() as u64,

@@ -9,6 +9,8 @@ mod support {
     pub(crate) mod folder;
     pub(crate) mod hold;
     pub(crate) mod installation;
+    pub(crate) mod kms;
+    pub(crate) mod line;
     pub(crate) mod lossy;
     pub(crate) mod postgres;
     pub(crate) mod seaweed;
@@ -22,6 +24,8 @@ mod accounts;
 #[cfg(test)]
 mod cli_admin;
 #[cfg(test)]
+mod cli_keys;
+#[cfg(test)]
 mod cli_up;
 #[cfg(test)]
 mod crash;
@@ -33,6 +37,10 @@ mod damage;
 mod feeding;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod key_care;
+#[cfg(test)]
+mod kms;
 #[cfg(test)]
 mod lftp;
 #[cfg(test)]

@@ -89,6 +89,24 @@ impl World {
         budget: Budget,
         regions: impl FnOnce(Arc<dyn Clock>) -> Regions,
     ) -> Self {
+        Self::keyed(dialect, tenant, budget, regions, KeyRing::for_tests()).await
+    }
+
+    /// The same over one store in memory, with keys kept as the test likes it.
+    pub(crate) async fn with_ring(dialect: Dialect, ring: KeyRing) -> Self {
+        let regions = |clock| Regions::one(Arc::new(MemoryStore::new(clock)));
+        let budget = Budget::new(64 << 20);
+        Self::keyed(dialect, new_tenant("acme"), budget, regions, ring).await
+    }
+
+    /// The same with a key ring of the test's own.
+    pub(crate) async fn keyed(
+        dialect: Dialect,
+        tenant: NewTenant,
+        budget: Budget,
+        regions: impl FnOnce(Arc<dyn Clock>) -> Regions,
+        ring: KeyRing,
+    ) -> Self {
         let folder = TempFolder::new();
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
         let db = database(dialect, &folder, &clock).await;
@@ -102,7 +120,7 @@ impl World {
         let vfs = Vfs::new(
             committer.clone(),
             regions,
-            TenantKeys::new(committer, KeyRing::for_tests(), KEY_LIFE),
+            TenantKeys::new(committer, ring, KEY_LIFE),
             budget,
             instance,
         );
@@ -112,6 +130,17 @@ impl World {
             tenant,
             faults: Faults::default(),
             _folder: folder,
+        }
+    }
+
+    /// The same file system as another server sees it that has just been started.
+    pub(crate) fn restarted(&self, ring: KeyRing) -> Self {
+        let committer = self.vfs.committer().clone();
+        let keys = TenantKeys::new(committer.clone(), ring, KEY_LIFE);
+        let (regions, budget) = (self.vfs.regions().clone(), self.vfs.budget().clone());
+        Self {
+            vfs: Vfs::new(committer, regions, keys, budget, self.vfs.instance()),
+            ..self.in_tenant(self.tenant.clone())
         }
     }
 
@@ -146,6 +175,11 @@ impl World {
         let committer = self.vfs.committer();
         let actor = Actor::operator();
         committer.run(self.tenant.id, &actor, add).await.unwrap();
+        self.session_of(name).await
+    }
+
+    /// Another session of an account that there is.
+    pub(crate) async fn session_of(&self, name: &str) -> Session {
         let mut tx = self.vfs.database().read(self.tenant.id).await.unwrap();
         let account = accounts::by_name(&mut tx, name).await.unwrap().unwrap();
         drop(tx);
