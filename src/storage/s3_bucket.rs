@@ -1,6 +1,7 @@
 //! A bucket, and the calls that a blob store makes on it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -31,6 +32,16 @@ pub struct Bucket {
     client: Client,
     name: String,
     encryption: Encryption,
+    limits: Limits,
+}
+
+/// Time limits for the bytes of an answer: the SDK's own end where these begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For all attempts at reading something.
+    pub whole: Duration,
+    /// For each chunk of bytes.
+    pub chunk: Duration,
 }
 
 /// What HEAD tells of an object.
@@ -58,6 +69,7 @@ impl Bucket {
             client: Client::from_conf(s3_config(config, settings).build()),
             name: settings.bucket.clone(),
             encryption: settings.encryption.clone(),
+            limits: Limits::of(config),
         }
     }
 
@@ -70,7 +82,13 @@ impl Bucket {
             client: Client::from_conf(builder.build()),
             name: settings.bucket.clone(),
             encryption: Encryption::None,
+            limits: Limits::of(config),
         }
+    }
+
+    /// How long the bytes of an answer may take.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Stores an object that is not there yet.
@@ -312,11 +330,25 @@ impl Bucket {
     }
 }
 
+impl Limits {
+    /// As those of calls.
+    fn of(config: &SdkConfig) -> Self {
+        let timeouts = config.timeout_config();
+        let whole = timeouts.and_then(|limits| limits.operation_timeout());
+        let attempt = timeouts.and_then(|limits| limits.operation_attempt_timeout());
+        Self {
+            whole: whole.unwrap_or(Duration::from_secs(75)),
+            chunk: attempt.unwrap_or(Duration::from_secs(30)) / 3,
+        }
+    }
+}
+
 fn s3_config(config: &SdkConfig, settings: &S3Settings) -> Builder {
     Builder::from(config)
         .force_path_style(settings.path_style)
-        // We name the sum where one is sent; what we read is sealed and needs none.
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        // Also if the environment says otherwise: without a sum, damage on the way would be stored.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
+        // What is read is sealed, and proves itself.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
 }
 

@@ -154,7 +154,7 @@ impl Probe<'_> {
         let last = CONTENT.len() as u64 - 1;
         let mut answer = bucket.get(&self.key, 0, last).await?;
         let mut read = Vec::new();
-        let limit = Duration::from_secs(10);
+        let limit = bucket.limits().chunk;
         loop {
             match tokio::time::timeout(limit, answer.body.next()).await {
                 Ok(None) => return Ok(read),

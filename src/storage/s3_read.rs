@@ -19,10 +19,6 @@ const CALL: &str = "GetObject";
 const ATTEMPTS: u32 = 4;
 /// How often an answer of the wrong length is asked for again.
 const ODD_ANSWERS: u32 = 2;
-/// A read with all its attempts: the SDK's time limits end where the bytes begin.
-const WHOLE: Duration = Duration::from_secs(75);
-/// The time between two chunks of bytes.
-const STALL: Duration = Duration::from_secs(10);
 /// No object is longer, and some servers cannot count further than 63 bits.
 const FARTHEST: u64 = 1 << 60;
 
@@ -41,7 +37,7 @@ enum Attempt {
 /// # Errors
 /// As [`BlobStore::read`](crate::storage::store::BlobStore::read).
 pub async fn read(bucket: &Bucket, id: BlobId, key: &str, range: &Range<u64>) -> Result<BytesMut> {
-    let deadline = Instant::now() + WHOLE;
+    let deadline = Instant::now() + bucket.limits().whole;
     let mut odd = 0;
     let mut attempt = 1;
     loop {
@@ -95,13 +91,13 @@ async fn once(bucket: &Bucket, id: BlobId, key: &str, range: &Range<u64>) -> Res
         return Ok(Attempt::Odd(Fault::odd(CALL, &what)));
     }
     let length = usize::try_from(wanted).map_err(Error::internal)?;
-    Ok(body(answer, length).await)
+    Ok(body(answer, length, bucket.limits().chunk).await)
 }
 
-async fn body(mut answer: GetObjectOutput, length: usize) -> Attempt {
+async fn body(mut answer: GetObjectOutput, length: usize, limit: Duration) -> Attempt {
     let mut bytes = BytesMut::with_capacity(length);
     loop {
-        let chunk = match timeout(STALL, answer.body.next()).await {
+        let chunk = match timeout(limit, answer.body.next()).await {
             Ok(None) => break,
             Ok(Some(Ok(chunk))) => chunk,
             Ok(Some(Err(error))) => {

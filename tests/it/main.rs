@@ -12,7 +12,9 @@ mod support {
     pub(crate) mod kms;
     pub(crate) mod line;
     pub(crate) mod lossy;
+    pub(crate) mod meddler;
     pub(crate) mod postgres;
+    pub(crate) mod proxy;
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod wait;
@@ -53,6 +55,8 @@ mod paramiko;
 mod rclone;
 #[cfg(test)]
 mod regions;
+#[cfg(test)]
+mod s3;
 #[cfg(test)]
 mod sftp_raw;
 #[cfg(test)]
