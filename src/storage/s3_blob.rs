@@ -154,7 +154,12 @@ impl S3Blob {
     pub async fn head(&self) -> Result<Option<Head>> {
         match self.bucket.head(&self.key).await {
             Ok(head) => Ok(Some(head)),
-            Err(fault) if *fault.trouble() == Trouble::Missing => Ok(None),
+            Err(fault) if *fault.trouble() == Trouble::Missing => {
+                // An answer to HEAD does not tell a missing object from a missing bucket, and
+                // nobody must take all blobs for lost when the bucket is.
+                let listed = self.bucket.list(&self.key, None, 1).await;
+                listed.map(|_| None).map_err(|fault| self.refused(fault))
+            }
             Err(fault) => Err(self.refused(fault)),
         }
     }

@@ -15,6 +15,7 @@ mod support {
     pub(crate) mod meddler;
     pub(crate) mod postgres;
     pub(crate) mod proxy;
+    pub(crate) mod s3;
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod wait;
@@ -57,6 +58,8 @@ mod rclone;
 mod regions;
 #[cfg(test)]
 mod s3;
+#[cfg(test)]
+mod s3_check;
 #[cfg(test)]
 mod sftp_raw;
 #[cfg(test)]

@@ -1,21 +1,18 @@
 //! S3 when things go wrong: lost answers, cut connections, storms, wrong settings.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use bytes::Bytes;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::id::BlobId;
-use sealift::net::cloud::{CloudSettings, sdk_config};
 use sealift::storage::s3::S3Store;
 use sealift::storage::s3_settings::{Encryption, S3Settings};
 use sealift::storage::store::{BlobStore, BlobWriter, Checkpoint};
 
-use crate::support::meddler::{Meddler, Request, answer, refusal};
+use crate::support::meddler::{LOST, Meddler, answer, refusal};
 use crate::support::proxy::{Harm, Proxy, Way};
+use crate::support::s3::{behind_meddler, behind_proxy, hurried, impatient, stores};
 use crate::support::seaweed::{Seaweed, s3_settings};
 
 const PART: usize = 8 << 20;
@@ -28,50 +25,6 @@ fn bytes(length: usize, seed: u64) -> Bytes {
 
 fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
-}
-
-/// As a server would have it, but in a hurry.
-async fn hurried(cloud: &CloudSettings) -> SdkConfig {
-    let config = sdk_config(cloud).await.unwrap();
-    let retry = RetryConfig::standard()
-        .with_max_attempts(4)
-        .with_initial_backoff(Duration::from_millis(20));
-    config.into_builder().retry_config(retry).build()
-}
-
-/// The same with so little patience that a black hole is given up at once.
-async fn impatient(cloud: &CloudSettings) -> SdkConfig {
-    let limits = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_millis(900))
-        .operation_timeout(Duration::from_millis(1500))
-        .build();
-    let config = hurried(cloud).await.into_builder();
-    config.timeout_config(limits).build()
-}
-
-/// A store in a bucket of its own behind `endpoint`, and the same one without anything between.
-async fn stores(endpoint: &str) -> (S3Store, S3Store) {
-    let server = Seaweed::shared();
-    let settings = s3_settings(&server.fresh_bucket());
-    let through = hurried(&server.cloud(endpoint)).await;
-    let direct = hurried(&server.cloud(&server.http())).await;
-    (
-        S3Store::new(&through, settings.clone()),
-        S3Store::new(&direct, settings),
-    )
-}
-
-async fn behind_proxy() -> (Proxy, S3Store, S3Store) {
-    let proxy = Proxy::before(Seaweed::shared().http_port());
-    let (store, direct) = stores(&proxy.http()).await;
-    (proxy, store, direct)
-}
-
-async fn behind_meddler() -> (Meddler, S3Store, S3Store) {
-    let meddler = Meddler::before(Seaweed::shared().http_port(), |_| None);
-    let (store, direct) = stores(&meddler.http()).await;
-    (meddler, store, direct)
 }
 
 async fn whole(store: &S3Store, id: BlobId) -> Bytes {
@@ -122,22 +75,23 @@ mod lost_and_cut {
 
     #[tokio::test]
     async fn a_salvage_whose_answer_is_lost_is_done() {
-        let (proxy, store, direct) = behind_proxy().await;
+        let (meddler, store, direct) = behind_meddler().await;
         let (id, sealed) = (BlobId::random(), bytes(PART, 1));
         let mut writer = store.begin(id).await.unwrap();
         writer.write(sealed.clone()).await.unwrap();
         arrive(&mut writer).await;
         let checkpoint = writer.checkpoint().await.unwrap();
         drop(writer);
-        // The second answer is that to the completion; the first says that there is no object.
-        let head = direct.length(id).await.unwrap();
-        assert_eq!(head, None);
-        proxy.set(Harm::Cut {
-            way: Way::Answers,
-            after: 600,
-            times: 1,
+        let mut completions = 0;
+        meddler.meddle(move |request| {
+            completions += i32::from(request.method == "POST");
+            (request.method == "POST" && completions == 1).then(|| LOST.to_owned())
         });
         store.salvage(id, &checkpoint).await.unwrap();
+        let completions = meddler.seen().into_iter();
+        let completions =
+            completions.filter(|seen| seen.contains("POST") && seen.contains("uploadId"));
+        assert_eq!(completions.count(), 2);
         assert!(whole(&direct, id).await == sealed);
     }
 
@@ -231,10 +185,13 @@ mod lost_and_cut {
     async fn a_server_that_falls_silent_is_unavailable_until_it_speaks() {
         let server = Seaweed::shared();
         let proxy = Proxy::before(server.http_port());
+        let settings = s3_settings(&server.fresh_bucket());
+        let patient = hurried(&server.cloud(&server.http())).await;
+        let patient = S3Store::new(&patient, settings.clone());
+        patient.probe().await.unwrap();
         let config = impatient(&server.cloud(&proxy.http())).await;
-        let store = S3Store::new(&config, s3_settings(&server.fresh_bucket()));
+        let store = S3Store::new(&config, settings);
         let (id, sealed) = (BlobId::random(), bytes(1 << 20, 1));
-        store.probe().await.unwrap();
         proxy.set(Harm::BlackHole { after: 0 });
         let put = store.put(id, sealed.clone()).await;
         assert_eq!(kind(put), Some(ErrorKind::Unavailable));
@@ -247,6 +204,17 @@ mod lost_and_cut {
         assert_eq!(kind(read), Some(ErrorKind::Unavailable));
         proxy.set(Harm::Off);
         assert!(whole(&store, id).await == sealed);
+    }
+
+    #[tokio::test]
+    async fn late_answers_are_waited_for() {
+        let (proxy, store, _) = behind_proxy().await;
+        let late = Duration::from_millis(200);
+        proxy.set(Harm::Delay(late));
+        let (start, id) = (Instant::now(), BlobId::random());
+        store.put(id, bytes(100_000, 1)).await.unwrap();
+        assert!(start.elapsed() >= late);
+        assert!(whole(&store, id).await == bytes(100_000, 1));
     }
 
     #[tokio::test]
@@ -263,6 +231,36 @@ mod lost_and_cut {
         assert_eq!(checkpoint.length, PART as u64);
         let mut fifth = writer.write(bytes(PART, 4));
         assert!(futures_util::poll!(&mut fifth).is_pending());
+    }
+}
+
+mod gone {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bucket_that_is_gone_is_not_one_without_blobs() {
+        let server = Seaweed::shared();
+        let config = hurried(&server.cloud(&server.http())).await;
+        let settings = s3_settings(&server.fresh_bucket());
+        let store = S3Store::new(&config, settings.clone());
+        let id = BlobId::random();
+        let client = server.client().await;
+        let delete = client.delete_bucket().bucket(&settings.bucket);
+        delete.send().await.unwrap();
+        for failed in [
+            kind(store.length(id).await),
+            kind(store.read(id, 0..1).await),
+            kind(store.read(id, 0..0).await),
+            kind(store.put(id, bytes(1, 1)).await),
+            kind(store.list(None, 1).await),
+            kind(store.unfinished(None, 1).await),
+            kind(store.delete(id).await),
+            kind(store.discard(id).await),
+            kind(store.salvage(id, &Checkpoint::default()).await),
+            kind(store.begin(id).await.unwrap().write(bytes(1, 1)).await),
+        ] {
+            assert_eq!(failed, Some(ErrorKind::Unavailable));
+        }
     }
 }
 
@@ -384,7 +382,7 @@ mod answers {
             ..s3_settings(&server.fresh_bucket())
         };
         let store = S3Store::new(&config, settings);
-        let headers = Arc::new(std::sync::Mutex::new(String::new()));
+        let headers = Arc::new(Mutex::new(String::new()));
         let seen = Arc::clone(&headers);
         meddler.meddle(move |request| {
             *seen.lock().unwrap() = request.headers.clone();
@@ -571,220 +569,5 @@ mod uploads {
             assert!(list.iter().map(|blob| blob.id).eq([id]));
         }
         assert_eq!(store.unfinished(None, 10).await.unwrap(), []);
-    }
-}
-
-mod start_up_check {
-    use std::net::TcpListener;
-
-    use aws_credential_types::Credentials;
-    use aws_credential_types::provider::error::CredentialsError;
-    use aws_credential_types::provider::{ProvideCredentials, future};
-    use sealift::domain::secret::Secret;
-
-    use super::*;
-
-    async fn sentence(cloud: &CloudSettings, settings: &S3Settings) -> String {
-        let config = hurried(cloud).await;
-        refused(&S3Store::new(&config, settings.clone())).await
-    }
-
-    async fn refused(store: &S3Store) -> String {
-        let error = store.probe().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        let sentence = error.context().to_owned();
-        assert!(!sentence.ends_with('.') && !sentence.contains('\n'));
-        sentence
-    }
-
-    #[track_caller]
-    fn says(sentence: &str, words: &[&str]) {
-        for word in words {
-            assert!(sentence.contains(word), "'{word}' is not in: {sentence}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_missing_bucket_is_named() {
-        let server = Seaweed::shared();
-        let cloud = server.cloud(&server.http());
-        let sentence = sentence(&cloud, &s3_settings("nobody-made-this")).await;
-        says(&sentence, &["no bucket 'nobody-made-this'", &server.http()]);
-    }
-
-    #[tokio::test]
-    async fn a_wrong_key_or_secret_is_told_apart() {
-        let server = Seaweed::shared();
-        let settings = s3_settings(&server.fresh_bucket());
-        let mut cloud = server.cloud(&server.http());
-        let mut key = server.admin();
-        key.id = "NOBODYSKEYID".to_owned();
-        cloud.access_key = Some(key);
-        let told = sentence(&cloud, &settings).await;
-        says(&told, &["does not know the access key id"]);
-
-        let mut key = server.admin();
-        key.secret = Secret::new("wrong");
-        cloud.access_key = Some(key);
-        let told = sentence(&cloud, &settings).await;
-        says(&told, &["secret access key"]);
-        assert!(!told.contains("wrong"));
-    }
-
-    #[tokio::test]
-    async fn a_login_that_may_only_read_lacks_put_object() {
-        let server = Seaweed::shared();
-        let mut cloud = server.cloud(&server.http());
-        cloud.access_key = Some(server.reader());
-        let sentence = sentence(&cloud, &s3_settings(&server.fresh_bucket())).await;
-        says(&sentence, &["lacks s3:PutObject on bucket 'test-"]);
-    }
-
-    #[tokio::test]
-    async fn each_missing_permission_is_named() {
-        let (meddler, store, direct) = behind_meddler().await;
-        let cases: [(&str, fn(&Request) -> bool); 6] = [
-            ("s3:ListBucket ", |request| {
-                request.target.contains("list-type=2")
-            }),
-            ("s3:PutObject ", |request| request.method == "PUT"),
-            ("s3:GetObject ", |request| {
-                request.method == "GET" && request.target.contains("x-id=GetObject")
-            }),
-            ("s3:AbortMultipartUpload ", |request| {
-                request.method == "DELETE" && request.target.contains("uploadId")
-            }),
-            ("s3:ListBucketMultipartUploads ", |request| {
-                request.method == "GET" && request.target.contains("uploads")
-            }),
-            ("s3:DeleteObject ", |request| {
-                request.method == "DELETE" && !request.target.contains("uploadId")
-            }),
-        ];
-        for (permission, call) in cases {
-            meddler.meddle(move |request| {
-                call(request).then(|| refusal("403 Forbidden", "AccessDenied"))
-            });
-            says(&refused(&store).await, &["lacks", permission]);
-        }
-        meddler.meddle(|_| None);
-        store.probe().await.unwrap();
-        assert_eq!(direct.list(None, 10).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn an_endpoint_where_nobody_listens_is_named() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://127.0.0.1:{}", free.local_addr().unwrap().port());
-        drop(free);
-        let cloud = Seaweed::shared().cloud(&endpoint);
-        let told = sentence(&cloud, &s3_settings("any")).await;
-        says(&told, &[&endpoint, "does not answer", "endpoint"]);
-        let cloud = Seaweed::shared().cloud(&Seaweed::shared().https().replace("https", "http"));
-        let told = sentence(&cloud, &s3_settings("any")).await;
-        says(&told, &["endpoint"]);
-    }
-
-    #[tokio::test]
-    async fn a_certificate_that_is_not_trusted_is_told() {
-        let server = Seaweed::shared();
-        let cloud = CloudSettings {
-            ca_file: None,
-            ..server.cloud(&server.https())
-        };
-        let told = sentence(&cloud, &s3_settings(&server.fresh_bucket())).await;
-        says(&told, &["certificate", "not trusted", "ca_file"]);
-    }
-
-    #[tokio::test]
-    async fn clocks_that_differ_are_told() {
-        let (meddler, store, _) = behind_meddler().await;
-        meddler.meddle(|_| Some(refusal("403 Forbidden", "RequestTimeTooSkewed")));
-        says(&refused(&store).await, &["clock"]);
-    }
-
-    #[tokio::test]
-    async fn the_right_aws_region_is_named() {
-        let (meddler, store, _) = behind_meddler().await;
-        for status in ["301 Moved Permanently", "400 Bad Request"] {
-            let code = match status.starts_with("301") {
-                true => "PermanentRedirect",
-                false => "AuthorizationHeaderMalformed",
-            };
-            let body = format!("<Error><Code>{code}</Code><Message>as told</Message></Error>");
-            let told = answer(status, &["x-amz-bucket-region: eu-west-1"], &body);
-            meddler.meddle(move |_| Some(told.clone()));
-            says(
-                &refused(&store).await,
-                &["eu-west-1", "us-east-1", "aws_region"],
-            );
-        }
-    }
-
-    #[derive(Debug)]
-    struct Nobody;
-
-    impl ProvideCredentials for Nobody {
-        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-        where
-            Self: 'a,
-        {
-            let none: std::result::Result<Credentials, _> =
-                Err(CredentialsError::not_loaded("no provider has any"));
-            future::ProvideCredentials::ready(none)
-        }
-    }
-
-    #[tokio::test]
-    async fn missing_credentials_are_told() {
-        let server = Seaweed::shared();
-        let config = hurried(&server.cloud(&server.http())).await;
-        let nobody = aws_credential_types::provider::SharedCredentialsProvider::new(Nobody);
-        let config = config.into_builder().credentials_provider(nobody).build();
-        let store = S3Store::new(&config, s3_settings("any"));
-        says(&refused(&store).await, &["no access key was found"]);
-    }
-
-    #[tokio::test]
-    async fn a_store_that_overwrites_is_refused() {
-        let (meddler, store, _) = behind_meddler().await;
-        let mut puts = 0;
-        meddler.meddle(move |request| {
-            puts += i32::from(request.method == "PUT");
-            (request.method == "PUT" && puts == 2).then(|| answer("200 OK", &[], ""))
-        });
-        says(&refused(&store).await, &["If-None-Match"]);
-
-        meddler.meddle(|request| {
-            let completes = request.method == "POST" && request.target.contains("uploadId");
-            completes.then(|| {
-                let body = "<CompleteMultipartUploadResult><ETag>\"e\"</ETag></CompleteMultipartUploadResult>";
-                answer("200 OK", &["content-type: application/xml"], body)
-            })
-        });
-        says(&refused(&store).await, &["If-None-Match", "parts"]);
-    }
-
-    #[tokio::test]
-    async fn a_public_bucket_is_refused() {
-        let server = Seaweed::shared();
-        let config = hurried(&server.cloud(&server.http())).await;
-        let settings = s3_settings(&server.fresh_bucket());
-        let store = S3Store::new(&config, settings.clone());
-        store.probe().await.unwrap();
-        let bucket = &settings.bucket;
-        let policy = serde_json::json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": "*",
-                "Action": "s3:GetObject",
-                "Resource": format!("arn:aws:s3:::{bucket}/*"),
-            }],
-        });
-        let client = server.client().await;
-        let put = client.put_bucket_policy().bucket(bucket);
-        put.policy(policy.to_string()).send().await.unwrap();
-        says(&refused(&store).await, &[bucket, "is public"]);
     }
 }

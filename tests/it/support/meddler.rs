@@ -5,6 +5,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+/// Instead of an answer: the server does what it is asked to, and nobody hears of it.
+pub(crate) const LOST: &str = "";
+
 /// Decides what becomes of a request.
 type Meddle = Box<dyn FnMut(&Request) -> Option<String> + Send>;
 
@@ -30,7 +33,8 @@ pub(crate) struct Request {
 }
 
 impl Meddler {
-    /// Answers what `meddle` returns; where that is none, the server on `port` of 127.0.0.1 does.
+    /// Answers what `meddle` returns; where that is none, `server`, a port of 127.0.0.1, does. What
+    /// the server answers is [`LOST`] where that is returned.
     pub(crate) fn before(
         server: u16,
         meddle: impl FnMut(&Request) -> Option<String> + Send + 'static,
@@ -111,14 +115,18 @@ impl Shared {
         let seen = format!("{} {}", request.method, request.target);
         self.seen.lock().unwrap().push(seen);
         let answer = (self.meddle.lock().unwrap())(&request);
-        if let Some(answer) = answer {
+        if let Some(answer) = answer.as_ref().filter(|answer| *answer != LOST) {
             client.write_all(answer.as_bytes()).ok()?;
             return client.shutdown(Shutdown::Write).ok();
         }
         let mut server = TcpStream::connect(("127.0.0.1", self.server)).ok()?;
         write!(server, "{first}\r\nConnection: close\r\n{headers}").ok()?;
         server.write_all(&body).ok()?;
-        std::io::copy(&mut server, &mut client).ok()?;
+        let answered = match answer {
+            Some(_) => std::io::copy(&mut server, &mut std::io::sink()),
+            None => std::io::copy(&mut server, &mut client),
+        };
+        answered.ok()?;
         client.shutdown(Shutdown::Write).ok()
     }
 }

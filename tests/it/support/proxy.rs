@@ -51,7 +51,6 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the connections when the harm changes.
     changed: watch::Sender<()>,
-    connections: AtomicU64,
     harmed: AtomicU64,
 }
 
@@ -85,7 +84,6 @@ impl Proxy {
                 counted: 0,
             }),
             changed: watch::Sender::new(()),
-            connections: AtomicU64::new(0),
             harmed: AtomicU64::new(0),
         });
         let (stop, stopped) = oneshot::channel();
@@ -113,23 +111,18 @@ impl Proxy {
 
     /// Its address for clients that speak HTTP.
     pub(crate) fn http(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.port())
     }
 
     /// Its address for clients that speak HTTPS, which goes through unread.
     pub(crate) fn https(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://127.0.0.1:{}", self.port())
     }
 
     /// Does this from now on, and nothing else.
     pub(crate) fn set(&self, harm: Harm) {
         *self.shared.state.lock().unwrap() = State { harm, counted: 0 };
         self.shared.changed.send_replace(());
-    }
-
-    /// How many connections came.
-    pub(crate) fn connections(&self) -> u64 {
-        self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// How often bytes were changed or vanished, or connections were broken.
@@ -144,7 +137,6 @@ impl Shared {
         let mut tasks = JoinSet::new();
         loop {
             let (client, _) = listener.accept().await.unwrap();
-            self.connections.fetch_add(1, Ordering::SeqCst);
             while tasks.try_join_next().is_some() {}
             tasks.spawn(Arc::clone(&self).connect(client, server));
         }

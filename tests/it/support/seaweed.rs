@@ -279,7 +279,8 @@ fn arguments(folder: &std::path::Path, ports: &Ports) -> Vec<String> {
         ("s3.port.lance", "0"),
         ("master.telemetry", "false"),
         ("master.volumeSizeLimitMB", "512"),
-        ("volume.max", "0"),
+        // Each bucket takes volumes of its own, which hold nothing at first.
+        ("volume.max", "5000"),
         ("volume.preStopSeconds", "0"),
     ] {
         add(name, value.to_owned());
