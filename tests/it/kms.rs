@@ -10,10 +10,12 @@ use sealift::crypto::kms_envelope::Envelope;
 use sealift::db::sql::Dialect;
 use sealift::domain::error::{Error, ErrorKind};
 use sealift::domain::id::{RegionId, TenantId};
+use sealift::net::cloud::{CloudSettings, sdk_config};
 use sealift::vfs::keys::{KEY_LIFE, TenantKeys};
 
 use crate::support::kms::{Kind, Kms, on_each, ring, short};
 use crate::support::line::Line;
+use crate::support::seaweed::Seaweed;
 use crate::support::world::{World, get, path, put};
 
 on_each! {
@@ -256,6 +258,25 @@ async fn a_probe_tells_silence_permissions_credentials_and_clocks_apart() {
     keys.probe("regions.eu").await.unwrap();
     line.cut().await;
     says(ErrorKind::Unavailable, "kms_endpoint").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_tells_bad_certificates_and_missing_credentials() {
+    let probe = async |cloud: CloudSettings, words: &str| {
+        let config = sdk_config(&cloud).await.unwrap();
+        let keys = KmsKeys::new(&config, "alias/any".to_owned());
+        let error = keys.probe("regions.eu").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+        assert!(error.context().contains(words), "{error:?}");
+    };
+    let mut cloud = Kms::cloud(0);
+    // Any server whose certificate nobody here trusts.
+    cloud.endpoint = Some(Seaweed::shared().https());
+    probe(cloud, "certificate").await;
+    let mut cloud = Kms::cloud(Kms::shared(Kind::Moto).port);
+    cloud.access_key = None;
+    cloud.profile = Some("nobody-made-this".to_owned());
+    probe(cloud, "credentials").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
