@@ -190,7 +190,7 @@ impl KeyRing {
     ) -> Result<DataKey> {
         match (wrapped.provider.as_str(), &self.local) {
             (LocalKey::PROVIDER, Some(local)) => local.unwrap(tenant, version, &wrapped.bytes),
-            (kms_envelope::PROVIDER, _) => {
+            (kms_envelope::PROVIDER, _) if !self.services.is_empty() => {
                 let envelope = Envelope::parse(&wrapped.bytes).ok_or_else(|| {
                     let context = "the key of these files cannot be unwrapped; tell the operator";
                     Error::new(ErrorKind::Corrupt, context).because(format!(
