@@ -133,6 +133,7 @@ pub mod accounts {
     pub mod manage_accounts;
     pub mod manage_grants;
     pub mod manage_groups;
+    pub mod manage_placement;
     pub mod public_key;
     pub mod sessions;
     pub mod verify;
@@ -180,6 +181,7 @@ pub mod jobs {
 /// Settings: a file, the environment, and all that may be wrong with them.
 pub mod config {
     pub mod reader;
+    pub mod regions;
     pub mod settings;
     pub mod source;
     pub mod value;
@@ -196,9 +198,12 @@ pub mod process {
 pub mod server {
     pub mod bootstrap;
     pub mod doors;
+    pub mod folders;
     pub mod installation;
+    pub mod keys;
     pub mod ready;
     pub mod run;
+    pub mod stores;
 }
 
 /// The commands.
@@ -219,5 +224,6 @@ pub mod cli {
     pub mod root;
     pub mod serve;
     pub mod tenant;
+    pub mod tenant_place;
     pub mod up;
 }

@@ -103,15 +103,6 @@ impl Directory {
         Ok(view(&tenant))
     }
 
-    /// All tenants by name.
-    ///
-    /// # Errors
-    /// Unavailable when the database does not answer.
-    pub async fn tenants(&self) -> Result<Vec<TenantView>> {
-        let all = tenants::list(self.db()).await?;
-        Ok(all.iter().map(view).collect())
-    }
-
     /// Lets a tenant's accounts in, or keeps them out and ends their sessions.
     ///
     /// # Errors
@@ -183,7 +174,11 @@ impl Directory {
             .map(|_| ())
     }
 
-    async fn write_down(&self, tenant: TenantId, happening: Happening) -> Result<()> {
+    pub(in crate::accounts) async fn write_down(
+        &self,
+        tenant: TenantId,
+        happening: Happening,
+    ) -> Result<()> {
         self.run(tenant, Event(happening)).await
     }
 }
@@ -203,7 +198,8 @@ impl Operation for Event {
     }
 }
 
-fn view(tenant: &Tenant) -> TenantView {
+/// A tenant as it is shown.
+pub(in crate::accounts) fn view(tenant: &Tenant) -> TenantView {
     TenantView {
         name: tenant.name.clone(),
         disabled: tenant.disabled,

@@ -71,6 +71,34 @@ pub fn shown_size(limit: Option<u64>) -> String {
     limit.map_or_else(|| "-".to_owned(), |limit| Size(limit).text())
 }
 
+/// An amount of bytes in about three digits.
+pub fn shown_amount(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut amount = bytes as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if amount < 1000.0 {
+            break;
+        }
+        amount /= 1024.0;
+        unit = next;
+    }
+    match unit == "B" || amount >= 10.0 {
+        true => format!("{amount:.0} {unit}"),
+        false => format!("{amount:.1} {unit}"),
+    }
+}
+
+/// A time in its largest whole unit.
+pub fn shown_time(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// A limit in a table.
 pub fn shown_count(limit: Option<u64>) -> String {
     limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string())

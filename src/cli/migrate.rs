@@ -7,7 +7,7 @@ use crate::cli::output;
 use crate::cli::place::Place;
 use crate::db::migrate;
 use crate::domain::error::Result;
-use crate::server::installation;
+use crate::server::{folders, installation};
 
 /// Brings the database's schema up to date
 #[derive(Args, Debug)]
@@ -27,7 +27,7 @@ impl Migrate {
             settings.database.url = Some(owner);
         }
         if settings.database.url.is_none() {
-            installation::make_folder_of(&settings.database.path)?;
+            folders::make_above(&settings.database.path)?;
         }
         let db = installation::open(&settings).await?;
         let steps = migrate::migrate(&db, &settings.database.server_role).await?;

@@ -78,7 +78,7 @@ async fn execute(command: Command) -> Result<u8> {
     match command {
         Command::Up(up) => return Box::pin(up.run()).await,
         Command::Serve(serve) => return Box::pin(serve.run()).await,
-        Command::CheckConfig(check) => check.run(),
+        Command::CheckConfig(check) => check.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::Tenant(tenant) => tenant.run().await,
         Command::Account(account) => account.run().await,

@@ -9,10 +9,10 @@ use crate::accounts::manage::{Access, Directory, TenantLimits};
 use crate::cli::arguments::{self, Quota};
 use crate::cli::output;
 use crate::cli::place::Place;
+use crate::cli::tenant_place::{self, Move, Show};
 use crate::config::value::Setting as _;
 use crate::db::tenants::NewTenant;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::RegionId;
 
 /// Adds, shows and changes tenants
 #[derive(Subcommand, Debug)]
@@ -21,11 +21,15 @@ pub enum Tenant {
     Add(Add),
     /// Shows all tenants
     List(List),
+    /// Shows a tenant: its limits, where it is, what is left to move or to copy
+    Show(Show),
+    /// Moves a tenant's files to another region, while transfers go on
+    Move(Move),
     /// Keeps a tenant's accounts out and ends their sessions
     Disable(Named),
     /// Lets a tenant's accounts in again
     Enable(Named),
-    /// Changes a tenant's quota or retention
+    /// Changes a tenant's quota, retention, replica or KMS key
     Set(Set),
 }
 
@@ -39,6 +43,9 @@ pub struct Add {
     /// How long deleted and replaced files are kept, as in 30d
     #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
     retention: Option<Duration>,
+    /// Where its files are kept: a region that the settings name, storage.region if none is given
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -69,7 +76,10 @@ pub struct Set {
     /// How long deleted and replaced files are kept, as in 30d
     #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
     retention: Option<Duration>,
-    /// The KMS key that wraps its new data keys; '' is its region's
+    /// A second region, where copies of all its files are kept, or 'none'
+    #[arg(long, value_name = "REGION")]
+    replica: Option<String>,
+    /// The KMS key that wraps its new data keys; 'none' is its region's
     #[arg(long, value_name = "KEY")]
     kms_key: Option<String>,
     #[command(flatten)]
@@ -85,6 +95,8 @@ impl Tenant {
         match self {
             Self::Add(add) => add.run().await,
             Self::List(list) => list.run().await,
+            Self::Show(show) => show.run().await,
+            Self::Move(to) => to.run().await,
             Self::Disable(named) => named.run(Access::Refuse).await,
             Self::Enable(named) => named.run(Access::Allow).await,
             Self::Set(set) => set.run().await,
@@ -100,10 +112,12 @@ impl Add {
             retention: self.retention.unwrap_or(installation.settings.retention),
             quota_bytes: arguments::initial(self.quota.bytes()),
             quota_files: arguments::initial(self.quota.files()),
-            region: RegionId::MAIN,
+            region: installation.home(self.region.as_deref()).await?,
         };
-        let added = installation.directory().add_tenant(&new).await?;
-        let sentence = format!("added tenant {}", added.name);
+        let directory = installation.directory();
+        directory.add_tenant(&new).await?;
+        let added = directory.placed_tenant(&new.name).await?;
+        let sentence = format!("added tenant {} in region {}", new.name, added.region);
         output::result(self.place.format(), &added, &sentence);
         installation.close().await;
         Ok(())
@@ -113,12 +127,18 @@ impl Add {
 impl List {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
-        let tenants = installation.directory().tenants().await?;
-        let head = ["TENANT", "STATE", "KEEPS", "QUOTA", "FILES", "ADDED"];
-        output::list(self.place.format(), &tenants, head, |tenant| {
+        let tenants = installation.directory().placed_tenants().await?;
+        let head = [
+            "TENANT", "STATE", "REGION", "REPLICA", "TO MOVE", "KEEPS", "QUOTA", "FILES", "ADDED",
+        ];
+        output::list(self.place.format(), &tenants, head, |placed| {
+            let tenant = &placed.tenant;
             [
                 tenant.name.clone(),
                 arguments::shown_state(tenant.disabled),
+                placed.region.clone(),
+                tenant_place::shown_replica(placed),
+                tenant_place::shown_rest(placed),
                 Duration::from_secs(tenant.retention_seconds).text(),
                 arguments::shown_size(tenant.quota_bytes),
                 arguments::shown_count(tenant.quota_files),
@@ -146,28 +166,35 @@ impl Named {
 
 impl Set {
     async fn run(self) -> Result<()> {
-        if self.quota.is_empty() && self.retention.is_none() && self.kms_key.is_none() {
+        let limited = !self.quota.is_empty() || self.retention.is_some();
+        if !limited && self.replica.is_none() && self.kms_key.is_none() {
             return Err(Error::invalid(
-                "nothing to change; give --quota, --quota-files, --retention or --kms-key",
+                "nothing to change; give --quota, --quota-files, --retention, --replica or --kms-key",
             ));
         }
         let installation = self.place.open().await?;
-        let limits = TenantLimits {
-            quota_bytes: self.quota.bytes(),
-            quota_files: self.quota.files(),
-            retention: self.retention,
-        };
         let directory = installation.directory();
-        let changed = directory.set_tenant_limits(&self.name, limits).await?;
-        let mut sentence = format!("changed tenant {}", changed.name);
+        let mut sentence = format!("changed tenant {}", self.name);
+        if let Some(name) = &self.replica {
+            sentence += &tenant_place::set_replica(&installation, &self.name, name).await?;
+        }
+        if limited {
+            let limits = TenantLimits {
+                quota_bytes: self.quota.bytes(),
+                quota_files: self.quota.files(),
+                retention: self.retention,
+            };
+            directory.set_tenant_limits(&self.name, limits).await?;
+        }
         if let Some(key) = &self.kms_key {
-            let key = Some(key.as_str()).filter(|key| !key.is_empty());
+            let key = Some(key.as_str()).filter(|key| !matches!(*key, "" | "none"));
             directory.set_kms_key(&self.name, key).await?;
             sentence += &format!(
                 "; 'sealift keys rewrap {}' moves the keys it has",
                 self.name
             );
         }
+        let changed = directory.placed_tenant(&self.name).await?;
         output::result(self.place.format(), &changed, &sentence);
         installation.close().await;
         Ok(())

@@ -1,17 +1,17 @@
 //! Hands out settings one by one, and remembers what was wrong and what there is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use crate::config::source::{Place, Problem, Values};
+use crate::config::source::{NAMED, Place, Problem, Values};
 use crate::config::value::{Setting, Shape};
 
 /// A setting that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Its section.
-    pub section: &'static str,
+    /// Its section; those of regions are `region.NAME`.
+    pub section: String,
     /// Its key.
     pub key: &'static str,
     /// Its default as a settings file writes it.
@@ -23,29 +23,63 @@ pub struct Reader {
     values: Values,
     problems: Vec<Problem>,
     known: Vec<Known>,
-    given: BTreeSet<(&'static str, &'static str)>,
+    /// Where the right ones stand, and where the headers of sections.
+    given: BTreeMap<(String, String), Place>,
 }
 
 impl Reader {
     /// Starts with what the sources gave and what was wrong with them.
     pub fn new(values: Values, problems: Vec<Problem>) -> Self {
+        let headers = values.iter().filter(|((_, key), _)| key.is_empty());
+        let given = headers.map(|(id, raw)| (id.clone(), raw.place.clone()));
         Self {
+            given: given.collect(),
             values,
             problems,
             known: Vec::new(),
-            given: BTreeSet::new(),
         }
     }
 
+    /// The names of the sections `[region.NAME]`. One whose name does not pass `check`, which says
+    /// what to write instead, is reported and left out.
+    pub fn names(&mut self, check: impl Fn(&str) -> Result<(), String>) -> Vec<String> {
+        let mut sections = BTreeMap::new();
+        for ((section, _), raw) in &self.values {
+            if let Some((NAMED, name)) = section.split_once('.') {
+                let place = sections.entry(name.to_owned()).or_insert(&raw.place);
+                *place = (*place).min(&raw.place);
+            }
+        }
+        let mut good = Vec::new();
+        let mut bad = Vec::new();
+        for (name, place) in sections {
+            match check(&name) {
+                Ok(()) => good.push(name),
+                Err(message) => bad.push((name, place.clone(), message)),
+            }
+        }
+        for (name, place, message) in bad {
+            let section = format!("{NAMED}.{name}");
+            self.values.retain(|(other, _), _| *other != section);
+            let message = format!("\"{}\" is no name; {message}", name.escape_debug());
+            self.problems.push(Problem {
+                place,
+                key: section,
+                message,
+            });
+        }
+        good
+    }
+
     /// The value of a setting, or `default` when there is none or it is wrong.
-    pub fn take<T: Setting>(&mut self, section: &'static str, key: &'static str, default: T) -> T {
+    pub fn take<T: Setting>(&mut self, section: &str, key: &'static str, default: T) -> T {
         self.checked(section, key, default, |_| Ok(()))
     }
 
     /// As [`Reader::take`], for a value that must lie in `range`.
     pub fn within<T: Setting + PartialOrd>(
         &mut self,
-        section: &'static str,
+        section: &str,
         key: &'static str,
         default: T,
         range: RangeInclusive<T>,
@@ -62,13 +96,13 @@ impl Reader {
     /// As [`Reader::take`], for a value that must pass `check`, which says what to write instead.
     pub fn checked<T: Setting>(
         &mut self,
-        section: &'static str,
+        section: &str,
         key: &'static str,
         default: T,
         check: impl Fn(&T) -> Result<(), String>,
     ) -> T {
         self.known.push(Known {
-            section,
+            section: section.to_owned(),
             key,
             default: quoted::<T>(&default),
         });
@@ -92,7 +126,8 @@ impl Reader {
         });
         match value {
             Ok(value) => {
-                self.given.insert((section, key));
+                self.given
+                    .insert((section.to_owned(), key.to_owned()), raw.place);
                 value
             }
             Err(message) => {
@@ -107,8 +142,8 @@ impl Reader {
     }
 
     /// Whether the setting was given, rightly.
-    pub fn is_given(&self, section: &'static str, key: &'static str) -> bool {
-        self.given.contains(&(section, key))
+    pub fn is_given(&self, section: &str, key: &str) -> bool {
+        self.place(section, key).is_some()
     }
 
     /// Reports what no single setting shows.
@@ -120,19 +155,47 @@ impl Reader {
         });
     }
 
+    /// Reports what is wrong with a setting beside others, where it stands, or else its section.
+    pub fn report_at(&mut self, section: &str, key: &str, message: impl Display) {
+        let place = self.place(section, key).or(self.place(section, ""));
+        self.problems.push(Problem {
+            place: place.cloned().unwrap_or(Place::File(None)),
+            key: format!("{section}.{key}"),
+            message: message.to_string(),
+        });
+    }
+
+    /// Whether something is wrong with a setting already.
+    pub fn is_wrong(&self, section: &str, key: &str) -> bool {
+        let key = format!("{section}.{key}");
+        self.problems.iter().any(|problem| problem.key == key)
+    }
+
+    fn place(&self, section: &str, key: &str) -> Option<&Place> {
+        self.given.get(&(section.to_owned(), key.to_owned()))
+    }
+
     /// All settings that were asked for, and all problems by place: what is left is unknown.
     pub fn finish(mut self) -> (Vec<Known>, Vec<Problem>) {
-        for ((section, key), raw) in std::mem::take(&mut self.values) {
-            let sections: BTreeSet<_> = self.known.iter().map(|known| known.section).collect();
-            let mine = self.known.iter().filter(|known| known.section == section);
+        let unknown = std::mem::take(&mut self.values);
+        let headless: Vec<_> = unknown.keys().map(|(section, _)| section.clone()).collect();
+        for ((section, key), raw) in unknown {
+            let known = self.known.iter();
+            let mine = known.clone().filter(|known| known.section == section);
             let keys: BTreeSet<_> = mine.map(|known| known.key).collect();
-            let message = match keys.is_empty() {
-                true => format!(
-                    "there is no section [{section}]; {}",
-                    hint(&section, &sections)
-                ),
-                false if key.is_empty() => continue,
-                false => format!("there is no such setting; {}", hint(&key, &keys)),
+            let message = match (keys.is_empty(), key.is_empty()) {
+                // What stands below the header tells as much.
+                (true, true) if headless.iter().filter(|other| **other == section).count() > 1 => {
+                    continue;
+                }
+                (true, _) => {
+                    let sections = known.map(|known| known.section.as_str());
+                    let sections = sections.chain([NAMED]).collect();
+                    let hint = hint(&section, &sections);
+                    format!("there is no section [{section}]; {hint}")
+                }
+                (false, true) => continue,
+                (false, false) => format!("there is no such setting; {}", hint(&key, &keys)),
             };
             self.problems.push(Problem {
                 place: raw.place,
@@ -168,6 +231,7 @@ fn quoted<T: Setting>(value: &T) -> String {
 fn shown(section: &str, key: &str, text: &str) -> String {
     match (section, key) {
         ("database", "url" | "owner_url") => "the URL".to_owned(),
+        (_, "access_key" | "secret_key") => "the key".to_owned(),
         _ => format!("\"{}\"", text.escape_debug()),
     }
 }
@@ -191,7 +255,7 @@ fn wanted(shape: Shape) -> &'static str {
 }
 
 /// The known name that is nearest, or all of them.
-fn hint(name: &str, known: &BTreeSet<&'static str>) -> String {
+fn hint(name: &str, known: &BTreeSet<&str>) -> String {
     let nearest = known.iter().min_by_key(|other| distance(name, other));
     match nearest {
         Some(other) if distance(name, other) <= 2 => format!("did you mean {other}?"),

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::config::reader::{Known, Reader};
+use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
-use crate::config::value::{LogFormat, Size};
+use crate::config::value::{KeyKind, LogFormat, Size};
 use crate::jobs::runner::JobSettings;
 use crate::net::limit::ConnectionLimits;
 use crate::sftp::settings::{Algorithms, SftpSettings};
@@ -19,8 +20,12 @@ use crate::sftp::settings::{Algorithms, SftpSettings};
 pub struct Settings {
     /// Where the records are.
     pub database: DatabaseSettings,
-    /// The folder below which the sealed blobs are.
-    pub storage: PathBuf,
+    /// Where the sealed blobs are: at least one region.
+    pub regions: Vec<RegionSettings>,
+    /// The name of the region of new tenants.
+    pub home: String,
+    /// What wraps the tenants' data keys.
+    pub keys: KeyKind,
     /// The installation's local key file.
     pub key_file: PathBuf,
     /// Most bytes that transfers of all clients may hold in memory.
@@ -115,7 +120,9 @@ impl Settings {
                 connections: 16,
                 path: data.join("sealift.db"),
             },
-            storage: data.to_owned(),
+            regions: vec![RegionSettings::local(MAIN, data.to_owned())],
+            home: MAIN.to_owned(),
+            keys: KeyKind::Local,
             key_file: data.join("keys/local.key"),
             memory: Size(256 << 20),
             sftp: SftpSection {
@@ -161,29 +168,42 @@ impl Settings {
     /// All settings there are, with the defaults of `sealift serve`.
     pub fn known() -> Vec<Known> {
         let mut reader = Reader::new(Values::new(), Vec::new());
-        Self::served().read(&mut reader);
+        let settings = Self::served().read(&mut reader);
+        regions::read_one("NAME", &settings.folder(), &mut reader);
         reader.finish().0
     }
 
+    /// The settings of a region.
+    pub fn region(&self, name: &str) -> Option<&RegionSettings> {
+        self.regions.iter().find(|region| region.name == name)
+    }
+
+    /// Where `[storage]` keeps blobs unless told otherwise.
+    fn folder(&self) -> PathBuf {
+        let folders = self.regions.iter().map(|region| match &region.store {
+            StoreSettings::Local(folder) => Some(folder.clone()),
+            StoreSettings::S3(_) => None,
+        });
+        folders.flatten().next().unwrap_or_default()
+    }
+
     fn read(self, from: &mut Reader) -> Self {
+        let only_local = |kind: &String| match kind.as_str() {
+            "local" => Ok(()),
+            _ => Err("write \"local\"; buckets are named by [region.NAME]".to_owned()),
+        };
+        from.checked("storage", "kind", "local".to_owned(), only_local);
+        let folder = from.take("storage", "path", self.folder());
+        let regions = regions::read(folder, from);
+        let home = regions::home(&regions, from);
+        let keys = from.take("keys", "kind", self.keys);
+        check_keys(keys, &regions, &home, from);
         Self {
             database: self.database.read(from),
-            storage: {
-                let only = |kind: &String| match kind.as_str() {
-                    "local" => Ok(()),
-                    _ => Err("write \"local\"".to_owned()),
-                };
-                from.checked("storage", "kind", "local".to_owned(), only);
-                from.take("storage", "path", self.storage)
-            },
-            key_file: {
-                let only = |kind: &String| match kind.as_str() {
-                    "local" => Ok(()),
-                    _ => Err("write \"local\"".to_owned()),
-                };
-                from.checked("keys", "kind", "local".to_owned(), only);
-                from.take("keys", "file", self.key_file)
-            },
+            regions,
+            home,
+            keys,
+            key_file: from.take("keys", "file", self.key_file),
             memory: from.within(
                 "memory",
                 "budget",
@@ -212,6 +232,21 @@ impl Settings {
                 let file = from.take("server", "ready_file", default);
                 (!file.is_empty()).then(|| PathBuf::from(file))
             },
+        }
+    }
+}
+
+/// New tenants must have something that wraps their keys.
+fn check_keys(keys: KeyKind, regions: &[RegionSettings], home: &str, from: &mut Reader) {
+    let home = regions.iter().find(|region| region.name == home);
+    if let (KeyKind::AwsKms, Some(home)) = (keys, home)
+        && home.key_service.is_none()
+    {
+        let section = regions::section(&home.name);
+        if !from.is_wrong(&section, "kms_key") {
+            let message =
+                "is missing: keys.kind is \"aws-kms\", and new tenants are in this region";
+            from.report_at(&section, "kms_key", message);
         }
     }
 }
@@ -391,7 +426,7 @@ mod tests {
         let mut section = "";
         let mut documented = Vec::new();
         for line in DOCUMENTED.lines() {
-            if let Some(name) = line.strip_prefix('[') {
+            if let Some(name) = line.trim_start_matches('#').strip_prefix('[') {
                 section = name.trim_end_matches(']');
             }
             let setting = line
@@ -407,6 +442,10 @@ mod tests {
             .collect();
         known.sort();
         documented.sort();
+        let documented: Vec<_> = documented
+            .into_iter()
+            .map(|(section, key, default)| (section.to_owned(), key, default))
+            .collect();
         assert_eq!(documented, known);
     }
 
@@ -415,7 +454,8 @@ mod tests {
         assert_eq!(problems(DOCUMENTED, &[]), Vec::<String>::new());
         let settings = Settings::known().into_iter();
         let written: String = settings
-            .filter(|known| (known.section, known.key) != ("database", "path"))
+            .filter(|known| (known.section.as_str(), known.key) != ("database", "path"))
+            .filter(|known| known.section != "region.NAME")
             .map(|known| format!("{}.{} = {}\n", known.section, known.key, known.default))
             .collect();
         assert_eq!(problems(&written, &[]), Vec::<String>::new());

@@ -59,7 +59,10 @@ pub struct Raw {
     pub shape: Option<Shape>,
 }
 
-/// All values by section and key.
+/// The section whose keys are sections of their own: `[region.eu]`.
+pub const NAMED: &str = "region";
+
+/// All values by section and key. The key "" stands for the header of a section.
 pub type Values = BTreeMap<(String, String), Raw>;
 
 /// Takes a settings file apart. What is malformed is reported; the rest is read nevertheless.
@@ -74,32 +77,65 @@ pub fn document(text: &str, problems: &mut Vec<Problem>) -> Values {
     }
     let mut values = Values::new();
     for (section, content) in table.get_ref() {
-        let DeValue::Table(keys) = content.get_ref() else {
-            problems.push(Problem {
-                place: Place::File(Some(line(text, &section.span()))),
-                key: section.get_ref().to_string(),
+        let name = section.get_ref().to_string();
+        let at = line(text, &section.span());
+        match content.get_ref() {
+            DeValue::Table(sections) if name == NAMED => {
+                named(text, sections, at, &mut values, problems);
+            }
+            DeValue::Table(keys) => take(text, &name, keys, at, &mut values),
+            _ => problems.push(Problem {
+                place: Place::File(Some(at)),
+                key: name,
                 message: "stands outside any section; write it below a [section]".into(),
-            });
-            continue;
-        };
-        if keys.is_empty() {
-            // An empty section may still be misspelt: the reader asks for a name of it.
-            values.insert(
-                (section.get_ref().to_string(), String::new()),
-                Raw {
-                    place: Place::File(Some(line(text, &section.span()))),
-                    text: Ok(String::new()),
-                    shape: None,
-                },
-            );
-        }
-        for (key, value) in keys {
-            let place = Place::File(Some(line(text, &key.span())));
-            let id = (section.get_ref().to_string(), key.get_ref().to_string());
-            values.insert(id, raw(place, value));
+            }),
         }
     }
     values
+}
+
+/// Takes the sections `[region.eu]`, `[region.us]` and so on.
+fn named(
+    text: &str,
+    sections: &DeTable<'_>,
+    at: usize,
+    values: &mut Values,
+    problems: &mut Vec<Problem>,
+) {
+    if sections.is_empty() {
+        problems.push(Problem {
+            place: Place::File(Some(at)),
+            key: NAMED.to_owned(),
+            message: format!("name the {NAMED}, as in [{NAMED}.eu]"),
+        });
+    }
+    for (name, content) in sections {
+        let at = line(text, &name.span());
+        let section = format!("{NAMED}.{}", name.get_ref());
+        match content.get_ref() {
+            DeValue::Table(keys) => take(text, &section, keys, at, values),
+            _ => problems.push(Problem {
+                place: Place::File(Some(at)),
+                key: section,
+                message: format!("stands below no name; write it below a [{NAMED}.NAME]"),
+            }),
+        }
+    }
+}
+
+/// Takes one section. Its header counts too: an empty one may be misspelt or lack something.
+fn take(text: &str, section: &str, keys: &DeTable<'_>, at: usize, values: &mut Values) {
+    let header = Raw {
+        place: Place::File(Some(at)),
+        text: Ok(String::new()),
+        shape: None,
+    };
+    values.insert((section.to_owned(), String::new()), header);
+    for (key, value) in keys {
+        let place = Place::File(Some(line(text, &key.span())));
+        let id = (section.to_owned(), key.get_ref().to_string());
+        values.insert(id, raw(place, value));
+    }
 }
 
 /// Lays the variables that start with [`PREFIX`] over `values`.
@@ -112,16 +148,26 @@ pub fn environment(
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
+        let rest = rest.to_ascii_lowercase();
         let parts: Vec<_> = rest.split("__").collect();
-        let [section, key] = parts.as_slice() else {
-            problems.push(Problem {
-                place: Place::Variable(name.clone()),
-                key: String::new(),
-                message: format!("write the name as {PREFIX}SECTION__KEY"),
-            });
-            continue;
+        let id = match parts.as_slice() {
+            // No shell takes a '-' in the name of a variable.
+            [NAMED, name, key] => (format!("{NAMED}.{}", name.replace('_', "-")), key),
+            [section, key] if *section != NAMED => ((*section).to_owned(), key),
+            _ => {
+                let wanted = match parts.first() {
+                    Some(&NAMED) => format!("{}__NAME__KEY", NAMED.to_ascii_uppercase()),
+                    _ => "SECTION__KEY".to_owned(),
+                };
+                problems.push(Problem {
+                    place: Place::Variable(name.clone()),
+                    key: String::new(),
+                    message: format!("write the name as {PREFIX}{wanted}"),
+                });
+                continue;
+            }
         };
-        let id = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
+        let id = (id.0, (*id.1).to_owned());
         let raw = Raw {
             place: Place::Variable(name.clone()),
             text: Ok(text),

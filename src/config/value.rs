@@ -81,6 +81,18 @@ impl Setting for Duration {
     }
 }
 
+impl Setting for bool {
+    const SHAPE: Shape = Shape::Flag;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "write true or false".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Setting for u32 {
     const SHAPE: Shape = Shape::Whole;
 
@@ -186,6 +198,60 @@ impl Setting for LogFormat {
         match self {
             Self::Json => "json",
             Self::Text => "text",
+        }
+        .to_owned()
+    }
+}
+
+/// What wraps the tenants' data keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// The key services of the regions; a key file only for what was wrapped by it.
+    AwsKms,
+    /// The key file, but for regions that name a key service.
+    Local,
+}
+
+const KEY_KINDS: [(&str, KeyKind); 2] = [("aws-kms", KeyKind::AwsKms), ("local", KeyKind::Local)];
+
+impl Setting for KeyKind {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        word(text, &KEY_KINDS)
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::AwsKms => "aws-kms",
+            Self::Local => "local",
+        }
+        .to_owned()
+    }
+}
+
+/// What kind of store a region is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A folder of this machine.
+    Local,
+    /// A bucket.
+    S3,
+}
+
+const STORE_KINDS: [(&str, StoreKind); 2] = [("local", StoreKind::Local), ("s3", StoreKind::S3)];
+
+impl Setting for StoreKind {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        word(text, &STORE_KINDS)
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Local => "local",
+            Self::S3 => "s3",
         }
         .to_owned()
     }

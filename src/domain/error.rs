@@ -72,6 +72,13 @@ impl Error {
         self
     }
 
+    /// The same error, by another sentence.
+    #[must_use]
+    pub fn saying(mut self, context: impl Into<String>) -> Self {
+        self.context = context.into();
+        self
+    }
+
     /// A defect or an impossible state: clients read one fixed sentence.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(

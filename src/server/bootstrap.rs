@@ -13,7 +13,6 @@ use crate::db::tenants::NewTenant;
 use crate::db::{installation as facts, migrate};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::RegionId;
 use crate::domain::path::VfsPath;
 use crate::domain::random;
 use crate::domain::secret::Secret;
@@ -21,6 +20,7 @@ use crate::net::tls;
 use crate::process::lock::FolderLock;
 use crate::server::doors::{Doors, Ports};
 use crate::server::installation::{self, Installation};
+use crate::server::{folders, keys};
 
 /// The tenant that is made.
 pub const TENANT: &str = "demo";
@@ -54,7 +54,7 @@ pub async fn prepare(data: &Path, settings: Settings, ports: Ports) -> Result<Pr
     let doors = Doors::open(&settings, ports)?;
     installation::check(&settings).await?;
 
-    installation::make_folder(data)?;
+    folders::make(data)?;
     let lock = match held {
         Some(lock) => lock,
         None => FolderLock::take(data)?,
@@ -64,7 +64,7 @@ pub async fn prepare(data: &Path, settings: Settings, ports: Ports) -> Result<Pr
     remove(&data.join(READY_FILE))?;
     let db = installation::open(&settings).await?;
     migrate::migrate(&db, &settings.database.server_role).await?;
-    installation::ring(&settings.key_file, &db).await?;
+    keys::ring(&settings, &db).await?;
     certificate(data, db.clock().now())?;
     let installation = Installation {
         settings,
@@ -133,7 +133,7 @@ fn refuse_strange(data: &Path) -> Result<()> {
 /// The certificate of the front ends that speak TLS.
 fn certificate(data: &Path, now: Timestamp) -> Result<()> {
     let folder = data.join("tls");
-    installation::make_folder(&folder)?;
+    folders::make(&folder)?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
     tls::ensure_self_signed(&certificate, &key, &names, now)
@@ -153,7 +153,7 @@ async fn demo(data: &Path, installation: &Installation) -> Result<()> {
         retention: installation.settings.retention,
         quota_bytes: None,
         quota_files: None,
-        region: RegionId::MAIN,
+        region: installation.home(None).await?,
     };
     there_already(directory.add_tenant(&tenant).await.map(drop))?;
     let mut account = NewAccount::new(ACCOUNT.parse()?);

@@ -1,26 +1,21 @@
 //! The parts of an installation that servers and admin commands have in common.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::accounts::manage::Directory;
 use crate::config::settings::Settings;
-use crate::crypto::keyring::KeyRing;
+use crate::config::value::KeyKind;
 use crate::db::commit::Committer;
 use crate::db::database::{Database, Location};
-use crate::db::installation;
 use crate::db::migrate::{self, SchemaState};
+use crate::db::regions;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::InstanceId;
+use crate::domain::id::{InstanceId, RegionId};
 use crate::net::budget::Budget;
-use crate::storage::local::LocalStore;
-use crate::storage::regions::Regions;
-use crate::storage::store::BlobStore;
+use crate::server::{keys, stores};
 use crate::vfs::keys::{KEY_LIFE, TenantKeys};
 use crate::vfs::service::Vfs;
-
-const FINGERPRINT: &str = "key-fingerprint";
 
 /// An installation whose database is open and has the schema that this program needs.
 pub struct Installation {
@@ -44,6 +39,46 @@ impl Installation {
         })
     }
 
+    /// The number of a region, which the settings must name.
+    ///
+    /// # Errors
+    /// NotFound when they do not; Unavailable.
+    pub async fn region(&self, name: &str) -> Result<RegionId> {
+        if self.settings.region(name).is_none() {
+            let all: Vec<_> = self
+                .settings
+                .regions
+                .iter()
+                .map(|r| r.name.as_str())
+                .collect();
+            return Err(Error::not_found(format!(
+                "the settings name no region '{name}'; there are {}",
+                all.join(", ")
+            )));
+        }
+        regions::number(self.database(), name).await
+    }
+
+    /// The number of the region of a new tenant; none names the one that the settings name.
+    ///
+    /// # Errors
+    /// NotFound when they do not name it; Invalid when nothing would wrap the tenant's keys there.
+    pub async fn home(&self, name: Option<&str>) -> Result<RegionId> {
+        let name = name.unwrap_or(&self.settings.home);
+        let region = self.region(name).await?;
+        let wrapped = self
+            .settings
+            .region(name)
+            .is_some_and(|r| r.key_service.is_some());
+        match self.settings.keys == KeyKind::AwsKms && !wrapped {
+            true => Err(Error::invalid(format!(
+                "region '{name}' has no kms_key, and keys.kind is \"aws-kms\": nothing would wrap \
+                 the tenant's keys; set kms_key there, or choose another region"
+            ))),
+            false => Ok(region),
+        }
+    }
+
     /// The database.
     pub fn database(&self) -> &Database {
         self.committer.database()
@@ -60,12 +95,13 @@ impl Installation {
     /// Invalid when the key file or the blobs are not this installation's; Unavailable.
     pub async fn vfs(&self) -> Result<Vfs> {
         let keys = self.keys().await?;
-        let store = store(&self.settings.storage).await?;
+        let regions = stores::open(&self.settings, self.database()).await?;
+        stores::warn_of_strangers(&self.settings, self.database()).await?;
         let budget = Budget::new(usize::try_from(self.settings.memory.0).unwrap_or(usize::MAX));
         let instance = InstanceId::mint(self.database().clock().now());
         Ok(Vfs::new(
             self.committer.clone(),
-            Regions::one(store),
+            regions,
             keys,
             budget,
             instance,
@@ -77,7 +113,7 @@ impl Installation {
     /// # Errors
     /// Invalid when the key file is not this installation's; Unavailable.
     pub async fn keys(&self) -> Result<TenantKeys> {
-        let ring = ring(&self.settings.key_file, self.database()).await?;
+        let ring = keys::ring(&self.settings, self.database()).await?;
         Ok(TenantKeys::new(self.committer.clone(), ring, KEY_LIFE))
     }
 
@@ -126,127 +162,29 @@ async fn open_existing(settings: &Settings) -> Result<Database> {
     open(settings).await
 }
 
-/// Opens the key file if it is the one that the database was used with.
-///
-/// An installation that was never served has no key yet: one is made.
-///
-/// # Errors
-/// Invalid when the key is another installation's; NotFound when it is missing; Unavailable.
-pub async fn ring(path: &Path, db: &Database) -> Result<KeyRing> {
-    let used = installation::find(db, FINGERPRINT).await?;
-    let ring = match open_ring(path, used.as_deref())? {
-        Some(ring) => ring,
-        None => {
-            make_folder_of(path)?;
-            KeyRing::create_local(path)?
-        }
-    };
-    if let Some(fingerprint) = ring.fingerprint() {
-        let kept = installation::keep(db, FINGERPRINT, fingerprint).await?;
-        same(path, &ring, &kept)?;
-    }
-    Ok(ring)
-}
-
-/// Checks that database and key file fit together and that this program can use them; changes
-/// nothing.
+/// Checks that database, keys and regions fit together and can be used; changes nothing.
 ///
 /// # Errors
 /// With what to do.
 pub async fn check(settings: &Settings) -> Result<()> {
     let path = &settings.database.path;
     if settings.database.url.is_none() && !path.exists() {
-        let folder = settings.storage.join("blobs");
-        let blobs = std::fs::read_dir(&folder);
-        if blobs.is_ok_and(|mut blobs| blobs.next().is_some()) {
-            return Err(Error::invalid(format!(
-                "'{}' holds blobs but the database '{}' is missing; put it back from your backup, \
-                 or choose another folder",
-                folder.display(),
-                path.display()
-            )));
-        }
-        return open_ring(&settings.key_file, None).map(drop);
+        keys::check_file(settings)?;
+        stores::check(settings).await?;
+        let database = format!("the database '{}'", path.display());
+        return stores::require_empty(settings, &database).await;
     }
     let db = open(settings).await?;
     let checked = check_open(settings, &db).await;
     db.close().await;
-    checked
+    checked?;
+    stores::check(settings).await
 }
 
 async fn check_open(settings: &Settings, db: &Database) -> Result<()> {
-    let used = match migrate::state(db).await? {
-        SchemaState::Newer => return migrate::require_current(db).await,
-        SchemaState::Empty => None,
-        SchemaState::Current | SchemaState::Older => installation::find(db, FINGERPRINT).await?,
-    };
-    open_ring(&settings.key_file, used.as_deref()).map(drop)
-}
-
-/// The key ring of the file at `path`; none when there is no file and none is needed.
-fn open_ring(path: &Path, used: Option<&str>) -> Result<Option<KeyRing>> {
-    match (KeyRing::open_local(path), used) {
-        (Ok(ring), Some(used)) => same(path, &ring, used).map(|()| Some(ring)),
-        (Ok(ring), None) => Ok(Some(ring)),
-        (Err(error), None) if error.kind() == ErrorKind::NotFound => Ok(None),
-        (Err(error), Some(_)) if error.kind() == ErrorKind::NotFound => {
-            Err(Error::not_found(format!(
-                "the key file '{}' is missing; put it back from your copy, since nothing that is \
-                 stored can be read without it",
-                path.display()
-            )))
-        }
-        (Err(error), _) => Err(error),
+    match migrate::state(db).await? {
+        SchemaState::Newer => migrate::require_current(db).await,
+        SchemaState::Empty => keys::check_file(settings),
+        SchemaState::Current | SchemaState::Older => keys::check(settings, db).await,
     }
-}
-
-fn same(path: &Path, ring: &KeyRing, used: &str) -> Result<()> {
-    match ring.fingerprint() == Some(used) {
-        true => Ok(()),
-        false => Err(Error::invalid(format!(
-            "this data folder belongs to another key than '{}'; put the right key file back, \
-             or choose another folder",
-            path.display()
-        ))),
-    }
-}
-
-async fn store(folder: &Path) -> Result<Arc<dyn BlobStore>> {
-    make_folder_of(folder)?;
-    let folder = folder.to_owned();
-    let opened = tokio::task::spawn_blocking(move || LocalStore::open(&folder)).await;
-    let store = opened.map_err(Error::internal)??;
-    store.probe().await?;
-    Ok(Arc::new(store))
-}
-
-/// Makes the folder that `path` is to lie in, for its owner only.
-///
-/// # Errors
-/// Unavailable when it cannot be made.
-pub fn make_folder_of(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => make_folder(folder),
-        _ => Ok(()),
-    }
-}
-
-/// Makes a folder, for its owner only, with those above it.
-///
-/// # Errors
-/// Unavailable when it cannot be made.
-pub fn make_folder(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut builder = std::fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| {
-        Error::new(
-            ErrorKind::Unavailable,
-            format!(
-                "the folder '{}' cannot be made; choose another one",
-                folder.display()
-            ),
-        )
-        .because(error)
-    })
 }

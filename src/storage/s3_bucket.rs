@@ -323,7 +323,7 @@ impl Bucket {
 
     fn encryption_headers(&self) -> (Option<ServerSideEncryption>, Option<String>) {
         match &self.encryption {
-            Encryption::Kms(key) => (Some(ServerSideEncryption::AwsKms), Some(key.clone())),
+            Encryption::Kms(key) => (Some(ServerSideEncryption::AwsKms), key.clone()),
             Encryption::None => (None, None),
             Encryption::S3 => (Some(ServerSideEncryption::Aes256), None),
         }

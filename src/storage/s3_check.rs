@@ -8,7 +8,7 @@ use aws_config::retry::RetryConfig;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{Error, Result};
 use crate::domain::random;
 use crate::storage::s3_bucket::Bucket;
 use crate::storage::s3_error::{Fault, Trouble};
@@ -52,7 +52,8 @@ impl Check {
     /// once, and is not public. Leaves nothing.
     ///
     /// # Errors
-    /// Unavailable, with a sentence that names the setting or the missing permission.
+    /// With a sentence that names the setting or the missing permission: Unavailable when the bucket
+    /// does not answer now, Invalid when something must be mended first.
     pub async fn run(&self) -> Result<()> {
         let listed = self.bucket.list(&self.prefix, None, 1).await;
         listed.map_err(|fault| self.place.advice("s3:ListBucket", fault))?;
@@ -167,7 +168,8 @@ impl Probe<'_> {
 
     fn useless(&self, why: &str) -> Error {
         let endpoint = self.check.place.endpoint();
-        let context = format!("the store at {endpoint} {why}; use one that does as AWS S3 does");
-        Error::new(ErrorKind::Unavailable, context)
+        Error::invalid(format!(
+            "the store at {endpoint} {why}; use one that does as AWS S3 does"
+        ))
     }
 }

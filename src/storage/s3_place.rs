@@ -26,7 +26,7 @@ impl Place {
             endpoint: endpoint.unwrap_or_else(|| format!("AWS ({aws_region})")),
             aws_region,
             kms_key: match &settings.encryption {
-                Encryption::Kms(key) => Some(key.clone()),
+                Encryption::Kms(key) => key.clone(),
                 Encryption::None | Encryption::S3 => None,
             },
         }
@@ -42,15 +42,34 @@ impl Place {
         let Self {
             bucket, endpoint, ..
         } = self;
-        let context = format!("bucket '{bucket}' at {endpoint} {what}");
-        Error::new(ErrorKind::Unavailable, context)
+        Error::invalid(format!("bucket '{bucket}' at {endpoint} {what}"))
     }
 
     /// What to mend so that a call that takes `permission` succeeds.
     pub fn advice(&self, permission: &str, fault: Fault) -> Error {
         let kind = match fault.trouble() {
             Trouble::Full => ErrorKind::StorageFull,
-            _ => ErrorKind::Unavailable,
+            Trouble::AccessDenied
+            | Trouble::BadSecret
+            | Trouble::ClockSkew
+            | Trouble::ExpiredLogin
+            | Trouble::KmsKey
+            | Trouble::Missing
+            | Trouble::NoBucket
+            | Trouble::NoCredentials
+            | Trouble::UnknownKeyId
+            | Trouble::Untrusted
+            | Trouble::WrongRegion(_) => ErrorKind::Invalid,
+            // The operator is shown its answer as well.
+            Trouble::Busy
+            | Trouble::Conflict
+            | Trouble::NoUpload
+            | Trouble::Occupied
+            | Trouble::Other
+            | Trouble::Range
+            | Trouble::Sum
+            | Trouble::Unreachable
+            | Trouble::Unsupported => ErrorKind::Unavailable,
         };
         Error::new(kind, self.sentence(permission, &fault)).because(fault)
     }
@@ -109,7 +128,7 @@ impl Place {
             | Trouble::Range
             | Trouble::Sum
             | Trouble::Unsupported => format!(
-                "bucket '{bucket}' at {endpoint} does not do what {permission} allows; the log has its answer"
+                "bucket '{bucket}' at {endpoint} does not do what {permission} allows"
             ),
         }
     }

@@ -16,8 +16,8 @@ pub struct S3Settings {
 /// How the service itself encrypts objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// With a KMS key, by its id.
-    Kms(String),
+    /// With a KMS key: the one of this id, or the account's own for S3.
+    Kms(Option<String>),
     /// As the bucket is set up.
     None,
     /// With keys of the service's own (SSE-S3).

@@ -516,7 +516,9 @@ async fn logins_and_failures_are_in_the_audit_log(world: Installation) {
     assert_eq!(log[4].address.as_deref(), Some(HERE));
     assert_eq!(log[4].account, Some(ann.account));
     assert_eq!(
-        world.directory.tenants().await.unwrap()[0].quota_bytes,
+        world.directory.placed_tenants().await.unwrap()[0]
+            .tenant
+            .quota_bytes,
         Some(1_000_000)
     );
     let shown = world.directory.accounts(Some("acme")).await.unwrap();

@@ -378,7 +378,7 @@ mod answers {
         let meddler = Meddler::before(server.http_port(), |_| None);
         let config = hurried(&server.cloud(&meddler.http())).await;
         let settings = S3Settings {
-            encryption: Encryption::Kms("alias/files".to_owned()),
+            encryption: Encryption::Kms(Some("alias/files".to_owned())),
             ..s3_settings(&server.fresh_bucket())
         };
         let store = S3Store::new(&config, settings);

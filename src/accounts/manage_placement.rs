@@ -1,0 +1,137 @@
+//! Where the operator has a tenant's blobs kept.
+
+use serde::Serialize;
+
+use crate::accounts::manage::{Directory, TenantView, view};
+use crate::db::audit::Happening;
+use crate::db::tenants::{self, Tenant};
+use crate::db::{copies, placement, regions};
+use crate::domain::error::{Error, Result};
+use crate::domain::id::RegionId;
+
+/// A tenant, and where its blobs and keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlacedTenant {
+    /// The tenant.
+    #[serde(flatten)]
+    pub tenant: TenantView,
+    /// Where its new blobs go, by name.
+    pub region: String,
+    /// Blobs that are still elsewhere.
+    pub blobs_to_move: u64,
+    /// Their bytes.
+    pub bytes_to_move: u64,
+    /// Where copies are kept, by name.
+    pub replica: Option<String>,
+    /// For how long what is stored has been without its copy; 0 when nothing is, none without a
+    /// replica.
+    pub replica_lag_seconds: Option<u64>,
+    /// The KMS key that wraps its new data keys, instead of its region's.
+    pub kms_key: Option<String>,
+    /// When its data keys were destroyed.
+    pub keys_destroyed_at: Option<String>,
+}
+
+/// A region by number and name.
+#[derive(Clone, Copy, Debug)]
+pub struct Region<'a> {
+    /// Its number.
+    pub id: RegionId,
+    /// Its name, for the audit log.
+    pub name: &'a str,
+}
+
+impl Directory {
+    /// All tenants by name, and where they are.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn placed_tenants(&self) -> Result<Vec<PlacedTenant>> {
+        let names = regions::list(self.db()).await?;
+        let mut all = Vec::new();
+        for tenant in tenants::list(self.db()).await? {
+            all.push(self.placed(&tenant, &names).await?);
+        }
+        Ok(all)
+    }
+
+    /// A tenant, and where it is.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn placed_tenant(&self, name: &str) -> Result<PlacedTenant> {
+        let names = regions::list(self.db()).await?;
+        let tenant = self.tenant(name).await?;
+        self.placed(&tenant, &names).await
+    }
+
+    /// Sends a tenant's new blobs to a region; jobs bring the others there.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn move_tenant(&self, name: &str, to: Region<'_>) -> Result<PlacedTenant> {
+        let tenant = self.tenant(name).await?;
+        if placement::find(self.db(), tenant.id).await?.region != to.id {
+            placement::set_region(self.db(), tenant.id, to.id).await?;
+            let detail = format!("{name}: to region {}", to.name);
+            self.write_down(tenant.id, Happening::new("tenant-move", detail))
+                .await?;
+        }
+        self.placed_tenant(name).await
+    }
+
+    /// Has jobs keep copies of a tenant's blobs in a region, or nowhere.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when it lives in that region.
+    pub async fn set_tenant_replica(&self, name: &str, to: Option<Region<'_>>) -> Result<()> {
+        let tenant = self.tenant(name).await?;
+        let before = placement::find(self.db(), tenant.id).await?;
+        if let Some(to) = to
+            && to.id == before.region
+        {
+            return Err(Error::invalid(format!(
+                "{name} lives in region {}; name another one for its copies",
+                to.name
+            )));
+        }
+        let replica = to.map(|to| to.id);
+        if replica == before.replica {
+            return Ok(());
+        }
+        placement::set_replica(self.db(), tenant.id, replica).await?;
+        let detail = format!("{name}: {}", to.map_or("none", |to| to.name));
+        self.write_down(tenant.id, Happening::new("tenant-replica", detail))
+            .await
+    }
+
+    async fn placed(&self, tenant: &Tenant, names: &[(RegionId, String)]) -> Result<PlacedTenant> {
+        let placement = placement::find(self.db(), tenant.id).await?;
+        let replica = placement.replica.filter(|to| *to != placement.region);
+        let now = self.db().now().await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let (blobs_to_move, bytes_to_move) = copies::left(&mut tx, placement.region).await?;
+        let replica_lag_seconds = match replica {
+            Some(to) => {
+                let missing = copies::missing(&mut tx, to, placement.replicated_at, 1).await?;
+                let since = missing.first().map(|blob| blob.at);
+                Some(since.map_or(0, |since| now.since(since).as_secs()))
+            }
+            None => None,
+        };
+        let name = |id: RegionId| {
+            let known = names.iter().find(|(known, _)| *known == id);
+            known.map_or_else(|| id.to_string(), |(_, name)| name.clone())
+        };
+        Ok(PlacedTenant {
+            tenant: view(tenant),
+            region: name(placement.region),
+            blobs_to_move,
+            bytes_to_move,
+            replica: placement.replica.map(name),
+            replica_lag_seconds,
+            kms_key: placement.kms_key,
+            keys_destroyed_at: placement.keys_destroyed_at.map(|at| at.to_string()),
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! `sealift tenant show` and `sealift tenant move`
+
+use clap::Args;
+
+use crate::accounts::manage_placement::{PlacedTenant, Region};
+use crate::cli::arguments;
+use crate::cli::output::{self, Format};
+use crate::cli::place::Place;
+use crate::config::value::Setting as _;
+use crate::domain::error::Result;
+use crate::server::installation::Installation;
+use crate::server::stores;
+
+/// Which to show.
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The tenant
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Which, and where to.
+#[derive(Args, Debug)]
+pub struct Move {
+    /// The tenant
+    name: String,
+    /// A region that the settings name
+    #[arg(long, value_name = "REGION")]
+    region: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Show {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let placed = installation.directory().placed_tenant(&self.name).await?;
+        match self.place.format() {
+            Format::Json => output::json(&placed),
+            Format::Text => text(&placed),
+        }
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Move {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant or region; what keeps the region from being used.
+    pub async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let directory = installation.directory();
+        let before = directory.placed_tenant(&self.name).await?;
+        let id = installation.home(Some(&self.region)).await?;
+        stores::check_one(&installation.settings, &self.region).await?;
+        let to = Region {
+            id,
+            name: &self.region,
+        };
+        let placed = directory.move_tenant(&self.name, to).await?;
+        let sentence = moved(&installation, &before, &placed);
+        output::result(self.place.format(), &placed, &sentence);
+        installation.close().await;
+        Ok(())
+    }
+}
+
+/// Names a tenant's replica, or 'none'; returns what happens next, as the end of a sentence.
+///
+/// # Errors
+/// NotFound when the settings do not name it; what keeps the region from being used; Invalid when
+/// the tenant lives there.
+pub async fn set_replica(installation: &Installation, tenant: &str, name: &str) -> Result<String> {
+    let directory = installation.directory();
+    if name == "none" && installation.settings.region(name).is_none() {
+        directory.set_tenant_replica(tenant, None).await?;
+        return Ok("; the copies it had are removed in the background".to_owned());
+    }
+    let id = installation.region(name).await?;
+    stores::check_one(&installation.settings, name).await?;
+    let to = Region { id, name };
+    directory.set_tenant_replica(tenant, Some(to)).await?;
+    Ok(format!(
+        "; copies of its files are kept in {name} as well, from the next round of jobs on: \
+         'sealift tenant show {tenant}' tells how far that is"
+    ))
+}
+
+/// What is left to move, in a table.
+pub fn shown_rest(placed: &PlacedTenant) -> String {
+    match placed.blobs_to_move {
+        0 => "-".to_owned(),
+        blobs => {
+            let bytes = arguments::shown_amount(placed.bytes_to_move);
+            format!("{blobs} blobs, {bytes}")
+        }
+    }
+}
+
+/// A replica and how far it is behind, in a table.
+pub fn shown_replica(placed: &PlacedTenant) -> String {
+    match (&placed.replica, placed.replica_lag_seconds) {
+        (None, _) => "-".to_owned(),
+        (Some(replica), Some(0) | None) => replica.clone(),
+        (Some(replica), Some(lag)) => {
+            format!("{replica} ({} behind)", arguments::shown_time(lag))
+        }
+    }
+}
+
+fn text(placed: &PlacedTenant) {
+    let tenant = &placed.tenant;
+    let keeps = std::time::Duration::from_secs(tenant.retention_seconds);
+    let dash = || "-".to_owned();
+    for (head, value) in [
+        ("tenant", tenant.name.clone()),
+        ("state", arguments::shown_state(tenant.disabled)),
+        ("added", tenant.created_at.clone()),
+        ("keeps", keeps.text()),
+        ("quota", arguments::shown_size(tenant.quota_bytes)),
+        ("files", arguments::shown_count(tenant.quota_files)),
+        ("region", placed.region.clone()),
+        ("to move", shown_rest(placed)),
+        ("replica", shown_replica(placed)),
+        ("KMS key", placed.kms_key.clone().unwrap_or_else(dash)),
+    ] {
+        output::text(&format!("{head:<8}  {value}"));
+    }
+    if let Some(at) = &placed.keys_destroyed_at {
+        output::text(&format!(
+            "keys destroyed {at}: nothing can be read any more"
+        ));
+    }
+}
+
+/// What happens next, and what the operator has to see to.
+fn moved(installation: &Installation, before: &PlacedTenant, placed: &PlacedTenant) -> String {
+    let (name, to) = (&placed.tenant.name, &placed.region);
+    if placed.blobs_to_move == 0 {
+        return match before.region == *to {
+            true => format!("{name} is in region {to} already"),
+            false => format!("{name} is in region {to} now; new files go there within seconds"),
+        };
+    }
+    let mut text = format!(
+        "{name} moves to region {to}: new files go there within seconds, and {} follow in the \
+         background while transfers go on. 'sealift tenant show {name}' tells what is left; the \
+         region they leave must stay in the settings for as long",
+        shown_rest(placed)
+    );
+    let key = |region: &str| {
+        let service = installation.settings.region(region)?.key_service.as_ref()?;
+        Some((service.key.clone(), service.cloud.endpoint.clone()))
+    };
+    if before.region != *to && key(&before.region) != key(to) {
+        text += &format!(
+            ".\nIts data keys stay wrapped as they were, by what region {} has for that; \
+             'sealift keys rewrap {name}' wraps them anew",
+            before.region
+        );
+    }
+    if placed.replica.as_ref() == Some(to) {
+        text += &format!(
+            ".\nIts copies are there as well, so that it has no second region any more; name \
+             another one by 'sealift tenant set {name} --replica'"
+        );
+    }
+    text
+}

@@ -1,0 +1,561 @@
+//! Regions: where blobs are kept, and by what keys of a key service, as the settings name them.
+
+use std::path::PathBuf;
+
+use crate::config::reader::Reader;
+use crate::config::source::NAMED;
+use crate::config::value::StoreKind;
+use crate::domain::secret::Secret;
+use crate::net::cloud::{AccessKey, CloudSettings};
+use crate::storage::s3_settings::{Encryption, S3Settings};
+
+/// The region of an installation whose settings name none, and of all that was stored before
+/// there were regions.
+pub const MAIN: &str = "main";
+
+/// A region.
+#[derive(Clone, Debug)]
+pub struct RegionSettings {
+    /// Its name.
+    pub name: String,
+    /// Where its blobs are.
+    pub store: StoreSettings,
+    /// What wraps the data keys of its tenants; none is the installation's key file.
+    pub key_service: Option<KeyServiceSettings>,
+}
+
+/// Where blobs are.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// Below a folder of this machine.
+    Local(PathBuf),
+    /// In a bucket.
+    S3(BucketSettings),
+}
+
+/// A bucket.
+#[derive(Clone, Debug)]
+pub struct BucketSettings {
+    /// How it is reached.
+    pub cloud: CloudSettings,
+    /// Which it is, and how it is used.
+    pub s3: S3Settings,
+}
+
+/// A key service.
+#[derive(Clone, Debug)]
+pub struct KeyServiceSettings {
+    /// How it is reached.
+    pub cloud: CloudSettings,
+    /// The key of tenants that have none of their own: an id, an ARN or an alias.
+    pub key: String,
+}
+
+impl StoreSettings {
+    /// Where it is, as far as the settings tell places apart.
+    fn place(&self) -> Option<[String; 3]> {
+        match self {
+            Self::Local(folder) if folder.as_os_str().is_empty() => None,
+            Self::Local(folder) => {
+                Some([folder.display().to_string(), String::new(), String::new()])
+            }
+            Self::S3(bucket) if bucket.s3.bucket.is_empty() => None,
+            Self::S3(bucket) => {
+                let endpoint = bucket.cloud.endpoint.clone().unwrap_or_default();
+                let (name, prefix) = (bucket.s3.bucket.clone(), bucket.s3.prefix.clone());
+                Some([format!("s3 {endpoint}"), name, prefix])
+            }
+        }
+    }
+}
+
+impl RegionSettings {
+    /// A folder, and the installation's key file.
+    pub fn local(name: &str, folder: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            store: StoreSettings::Local(folder),
+            key_service: None,
+        }
+    }
+}
+
+/// The section of a region.
+pub fn section(name: &str) -> String {
+    format!("{NAMED}.{name}")
+}
+
+/// Reads all regions. Where the settings name none, there is one, in the folder that `[storage]`
+/// names.
+pub fn read(folder: PathBuf, from: &mut Reader) -> Vec<RegionSettings> {
+    let names = from.names(check_name);
+    if names.is_empty() {
+        return vec![RegionSettings::local(MAIN, folder)];
+    }
+    let regions: Vec<_> = names
+        .iter()
+        .map(|name| read_one(name, &folder, from))
+        .collect();
+    let mut main = regions.iter().filter(|region| region.name == MAIN);
+    let takes_folder = main.any(|region| matches!(region.store, StoreSettings::Local(_)));
+    if from.is_given("storage", "path") && !takes_folder {
+        from.report_at(
+            "storage",
+            "path",
+            "stands beside regions, none of which keeps anything there; add [region.main] with \
+             kind = \"local\", or remove it",
+        );
+    }
+    apart(&regions, from);
+    regions
+}
+
+/// What one region keeps must not look like somebody else's leavings to another.
+fn apart(regions: &[RegionSettings], from: &mut Reader) {
+    let places: Vec<_> = regions.iter().map(|region| region.store.place()).collect();
+    for (at, (region, place)) in regions.iter().zip(&places).enumerate() {
+        let before = places.iter().take(at).position(|other| other == place);
+        let before = before.and_then(|at| regions.get(at));
+        if let (Some(before), Some(_)) = (before, place) {
+            let key = match region.store {
+                StoreSettings::Local(_) => "path",
+                StoreSettings::S3(_) => "bucket",
+            };
+            let message = format!("names the same place as region {}", before.name);
+            from.report_at(&section(&region.name), key, message);
+        }
+    }
+}
+
+/// The region of new tenants: the only one, unless `[storage]` names one.
+pub fn home(regions: &[RegionSettings], from: &mut Reader) -> String {
+    let named = from.take("storage", "region", String::new());
+    let all: Vec<_> = regions.iter().map(|region| region.name.as_str()).collect();
+    match (named.as_str(), all.as_slice()) {
+        ("", [only]) => (*only).to_owned(),
+        ("", _) => {
+            let all = all.join(", ");
+            let message = format!("name the region of new tenants; there are {all}");
+            from.report_at("storage", "region", message);
+            named
+        }
+        (_, all) if all.contains(&named.as_str()) => named,
+        _ => {
+            let shown = named.escape_debug();
+            let message = format!("there is no [region.{shown}]; there are {}", all.join(", "));
+            from.report_at("storage", "region", message);
+            named
+        }
+    }
+}
+
+/// Reads one region; `folder` is that of `[storage]`.
+pub fn read_one(name: &str, folder: &std::path::Path, from: &mut Reader) -> RegionSettings {
+    let section = section(name);
+    let mut text = |key| from.take(&section, key, String::new());
+    let (profile, access_key, secret_key) =
+        (text("profile"), text("access_key"), text("secret_key"));
+    let (path, ca_file, kms_key) = (text("path"), text("ca_file"), text("kms_key"));
+    let kind = from.take(&section, "kind", StoreKind::S3);
+    let endpoint = from.checked(&section, "endpoint", String::new(), is_url);
+    let kms_endpoint = from.checked(&section, "kms_endpoint", String::new(), is_url);
+    let bucket = from.checked(&section, "bucket", String::new(), is_bucket);
+    let prefix = from.checked(&section, "prefix", String::new(), is_prefix);
+    let path_style = from.take(&section, "path_style", false);
+    let aws_region = "us-east-1".to_owned();
+    let aws_region = from.checked(&section, "aws_region", aws_region, is_aws_region);
+    let encryption = from.checked(&section, "encryption", String::new(), |text: &String| {
+        encryption(text).map(drop).ok_or_else(|| {
+            "write \"AES256\", \"aws:kms\" or \"aws:kms:KEY-ID\", or nothing".to_owned()
+        })
+    });
+
+    let cloud = CloudSettings {
+        aws_region,
+        endpoint: given(endpoint),
+        ca_file: given(ca_file).map(PathBuf::from),
+        profile: given(profile),
+        access_key: login(&section, access_key, secret_key, from),
+    };
+    let key_service = key_service(&section, &cloud, kms_key, kms_endpoint, from);
+    let store = match kind {
+        StoreKind::Local => StoreSettings::Local(local(name, path, folder, from)),
+        StoreKind::S3 => {
+            if from.is_given(&section, "path") {
+                let message = "is for kind = \"local\"; a bucket has a prefix";
+                from.report_at(&section, "path", message);
+            }
+            if bucket.is_empty() && !from.is_wrong(&section, "bucket") {
+                from.report_at(&section, "bucket", "is missing; name the bucket");
+            }
+            StoreSettings::S3(BucketSettings {
+                cloud,
+                s3: S3Settings {
+                    bucket,
+                    prefix,
+                    path_style,
+                    encryption: self::encryption(&encryption).unwrap_or(Encryption::None),
+                },
+            })
+        }
+    };
+    RegionSettings {
+        name: name.to_owned(),
+        store,
+        key_service,
+    }
+}
+
+/// The folder of a local region; that of `[storage]` is the main region's.
+fn local(name: &str, path: String, folder: &std::path::Path, from: &mut Reader) -> PathBuf {
+    let section = section(name);
+    for key in ["bucket", "prefix", "endpoint", "path_style", "encryption"] {
+        if from.is_given(&section, key) {
+            from.report_at(&section, key, "is for kind = \"s3\"; a folder has a path");
+        }
+    }
+    match (given(path), name) {
+        (Some(_), MAIN) if from.is_given("storage", "path") => {
+            let message = "names the folder that storage.path names; keep one of them";
+            from.report_at(&section, "path", message);
+            folder.to_owned()
+        }
+        (Some(path), _) => PathBuf::from(path),
+        (None, MAIN) => folder.to_owned(),
+        (None, _) => {
+            if !from.is_wrong(&section, "path") {
+                from.report_at(&section, "path", "is missing; name the folder");
+            }
+            PathBuf::new()
+        }
+    }
+}
+
+fn login(
+    section: &str,
+    access_key: String,
+    secret_key: String,
+    from: &mut Reader,
+) -> Option<AccessKey> {
+    match (access_key.is_empty(), secret_key.is_empty()) {
+        (true, true) => None,
+        (false, true) => {
+            let message = "needs secret_key beside it; give both, or none for the usual chain";
+            from.report_at(section, "access_key", message);
+            None
+        }
+        (true, false) => {
+            let message = "needs access_key beside it; give both, or none for the usual chain";
+            from.report_at(section, "secret_key", message);
+            None
+        }
+        (false, false) => {
+            if from.is_given(section, "profile") {
+                let message = "and access_key are two logins; keep one of them";
+                from.report_at(section, "profile", message);
+            }
+            Some(AccessKey {
+                id: access_key,
+                secret: Secret::new(secret_key),
+            })
+        }
+    }
+}
+
+/// Another maker's S3 and AWS's own KMS have neither login nor certificates in common.
+fn key_service(
+    section: &str,
+    cloud: &CloudSettings,
+    key: String,
+    endpoint: String,
+    from: &mut Reader,
+) -> Option<KeyServiceSettings> {
+    if key.is_empty() {
+        if !endpoint.is_empty() {
+            let message = "needs kms_key beside it: the key that wraps the tenants' keys";
+            from.report_at(section, "kms_endpoint", message);
+        }
+        return None;
+    }
+    let of_its_own = endpoint.is_empty() && cloud.endpoint.is_some();
+    let cloud = match of_its_own {
+        true => CloudSettings {
+            aws_region: cloud.aws_region.clone(),
+            profile: cloud.profile.clone(),
+            ..CloudSettings::default()
+        },
+        false => CloudSettings {
+            endpoint: given(endpoint),
+            ..cloud.clone()
+        },
+    };
+    Some(KeyServiceSettings { cloud, key })
+}
+
+fn given(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn encryption(text: &str) -> Option<Encryption> {
+    match text {
+        "" => Some(Encryption::None),
+        "AES256" => Some(Encryption::S3),
+        "aws:kms" => Some(Encryption::Kms(None)),
+        _ => match text.strip_prefix("aws:kms:")? {
+            "" => None,
+            key => Some(Encryption::Kms(Some(key.to_owned()))),
+        },
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = (1..=63).contains(&name.len())
+        && name.chars().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && !name.contains("--");
+    match good {
+        true => Ok(()),
+        false => Err(
+            "write a letter and then a-z, 0-9 and single '-', at most 63, as in [region.eu-west]"
+                .to_owned(),
+        ),
+    }
+}
+
+fn is_url(url: &String) -> Result<(), String> {
+    let host = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
+    match url.is_empty() || host.is_some_and(|host| !host.is_empty() && host.chars().all(plain)) {
+        true => Ok(()),
+        false => Err("write https://host or https://host:port".to_owned()),
+    }
+}
+
+fn is_bucket(bucket: &String) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let name = (3..=63).contains(&bucket.len()) && bucket.chars().all(plain);
+    match bucket.is_empty() || name || bucket.starts_with("arn:") {
+        true => Ok(()),
+        false => Err(
+            "write the bucket's name alone, 3 to 63 of a-z, 0-9, '-' and '.'; what stands before \
+             the objects' names belongs to prefix, where the service is to endpoint"
+                .to_owned(),
+        ),
+    }
+}
+
+fn is_prefix(prefix: &String) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let good = prefix.len() <= 200
+        && prefix.chars().all(plain)
+        && !prefix.starts_with('/')
+        && !prefix.contains("//")
+        && !prefix.split('/').any(|part| part == "." || part == "..");
+    match good {
+        true => Ok(()),
+        false => Err(
+            "write letters, digits, '-', '_', '.' and single '/', as in \"sealift/\"".to_owned(),
+        ),
+    }
+}
+
+fn is_aws_region(region: &String) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !region.is_empty() && region.chars().all(plain) {
+        true => Ok(()),
+        false => Err("write a name as in \"eu-central-1\"".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::Settings;
+
+    fn overlaid(file: &str, variables: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let overlaid = Settings::served().overlaid(Some(file), variables);
+        overlaid.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn problems(file: &str) -> Vec<String> {
+        overlaid(file, &[]).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn without_sections_there_is_one_folder() {
+        let settings = overlaid("[storage]\npath = \"/srv/blobs\"\n", &[]).unwrap();
+        let [only] = settings.regions.as_slice() else {
+            panic!("{:?}", settings.regions);
+        };
+        assert_eq!((only.name.as_str(), settings.home.as_str()), (MAIN, MAIN));
+        assert!(
+            matches!(&only.store, StoreSettings::Local(path) if *path == PathBuf::from("/srv/blobs"))
+        );
+    }
+
+    #[test]
+    fn a_region_is_put_together_from_file_and_environment() {
+        let file = "[region.eu-west]\nbucket = \"files\"\nprefix = \"a/\"\n\
+                    endpoint = \"https://s3.example:9000\"\npath_style = true\n\
+                    encryption = \"aws:kms:alias/files\"\nkms_key = \"alias/eu\"\n";
+        let variables = [
+            ("SEALIFT__REGION__EU_WEST__ACCESS_KEY", "me"),
+            ("SEALIFT__REGION__EU_WEST__SECRET_KEY", "hunter2"),
+        ];
+        let settings = overlaid(file, &variables).unwrap();
+        assert_eq!(settings.home, "eu-west");
+        let region = settings.region("eu-west").unwrap();
+        let StoreSettings::S3(bucket) = &region.store else {
+            panic!("{region:?}");
+        };
+        assert_eq!(bucket.s3.bucket, "files");
+        assert!(bucket.s3.path_style);
+        let encryption = Encryption::Kms(Some("alias/files".to_owned()));
+        assert_eq!(bucket.s3.encryption, encryption);
+        let login = bucket.cloud.access_key.as_ref().unwrap();
+        assert_eq!(login.secret.expose(), b"hunter2");
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        // The login of another maker's S3 says nothing to a key service at AWS.
+        let service = region.key_service.as_ref().unwrap();
+        assert!(service.cloud.access_key.is_none() && service.cloud.endpoint.is_none());
+    }
+
+    #[test]
+    fn a_key_service_with_an_address_of_its_own_shares_the_login() {
+        let file = "[region.eu]\nbucket = \"files\"\nendpoint = \"http://a:1\"\n\
+                    access_key = \"me\"\nsecret_key = \"it\"\nca_file = \"/ca.pem\"\n\
+                    kms_key = \"alias/eu\"\nkms_endpoint = \"http://b:2\"\n";
+        let settings = overlaid(file, &[]).unwrap();
+        let service = settings.region("eu").unwrap().key_service.clone().unwrap();
+        assert_eq!(service.cloud.endpoint.as_deref(), Some("http://b:2"));
+        assert!(service.cloud.access_key.is_some() && service.cloud.ca_file.is_some());
+    }
+
+    #[test]
+    fn the_folder_of_storage_is_that_of_a_local_main_region() {
+        let file = "[storage]\npath = \"/srv\"\nregion = \"eu\"\n\
+                    [region.main]\nkind = \"local\"\n[region.eu]\nbucket = \"files\"\n";
+        let settings = overlaid(file, &[]).unwrap();
+        let main = settings.region(MAIN).unwrap();
+        assert!(
+            matches!(&main.store, StoreSettings::Local(path) if *path == PathBuf::from("/srv"))
+        );
+        assert_eq!(settings.home, "eu");
+    }
+
+    #[test]
+    fn what_is_wrong_with_regions_is_told_with_its_line() {
+        for (file, told) in [
+            (
+                "[region.EU]\nbucket = \"files\"\n[region.us]\nbucket = \"files\"\n",
+                "line 1: region.EU: \"EU\" is no name; write a letter",
+            ),
+            ("[region]\n", "line 1: region: name the region, as in"),
+            (
+                "[region]\nkind = \"s3\"\n",
+                "line 2: region.kind: stands below no name; write it below a [region.NAME]",
+            ),
+            (
+                "[regions.eu]\nbucket = \"files\"\n",
+                "line 1: regions.eu: there is no section [regions]; did you mean region?",
+            ),
+            (
+                "\n[region.eu]\nkind = \"s3\"\n",
+                "line 2: region.eu.bucket: is missing; name the bucket",
+            ),
+            ("[region.eu]\n", "line 1: region.eu.bucket: is missing"),
+            (
+                "[region.eu]\nbuckte = \"files\"\nbucket = \"files\"\n",
+                "line 2: region.eu.buckte: there is no such setting; did you mean bucket?",
+            ),
+            (
+                "[region.eu]\nbucket = \"s3://files\"\n",
+                "line 2: region.eu.bucket: \"s3://files\" is not right; write the bucket's name",
+            ),
+            (
+                "[region.eu]\nkind = \"local\"\n",
+                "line 1: region.eu.path: is missing; name the folder",
+            ),
+            (
+                "[region.eu]\nkind = \"local\"\npath = \"/a\"\nbucket = \"files\"\n",
+                "line 4: region.eu.bucket: is for kind = \"s3\"; a folder has a path",
+            ),
+            (
+                "[region.eu]\nbucket = \"files\"\npath = \"/a\"\n",
+                "line 3: region.eu.path: is for kind = \"local\"; a bucket has a prefix",
+            ),
+            (
+                "[region.eu]\nbucket = \"files\"\naccess_key = \"me\"\n",
+                "line 3: region.eu.access_key: needs secret_key beside it",
+            ),
+            (
+                "[region.eu]\nbucket = \"files\"\nkms_endpoint = \"http://a\"\n",
+                "line 3: region.eu.kms_endpoint: needs kms_key beside it",
+            ),
+            (
+                "[region.eu]\nbucket = \"files\"\nendpoint = \"s3.example\"\n",
+                "line 3: region.eu.endpoint: \"s3.example\" is not right; write https://host",
+            ),
+            (
+                "[region.eu]\nbucket = \"files\"\nencryption = \"aes\"\n",
+                "line 3: region.eu.encryption: \"aes\" is not right; write \"AES256\"",
+            ),
+            (
+                "[region.eu]\nbucket = \"files\"\n[region.us]\nbucket = \"files\"\n\
+                 [storage]\nregion = \"eu\"\n",
+                "line 4: region.us.bucket: names the same place as region eu",
+            ),
+            (
+                "[storage]\npath = \"/srv\"\n[region.eu]\nbucket = \"files\"\n",
+                "line 2: storage.path: stands beside regions",
+            ),
+            (
+                "[storage]\npath = \"/srv\"\n[region.main]\nkind = \"local\"\npath = \"/a\"\n",
+                "line 5: region.main.path: names the folder that storage.path names",
+            ),
+            (
+                "[storage]\nregion = \"us\"\n[region.eu]\nbucket = \"files\"\n",
+                "line 2: storage.region: there is no [region.us]; there are eu",
+            ),
+            (
+                "[region.eu]\nbucket = \"files\"\n[region.us]\nbucket = \"other\"\n",
+                "storage.region: name the region of new tenants; there are eu, us",
+            ),
+            (
+                "[keys]\nkind = \"aws-kms\"\n[region.eu]\nbucket = \"files\"\n",
+                "line 3: region.eu.kms_key: is missing: keys.kind is \"aws-kms\"",
+            ),
+        ] {
+            let found = problems(file);
+            assert_eq!(found.len(), 1, "{file}: {found:?}");
+            assert!(found[0].starts_with(told), "{file}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_variable_is_told_by_its_name_and_no_secret_is_repeated() {
+        let wrong = [
+            ("SEALIFT__REGION__EU", "x"),
+            ("SEALIFT__REGION__EU__BUCKTE", "x"),
+        ];
+        let told = overlaid("[region.eu]\nbucket = \"files\"\n", &wrong).unwrap_err();
+        assert_eq!(
+            told,
+            [
+                "SEALIFT__REGION__EU: write the name as SEALIFT__REGION__NAME__KEY",
+                "SEALIFT__REGION__EU__BUCKTE: there is no such setting; did you mean bucket?",
+            ]
+        );
+        let told = problems("[region.eu]\nbucket = \"files\"\nsecret_key = \"hunter2\"\n");
+        assert!(told[0].contains("needs access_key"), "{told:?}");
+        assert!(!told[0].contains("hunter2"));
+    }
+}

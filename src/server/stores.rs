@@ -1,0 +1,245 @@
+//! The regions of an installation: their stores and key services, opened and checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::{join_all, try_join_all};
+
+use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
+use crate::config::settings::Settings;
+use crate::crypto::kms::KmsKeys;
+use crate::db::database::Database;
+use crate::db::{placement, regions as numbers, tenants};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::RegionId;
+use crate::net::cloud;
+use crate::server::folders;
+use crate::storage::breaker::Breaker;
+use crate::storage::local::LocalStore;
+use crate::storage::regions::Regions;
+use crate::storage::s3::S3Store;
+use crate::storage::store::BlobStore;
+
+/// Something that is wrong with a region.
+enum Finding {
+    Keys(Error),
+    Store(Error),
+}
+
+/// Tries what the regions of the settings name, all at once: writes, reads and removes a small object
+/// in each store, and has each key service wrap a key that is thrown away. Makes no folder.
+///
+/// What does not answer is logged, unless it is the store of the only region.
+///
+/// # Errors
+/// What must be mended before a start, a line for each region that is wrong; it names the setting.
+pub async fn check(settings: &Settings) -> Result<()> {
+    let checks = settings.regions.iter().map(|region| async move {
+        let (store, keys) = tokio::join!(check_store(region), check_keys(region));
+        let store = store.map_err(|error| Finding::Store(about(settings, region, error)));
+        [store, keys.map_err(Finding::Keys)]
+    });
+    let findings = join_all(checks).await.into_iter().flatten();
+    let mut fatal = Vec::new();
+    for finding in findings.filter_map(std::result::Result::err) {
+        match finding {
+            Finding::Keys(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(error = ?error, "a key service does not answer: files whose keys are not in memory cannot be read or written until it does");
+            }
+            Finding::Store(error)
+                if error.kind() == ErrorKind::Unavailable && settings.regions.len() > 1 =>
+            {
+                tracing::warn!(error = ?error, "a region cannot be used: its tenants cannot write, nor read what has no copy elsewhere, until it can");
+            }
+            Finding::Store(error) if error.kind() == ErrorKind::StorageFull => {
+                tracing::warn!(error = ?error, "a region is full: what is there can be read and removed, but nothing can be written");
+            }
+            Finding::Keys(error) | Finding::Store(error) => fatal.push(error),
+        }
+    }
+    match fatal.len() {
+        0 => Ok(()),
+        1 => fatal.pop().map_or(Ok(()), Err),
+        _ => {
+            let lines: Vec<_> = fatal.iter().map(Error::context).collect();
+            Err(Error::invalid(lines.join("\n")))
+        }
+    }
+}
+
+/// Tries the store of one region, before a tenant is sent there.
+///
+/// # Errors
+/// What keeps it from being used.
+pub async fn check_one(settings: &Settings, name: &str) -> Result<()> {
+    match settings.region(name) {
+        Some(region) => {
+            let checked = check_store(region).await;
+            checked.map_err(|error| about(settings, region, error))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The number of each region that the settings name.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn numbered<'a>(
+    settings: &'a Settings,
+    db: &Database,
+) -> Result<Vec<(RegionId, &'a RegionSettings)>> {
+    let mut all = Vec::new();
+    for region in &settings.regions {
+        all.push((numbers::number(db, &region.name).await?, region));
+    }
+    Ok(all)
+}
+
+/// Opens the stores of all regions, making folders that are missing.
+///
+/// # Errors
+/// Unavailable when a folder cannot be made or the database does not answer.
+pub async fn open(settings: &Settings, db: &Database) -> Result<Regions> {
+    let opened = numbered(settings, db).await?.into_iter();
+    let opened = opened.map(|(number, region)| async move {
+        let store = open_store(region).await;
+        let store = store.map_err(|error| about(settings, region, error))?;
+        // A folder answers, or the machine is in trouble anyway.
+        let store: Arc<dyn BlobStore> = match region.store {
+            StoreSettings::Local(_) => store,
+            StoreSettings::S3(_) => Arc::new(Breaker::new(store, region.name.as_str())),
+        };
+        Ok::<_, Error>((number, store))
+    });
+    let stores = try_join_all(opened).await?;
+    Ok(Regions::new(stores))
+}
+
+/// The key service of a region; none when the key file wraps its keys.
+///
+/// # Errors
+/// When its certificates cannot be used.
+pub async fn key_service(region: &RegionSettings) -> Result<Option<KmsKeys>> {
+    let Some(settings) = &region.key_service else {
+        return Ok(None);
+    };
+    let config = cloud::sdk_config(&settings.cloud).await;
+    let config = config.map_err(|error| in_section(region, error))?;
+    Ok(Some(KmsKeys::new(&config, settings.key.clone())))
+}
+
+/// Logs which tenants cannot be served because the settings do not name their regions.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()> {
+    let all = numbers::list(db).await?.into_iter();
+    let strange: BTreeMap<_, _> = all
+        .filter(|(_, name)| settings.region(name).is_none())
+        .collect();
+    if strange.is_empty() {
+        return Ok(());
+    }
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for tenant in tenants::list(db).await? {
+        let placement = placement::find(db, tenant.id).await?;
+        let places = [Some(placement.region), placement.replica].into_iter();
+        for name in places.flatten().filter_map(|region| strange.get(&region)) {
+            found.entry(name).or_default().push(tenant.name.clone());
+        }
+    }
+    for (name, tenants) in found {
+        let tenants = tenants.join(", ");
+        tracing::warn!(
+            region = name,
+            %tenants,
+            "the settings name no [region.{name}], which tenants are in: nothing there can be used"
+        );
+    }
+    Ok(())
+}
+
+/// A start from nothing must not hide what was stored before.
+///
+/// # Errors
+/// Invalid when a store holds blobs already; what keeps one from being listed.
+pub async fn require_empty(settings: &Settings, database: &str) -> Result<()> {
+    for region in &settings.regions {
+        let Some(store) = there_already(region).await? else {
+            continue;
+        };
+        let found = store.list(None, 1).await;
+        let found = found.map_err(|error| about(settings, region, error))?;
+        if !found.is_empty() {
+            return Err(Error::invalid(format!(
+                "{} holds blobs but {database} is missing; put it back from your backup, or \
+                 choose another place for the blobs",
+                place(region)
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn check_store(region: &RegionSettings) -> Result<()> {
+    match there_already(region).await? {
+        Some(store) => store.probe().await,
+        None => Ok(()),
+    }
+}
+
+async fn check_keys(region: &RegionSettings) -> Result<()> {
+    match key_service(region).await? {
+        Some(service) => service.probe(&regions::section(&region.name)).await,
+        None => Ok(()),
+    }
+}
+
+/// A region's store; none when it is a folder that nobody made yet.
+async fn there_already(region: &RegionSettings) -> Result<Option<Arc<dyn BlobStore>>> {
+    match &region.store {
+        StoreSettings::Local(folder) if !folder.join("blobs").exists() => Ok(None),
+        _ => open_store(region).await.map(Some),
+    }
+}
+
+async fn open_store(region: &RegionSettings) -> Result<Arc<dyn BlobStore>> {
+    match &region.store {
+        StoreSettings::Local(folder) => open_folder(folder).await,
+        StoreSettings::S3(bucket) => {
+            let config = cloud::sdk_config(&bucket.cloud).await?;
+            Ok(Arc::new(S3Store::new(&config, bucket.s3.clone())))
+        }
+    }
+}
+
+async fn open_folder(folder: &Path) -> Result<Arc<dyn BlobStore>> {
+    folders::make_above(folder)?;
+    let folder = folder.to_owned();
+    let opened = tokio::task::spawn_blocking(move || LocalStore::open(&folder)).await;
+    Ok(Arc::new(opened.map_err(Error::internal)??))
+}
+
+/// Names the region in an error, unless there is but one folder, which the sentence names.
+fn about(settings: &Settings, region: &RegionSettings, error: Error) -> Error {
+    match settings.regions.as_slice() {
+        [only] if only.name == MAIN && matches!(only.store, StoreSettings::Local(_)) => error,
+        _ => in_section(region, error),
+    }
+}
+
+fn in_section(region: &RegionSettings, error: Error) -> Error {
+    let sentence = format!("{}: {}", regions::section(&region.name), error.context());
+    error.saying(sentence)
+}
+
+fn place(region: &RegionSettings) -> String {
+    match &region.store {
+        StoreSettings::Local(folder) => format!("'{}'", folder.join("blobs").display()),
+        StoreSettings::S3(bucket) => {
+            format!("bucket '{}' (region {})", bucket.s3.bucket, region.name)
+        }
+    }
+}
