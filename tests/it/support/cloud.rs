@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use sealift::net::cloud::CloudSettings;
 use sealift::storage::s3::S3Store;
 use sealift::storage::s3_settings::S3Settings;
 
@@ -24,6 +25,28 @@ pub(crate) async fn store() -> S3Store {
         ..s3_settings(bucket())
     };
     S3Store::new(&config, settings)
+}
+
+/// What the environment of a server says so that it keeps its blobs in a bucket.
+pub(crate) fn variables(cloud: &CloudSettings, s3: &S3Settings) -> Vec<(String, String)> {
+    let key = cloud.access_key.clone().unwrap();
+    let secret = String::from_utf8_lossy(key.secret.expose()).into_owned();
+    let ca_file = cloud.ca_file.clone().unwrap_or_default();
+    let settings = [
+        ("KIND", "s3".to_owned()),
+        ("BUCKET", s3.bucket.clone()),
+        ("PREFIX", s3.prefix.clone()),
+        ("ENDPOINT", cloud.endpoint.clone().unwrap_or_default()),
+        ("AWS_REGION", cloud.aws_region.clone()),
+        ("PATH_STYLE", s3.path_style.to_string()),
+        ("CA_FILE", ca_file.display().to_string()),
+        ("ACCESS_KEY", key.id),
+        ("SECRET_KEY", secret),
+    ];
+    let settings = settings.into_iter();
+    settings
+        .map(|(key, value)| (format!("SEALIFT__REGION__CLOUD__{key}"), value))
+        .collect()
 }
 
 /// One bucket for all, as making one takes its time.
