@@ -49,18 +49,12 @@ pub(crate) fn sftp(peer: &Peer, key: &Key, cipher: &str, batch: &str) -> Outcome
     run(command, batch)
 }
 
-/// Copies a folder with rclone, eight files at a time; `peer:` begins a path on the server.
-pub(crate) fn rclone(peer: &Peer, key: &Key, from: &str, to: &str) -> Outcome<()> {
+/// Copies a folder with rclone, some files at a time; `peer:` begins a path on the server.
+pub(crate) fn rclone(peer: &Peer, key: &Key, at_once: usize, from: &str, to: &str) -> Outcome<()> {
     let mut command = Command::new(rclone_program());
     command
-        .args([
-            "--config",
-            "/dev/null",
-            "--transfers",
-            "8",
-            "--retries",
-            "1",
-        ])
+        .args(["--config", "/dev/null", "--retries", "1", "--transfers"])
+        .arg(at_once.to_string())
         .args(["copy", from, to])
         .env("RCLONE_CONFIG_PEER_TYPE", "sftp")
         .env("RCLONE_CONFIG_PEER_HOST", "127.0.0.1")
@@ -69,6 +63,23 @@ pub(crate) fn rclone(peer: &Peer, key: &Key, from: &str, to: &str) -> Outcome<()
         .env("RCLONE_CONFIG_PEER_KEY_FILE", &key.private)
         .env("RCLONE_CONFIG_PEER_SHELL_TYPE", "none")
         .env("RCLONE_CONFIG_PEER_DISABLE_HASHCHECK", "true");
+    run(command, "")
+}
+
+/// Copies one file with rclone between places that `variables` describe.
+pub(crate) fn rclone_copy(variables: &[(&str, String)], from: &str, to: &str) -> Outcome<()> {
+    let mut command = Command::new(rclone_program());
+    command
+        .args([
+            "--config",
+            "/dev/null",
+            "--retries",
+            "1",
+            "copyto",
+            from,
+            to,
+        ])
+        .envs(variables.iter().map(|(name, value)| (name, value)));
     run(command, "")
 }
 

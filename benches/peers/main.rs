@@ -3,6 +3,7 @@
 //! `make bench` runs all cases; `make bench CASES="a b" ROUNDS=3` some; `CASES=list` names them.
 //! Prints tables and writes `bench.json` into the target folder.
 
+mod bucket;
 mod client;
 mod content;
 mod measure;
@@ -10,6 +11,7 @@ mod namespace;
 mod peer;
 mod report;
 mod sink;
+mod slow_lines;
 #[expect(
     clippy::indexing_slicing,
     clippy::panic,
@@ -60,6 +62,7 @@ fn cases() -> Vec<Case> {
         .into_iter()
         .chain(namespace::cases())
         .chain(content::cases())
+        .chain(bucket::cases())
         .collect()
 }
 

@@ -48,9 +48,23 @@ impl Peer {
             _ => fs::create_dir_all(&folder)?,
         }
         match kind {
-            Kind::Sealift => start_sealift(folder, key),
+            Kind::Sealift => start_sealift(folder, key, &[]),
             Kind::Sshd => start_sshd(folder, key),
         }
+    }
+
+    /// Starts Sealift with what `variables` override.
+    pub(crate) fn start_with(
+        place: &Path,
+        key: &Key,
+        variables: &[(String, String)],
+    ) -> Outcome<Self> {
+        let folder = place.join(Kind::Sealift.name());
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => fs::create_dir_all(&folder)?,
+        }
+        start_sealift(folder, key, variables)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -116,12 +130,13 @@ fn start_sshd(folder: PathBuf, key: &Key) -> Outcome<Peer> {
     Ok(peer)
 }
 
-fn start_sealift(folder: PathBuf, key: &Key) -> Outcome<Peer> {
+fn start_sealift(folder: PathBuf, key: &Key, variables: &[(String, String)]) -> Outcome<Peer> {
     let program = env!("CARGO_BIN_EXE_sealift");
     let data = folder.join("data");
     let child = Command::new(program)
         .args(["up", "--any-port", "--data"])
         .arg(&data)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(folder.join("log"))?)
@@ -145,6 +160,7 @@ fn start_sealift(folder: PathBuf, key: &Key) -> Outcome<Peer> {
         .arg(key.public())
         .arg("--data")
         .arg(&data)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()?;
     if !added.status.success() {
         return Err(String::from_utf8_lossy(&added.stderr).into());

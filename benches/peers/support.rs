@@ -8,6 +8,8 @@ pub(crate) mod cloud;
 pub(crate) mod folder;
 #[path = "../../tests/it/support/postgres.rs"]
 pub(crate) mod postgres;
+#[path = "../../tests/it/support/proxy.rs"]
+pub(crate) mod proxy;
 #[path = "../../tests/it/support/seaweed.rs"]
 pub(crate) mod seaweed;
 #[path = "../../tests/it/support/server.rs"]

@@ -232,18 +232,22 @@ fn small_rclone() -> Work {
         timed: vec![
             (
                 "put",
-                Box::new(|peer, bench| rclone(peer, &bench.key, &bench.path("in"), "peer:small")),
+                Box::new(|peer, bench| {
+                    rclone(peer, &bench.key, 8, &bench.path("in"), "peer:small")
+                }),
             ),
             (
                 "get",
-                Box::new(|peer, bench| rclone(peer, &bench.key, "peer:small", &bench.path("out"))),
+                Box::new(|peer, bench| {
+                    rclone(peer, &bench.key, 8, "peer:small", &bench.path("out"))
+                }),
             ),
         ],
     }
 }
 
 /// Content that nothing on the way can compress.
-fn write_file(path: &Path, bytes: u64, seed: u64) -> Outcome<()> {
+pub(crate) fn write_file(path: &Path, bytes: u64, seed: u64) -> Outcome<()> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut block = vec![0; bytes.min(1 << 20) as usize];
     let mut file = fs::File::create(path)?;

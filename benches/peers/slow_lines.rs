@@ -1,0 +1,192 @@
+//! Many SFTP uploads at once, each on a connection of its own and as slow as a slow line.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, BytesMut};
+use russh::client::{self, Config, Handle, Msg};
+use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key};
+use russh::{Channel, ChannelMsg};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::report::Outcome;
+
+/// How many log in at the same time.
+const LOGINS: usize = 16;
+const CHUNK: usize = 32 << 10;
+const INIT: u8 = 1;
+const OPEN: u8 = 3;
+const CLOSE: u8 = 4;
+const WRITE: u8 = 6;
+const STATUS: u8 = 101;
+const HANDLE: u8 = 102;
+/// Write, create and truncate.
+const FLAGS: u32 = 0x02 | 0x08 | 0x10;
+
+/// What is sent.
+pub(crate) struct Lines {
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) key: PathBuf,
+    pub(crate) uploads: usize,
+    pub(crate) bytes: usize,
+    pub(crate) bytes_per_second: usize,
+}
+
+/// Logs all in, then sends all files at once; every one must be acknowledged.
+pub(crate) fn run(lines: &Lines) -> Outcome<()> {
+    tokio::runtime::Runtime::new()?.block_on(upload_all(lines))
+}
+
+async fn upload_all(lines: &Lines) -> Outcome<()> {
+    let logins = Arc::new(Semaphore::new(LOGINS));
+    let ready = Arc::new(tokio::sync::Barrier::new(lines.uploads));
+    let mut uploads = JoinSet::new();
+    for number in 0..lines.uploads {
+        let (logins, ready) = (logins.clone(), ready.clone());
+        let (port, user, key) = (lines.port, lines.user.clone(), lines.key.clone());
+        let (bytes, pace) = (lines.bytes, lines.bytes_per_second);
+        uploads.spawn(async move {
+            let permit = logins.acquire().await.map_err(|error| error.to_string())?;
+            let line = Line::open(port, &user, &key).await;
+            drop(permit);
+            let mut line = line.map_err(|error| format!("login {number}: {error}"))?;
+            ready.wait().await;
+            let sent = line.upload(&format!("slow-{number}"), bytes, pace).await;
+            sent.map_err(|error| format!("upload {number}: {error}"))
+        });
+    }
+    while let Some(ended) = uploads.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+struct Trusting;
+
+impl client::Handler for Trusting {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        _key: &PublicKeyOrCertificate,
+    ) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+}
+
+/// A connection with SFTP on it.
+struct Line {
+    channel: Channel<Msg>,
+    input: BytesMut,
+    _connection: Handle<Trusting>,
+}
+
+impl Line {
+    async fn open(port: u16, user: &str, key: &std::path::Path) -> Outcome<Self> {
+        let config = Arc::new(Config::default());
+        let mut connection = client::connect(config, ("127.0.0.1", port), Trusting).await?;
+        let key = PrivateKeyWithHashAlg::new(Arc::new(load_secret_key(key, None)?), None);
+        if !connection
+            .authenticate_publickey(user, key)
+            .await?
+            .success()
+        {
+            return Err("the key is refused".into());
+        }
+        let channel = connection.channel_open_session().await?;
+        channel.request_subsystem(true, "sftp").await?;
+        let mut line = Self {
+            channel,
+            input: BytesMut::new(),
+            _connection: connection,
+        };
+        let mut init = BytesMut::new();
+        init.put_u8(INIT);
+        init.put_u32(3);
+        line.send(&init).await?;
+        line.packet().await?;
+        Ok(line)
+    }
+
+    async fn upload(&mut self, name: &str, bytes: usize, pace: usize) -> Outcome<()> {
+        let mut open = BytesMut::new();
+        open.put_u8(OPEN);
+        open.put_u32(1);
+        put_text(&mut open, name.as_bytes());
+        open.put_u32(FLAGS);
+        open.put_u32(0);
+        self.send(&open).await?;
+        let mut answer = self.packet().await?;
+        if answer.get_u8() != HANDLE {
+            return Err(said(answer).into());
+        }
+        let _id = answer.get_u32();
+        let length = answer.get_u32() as usize;
+        let handle = answer.split_to(length);
+        let content = vec![7; CHUNK];
+        let every = Duration::from_secs_f64(CHUNK as f64 / pace as f64);
+        let mut clock = tokio::time::interval(every);
+        for at in (0..bytes).step_by(CHUNK) {
+            clock.tick().await;
+            let mut write = BytesMut::with_capacity(CHUNK + 64);
+            write.put_u8(WRITE);
+            write.put_u32(2);
+            put_text(&mut write, &handle);
+            write.put_u64(at as u64);
+            put_text(&mut write, &content[..CHUNK.min(bytes - at)]);
+            self.send(&write).await?;
+            self.status().await?;
+        }
+        let mut close = BytesMut::new();
+        close.put_u8(CLOSE);
+        close.put_u32(3);
+        put_text(&mut close, &handle);
+        self.send(&close).await?;
+        self.status().await
+    }
+
+    async fn status(&mut self) -> Outcome<()> {
+        let mut answer = self.packet().await?;
+        let kind = answer.get_u8();
+        let id = answer.get_u32();
+        match kind == STATUS && answer.get_u32() == 0 {
+            true => Ok(()),
+            false => Err(format!("request {id}: {}", said(answer)).into()),
+        }
+    }
+
+    async fn send(&mut self, packet: &[u8]) -> Outcome<()> {
+        let mut framed = BytesMut::with_capacity(packet.len() + 4);
+        put_text(&mut framed, packet);
+        Ok(self.channel.data(&framed[..]).await?)
+    }
+
+    async fn packet(&mut self) -> Outcome<BytesMut> {
+        loop {
+            let length = self.input.get(..4).map(|mut head| head.get_u32() as usize);
+            if let Some(length) = length.filter(|length| self.input.len() >= 4 + length) {
+                self.input.advance(4);
+                return Ok(self.input.split_to(length));
+            }
+            match self.channel.wait().await {
+                Some(ChannelMsg::Data { data }) => self.input.extend_from_slice(&data),
+                Some(ChannelMsg::Eof | ChannelMsg::Close) | None => {
+                    return Err("the server ended the session".into());
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn said(answer: BytesMut) -> String {
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn put_text(packet: &mut BytesMut, text: &[u8]) {
+    packet.put_u32(text.len() as u32);
+    packet.put_slice(text);
+}
