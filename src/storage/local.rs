@@ -19,6 +19,8 @@ use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob
 
 /// A writer collects at most about this much while the disk is busy.
 const PIECE_BYTES: usize = 1 << 20;
+/// A blob ends there although a file could go on, so that any store can take a copy of it.
+const MOST_BYTES: u64 = 256 << 30;
 /// A blob up to about this long is written at one go.
 const WHOLE_BYTES: usize = 260 << 10;
 /// How many blobs that are read stay open.
@@ -79,7 +81,8 @@ impl BlobStore for LocalStore {
             least_piece: 0,
             first_piece: PIECE_BYTES,
             most_piece: PIECE_BYTES,
-            most: 1 << 44,
+            most: MOST_BYTES,
+            most_pieces: usize::MAX,
             read: PIECE_BYTES,
             reads_ahead: 1,
         }

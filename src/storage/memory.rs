@@ -43,6 +43,7 @@ impl MemoryStore {
                 first_piece: 1 << 20,
                 most_piece: 1 << 20,
                 most: 1 << 40,
+                most_pieces: usize::MAX,
                 read: 1 << 20,
                 reads_ahead: 1,
             },

@@ -161,6 +161,7 @@ fn shape() -> Shape {
         first_piece: FIRST_PART,
         most_piece: MOST_PART,
         most: 0,
+        most_pieces: PARTS as usize + 500,
         read: 4 << 20,
         reads_ahead: 4,
     };

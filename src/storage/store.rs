@@ -76,6 +76,8 @@ pub struct Shape {
     pub most_piece: usize,
     /// A blob ends before it is longer than this.
     pub most: u64,
+    /// A blob ends before it has more pieces than this.
+    pub most_pieces: usize,
     /// What one read fetches best when reading goes on in order.
     pub read: usize,
     /// How many such reads are best on their way at a time.

@@ -70,7 +70,9 @@ impl Copy<'_> {
         let mut writer = self.target.begin(self.info.id).await?;
         let mut at = 0;
         while at < length {
-            let piece = (shape.piece(at) as u64).min(length - at);
+            // A blob from a time without limits may need larger pieces.
+            let least = length.div_ceil(shape.most_pieces as u64);
+            let piece = (shape.piece(at) as u64).max(least).min(length - at);
             let share = self.room(piece as usize, Some(&mut *writer)).await?;
             let bytes = self.read(at, at + piece).await?;
             writer.write(share.around(bytes.freeze())).await?;

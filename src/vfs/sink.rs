@@ -41,8 +41,9 @@ pub struct BlobSink {
     out: BytesMut,
     /// What `out` may hold beyond one frame.
     share: Option<Share>,
-    /// Sealed bytes that the store has been given.
+    /// Sealed bytes that the store has been given, and in how many pieces.
     given: u64,
+    pieces: usize,
     size: u64,
     /// Whether the blob has to end.
     full: bool,
@@ -86,6 +87,7 @@ impl BlobSink {
             out,
             share: None,
             given: 0,
+            pieces: 0,
             size: 0,
             full: false,
             writer: None,
@@ -237,7 +239,9 @@ impl BlobSink {
             if self.out.len() < wanted && (more <= self.held() || self.grow(wanted)) {
                 return Ok(true);
             }
-            if self.given + self.out.len() as u64 >= self.shape.most {
+            let length = self.given + self.out.len() as u64;
+            // The last piece is still to come.
+            if length >= self.shape.most || self.pieces + 1 >= self.shape.most_pieces {
                 self.full = true;
             } else if self.out.len() >= self.shape.least_piece && !self.out.is_empty() {
                 self.pass_on().await?;
@@ -292,6 +296,7 @@ impl BlobSink {
         }
         let piece = piece(std::mem::take(&mut self.out), self.share.take());
         self.given += piece.len() as u64;
+        self.pieces += 1;
         if let Some(hash) = &self.hash {
             if self.marks.len() >= MARKS {
                 self.marks.pop_front();

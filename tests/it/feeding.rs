@@ -21,6 +21,7 @@ fn shape() -> Shape {
         first_piece: MIB,
         most_piece: 2 * MIB,
         most: 40 << 20,
+        most_pieces: 35,
         read: MIB,
         reads_ahead: 2,
     }
