@@ -6,6 +6,8 @@ pub(crate) mod client;
 pub(crate) mod cloud;
 #[path = "../../tests/it/support/folder.rs"]
 pub(crate) mod folder;
+#[path = "../../tests/it/support/kms.rs"]
+pub(crate) mod kms;
 #[path = "../../tests/it/support/postgres.rs"]
 pub(crate) mod postgres;
 #[path = "../../tests/it/support/proxy.rs"]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::support::cloud;
 use crate::support::wait::wait_for;
 
 /// The account that `sealift up` makes.
@@ -47,15 +48,30 @@ impl Server {
     /// The same, with nowhere to write its log to.
     pub(crate) fn up_without_log(data: &Path) -> Self {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        Self::start(&[], data, full)
+        Self::start(&[], data, &[], full)
     }
 
     /// The same, run by another program such as strace: `wrapper` comes before the server's command.
     pub(crate) fn up_under(wrapper: &[&OsStr], data: &Path) -> Self {
-        Self::start(wrapper, data, fs::File::create(log_of(data)).unwrap())
+        Self::start(wrapper, data, &[], fs::File::create(log_of(data)).unwrap())
     }
 
-    fn start(wrapper: &[&OsStr], data: &Path, stderr: fs::File) -> Self {
+    /// The same, with settings from the environment.
+    pub(crate) fn up_with(data: &Path, variables: &[(String, String)]) -> Self {
+        Self::start(
+            &[],
+            data,
+            variables,
+            fs::File::create(log_of(data)).unwrap(),
+        )
+    }
+
+    fn start(
+        wrapper: &[&OsStr],
+        data: &Path,
+        variables: &[(String, String)],
+        stderr: fs::File,
+    ) -> Self {
         let mut words = wrapper.to_vec();
         words.push(OsStr::new(program()));
         let log = log_of(data);
@@ -64,6 +80,8 @@ impl Server {
             .args(&words[1..])
             .args(["up", "--any-port", "--data"])
             .arg(data)
+            .envs(cloud::ground(data))
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(fs::File::create(log.with_extension("banner")).unwrap())
             .stderr(stderr)
@@ -164,8 +182,10 @@ impl Drop for Server {
 
 /// Runs the program to its end.
 pub(crate) fn sealift(words: &[&str], input: &str) -> Output {
+    let data = words.iter().skip_while(|word| **word != "--data").nth(1);
     let mut child = Command::new(program())
         .args(words)
+        .envs(data.map_or_else(Vec::new, |data| cloud::ground(Path::new(data))))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -89,7 +89,11 @@ impl World {
         budget: Budget,
         regions: impl FnOnce(Arc<dyn Clock>) -> Regions,
     ) -> Self {
-        Self::keyed(dialect, tenant, budget, regions, KeyRing::for_tests()).await
+        let ring = match cloud::wanted() {
+            true => cloud::ring().await,
+            false => KeyRing::for_tests(),
+        };
+        Self::keyed(dialect, tenant, budget, regions, ring).await
     }
 
     /// The same over one store in memory, with keys kept as the test likes it.
