@@ -105,7 +105,8 @@ fn compare(settings: &Settings, what: &'static str) -> Outcome<Report> {
 /// A process that does one piece of work when it is told to.
 struct Subject {
     child: Child,
-    input: ChildStdin,
+    /// When it closes, the process ends.
+    input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
@@ -115,7 +116,7 @@ impl Subject {
         command.arg(ARGUMENT).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
-        let input = child.stdin.take().ok_or("no input")?;
+        let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().ok_or("no output")?);
         let mut subject = Self {
             child,
@@ -129,7 +130,8 @@ impl Subject {
     fn run(mut self) -> Outcome<Cost> {
         let pid = self.child.id();
         measure(pid, || {
-            writeln!(self.input, "go")?;
+            let input = self.input.as_mut().ok_or("no input")?;
+            writeln!(input, "go")?;
             self.await_line("done")
         })
     }
@@ -146,7 +148,7 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        drop(self.input.take());
         let _ = self.child.wait();
     }
 }

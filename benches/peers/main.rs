@@ -18,6 +18,7 @@ mod slow_lines;
     clippy::unwrap_used,
     dead_code,
     unused_imports,
+    unused_macros,
     reason = "the tests use the rest, and may fail loudly"
 )]
 mod support;

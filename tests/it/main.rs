@@ -51,6 +51,8 @@ mod model;
 #[cfg(test)]
 mod openssh;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod paramiko;
 #[cfg(test)]
 mod rclone;

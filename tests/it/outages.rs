@@ -1,0 +1,175 @@
+//! What clients meet when S3 or the key service is in trouble, and that nothing has to be restarted.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sealift::storage::s3_settings::S3Settings;
+
+use crate::support::client::{SshOptions, quote, sftp, sftp_ok};
+use crate::support::cloud;
+use crate::support::folder::{TempFolder, sums, write_random};
+use crate::support::kms::{Kind, Kms};
+use crate::support::proxy::{Harm, Proxy, Way};
+use crate::support::seaweed::{Seaweed, s3_settings};
+use crate::support::server::Server;
+
+const MIB: u64 = 1 << 20;
+
+/// A server whose lines to S3 and to the key service can be harmed.
+struct Ground {
+    folder: TempFolder,
+    s3: Proxy,
+    keys: Proxy,
+    variables: Vec<(String, String)>,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let seaweed = Seaweed::shared();
+        let s3 = Proxy::before(seaweed.http_port());
+        let keys = Proxy::before(Kms::shared(Kind::Moto).port);
+        let settings = S3Settings {
+            prefix: String::new(),
+            ..s3_settings(&seaweed.fresh_bucket())
+        };
+        let mut variables = cloud::variables(&seaweed.cloud(&s3.http()), &settings);
+        variables.extend(cloud::keys(&cloud::key_service().0, keys.port()));
+        Self {
+            folder: TempFolder::new(),
+            s3,
+            keys,
+            variables,
+        }
+    }
+
+    fn start(&self) -> (Server, SshOptions) {
+        let server = Server::up_with(&self.folder.join("data"), &self.variables);
+        let client = format!("client-{}", server.ready.pid);
+        let options = SshOptions::with_new_key(&server, &self.folder.folder(&client));
+        (server, options)
+    }
+
+    /// Three files on both sides of what one call stores.
+    fn files(&self, name: &str) -> std::path::PathBuf {
+        let files = self.folder.folder(name);
+        for (number, size) in [1_000, MIB, 20 * MIB].into_iter().enumerate() {
+            write_random(&files.join(format!("{number}")), size);
+        }
+        files
+    }
+
+    fn fetch(&self, server: &Server, options: &SshOptions, name: &str) -> std::path::PathBuf {
+        let back = self.folder.folder(name);
+        sftp_ok(server, options, &format!("get * {}/\n", quote(&back)));
+        back
+    }
+}
+
+fn put(files: &Path) -> String {
+    format!("put {}/* .\n", quote(files))
+}
+
+/// Repeats what a client does until it works, as its user would.
+fn until_it_works(server: &Server, options: &SshOptions, batch: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let tried = sftp(server, options, &[], batch);
+        if tried.status.success() {
+            return;
+        }
+        let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+        assert!(Instant::now() < deadline, "{said}");
+    }
+}
+
+#[test]
+fn transfers_survive_cuts_and_changed_bytes_on_the_line_to_s3() {
+    let ground = Ground::new();
+    let (server, options) = ground.start();
+    let files = ground.files("files");
+    let harms = [
+        Harm::Cut {
+            way: Way::Requests,
+            after: 3 * MIB,
+            times: 3,
+        },
+        Harm::Corrupt {
+            way: Way::Requests,
+            at: 5 * MIB,
+        },
+        Harm::Delay(Duration::from_millis(300)),
+    ];
+    for harm in harms {
+        ground.s3.set(harm);
+        sftp_ok(&server, &options, &put(&files));
+        ground.s3.set(Harm::Off);
+        let back = ground.fetch(&server, &options, &format!("back {harm:?}"));
+        assert_eq!(sums(&files), sums(&back), "{harm:?}");
+    }
+    let harms = [
+        Harm::Cut {
+            way: Way::Answers,
+            after: 3 * MIB,
+            times: 3,
+        },
+        Harm::Corrupt {
+            way: Way::Answers,
+            at: 5 * MIB,
+        },
+    ];
+    for harm in harms {
+        ground.s3.set(harm);
+        let back = ground.fetch(&server, &options, &format!("back {harm:?}"));
+        ground.s3.set(Harm::Off);
+        assert_eq!(sums(&files), sums(&back), "{harm:?}");
+    }
+    assert!(ground.s3.harmed() >= 4);
+    server.stop();
+}
+
+#[test]
+fn without_s3_clients_are_told_and_what_was_there_stays() {
+    let ground = Ground::new();
+    let (server, options) = ground.start();
+    let (old, new) = (ground.files("old"), ground.files("new"));
+    sftp_ok(&server, &options, &put(&old));
+    for harm in [Harm::Refuse, Harm::BlackHole { after: 0 }] {
+        ground.s3.set(harm);
+        // Small enough that its only call is the one that fails.
+        let batch = format!("put {} .\n", quote(&new.join("0")));
+        let refused = sftp(&server, &options, &[], &batch);
+        assert!(!refused.status.success());
+        let listing = sftp_ok(&server, &options, "ls -l\n");
+        assert!(listing.contains("1000"), "{listing}");
+        ground.s3.set(Harm::Off);
+        let back = ground.fetch(&server, &options, &format!("back {harm:?}"));
+        assert_eq!(sums(&old), sums(&back));
+    }
+    until_it_works(&server, &options, &put(&new));
+    let back = ground.fetch(&server, &options, "back");
+    assert_eq!(sums(&new), sums(&back));
+    server.stop();
+}
+
+#[test]
+fn an_outage_of_the_key_service_is_not_noticed_while_keys_are_in_memory() {
+    let ground = Ground::new();
+    let (server, options) = ground.start();
+    let files = ground.files("files");
+    sftp_ok(&server, &options, &put(&files));
+    ground.keys.set(Harm::Refuse);
+    sftp_ok(&server, &options, &put(&files));
+    let back = ground.fetch(&server, &options, "back");
+    assert_eq!(sums(&files), sums(&back));
+    server.stop();
+
+    // A start goes on without it; transfers wait for it to come back, and need no restart then.
+    let (server, options) = ground.start();
+    let refused = sftp(&server, &options, &[], &put(&files));
+    assert!(!refused.status.success());
+    assert!(server.log().contains("key service"), "{}", server.log());
+    sftp_ok(&server, &options, "ls -l\nmkdir folder\n");
+    ground.keys.set(Harm::Off);
+    until_it_works(&server, &options, &put(&files));
+    server.stop();
+}
