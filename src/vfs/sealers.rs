@@ -2,7 +2,7 @@
 //! costs one commit and not two.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +48,8 @@ struct Shelf {
     /// Where the sealers' blobs are to be stored, and when that was last looked up.
     region: Option<RegionId>,
     checked_at: Timestamp,
+    /// Held by who fills the shelf.
+    filling: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Default for Shelf {
@@ -57,6 +59,7 @@ impl Default for Shelf {
             batch: 0,
             region: None,
             checked_at: Timestamp(0),
+            filling: Arc::default(),
         }
     }
 }
@@ -77,21 +80,19 @@ impl Sealers {
     /// # Errors
     /// Unavailable when the database or the key service does not answer.
     pub async fn take(&self, tenant: TenantId) -> Result<Announced> {
+        if let Some(announced) = self.ready_made(tenant) {
+            return Ok(announced);
+        }
+        // One fills the shelf; a thousand that find it empty at once wait for that instead of
+        // announcing a batch each.
+        let filling = self.lock().entry(tenant).or_default().filling.clone();
+        let _filling = filling.lock().await;
+        if let Some(announced) = self.ready_made(tenant) {
+            return Ok(announced);
+        }
         let now = self.committer.database().clock().now();
-        let batch = {
-            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            let shelf = ready.entry(tenant).or_default();
-            if shelf.checked_at.plus(CHECK) > now
-                && let Some(announced) = shelf.sealers.pop()
-            {
-                return Ok(announced);
-            }
-            shelf.batch = (shelf.batch * 2).clamp(FIRST_BATCH, MAX_BATCH);
-            shelf.batch
-        };
-        let region = placement::find(self.committer.database(), tenant)
-            .await?
-            .region;
+        let placement = placement::find(self.committer.database(), tenant).await?;
+        let region = placement.region;
         if let Some(announced) = self.still_good(tenant, region, now) {
             return Ok(announced);
         }
@@ -102,6 +103,12 @@ impl Sealers {
             region,
         };
         let one = make();
+        let batch = {
+            let mut ready = self.lock();
+            let shelf = ready.entry(tenant).or_default();
+            shelf.batch = (shelf.batch * 2).clamp(FIRST_BATCH, MAX_BATCH);
+            shelf.batch
+        };
         let mut more: Vec<_> = (1..batch).map(|_| make()).collect();
         let announcement = Announcement {
             instance: self.instance,
@@ -112,7 +119,7 @@ impl Sealers {
         self.committer
             .run(tenant, &Actor::job(), announcement)
             .await?;
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = self.lock();
         let shelf = ready.entry(tenant).or_default();
         shelf.checked_at = now;
         shelf.region = Some(region);
@@ -120,9 +127,24 @@ impl Sealers {
         Ok(one)
     }
 
+    /// Takes from the shelf, unless it has been too long that the tenant's region was looked up.
+    fn ready_made(&self, tenant: TenantId) -> Option<Announced> {
+        let now = self.committer.database().clock().now();
+        let mut ready = self.lock();
+        let shelf = ready.get_mut(&tenant)?;
+        match shelf.checked_at.plus(CHECK) > now {
+            true => shelf.sealers.pop(),
+            false => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Shelf>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes from the shelf if the tenant is still where it was; if not, empties it.
     fn still_good(&self, tenant: TenantId, region: RegionId, now: Timestamp) -> Option<Announced> {
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = self.lock();
         let shelf = ready.entry(tenant).or_default();
         shelf.checked_at = now;
         if shelf.region != Some(region) {
@@ -134,8 +156,7 @@ impl Sealers {
     /// Throws away what is made ahead for a tenant: this instance's lease was over for a while, and others
     /// may have swept its blobs.
     pub fn discard(&self, tenant: TenantId) {
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.remove(&tenant);
+        self.lock().remove(&tenant);
     }
 }
 

@@ -216,6 +216,10 @@ impl BlobSink {
     }
 
     fn seal(&mut self, frame: &[u8]) -> Result<()> {
+        // To the byte: left to itself it would double.
+        if self.out.capacity() - self.out.len() < SEALED_FRAME {
+            self.out.reserve(SEALED_FRAME);
+        }
         if let Some(hash) = &mut self.hash {
             hash.update(frame);
         }

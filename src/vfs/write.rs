@@ -271,7 +271,7 @@ impl FileWriter {
     }
 
     async fn store(&mut self) -> Result<()> {
-        let stored = self.try_store().await;
+        let stored = Box::pin(self.try_store()).await;
         if let Err(error) = &stored {
             if error.kind() == ErrorKind::Stale {
                 self.vfs.sealers().discard(self.principal.tenant);
@@ -344,7 +344,7 @@ impl FileWriter {
             Some(sink) => sink,
             none => {
                 let hash = self.hash.take();
-                let sink = BlobSink::open(&self.vfs, self.principal.tenant, hash).await?;
+                let sink = Box::pin(BlobSink::open(&self.vfs, self.principal.tenant, hash)).await?;
                 none.insert(sink)
             }
         };
@@ -364,7 +364,7 @@ impl FileWriter {
             })?;
         }
         if taken < bytes.len() {
-            self.finish_blob().await?;
+            Box::pin(self.finish_blob()).await?;
         }
         Ok(taken)
     }
@@ -451,6 +451,11 @@ impl FileWriter {
         if size.bytes <= SMALL || self.claim.covers(size) {
             return Ok(());
         }
+        // What happens seldom is kept out of the future, which every open file has one of.
+        Box::pin(self.claim_more(size)).await
+    }
+
+    async fn claim_more(&mut self, size: Size) -> Result<()> {
         if self.claim.row().is_none() {
             let (target, afresh) = (&self.publish.target, self.publish.from_nothing);
             return self.claim.begin(target, afresh, size).await;
