@@ -1,7 +1,11 @@
 //! Objects of blobs beside the one that the blob's row names: replicas, and what a move leaves.
+//!
+//! A row is there before its object and until after it. State 1: it is being made. 2: it is there. 4: it
+//! is given up, and may be taken up again. 5: its object is being removed, and nothing else can
+//! become of it.
 
-use crate::db::blobs::{self, BlobRecord};
-use crate::db::sql::TenantTx;
+use crate::db::blobs::{self, BlobInfo, BlobRecord, BlobState};
+use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::{BlobId, RegionId};
@@ -16,7 +20,8 @@ pub async fn whereabouts(tx: &mut TenantTx, id: BlobId) -> Result<Vec<RegionId>>
     };
     let rows = tx
         .rows(
-            "SELECT region FROM blob_copies WHERE tenant = $1 AND id = $2 ORDER BY state, region",
+            "SELECT region FROM blob_copies WHERE tenant = $1 AND id = $2 AND state IN (2, 4) \
+             ORDER BY state, region",
             [id.as_bytes().into()],
         )
         .await?;
@@ -27,17 +32,38 @@ pub async fn whereabouts(tx: &mut TenantTx, id: BlobId) -> Result<Vec<RegionId>>
     Ok(regions)
 }
 
-/// Notes that a copy is there, if the blob still is, and elsewhere.
+/// Announces a copy before its object is made, if the blob is there, and elsewhere; false when no copy
+/// can be made now. One that was given up is kept for longer.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn announce(
+    tx: &mut TenantTx,
+    id: BlobId,
+    region: RegionId,
+    at: Timestamp,
+) -> Result<bool> {
+    let sql = "INSERT INTO blob_copies (tenant, id, region, state, at) \
+         SELECT tenant, id, $3, 1, $4 FROM blobs \
+         WHERE tenant = $1 AND id = $2 AND state IN (2, 3) AND region <> $3 \
+         ON CONFLICT (tenant, id, region) DO UPDATE SET at = $4 WHERE blob_copies.state <> 5";
+    let announced = tx
+        .execute(sql, [id.as_bytes().into(), region.0.into(), at.0.into()])
+        .await?;
+    Ok(announced > 0)
+}
+
+/// Notes that an announced copy is there; false when it was given up meanwhile.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn add(tx: &mut TenantTx, id: BlobId, region: RegionId, at: Timestamp) -> Result<bool> {
-    let sql = "INSERT INTO blob_copies (tenant, id, region, state, at) \
-         SELECT tenant, id, $3, 2, $4 FROM blobs \
-         WHERE tenant = $1 AND id = $2 AND state IN (2, 3) AND region <> $3 \
-         ON CONFLICT (tenant, id, region) DO UPDATE SET state = 2, at = $4";
     let added = tx
-        .execute(sql, [id.as_bytes().into(), region.0.into(), at.0.into()])
+        .execute(
+            "UPDATE blob_copies SET state = 2, at = $4 \
+             WHERE tenant = $1 AND id = $2 AND region = $3 AND state IN (1, 2, 4)",
+            [id.as_bytes().into(), region.0.into(), at.0.into()],
+        )
         .await?;
     Ok(added > 0)
 }
@@ -57,6 +83,9 @@ pub async fn switch(
     let Some(blob) = blobs::find(tx, id).await? else {
         return Ok(false);
     };
+    if blob.state == BlobState::Deleting {
+        return Ok(false);
+    }
     let from = blob.info.region;
     let taken = tx
         .execute(
@@ -91,7 +120,7 @@ pub async fn switch(
 }
 
 /// Gives up copies, of blobs that are where the tenant wants them, that are in no place where it
-/// wants any.
+/// wants any; takes up again those that it wants after all.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -101,16 +130,21 @@ pub async fn release_unwanted(
     replica: Option<RegionId>,
     at: Timestamp,
 ) -> Result<u64> {
+    let wanted = replica.unwrap_or(region);
+    if wanted != region {
+        tx.execute(
+            "UPDATE blob_copies SET state = 2, at = $3 \
+             WHERE tenant = $1 AND state = 4 AND region = $2",
+            [wanted.0.into(), at.0.into()],
+        )
+        .await?;
+    }
     tx.execute(
-        "UPDATE blob_copies SET state = 4, at = $4 \
-         WHERE tenant = $1 AND state = 2 AND region <> $2 AND region <> $3 \
+        "UPDATE blob_copies SET state = CASE WHEN state = 1 THEN 5 ELSE 4 END, at = $4 \
+         WHERE tenant = $1 AND state IN (1, 2) AND region <> $2 AND region <> $3 \
          AND EXISTS (SELECT 1 FROM blobs b WHERE b.tenant = $1 AND b.id = blob_copies.id \
          AND b.region = $2)",
-        [
-            region.0.into(),
-            replica.unwrap_or(region).0.into(),
-            at.0.into(),
-        ],
+        [region.0.into(), wanted.0.into(), at.0.into()],
     )
     .await
 }
@@ -124,7 +158,8 @@ pub async fn any(tx: &mut TenantTx) -> Result<bool> {
     Ok(tx.row(sql, []).await?.is_some())
 }
 
-/// Up to `limit` copies that were given up before `until`, or whose blob is gone.
+/// Up to `limit` copies that were given up before `until`, or whose blob is gone: with the blob, if it
+/// is not.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -132,18 +167,55 @@ pub async fn removable(
     tx: &mut TenantTx,
     until: Timestamp,
     limit: i64,
-) -> Result<Vec<(BlobId, RegionId)>> {
+) -> Result<Vec<(BlobId, RegionId, Option<BlobInfo>)>> {
     let rows = tx
         .rows(
-            "SELECT c.id, c.region FROM blob_copies c WHERE c.tenant = $1 AND \
+            "SELECT c.id, c.region FROM blob_copies c WHERE c.tenant = $1 AND c.state <> 5 AND \
              ((c.state = 4 AND c.at <= $2) OR NOT EXISTS (SELECT 1 FROM blobs b \
              WHERE b.tenant = c.tenant AND b.id = c.id AND b.state <> 4)) LIMIT $3",
             [until.0.into(), limit.into()],
         )
         .await?;
-    rows.iter()
-        .map(|row| Ok((BlobId::from_slice(&row.bytes(0)?)?, RegionId(row.int(1)?))))
-        .collect()
+    let mut removable = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (id, region) = place(row)?;
+        let blob = blobs::find(tx, id).await?;
+        let blob = blob.filter(|blob| blob.state != BlobState::Deleting);
+        removable.push((id, region, blob.map(|blob| blob.info)));
+    }
+    Ok(removable)
+}
+
+/// Has a copy removed that is still one of those that [`removable`] tells of: from now on nothing else
+/// becomes of it.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn doom(
+    tx: &mut TenantTx,
+    id: BlobId,
+    region: RegionId,
+    until: Timestamp,
+) -> Result<bool> {
+    let doomed = tx
+        .execute(
+            "UPDATE blob_copies SET state = 5 WHERE tenant = $1 AND id = $2 AND region = $3 AND \
+             ((state = 4 AND at <= $4) OR NOT EXISTS (SELECT 1 FROM blobs b \
+             WHERE b.tenant = $1 AND b.id = $2 AND b.state <> 4))",
+            [id.as_bytes().into(), region.0.into(), until.0.into()],
+        )
+        .await?;
+    Ok(doomed > 0)
+}
+
+/// Up to `limit` copies whose object is to be removed.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn doomed(tx: &mut TenantTx, limit: i64) -> Result<Vec<(BlobId, RegionId)>> {
+    let sql = "SELECT id, region FROM blob_copies WHERE tenant = $1 AND state = 5 LIMIT $2";
+    let rows = tx.rows(sql, [limit.into()]).await?;
+    rows.iter().map(place).collect()
 }
 
 /// Forgets a copy whose object is gone.
@@ -152,15 +224,14 @@ pub async fn removable(
 /// Unavailable when the database does not answer.
 pub async fn forget(tx: &mut TenantTx, id: BlobId, region: RegionId) -> Result<()> {
     tx.execute(
-        "DELETE FROM blob_copies WHERE tenant = $1 AND id = $2 AND region = $3",
+        "DELETE FROM blob_copies WHERE tenant = $1 AND id = $2 AND region = $3 AND state = 5",
         [id.as_bytes().into(), region.0.into()],
     )
     .await?;
     Ok(())
 }
 
-/// Up to `limit` live, finished blobs that are not in `region`, oldest first after `after`, with
-/// whether a copy is there already.
+/// Up to `limit` live, finished blobs that are not in `region`, oldest first after `after`.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -169,20 +240,16 @@ pub async fn elsewhere(
     region: RegionId,
     after: BlobId,
     limit: i64,
-) -> Result<Vec<(BlobRecord, bool)>> {
+) -> Result<Vec<BlobRecord>> {
     let rows = tx
         .rows(
-            "SELECT b.id, b.size, b.finished, b.key_version, b.state, b.instance, b.uses, b.at, \
-             b.region, CAST(CASE WHEN c.state = 2 THEN 1 ELSE 0 END AS bigint) FROM blobs b \
-             LEFT JOIN blob_copies c ON c.tenant = b.tenant AND c.id = b.id AND c.region = $2 \
-             WHERE b.tenant = $1 AND b.region <> $2 AND b.state IN (2, 3) AND b.finished = 1 \
-             AND b.id > $3 ORDER BY b.id LIMIT $4",
+            "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
+             WHERE tenant = $1 AND region <> $2 AND state IN (2, 3) AND finished = 1 \
+             AND id > $3 ORDER BY id LIMIT $4",
             [region.0.into(), after.as_bytes().into(), limit.into()],
         )
         .await?;
-    rows.iter()
-        .map(|row| Ok((blobs::read(row)?, row.int(9)? != 0)))
-        .collect()
+    rows.iter().map(blobs::read).collect()
 }
 
 /// Up to `limit` live, finished blobs without a copy in `region`, whose state changed at or after
@@ -222,4 +289,8 @@ pub async fn left(tx: &mut TenantTx, region: RegionId) -> Result<(u64, u64)> {
         )
         .await?;
     row.map_or(Ok((0, 0)), |row| Ok((row.count(0)?, row.count(1)?)))
+}
+
+fn place(row: &Row) -> Result<(BlobId, RegionId)> {
+    Ok((BlobId::from_slice(&row.bytes(0)?)?, RegionId(row.int(1)?)))
 }

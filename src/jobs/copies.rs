@@ -47,8 +47,7 @@ pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
     let any = copies::any(&mut tx).await?;
     drop(tx);
     if any {
-        let release = Release(placement.clone());
-        vfs.committer().run(tenant, &Actor::job(), release).await?;
+        vfs.committer().run(tenant, &Actor::job(), Release).await?;
     }
     match outcome.failed {
         Some(error) => Err(error),
@@ -76,22 +75,17 @@ impl Round<'_> {
             let mut tx = self.vfs.database().read(self.tenant).await?;
             let page = copies::elsewhere(&mut tx, to, after, BATCH).await?;
             drop(tx);
-            let Some((last, _)) = page.last() else {
+            let Some(last) = page.last() else {
                 return Ok(());
             };
             if !self.go_on().await? {
                 return Ok(());
             }
             after = last.info.id;
-            let (there, missing): (Vec<_>, Vec<_>) = page.iter().partition(|(_, there)| *there);
-            let missing = missing.iter().map(|(blob, _)| blob.info).collect();
-            let mut ids = self.copy_all(missing, to, outcome).await?;
-            ids.extend(there.iter().map(|(blob, _)| blob.info.id));
-            let switch = Switch {
-                ids,
-                to,
-                replica: self.placement.replica,
-            };
+            // Also those that have their copy there: it becomes the one that everything hangs on.
+            let infos = page.iter().map(|blob| blob.info).collect();
+            let ids = self.copy_all(infos, to, outcome).await?;
+            let switch = Switch { ids, to };
             let committer = self.vfs.committer();
             committer.run(self.tenant, &Actor::job(), switch).await?;
         }
@@ -99,25 +93,24 @@ impl Round<'_> {
 
     async fn replicate(&self, to: RegionId, outcome: &mut Outcome) -> Result<()> {
         let since = self.placement.replicated_at;
-        let mut failed = HashSet::new();
+        // What cannot be copied must not keep the others from it.
+        let mut tried = HashSet::new();
         loop {
             let mut tx = self.vfs.database().snapshot(self.tenant).await?;
             let horizon = clocks::latest(&mut tx).await?.at;
-            let page = copies::missing(&mut tx, to, since, BATCH).await?;
+            let limit = BATCH.saturating_add(i64::try_from(tried.len()).unwrap_or(i64::MAX));
+            let page = copies::missing(&mut tx, to, since, limit).await?;
             drop(tx);
             if page.is_empty() && horizon > since {
                 let db = self.vfs.database();
                 return placement::set_replicated(db, self.tenant, to, horizon).await;
             }
             let infos = page.iter().map(|blob| blob.info);
-            let infos: Vec<_> = infos.filter(|info| !failed.contains(&info.id)).collect();
+            let infos: Vec<_> = infos.filter(|info| tried.insert(info.id)).collect();
             if infos.is_empty() || !self.go_on().await? {
                 return Ok(());
             }
-            failed.extend(infos.iter().map(|info| info.id));
-            for id in self.copy_all(infos, to, outcome).await? {
-                failed.remove(&id);
-            }
+            self.copy_all(infos, to, outcome).await?;
         }
     }
 
@@ -134,6 +127,12 @@ impl Round<'_> {
         to: RegionId,
         outcome: &mut Outcome,
     ) -> Result<Vec<BlobId>> {
+        let committer = self.vfs.committer();
+        let announce = Announce {
+            ids: blobs.iter().map(|info| info.id).collect(),
+            to,
+        };
+        committer.run(self.tenant, &Actor::job(), announce).await?;
         let copies = blobs.into_iter().map(|info| async move {
             let copied = self.copy(&info, to).await;
             (info.id, copied)
@@ -154,7 +153,6 @@ impl Round<'_> {
             ids: done.clone(),
             to,
         };
-        let committer = self.vfs.committer();
         committer.run(self.tenant, &Actor::job(), note).await?;
         Ok(done)
     }
@@ -181,6 +179,22 @@ impl Round<'_> {
     }
 }
 
+/// Before the first byte, so that nobody takes an object for an orphan.
+struct Announce {
+    ids: Vec<BlobId>,
+    to: RegionId,
+}
+
+#[async_trait]
+impl Operation for Announce {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        for id in &self.ids {
+            copies::announce(tx, *id, self.to, next.at).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
+
 struct Note {
     ids: Vec<BlobId>,
     to: RegionId,
@@ -199,27 +213,28 @@ impl Operation for Note {
 struct Switch {
     ids: Vec<BlobId>,
     to: RegionId,
-    replica: Option<RegionId>,
 }
 
 #[async_trait]
 impl Operation for Switch {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        // As it is now: the operator may have changed it while blobs were copied.
+        let replica = placement::of(tx).await?.replica;
         for id in &self.ids {
-            copies::switch(tx, *id, self.to, self.replica, next.at).await?;
+            copies::switch(tx, *id, self.to, replica, next.at).await?;
         }
         Ok(Record::Nothing)
     }
 }
 
-struct Release(Placement);
+struct Release;
 
 #[async_trait]
 impl Operation for Release {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let Placement {
             region, replica, ..
-        } = self.0;
+        } = placement::of(tx).await?;
         copies::release_unwanted(tx, region, replica, next.at).await?;
         Ok(Record::Nothing)
     }

@@ -1,10 +1,13 @@
 //! Sweeping up: uploads that expired, blobs that nothing names, objects of blobs that are given up.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 
+use crate::crypto::open::sealed_bytes;
+use crate::db::blobs::BlobInfo;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::{blobs, copies, uploads};
@@ -13,6 +16,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::domain::principal::Actor;
+use crate::vfs::damage::Damaged;
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 200;
@@ -52,7 +56,7 @@ async fn sweep_blobs(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
         if batch.is_empty() {
             return Ok(removed);
         }
-        let gone = remove_all(batch.into_iter().map(|blob| async move {
+        let gone = some_at_a_time(batch.into_iter().map(|blob| async move {
             let store = vfs.store(blob.info.region)?;
             match blob.info.finished {
                 true => store.delete(blob.info.id).await?,
@@ -72,15 +76,16 @@ async fn sweep_blobs(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
 
 /// Copies go before their blobs, whose rows lead to them.
 async fn sweep_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<u64> {
+    let failed = doom_copies(vfs, tenant, until).await?;
     let mut removed = 0;
     loop {
         let mut tx = vfs.database().read(tenant).await?;
-        let batch = copies::removable(&mut tx, until, BATCH).await?;
+        let batch = copies::doomed(&mut tx, BATCH).await?;
         drop(tx);
         if batch.is_empty() {
-            return Ok(removed);
+            return failed.map_or(Ok(removed), Err);
         }
-        let gone = remove_all(batch.into_iter().map(|(id, region)| async move {
+        let gone = some_at_a_time(batch.into_iter().map(|(id, region)| async move {
             vfs.store(region)?.discard(id).await?;
             Ok((id, region))
         }));
@@ -94,8 +99,55 @@ async fn sweep_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<u
     }
 }
 
-/// Removes some at a time; returns what is gone, and the first error.
-async fn remove_all<T>(
+/// Decides which copies go: none whose blob has lost its own object. Returns what kept others.
+async fn doom_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<Option<Error>> {
+    let mut kept = HashSet::new();
+    let mut failed = None;
+    loop {
+        let mut tx = vfs.database().read(tenant).await?;
+        let limit = BATCH.saturating_add(i64::try_from(kept.len()).unwrap_or(i64::MAX));
+        let batch = copies::removable(&mut tx, until, limit).await?;
+        drop(tx);
+        let batch = batch.into_iter();
+        let looks = batch
+            .filter(|(id, region, _)| kept.insert((*id, *region)))
+            .map(|(id, region, blob)| async move {
+                let spare = match blob {
+                    Some(info) => is_spare(vfs, tenant, region, info).await?,
+                    None => true,
+                };
+                Ok(spare.then_some((id, region)))
+            });
+        let looks: Vec<_> = looks.collect();
+        if looks.is_empty() {
+            return Ok(failed);
+        }
+        let (spare, error) = some_at_a_time(looks.into_iter()).await;
+        failed = failed.or(error);
+        let copies = spare.into_iter().flatten().collect();
+        let doom = Doom { copies, until };
+        vfs.committer().run(tenant, &Actor::job(), doom).await?;
+    }
+}
+
+/// Whether a blob can do without a copy that was given up: its own object is there. If not, it is
+/// mended.
+async fn is_spare(vfs: &Vfs, tenant: TenantId, region: RegionId, info: BlobInfo) -> Result<bool> {
+    let length = vfs.store(info.region)?.length(info.id).await?;
+    let there = !info.finished || length == Some(sealed_bytes(info.size));
+    if !there {
+        tracing::error!(blob = %info.id, tenant.id = %tenant, region = %info.region, copy_in = %region, "a blob is missing where it was moved; its copy is kept and put back");
+        vfs.damage().report(Damaged {
+            tenant,
+            info,
+            whole_in: region,
+        });
+    }
+    Ok(there)
+}
+
+/// Looks at or removes some at a time; returns what is done, and the first error.
+async fn some_at_a_time<T>(
     removals: impl Iterator<Item = impl Future<Output = Result<T>>>,
 ) -> (Vec<T>, Option<Error>) {
     let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
@@ -136,6 +188,21 @@ impl Operation for Forget {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         for id in &self.0 {
             blobs::forget(tx, *id).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
+
+struct Doom {
+    copies: Vec<(BlobId, RegionId)>,
+    until: Timestamp,
+}
+
+#[async_trait]
+impl Operation for Doom {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        for (id, region) in &self.copies {
+            copies::doom(tx, *id, *region, self.until).await?;
         }
         Ok(Record::Nothing)
     }

@@ -28,6 +28,11 @@ on_both!(
     a_replica_is_read_when_the_region_is_destroyed,
     a_damaged_blob_is_read_from_its_copy_and_mended,
     copies_go_with_their_blobs,
+    leftovers_are_removed_while_blobs_are_being_copied,
+    a_move_to_the_replica_makes_good_what_is_damaged_there,
+    the_last_copy_of_a_blob_is_never_removed,
+    blobs_that_cannot_be_copied_do_not_keep_others_from_it,
+    a_replica_that_is_named_again_while_it_is_given_up_is_kept,
     no_store_sees_content_or_names,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -328,4 +333,93 @@ async fn what_was_begun_and_is_known_to_nobody_is_removed(dialect: Dialect) {
         get(&two.session, &path("/f")).await.unwrap().len(),
         12_000_000
     );
+}
+
+async fn leftovers_are_removed_while_blobs_are_being_copied(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.move_to(THERE).await;
+    // Some are copied and looked at, and not noted yet.
+    two.faults[1].hold(Operation::Read);
+    let copying = two.copy();
+    let repairing = async {
+        let many = async || objects(&two.stores[1]).await.len() >= 5;
+        while !many().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let report = fsck::check(&two.world.vfs, Repair::Yes, Depth::Records).await;
+        assert_eq!(report.unwrap().removed, 0);
+        two.faults[1].release(Operation::Read);
+    };
+    let (copied, ()) = tokio::join!(copying, repairing);
+    copied.unwrap();
+    assert_eq!(objects(&two.stores[1]).await.len() as u64, FILES);
+    destroy(&two.stores[0]).await;
+    two.assert_readable().await;
+}
+
+async fn a_move_to_the_replica_makes_good_what_is_damaged_there(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    destroy(&two.stores[1]).await;
+    two.move_to(THERE).await;
+    two.copy().await.unwrap();
+    assert_eq!(two.left(THERE).await, 0);
+    destroy(&two.stores[0]).await;
+    two.assert_readable().await;
+}
+
+async fn the_last_copy_of_a_blob_is_never_removed(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.move_to(THERE).await;
+    two.copy().await.unwrap();
+    destroy(&two.stores[1]).await;
+    two.world.clock.advance(Duration::from_secs(1));
+    assert_eq!(two.sweep(Duration::ZERO).await, 0);
+    let reports = two.world.vfs.damage().take();
+    let reports = tokio::time::timeout(Duration::from_secs(10), reports).await;
+    for report in reports.unwrap() {
+        mend::mend(&two.world.vfs, &report).await.unwrap();
+    }
+    assert_eq!(two.sweep(Duration::ZERO).await, FILES);
+    two.assert_readable().await;
+    two.assert_clean().await;
+}
+
+async fn blobs_that_cannot_be_copied_do_not_keep_others_from_it(dialect: Dialect) {
+    const LOST: usize = 120;
+    let two = Two::new(dialect).await;
+    for number in 0..LOST {
+        let name = path(&format!("/lost{number}"));
+        put(&two.session, &name, b"lost").await.unwrap();
+    }
+    destroy(&two.stores[0]).await;
+    put(&two.session, &path("/whole"), b"whole").await.unwrap();
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap_err();
+    assert_eq!(objects(&two.stores[1]).await.len(), 1);
+}
+
+async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    let db = two.world.vfs.database();
+    let tenant = two.world.tenant.id;
+    placement::set_replica(db, tenant, None).await.unwrap();
+    two.copy().await.unwrap();
+    two.replicate_to(THERE).await;
+    // As if another instance had looked before they were given up.
+    let horizon = db.clock().now();
+    let noted = placement::set_replicated(db, tenant, THERE, horizon.plus(Duration::from_secs(9)));
+    noted.await.unwrap();
+    two.copy().await.unwrap();
+    two.world.clock.advance(Duration::from_secs(1));
+    assert_eq!(two.sweep(Duration::ZERO).await, 0);
+    destroy(&two.stores[0]).await;
+    two.assert_readable().await;
 }
