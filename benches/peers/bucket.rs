@@ -120,10 +120,12 @@ fn large(settings: &Settings, line: Line) -> Outcome<Report> {
     };
     let mut direct: [Vec<f64>; 2] = Default::default();
     let mut ours: [Vec<Cost>; 2] = Default::default();
-    for _ in 0..settings.rounds {
+    for round in 0..settings.rounds {
         let [up, down] = &mut direct;
         if line == Line::Short {
-            let (file, object) = (bench.path("in/large"), format!("s3:{}/large", bench.bucket));
+            // A name of its own: what is there already is not sent again.
+            let object = format!("s3:{}/large-{round}", bench.bucket);
+            let file = bench.path("in/large");
             up.push(seconds(|| rclone_copy(&bench.direct(), &file, &object))?);
             down.push(seconds(|| {
                 rclone_copy(&bench.direct(), &object, &bench.path("out"))

@@ -110,7 +110,8 @@ impl Handler for SshHandler {
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        Ok(self.login.password(user, password).await)
+        // Boxed, as what every session has room for all the time: so are the next two.
+        Ok(Box::pin(self.login.password(user, password)).await)
     }
 
     async fn auth_publickey_offered(
@@ -119,7 +120,7 @@ impl Handler for SshHandler {
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
         let (key, algorithm): (&PublicKey, &Algorithm) = (offer.public_key, offer.algorithm);
-        Ok(self.login.offer(user, key, algorithm).await)
+        Ok(Box::pin(self.login.offer(user, key, algorithm)).await)
     }
 
     async fn auth_publickey(
@@ -128,7 +129,7 @@ impl Handler for SshHandler {
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
         let (key, algorithm): (&PublicKey, &Algorithm) = (key.public_key, key.algorithm);
-        Ok(self.login.key(user, key, algorithm).await)
+        Ok(Box::pin(self.login.key(user, key, algorithm)).await)
     }
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {

@@ -59,7 +59,8 @@ impl PathLane {
                         continue;
                     };
                     let id = caller.id;
-                    let done = self.answer(id, request).await;
+                    // Boxed: most sessions wait most of the time.
+                    let done = Box::pin(self.answer(id, request)).await;
                     drop(waiting);
                     match done {
                         Ok(bytes) => self.context.reply(caller, bytes),

@@ -92,10 +92,13 @@ impl Lane {
     async fn run(mut self, mut queue: UnboundedReceiver<(Caller, WriteWork)>) {
         while let Some((caller, work)) = queue.recv().await {
             match work {
-                WriteWork::Close(done) => return self.close(caller, done).await,
-                WriteWork::Read { offset, length } => self.read(caller, offset, length).await,
+                // All but writing is boxed: there is one of these for every open file.
+                WriteWork::Close(done) => return Box::pin(self.close(caller, done)).await,
+                WriteWork::Read { offset, length } => {
+                    Box::pin(self.read(caller, offset, length)).await;
+                }
                 WriteWork::Set(wanted) => {
-                    let set = self.set(wanted).await;
+                    let set = Box::pin(self.set(wanted)).await;
                     self.context.reply_status(caller, set);
                 }
                 WriteWork::Stat => {
@@ -106,7 +109,7 @@ impl Lane {
                 WriteWork::Sync => {
                     let synced = match &self.failed {
                         Some(error) => Err(again(error)),
-                        None => self.writer.sync().await,
+                        None => Box::pin(self.writer.sync()).await,
                     };
                     self.context.reply_status(caller, synced);
                 }
