@@ -181,6 +181,7 @@ pub mod jobs {
 /// Settings: a file, the environment, and all that may be wrong with them.
 pub mod config {
     pub mod reader;
+    pub mod region_values;
     pub mod regions;
     pub mod settings;
     pub mod source;

@@ -152,8 +152,9 @@ fn moved(installation: &Installation, before: &PlacedTenant, placed: &PlacedTena
     let mut text = format!(
         "{name} moves to region {to}: new files go there within seconds, and {} follow in the \
          background while transfers go on. 'sealift tenant show {name}' tells what is left; the \
-         region they leave must stay in the settings for as long",
-        shown_rest(placed)
+         region they leave must stay in the settings until {} after that (retention.blob_grace)",
+        shown_rest(placed),
+        installation.settings.jobs.blob_grace.text()
     );
     let key = |region: &str| {
         let service = installation.settings.region(region)?.key_service.as_ref()?;

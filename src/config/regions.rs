@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::reader::Reader;
+use crate::config::region_values;
 use crate::config::source::NAMED;
 use crate::config::value::StoreKind;
 use crate::domain::secret::Secret;
@@ -88,7 +89,7 @@ pub fn section(name: &str) -> String {
 /// Reads all regions. Where the settings name none, there is one, in the folder that `[storage]`
 /// names.
 pub fn read(folder: PathBuf, from: &mut Reader) -> Vec<RegionSettings> {
-    let names = from.names(check_name);
+    let names = from.names(region_values::check_name);
     if names.is_empty() {
         return vec![RegionSettings::local(MAIN, folder)];
     }
@@ -149,6 +150,8 @@ pub fn home(regions: &[RegionSettings], from: &mut Reader) -> String {
     }
 }
 
+type Check = fn(&str) -> Result<(), String>;
+
 /// Reads one region; `folder` is that of `[storage]`.
 pub fn read_one(name: &str, folder: &std::path::Path, from: &mut Reader) -> RegionSettings {
     let section = section(name);
@@ -157,18 +160,21 @@ pub fn read_one(name: &str, folder: &std::path::Path, from: &mut Reader) -> Regi
         (text("profile"), text("access_key"), text("secret_key"));
     let (path, ca_file, kms_key) = (text("path"), text("ca_file"), text("kms_key"));
     let kind = from.take(&section, "kind", StoreKind::S3);
-    let endpoint = from.checked(&section, "endpoint", String::new(), is_url);
-    let kms_endpoint = from.checked(&section, "kms_endpoint", String::new(), is_url);
-    let bucket = from.checked(&section, "bucket", String::new(), is_bucket);
-    let prefix = from.checked(&section, "prefix", String::new(), is_prefix);
-    let path_style = from.take(&section, "path_style", false);
-    let aws_region = "us-east-1".to_owned();
-    let aws_region = from.checked(&section, "aws_region", aws_region, is_aws_region);
-    let encryption = from.checked(&section, "encryption", String::new(), |text: &String| {
-        encryption(text).map(drop).ok_or_else(|| {
-            "write \"AES256\", \"aws:kms\" or \"aws:kms:KEY-ID\", or nothing".to_owned()
-        })
+    let mut checked = |key, default: &str, check: Check| {
+        let default = default.to_owned();
+        from.checked(&section, key, default, |text: &String| check(text))
+    };
+    let endpoint = checked("endpoint", "", region_values::check_url);
+    let kms_endpoint = checked("kms_endpoint", "", region_values::check_url);
+    let bucket = checked("bucket", "", region_values::check_bucket);
+    let prefix = checked("prefix", "", region_values::check_prefix);
+    let aws_region = checked("aws_region", "us-east-1", region_values::check_aws_region);
+    let encryption = checked("encryption", "", |text| {
+        let wanted = "write \"AES256\", \"aws:kms\" or \"aws:kms:KEY-ID\", or nothing";
+        let found = region_values::encryption(text);
+        found.map(drop).ok_or_else(|| wanted.to_owned())
     });
+    let path_style = from.take(&section, "path_style", false);
 
     let cloud = CloudSettings {
         aws_region,
@@ -194,7 +200,7 @@ pub fn read_one(name: &str, folder: &std::path::Path, from: &mut Reader) -> Regi
                     bucket,
                     prefix,
                     path_style,
-                    encryption: self::encryption(&encryption).unwrap_or(Encryption::None),
+                    encryption: region_values::encryption(&encryption).unwrap_or(Encryption::None),
                 },
             })
         }
@@ -296,82 +302,6 @@ fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn encryption(text: &str) -> Option<Encryption> {
-    match text {
-        "" => Some(Encryption::None),
-        "AES256" => Some(Encryption::S3),
-        "aws:kms" => Some(Encryption::Kms(None)),
-        _ => match text.strip_prefix("aws:kms:")? {
-            "" => None,
-            key => Some(Encryption::Kms(Some(key.to_owned()))),
-        },
-    }
-}
-
-fn check_name(name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let good = (1..=63).contains(&name.len())
-        && name.chars().all(plain)
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && !name.contains("--");
-    match good {
-        true => Ok(()),
-        false => Err(
-            "write a letter and then a-z, 0-9 and single '-', at most 63, as in [region.eu-west]"
-                .to_owned(),
-        ),
-    }
-}
-
-fn is_url(url: &String) -> Result<(), String> {
-    let host = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| url.strip_prefix(scheme));
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
-    match url.is_empty() || host.is_some_and(|host| !host.is_empty() && host.chars().all(plain)) {
-        true => Ok(()),
-        false => Err("write https://host or https://host:port".to_owned()),
-    }
-}
-
-fn is_bucket(bucket: &String) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    let name = (3..=63).contains(&bucket.len()) && bucket.chars().all(plain);
-    match bucket.is_empty() || name || bucket.starts_with("arn:") {
-        true => Ok(()),
-        false => Err(
-            "write the bucket's name alone, 3 to 63 of a-z, 0-9, '-' and '.'; what stands before \
-             the objects' names belongs to prefix, where the service is to endpoint"
-                .to_owned(),
-        ),
-    }
-}
-
-fn is_prefix(prefix: &String) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    let good = prefix.len() <= 200
-        && prefix.chars().all(plain)
-        && !prefix.starts_with('/')
-        && !prefix.contains("//")
-        && !prefix.split('/').any(|part| part == "." || part == "..");
-    match good {
-        true => Ok(()),
-        false => Err(
-            "write letters, digits, '-', '_', '.' and single '/', as in \"sealift/\"".to_owned(),
-        ),
-    }
-}
-
-fn is_aws_region(region: &String) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    match !region.is_empty() && region.chars().all(plain) {
-        true => Ok(()),
-        false => Err("write a name as in \"eu-central-1\"".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,7 +327,7 @@ mod tests {
         };
         assert_eq!((only.name.as_str(), settings.home.as_str()), (MAIN, MAIN));
         assert!(
-            matches!(&only.store, StoreSettings::Local(path) if *path == PathBuf::from("/srv/blobs"))
+            matches!(&only.store, StoreSettings::Local(path) if path == std::path::Path::new("/srv/blobs"))
         );
     }
 
@@ -446,7 +376,7 @@ mod tests {
         let settings = overlaid(file, &[]).unwrap();
         let main = settings.region(MAIN).unwrap();
         assert!(
-            matches!(&main.store, StoreSettings::Local(path) if *path == PathBuf::from("/srv"))
+            matches!(&main.store, StoreSettings::Local(path) if path == std::path::Path::new("/srv"))
         );
         assert_eq!(settings.home, "eu");
     }

@@ -161,18 +161,14 @@ pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()>
     Ok(())
 }
 
-/// A start from nothing must not hide what was stored before.
+/// A start from nothing must not hide what was stored before, nor take it for leavings.
 ///
 /// # Errors
-/// Invalid when a store holds blobs already; what keeps one from being listed.
+/// Invalid when a store holds blobs already; Unavailable when one cannot be asked.
 pub async fn require_empty(settings: &Settings, database: &str) -> Result<()> {
     for region in &settings.regions {
-        let Some(store) = there_already(region).await? else {
-            continue;
-        };
-        let found = store.list(None, 1).await;
-        let found = found.map_err(|error| about(settings, region, error))?;
-        if !found.is_empty() {
+        let empty = is_empty(region).await;
+        if !empty.map_err(|error| about(settings, region, error))? {
             return Err(Error::invalid(format!(
                 "{} holds blobs but {database} is missing; put it back from your backup, or \
                  choose another place for the blobs",
@@ -181,6 +177,19 @@ pub async fn require_empty(settings: &Settings, database: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+async fn is_empty(region: &RegionSettings) -> Result<bool> {
+    match &region.store {
+        StoreSettings::Local(folder) => {
+            let entries = std::fs::read_dir(folder.join("blobs"));
+            Ok(!entries.is_ok_and(|mut entries| entries.next().is_some()))
+        }
+        StoreSettings::S3(_) => {
+            let store = open_store(region).await?;
+            Ok(store.list(None, 1).await?.is_empty())
+        }
+    }
 }
 
 async fn check_store(region: &RegionSettings) -> Result<()> {

@@ -1,16 +1,14 @@
 //! The admin commands and `sealift serve`: beside a running server, on both databases.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::folder::TempFolder;
 use crate::support::postgres::Postgres;
-use crate::support::server::{DEMO, Server, program, sealift};
-use crate::support::wait::wait_for;
+use crate::support::server::{DEMO, Server, sealift};
+use crate::support::serving::Serving;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -220,84 +218,19 @@ fn serve_needs_migrations_and_serves_from_postgresql() {
         "right horse\n",
     );
 
-    let mut server = Serving::start(&file, &folder.join("ready.json"));
+    let server = Serving::start(&file, &folder.join("ready.json"));
     let port = server.port.to_string();
     let keys = Command::new("ssh-keyscan")
         .args(["-p", &port, "127.0.0.1"])
         .output()
         .unwrap();
     assert!(text(&keys.stdout).contains("ssh-ed25519"));
-    let shared = Command::new("sshpass")
-        .args(["-p", "right horse", "sftp", "-F", "none"])
-        .args(["-o", "StrictHostKeyChecking=no"])
-        .args([
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-P",
-            &port,
-            "ann@acme@127.0.0.1",
-        ])
-        .stdin(batch(&folder, &format!("put {config} settings\nls -l\n")))
-        .output()
-        .unwrap();
-    assert!(shared.status.success(), "{}", text(&shared.stderr));
-    assert!(text(&shared.stdout).contains("settings"));
+    let batch = format!("put {config} settings\nls -l\n");
+    let printed = server.sftp("ann@acme", "right horse", &batch);
+    assert!(printed.contains("settings"), "{printed}");
     assert_eq!(json(&admin(&["fsck", "--json"], ""))["clean"], true);
     server.stop();
     assert!(!folder.join("ready.json").exists());
-}
-
-fn batch(folder: &TempFolder, text: &str) -> Stdio {
-    let path = folder.join("batch");
-    fs::write(&path, text).unwrap();
-    fs::File::open(path).unwrap().into()
-}
-
-/// `sealift serve`; killed when dropped.
-struct Serving {
-    child: Child,
-    port: u16,
-}
-
-impl Serving {
-    fn start(config: &Path, ready: &Path) -> Self {
-        let log: PathBuf = config.with_extension("log");
-        let mut child = Command::new(program())
-            .args(["serve", "--config"])
-            .arg(config)
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let port = wait_for("the server to be ready", Duration::from_secs(60), || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("{status}: {}", fs::read_to_string(&log).unwrap());
-            }
-            let ready: Value = serde_json::from_slice(&fs::read(ready).ok()?).ok()?;
-            let address = ready["listeners"]["sftp"].as_str()?.to_owned();
-            address.rsplit_once(':')?.1.parse().ok()
-        });
-        Self { child, port }
-    }
-
-    fn stop(&mut self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh")
-            .args(["-c", r#"kill -s TERM "$0""#, &pid])
-            .status();
-        assert!(sent.unwrap().success());
-        let status = wait_for("the server to end", Duration::from_secs(60), || {
-            self.child.try_wait().unwrap()
-        });
-        assert_eq!(status.code(), Some(0));
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It has ended already when the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn text(bytes: &[u8]) -> String {

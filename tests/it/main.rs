@@ -18,6 +18,7 @@ mod support {
     pub(crate) mod s3;
     pub(crate) mod seaweed;
     pub(crate) mod server;
+    pub(crate) mod serving;
     pub(crate) mod wait;
     pub(crate) mod world;
 }
@@ -27,7 +28,11 @@ mod accounts;
 #[cfg(test)]
 mod cli_admin;
 #[cfg(test)]
+mod cli_cloud;
+#[cfg(test)]
 mod cli_keys;
+#[cfg(test)]
+mod cli_regions;
 #[cfg(test)]
 mod cli_up;
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! What may stand in the section of a region.
+
+use crate::storage::s3_settings::Encryption;
+
+/// How a service is to encrypt what it keeps; none when the text does not say.
+pub fn encryption(text: &str) -> Option<Encryption> {
+    match text {
+        "" => Some(Encryption::None),
+        "AES256" => Some(Encryption::S3),
+        "aws:kms" => Some(Encryption::Kms(None)),
+        _ => match text.strip_prefix("aws:kms:")? {
+            "" => None,
+            key => Some(Encryption::Kms(Some(key.to_owned()))),
+        },
+    }
+}
+
+/// The name of a region: the database knows it by that.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = (1..=63).contains(&name.len())
+        && name.chars().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && !name.contains("--");
+    match good {
+        true => Ok(()),
+        false => Err(
+            "write a letter and then a-z, 0-9 and single '-', at most 63, as in [region.eu-west]"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The address of a service, or nothing.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_url(url: &str) -> Result<(), String> {
+    let host = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
+    match url.is_empty() || host.is_some_and(|host| !host.is_empty() && host.chars().all(plain)) {
+        true => Ok(()),
+        false => Err("write https://host or https://host:port".to_owned()),
+    }
+}
+
+/// The name of a bucket (or the ARN of an access point), or nothing.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_bucket(bucket: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let name = (3..=63).contains(&bucket.len()) && bucket.chars().all(plain);
+    match bucket.is_empty() || name || bucket.starts_with("arn:") {
+        true => Ok(()),
+        false => Err(
+            "write the bucket's name alone, 3 to 63 of a-z, 0-9, '-' and '.'; what stands before \
+             the objects' names belongs to prefix, where the service is to endpoint"
+                .to_owned(),
+        ),
+    }
+}
+
+/// What the names of objects may begin with.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_prefix(prefix: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let good = prefix.len() <= 200
+        && prefix.chars().all(plain)
+        && !prefix.starts_with('/')
+        && !prefix.contains("//")
+        && !prefix.split('/').any(|part| part == "." || part == "..");
+    match good {
+        true => Ok(()),
+        false => Err(
+            "write letters, digits, '-', '_', '.' and single '/', as in \"sealift/\"".to_owned(),
+        ),
+    }
+}
+
+/// A region as AWS names it.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_aws_region(region: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !region.is_empty() && region.chars().all(plain) {
+        true => Ok(()),
+        false => Err("write a name as in \"eu-central-1\"".to_owned()),
+    }
+}

@@ -1,0 +1,87 @@
+//! `sealift serve` on a settings file, and OpenSSH's client on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::client::{run, succeed};
+use crate::support::server::program;
+use crate::support::wait::wait_for;
+
+/// A running server; killed when dropped.
+pub(crate) struct Serving {
+    child: Child,
+    log: PathBuf,
+    pub(crate) port: u16,
+}
+
+impl Serving {
+    /// Starts a server on a settings file that names `ready` as its ready file.
+    pub(crate) fn start(config: &Path, ready: &Path) -> Self {
+        let log = config.with_extension("log");
+        let mut child = Command::new(program())
+            .args(["serve", "--config"])
+            .arg(config)
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let port = wait_for("the server to be ready", Duration::from_secs(60), || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("{status}: {}", fs::read_to_string(&log).unwrap());
+            }
+            let ready: Value = serde_json::from_slice(&fs::read(ready).ok()?).ok()?;
+            let address = ready["listeners"]["sftp"].as_str()?.to_owned();
+            address.rsplit_once(':')?.1.parse().ok()
+        });
+        Self { child, log, port }
+    }
+
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Runs a batch of commands in OpenSSH's client, which must succeed; returns what it printed.
+    #[track_caller]
+    pub(crate) fn sftp(&self, account: &str, password: &str, commands: &str) -> String {
+        let mut command = Command::new("sshpass");
+        command
+            .args(["-p", password, "sftp", "-F", "none"])
+            .args(["-o", "StrictHostKeyChecking=no"])
+            .args(["-o", "UserKnownHostsFile=/dev/null"])
+            .args(["-P", &self.port.to_string()])
+            .arg(format!("{account}@127.0.0.1"));
+        succeed(&run(command, commands))
+    }
+
+    /// Asks it to drain and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh")
+            .args(["-c", r#"kill -s TERM "$0""#, &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        let status = wait_for("the server to end", Duration::from_secs(60), || {
+            self.child.try_wait().unwrap()
+        });
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+}
+
+impl Drop for Serving {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failing test needs what its server said"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the server's log:\n{}---", self.log());
+        }
+        // It has ended already when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
