@@ -21,7 +21,8 @@ ALTER TABLE blobs ADD COLUMN region BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE blobs ADD COLUMN checkpoint BYTES;
 CREATE INDEX blobs_region ON blobs (tenant, region, state);
 
--- Objects of blobs beside the one that the blob's row names. state: 2 live, 4 deleting.
+-- Objects of blobs beside the one that the blob's row names. state: 1 being made, 2 there, 4 given up,
+-- 5 being removed.
 CREATE TABLE blob_copies (
     tenant BIGINT NOT NULL,
     id BYTES NOT NULL,

@@ -294,3 +294,30 @@ pub async fn left(tx: &mut TenantTx, region: RegionId) -> Result<(u64, u64)> {
 fn place(row: &Row) -> Result<(BlobId, RegionId)> {
     Ok((BlobId::from_slice(&row.bytes(0)?)?, RegionId(row.int(1)?)))
 }
+
+/// Copies that are there of live blobs with ids above `after`, in order, up to about `limit`, each with
+/// the size of its blob. All copies of the last blob are among them.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn scan(
+    tx: &mut TenantTx,
+    after: BlobId,
+    limit: i64,
+) -> Result<Vec<(BlobId, RegionId, u64)>> {
+    let rows = tx
+        .rows(
+            "SELECT c.id, c.region, b.size FROM blob_copies c \
+             JOIN blobs b ON b.tenant = c.tenant AND b.id = c.id AND b.state = 2 \
+             WHERE c.tenant = $1 AND c.state = 2 AND c.id IN (SELECT id FROM blob_copies \
+             WHERE tenant = $1 AND state = 2 AND id > $2 ORDER BY id LIMIT $3) ORDER BY c.id",
+            [after.as_bytes().into(), limit.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id = BlobId::from_slice(&row.bytes(0)?)?;
+            Ok((id, RegionId(row.int(1)?), row.count(2)?))
+        })
+        .collect()
+}

@@ -7,7 +7,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{InstanceId, TenantId};
 
-/// Takes the lease on a kind of work for a tenant, or renews it; false when another instance has it.
+/// Takes the lease on a kind of work for a tenant, or renews it; false when another instance has it
+/// that is alive.
 ///
 /// The lease only keeps work from being done twice at once; the work itself may be repeated.
 ///
@@ -26,7 +27,8 @@ pub async fn take(
     let renewed = tx
         .execute(
             "UPDATE leases SET holder = $3, until = $4 \
-             WHERE tenant = $1 AND kind = $2 AND (holder = $3 OR until <= $5)",
+             WHERE tenant = $1 AND kind = $2 AND (holder = $3 OR until <= $5 \
+             OR holder NOT IN (SELECT id FROM instances WHERE lease_until > $5))",
             [
                 tenant.0.into(),
                 kind.into(),

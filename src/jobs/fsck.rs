@@ -10,7 +10,7 @@ use crate::db::blobs::{self, BlobRecord, BlobState};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage::{self, Amount};
-use crate::db::{contents, entries, placement, uploads};
+use crate::db::{contents, copies, entries, placement, uploads};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{AccountId, BlobId, ContentId};
@@ -102,7 +102,8 @@ async fn check_tenant(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Re
         report.problems.push(problem);
     }
     drop(tx);
-    check_blobs(vfs, tenant, report).await
+    check_blobs(vfs, tenant, report).await?;
+    check_copies(vfs, tenant, report).await
 }
 
 async fn check_contents(tx: &mut TenantTx, name: &str, report: &mut FsckReport) -> Result<()> {
@@ -197,7 +198,17 @@ async fn check_bytes(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Res
             if unreadable.contains(&content.id) {
                 continue;
             }
-            let wrong = match hash::read(vfs, tenant.id, content.id).await {
+            let read = hash::read(vfs, tenant.id, content.id).await;
+            // What was read from a copy is right, and yet something is wrong.
+            for damaged in vfs.damage().taken() {
+                let (id, home) = (damaged.info.id, damaged.info.region);
+                report.problems.push(format!(
+                    "{}: blob {id} is damaged in region {home} and whole in region {}; a running \
+                     server mends it when it is read",
+                    tenant.name, damaged.whole_in
+                ));
+            }
+            let wrong = match read {
                 Ok((sum, stored)) if stored.is_none_or(|stored| stored == sum) => {
                     report.bytes += content.size;
                     continue;
@@ -259,6 +270,35 @@ async fn check_object(vfs: &Vfs, tenant: &Tenant, blob: &BlobRecord) -> Result<O
         None => format!("{name}: blob {id} is missing in the store"),
         Some(found) => format!("{name}: blob {id} has {found} bytes in the store, not {expected}"),
     }))
+}
+
+/// Copies that are noted to be there are as long as their blobs.
+async fn check_copies(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
+    let name = &tenant.name;
+    let mut after = BlobId::NIL;
+    loop {
+        let mut tx = vfs.database().read(tenant.id).await?;
+        let page = copies::scan(&mut tx, after, BATCH).await?;
+        drop(tx);
+        let Some((last, ..)) = page.last() else {
+            return Ok(());
+        };
+        after = *last;
+        for (id, region, size) in page {
+            let problem = match vfs.store(region)?.length(id).await {
+                Ok(found) if found == Some(sealed_bytes(size)) => continue,
+                Ok(_) => format!("{name}: the copy of blob {id} in region {region} is not whole"),
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    let problem =
+                        format!("{name}: the copies in region {region} cannot be checked");
+                    report.problems.push(problem);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            report.problems.push(problem);
+        }
+    }
 }
 
 async fn check_objects(vfs: &Vfs, repair: Repair, report: &mut FsckReport) -> Result<()> {

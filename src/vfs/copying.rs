@@ -72,7 +72,9 @@ impl Copy<'_> {
         while at < length {
             // A blob from a time without limits may need larger pieces.
             let least = length.div_ceil(shape.most_pieces as u64);
-            let piece = (shape.piece(at) as u64).max(least).min(length - at);
+            let spare = (self.vfs.budget().total() / 8).max(shape.least_piece);
+            let best = shape.piece(at).min(spare) as u64;
+            let piece = best.max(least).min(length - at);
             let share = self.room(piece as usize, Some(&mut *writer)).await?;
             let bytes = self.read(at, at + piece).await?;
             writer.write(share.around(bytes.freeze())).await?;

@@ -39,15 +39,18 @@ impl Damage {
         }
     }
 
+    /// Takes the reports that there are.
+    pub fn taken(&self) -> Vec<Damaged> {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *reports).into_values().collect()
+    }
+
     /// Takes all reports; waits until there is one.
     pub async fn take(&self) -> Vec<Damaged> {
         loop {
-            let reports = {
-                let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::take(&mut *reports)
-            };
+            let reports = self.taken();
             if !reports.is_empty() {
-                return reports.into_values().collect();
+                return reports;
             }
             self.reported.notified().await;
         }

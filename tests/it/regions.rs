@@ -253,6 +253,21 @@ async fn a_damaged_blob_is_read_from_its_copy_and_mended(dialect: Dialect) {
         }
         two.stores[0].put(*id, sealed.freeze()).await.unwrap();
     }
+    let report = fsck::check(&two.world.vfs, Repair::No, Depth::Bytes).await;
+    let problems = report.unwrap().problems;
+    let named = problems
+        .iter()
+        .filter(|line| line.contains("is damaged in region 0"));
+    assert_eq!(named.count(), damaged.len(), "{problems:?}");
+    let copy = objects(&two.stores[1]).await[0];
+    let whole = two.stores[1].length(copy).await.unwrap().unwrap();
+    let bytes = two.stores[1].read(copy, 0..whole).await.unwrap();
+    two.stores[1].discard(copy).await.unwrap();
+    let report = fsck::check(&two.world.vfs, Repair::No, Depth::Records).await;
+    let problems = report.unwrap().problems.join("\n");
+    assert!(problems.contains("in region 1 is not whole"), "{problems}");
+    two.stores[1].put(copy, bytes.freeze()).await.unwrap();
+
     two.assert_readable().await;
     let reports = two.world.vfs.damage().take().await;
     assert_eq!(reports.len(), damaged.len());
