@@ -62,6 +62,8 @@ mod paramiko;
 #[cfg(test)]
 mod rclone;
 #[cfg(test)]
+mod region_settings;
+#[cfg(test)]
 mod regions;
 #[cfg(test)]
 mod s3;
