@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::id::BlobId;
@@ -72,7 +72,7 @@ impl Fault {
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
-        let detail = format!("s3:{call}: {}", DisplayErrorContext(error));
+        let detail = format!("s3:{call}: {}", words(error));
         let trouble = match error {
             SdkError::TimeoutError(_) => Trouble::Busy,
             SdkError::ResponseError(_) => Trouble::Busy,
@@ -156,6 +156,34 @@ impl fmt::Display for Fault {
 }
 
 impl StdError for Fault {}
+
+/// What the service said, or why nothing came of it: each thing once.
+fn words<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    if let SdkError::ServiceError(answer) = error {
+        let (raw, said) = (answer.raw(), answer.err());
+        let status = raw.status().as_u16();
+        let request = raw.headers().get("x-amz-request-id");
+        return format!(
+            "{status} {}: {} (request {})",
+            said.code().unwrap_or("without a code"),
+            said.message().unwrap_or("no reason given"),
+            request.unwrap_or("without an id")
+        );
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.iter().any(|known| known.contains(&text)) {
+            words.push(text);
+        }
+        cause = error.source();
+    }
+    words.join(": ")
+}
 
 /// Answers without a body (to HEAD) have no code.
 fn of_answer(code: Option<&str>, status: u16, region: Option<String>) -> Trouble {
