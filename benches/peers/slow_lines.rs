@@ -126,7 +126,7 @@ impl Line {
         let _id = answer.get_u32();
         let length = answer.get_u32() as usize;
         let handle = answer.split_to(length);
-        let content = vec![7; CHUNK];
+        let mut content = vec![7; CHUNK];
         let every = Duration::from_secs_f64(CHUNK as f64 / pace as f64);
         let mut clock = tokio::time::interval(every);
         for at in (0..bytes).step_by(CHUNK) {
@@ -136,7 +136,8 @@ impl Line {
             write.put_u32(2);
             put_text(&mut write, &handle);
             write.put_u64(at as u64);
-            put_text(&mut write, &content[..CHUNK.min(bytes - at)]);
+            content.truncate(bytes - at);
+            put_text(&mut write, &content);
             self.send(&write).await?;
             self.status().await?;
         }

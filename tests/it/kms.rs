@@ -16,6 +16,7 @@ use sealift::vfs::keys::{KEY_LIFE, TenantKeys};
 use crate::support::kms::{Kind, Kms, on_each, ring, short};
 use crate::support::line::Line;
 use crate::support::seaweed::Seaweed;
+use crate::support::wait::until;
 use crate::support::world::{World, get, path, put};
 
 on_each! {
@@ -38,17 +39,6 @@ fn home(kms_key: Option<&str>) -> KeyHome {
 async fn ring_over(line: &Line, key: &str) -> KeyRing {
     let kms = KmsKeys::new(&Kms::config(line.port()).await, key.to_owned());
     KeyRing::empty().with_kms(RegionId::MAIN, kms)
-}
-
-async fn until(what: &str, done: impl AsyncFn() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while !done().await {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "waited in vain for {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 fn kind_of<T>(result: Result<T, Error>) -> ErrorKind {

@@ -136,7 +136,7 @@ fn without_s3_clients_are_told_and_what_was_there_stays() {
     for harm in [Harm::Refuse, Harm::BlackHole { after: 0 }] {
         ground.s3.set(harm);
         // Small enough that its only call is the one that fails.
-        let batch = format!("put {} .\n", quote(&new.join("0")));
+        let batch = format!("put {} .\n", quote(new.join("0")));
         let refused = sftp(&server, &options, &[], &batch);
         assert!(!refused.status.success());
         let listing = sftp_ok(&server, &options, "ls -l\n");

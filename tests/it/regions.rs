@@ -20,6 +20,7 @@ use sealift::vfs::session::Session;
 
 use crate::support::cloud;
 use crate::support::dialects::on_both;
+use crate::support::wait::until;
 use crate::support::world::{World, get, new_tenant, path, put};
 
 on_both!(
@@ -358,10 +359,10 @@ async fn leftovers_are_removed_while_blobs_are_being_copied(dialect: Dialect) {
     two.faults[1].hold(Operation::Read);
     let copying = two.copy();
     let repairing = async {
-        let many = async || objects(&two.stores[1]).await.len() >= 5;
-        while !many().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("some copies", async || {
+            objects(&two.stores[1]).await.len() >= 5
+        })
+        .await;
         let report = fsck::check(&two.world.vfs, Repair::Yes, Depth::Records).await;
         assert_eq!(report.unwrap().removed, 0);
         two.faults[1].release(Operation::Read);

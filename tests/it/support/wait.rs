@@ -18,3 +18,12 @@ pub(crate) fn wait_for<T>(what: &str, within: Duration, mut probe: impl FnMut() 
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// The same for tests with a runtime.
+pub(crate) async fn until(what: &str, done: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done().await {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
