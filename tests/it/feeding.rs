@@ -120,5 +120,8 @@ async fn what_breaks_off_is_kept_as_far_as_the_store_has_it() {
     let kept = stored(&world).await;
     assert_eq!(kept.len(), 1);
     assert!(!kept[0].info.finished);
+    let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+    let notes = blobs::checkpoint(&mut tx, kept[0].info.id).await.unwrap();
+    assert!(notes.is_some(), "the store's notes are kept with it");
     assert!(kept[0].info.size >= 3 * MIB as u64, "{:?}", kept[0].info);
 }

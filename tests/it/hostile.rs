@@ -32,7 +32,7 @@ use sealift::vfs::session::Session;
 use crate::support::dialects::on_both;
 use crate::support::lossy::LossyProxy;
 use crate::support::postgres::Postgres;
-use crate::support::world::{World, get, new_tenant, path, put, replace, update};
+use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
 
 on_both!(
     a_file_deleted_while_it_is_changed_comes_back_whole,
@@ -48,14 +48,6 @@ on_both!(
     what_was_synced_stays_when_the_file_is_deleted_before_the_end,
     writing_backwards_byte_by_byte_ends_soon,
 );
-
-async fn clean(world: &World) {
-    world.vfs.drain().await;
-    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
-        .await
-        .unwrap();
-    assert!(report.clean, "{:?}", report.problems);
-}
 
 async fn appends_that_meet_are_all_kept(dialect: Dialect) {
     let world = World::new(dialect).await;

@@ -25,7 +25,7 @@ use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::rename::Overwrite;
 
 use crate::support::dialects::on_both;
-use crate::support::world::{World, get, new_tenant, path, put, replace, update};
+use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
 
 on_both!(
     a_broken_off_upload_shows_nothing_and_expires,
@@ -44,14 +44,6 @@ on_both!(
     sequential_writes_are_hashed_as_they_come,
     the_audit_chain_is_whole,
 );
-
-async fn clean(world: &World) {
-    world.vfs.drain().await;
-    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
-        .await
-        .unwrap();
-    assert!(report.clean, "{:?}", report.problems);
-}
 
 async fn files_that_are_mostly_holes_do_not_overflow_the_counters(dialect: Dialect) {
     let world = World::new(dialect).await;

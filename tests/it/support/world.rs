@@ -23,6 +23,7 @@ use sealift::domain::node::AttributeUpdate;
 use sealift::domain::path::VfsPath;
 use sealift::domain::principal::{Actor, LoginName, Principal, Protocol};
 use sealift::domain::rights::Rights;
+use sealift::jobs::fsck::{self, Depth, Repair};
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::{Faults, FaultyStore};
 use sealift::storage::memory::MemoryStore;
@@ -322,4 +323,13 @@ pub(crate) async fn get(session: &Session, at: &VfsPath) -> Result<Vec<u8>> {
         }
         whole.extend_from_slice(&bytes);
     }
+}
+
+/// What database and stores hold agrees, to the byte.
+pub(crate) async fn clean(world: &World) {
+    world.vfs.drain().await;
+    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes)
+        .await
+        .unwrap();
+    assert!(report.clean, "{:?}", report.problems);
 }
