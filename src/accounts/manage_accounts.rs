@@ -8,7 +8,7 @@ use crate::accounts::manage::{Access, Directory, Limit, quota_text};
 use crate::accounts::public_key::PublicKey;
 use crate::accounts::verify;
 use crate::crypto::password;
-use crate::db::accounts::{self, Account, AccountKey};
+use crate::db::accounts::{self, Account, AccountKey, LoginRules};
 use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::folders;
@@ -296,6 +296,7 @@ impl Operation for Add {
             quota_files: self.quota_files,
             generation: 1,
             created_at: next.at,
+            rules: LoginRules::default(),
         };
         accounts::insert(tx, &account).await?;
         usage::create(tx, Some(id)).await?;

@@ -13,7 +13,8 @@ use crate::config::source::{self, Problem, Values};
 use crate::config::value::{KeyKind, LogFormat, Size};
 use crate::jobs::runner::JobSettings;
 use crate::net::limit::ConnectionLimits;
-use crate::sftp::settings::{Algorithms, SftpSettings};
+use crate::sftp::algorithms::Algorithms;
+use crate::sftp::settings::SftpSettings;
 
 /// The settings of an installation.
 #[derive(Clone, Debug)]

@@ -34,6 +34,23 @@ pub struct Account {
     pub generation: i64,
     /// When it was added.
     pub created_at: Timestamp,
+    /// How and from where it may log in.
+    pub rules: LoginRules,
+}
+
+/// How and from where an account may log in, as it is stored: `accounts` gives it its meaning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoginRules {
+    /// The sequences of methods that open it; none is any one method.
+    pub methods: Option<String>,
+    /// The code may stand behind the password.
+    pub appended_code: bool,
+    /// Networks parted by spaces; none is from anywhere.
+    pub networks: Option<String>,
+    /// Names in certificates that open it, one on each line; none is its own name.
+    pub principals: Option<String>,
+    /// Most sessions at a time; none is what the settings say.
+    pub sessions: Option<u64>,
 }
 
 /// A public key that opens an account.
@@ -61,7 +78,7 @@ pub struct Standing {
 macro_rules! columns {
     () => {
         "id, name, disabled, password, home, ceiling, quota_bytes, quota_files, generation, \
-         created_at"
+         created_at, methods, appended_code, networks, principals, sessions"
     };
 }
 
@@ -89,7 +106,8 @@ pub async fn insert(tx: &mut TenantTx, account: &Account) -> Result<()> {
         concat!(
             "INSERT INTO accounts (tenant, ",
             columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+             $14, $15, $16)"
         ),
         [
             account.id.0.into(),
@@ -102,6 +120,11 @@ pub async fn insert(tx: &mut TenantTx, account: &Account) -> Result<()> {
             limit(account.quota_files),
             account.generation.into(),
             account.created_at.0.into(),
+            account.rules.methods.clone().into(),
+            i64::from(account.rules.appended_code).into(),
+            account.rules.networks.clone().into(),
+            account.rules.principals.clone().into(),
+            limit(account.rules.sessions),
         ],
     )
     .await
@@ -256,6 +279,53 @@ pub async fn set_ceiling(tx: &mut TenantTx, id: AccountId, ceiling: Rights) -> R
     Ok(())
 }
 
+/// Sets how and from where it may log in; ends sessions.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_rules(tx: &mut TenantTx, id: AccountId, rules: &LoginRules) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET methods = $3, appended_code = $4, networks = $5, principals = $6, \
+         sessions = $7, generation = generation + 1 WHERE tenant = $1 AND id = $2",
+        [
+            id.0.into(),
+            rules.methods.clone().into(),
+            i64::from(rules.appended_code).into(),
+            rules.networks.clone().into(),
+            rules.principals.clone().into(),
+            limit(rules.sessions),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Ends the sessions of an account.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn end_sessions(tx: &mut TenantTx, id: AccountId) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET generation = generation + 1 WHERE tenant = $1 AND id = $2",
+        [id.0.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Ends the sessions of all accounts of the tenant.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn end_all_sessions(tx: &mut TenantTx) -> Result<()> {
+    tx.execute(
+        "UPDATE accounts SET generation = generation + 1 WHERE tenant = $1",
+        [],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Sets the quota; sessions go on.
 ///
 /// # Errors
@@ -315,11 +385,7 @@ pub async fn remove_key(tx: &mut TenantTx, id: AccountId, fingerprint: &str) -> 
     if removed == 0 {
         return Ok(false);
     }
-    tx.execute(
-        "UPDATE accounts SET generation = generation + 1 WHERE tenant = $1 AND id = $2",
-        [id.0.into()],
-    )
-    .await?;
+    end_sessions(tx, id).await?;
     Ok(true)
 }
 
@@ -380,6 +446,13 @@ fn read(row: &Row) -> Result<Account> {
         quota_files: count(row.opt_int(7)?),
         generation: row.int(8)?,
         created_at: Timestamp(row.int(9)?),
+        rules: LoginRules {
+            methods: row.opt_text(10)?,
+            appended_code: row.int(11)? != 0,
+            networks: row.opt_text(12)?,
+            principals: row.opt_text(13)?,
+            sessions: count(row.opt_int(14)?),
+        },
     })
 }
 

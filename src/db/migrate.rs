@@ -24,6 +24,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0002_regions.sql"),
         postgres: include_str!("../../migrations/0002_regions.postgres.sql"),
     },
+    Migration {
+        version: 3,
+        shared: include_str!("../../migrations/0003_logins.sql"),
+        postgres: include_str!("../../migrations/0003_logins.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

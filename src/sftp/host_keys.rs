@@ -12,6 +12,7 @@ use russh::keys::{EcdsaCurve, HashAlg, PrivateKey};
 
 use crate::domain::error::{Error, Result};
 use crate::domain::random;
+use crate::sftp::algorithms::Algorithms;
 
 const RSA_BITS: usize = 3072;
 
@@ -61,8 +62,13 @@ impl HostKeys {
         self.0.iter().map(line).collect()
     }
 
-    pub(crate) fn into_keys(self) -> Vec<PrivateKey> {
-        self.0
+    /// The keys that clients are offered: `ssh-audit` flags NIST curves.
+    pub(crate) fn into_keys(self, algorithms: Algorithms) -> Vec<PrivateKey> {
+        let offered = |key: &PrivateKey| match algorithms {
+            Algorithms::Compatible => true,
+            Algorithms::Strict => !key.algorithm().is_ecdsa(),
+        };
+        self.0.into_iter().filter(offered).collect()
     }
 }
 
@@ -70,13 +76,23 @@ type Make = fn() -> Result<KeypairData>;
 
 fn load_or_make(path: &Path, make: Make) -> Result<PrivateKey> {
     match fs::read_to_string(path) {
-        Ok(text) => PrivateKey::from_openssh(&text).map_err(|error| {
-            refusal(
-                path,
-                "is not an unencrypted OpenSSH private key; put it right or move it away",
-                error,
-            )
-        }),
+        Ok(text) => {
+            let key = PrivateKey::from_openssh(&text).map_err(|error| {
+                refusal(
+                    path,
+                    "is not an unencrypted OpenSSH private key; put it right or move it away",
+                    error,
+                )
+            })?;
+            match rsa_bits(&key) {
+                Some(bits) if bits < RSA_BITS => Err(Error::invalid(format!(
+                    "the host key {} has {bits} bits, and RSA keys need {RSA_BITS}; move it away, \
+                     and a longer one is made",
+                    path.display()
+                ))),
+                _ => Ok(key),
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = private(make()?)?;
             store(path, &key).map_err(|error| refusal(path, "cannot be written", error))?;
@@ -84,6 +100,11 @@ fn load_or_make(path: &Path, make: Make) -> Result<PrivateKey> {
         }
         Err(error) => Err(refusal(path, "cannot be read", error)),
     }
+}
+
+fn rsa_bits(key: &PrivateKey) -> Option<usize> {
+    let public = key.public_key().key_data().rsa()?;
+    Some(public.n().as_positive_bytes()?.len() * 8)
 }
 
 /// Writes beside and renames, so that a key file is whole or not there.
@@ -180,6 +201,21 @@ mod tests {
         let error = HostKeys::load_or_create(&folder).err().unwrap();
         assert!(error.context().contains("ssh_host_rsa_key"), "{error}");
         assert_eq!(fs::read(&rsa).unwrap(), b"no key");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_short_rsa_key_is_refused() {
+        let folder = std::env::temp_dir().join(format!("sealift-keys-{}", random::below(u64::MAX)));
+        fs::create_dir_all(&folder).unwrap();
+        let short = RsaKeypair::random(&mut Random, 2048).unwrap();
+        store(
+            &folder.join("ssh_host_rsa_key"),
+            &private(short.into()).unwrap(),
+        )
+        .unwrap();
+        let error = HostKeys::load_or_create(&folder).err().unwrap();
+        assert!(error.context().contains("has 2048 bits"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -8,7 +8,7 @@ use crate::accounts::login::{Accounts, Door, PublicKeyBlob};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
-use crate::sftp::settings;
+use crate::sftp::algorithms;
 
 /// Keys that a client may offer: agents hold several.
 const MAX_OFFERS: usize = 64;
@@ -132,12 +132,12 @@ impl Login {
 
 fn refused() -> Auth {
     Auth::Reject {
-        proceed_with_methods: Some(settings::login_methods()),
+        proceed_with_methods: Some(algorithms::login_methods()),
         partial_success: false,
     }
 }
 
 fn blob(key: &PublicKey, algorithm: &Algorithm) -> Option<PublicKeyBlob> {
     let bytes = key.to_bytes().ok()?;
-    settings::takes_signature(algorithm).then_some(PublicKeyBlob(bytes))
+    algorithms::takes_signature(algorithm).then_some(PublicKeyBlob(bytes))
 }

@@ -3,21 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::server::Config;
-use russh::{Limits, MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
+use russh::{Limits, SshId};
 
+use crate::sftp::algorithms::{self, Algorithms};
 use crate::sftp::host_keys::HostKeys;
-
-/// Which clients are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithms {
-    /// Also those of the years before 2016 (JSch, gateways): NIST curves for key exchange, and
-    /// authentication codes beside the encryption instead of over it. ssh-audit flags them.
-    Compatible,
-    /// Those with algorithms that nobody doubts.
-    Strict,
-}
 
 /// Settings of the SFTP front end.
 #[derive(Clone, Debug)]
@@ -86,16 +76,16 @@ pub fn ssh_config(settings: &SftpSettings, keys: HostKeys) -> Config {
     let rekey_bytes = settings.rekey_bytes.clamp(MIN_REKEY_BYTES, MAX_REKEY_BYTES);
     Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Sealift")),
-        methods: login_methods(),
+        methods: algorithms::login_methods(),
         auth_rejection_time: REFUSAL_TIME,
         auth_rejection_time_initial: Some(Duration::ZERO),
-        keys: keys.into_keys(),
+        keys: keys.into_keys(settings.algorithms),
         limits: Limits::new(rekey_bytes, rekey_bytes, settings.rekey_time),
         window_size: WINDOW_BYTES,
         maximum_packet_size: PACKET_BYTES,
         channel_buffer_size: 1,
         event_buffer_size: WAITING_MESSAGES,
-        preferred: preferred(settings.algorithms),
+        preferred: algorithms::preferred(settings.algorithms),
         max_auth_attempts: settings.login_attempts,
         // Ends a client that does not take what was sent at once, up to a window, in this time:
         // long, for the sake of slow lines.
@@ -105,70 +95,4 @@ pub fn ssh_config(settings: &SftpSettings, keys: HostKeys) -> Config {
         nodelay: true,
         ..Config::default()
     }
-}
-
-/// The ways to log in. russh forgets them at a refusal that does not name them.
-pub(crate) fn login_methods() -> MethodSet {
-    MethodSet::from([MethodKind::PublicKey, MethodKind::Password].as_slice())
-}
-
-/// Whether a signature of this kind is taken: all but RSA with SHA-1.
-pub(crate) fn takes_signature(algorithm: &Algorithm) -> bool {
-    !matches!(algorithm, Algorithm::Rsa { hash: None } | Algorithm::Dsa)
-}
-
-/// No SHA-1, no CBC, no compression. AES-128-GCM first: it is as safe for what a connection lives,
-/// and the fastest.
-fn preferred(algorithms: Algorithms) -> Preferred {
-    let mut preferred = Preferred {
-        kex: Cow::Borrowed(&[
-            kex::MLKEM768X25519_SHA256,
-            kex::CURVE25519,
-            kex::CURVE25519_PRE_RFC_8731,
-            kex::EXTENSION_SUPPORT_AS_SERVER,
-            kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
-        ]),
-        key: Cow::Borrowed(&[
-            Algorithm::Ed25519,
-            Algorithm::Ecdsa {
-                curve: EcdsaCurve::NistP256,
-            },
-            Algorithm::Rsa {
-                hash: Some(HashAlg::Sha512),
-            },
-            Algorithm::Rsa {
-                hash: Some(HashAlg::Sha256),
-            },
-            // There are no such host keys: these are only for those who log in (RFC 8308).
-            Algorithm::Ecdsa {
-                curve: EcdsaCurve::NistP384,
-            },
-            Algorithm::Ecdsa {
-                curve: EcdsaCurve::NistP521,
-            },
-            Algorithm::SkEd25519,
-            Algorithm::SkEcdsaSha2NistP256,
-        ]),
-        cipher: Cow::Borrowed(&[
-            cipher::AES_128_GCM,
-            cipher::AES_256_GCM,
-            cipher::CHACHA20_POLY1305,
-            cipher::AES_256_CTR,
-            cipher::AES_192_CTR,
-            cipher::AES_128_CTR,
-        ]),
-        mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM]),
-        compression: Cow::Borrowed(&[compression::NONE]),
-        ..Preferred::DEFAULT
-    };
-    if algorithms == Algorithms::Compatible {
-        preferred.kex.to_mut().extend([
-            kex::ECDH_SHA2_NISTP256,
-            kex::ECDH_SHA2_NISTP384,
-            kex::ECDH_SHA2_NISTP521,
-        ]);
-        let beside = [mac::HMAC_SHA256, mac::HMAC_SHA512];
-        preferred.mac.to_mut().extend(beside);
-    }
-    preferred
 }

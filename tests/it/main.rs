@@ -72,6 +72,8 @@ mod s3_check;
 #[cfg(test)]
 mod sftp_raw;
 #[cfg(test)]
+mod ssh_audit;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod trace;

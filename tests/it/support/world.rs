@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sealift::crypto::keyring::KeyRing;
-use sealift::db::accounts::{self, Account};
+use sealift::db::accounts::{self, Account, LoginRules};
 use sealift::db::commit::{Committer, Operation, Record};
 use sealift::db::database::{Database, Location};
 use sealift::db::grants::{self, Grant, Subject};
@@ -265,6 +265,7 @@ impl Operation for AddAccount {
             quota_files: None,
             generation: 1,
             created_at: next.at,
+            rules: LoginRules::default(),
         };
         accounts::insert(tx, &account).await?;
         usage::create(tx, Some(id)).await?;
