@@ -102,8 +102,10 @@ pub mod vfs {
     pub mod blob_reader;
     pub mod chunks;
     pub mod claim;
+    pub mod copy_file;
     pub mod copying;
     pub mod damage;
+    pub mod early;
     pub mod history;
     pub mod key_cache;
     pub mod key_care;
@@ -120,6 +122,7 @@ pub mod vfs {
     pub mod service;
     pub mod session;
     pub mod sink;
+    pub mod source;
     pub mod space;
     pub mod upload;
     pub mod write;

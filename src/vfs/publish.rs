@@ -13,7 +13,7 @@ use crate::db::{contents, entries, uploads};
 use crate::domain::change::Committed;
 use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{ContentId, NodeId, UploadId};
+use crate::domain::id::{AccountId, ContentId, NodeId, UploadId};
 use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
@@ -202,7 +202,14 @@ impl Publish {
         let sha256 = self.sha256.filter(|_| hash_holds);
         let content = (map.size() > 0).then_some(self.content);
         let owner = Some(self.principal.account);
-        self.charge(tx, current.as_ref(), map.size()).await?;
+        charge(
+            tx,
+            self.principal.account,
+            current.as_ref(),
+            map.size(),
+            self.upload,
+        )
+        .await?;
         if let Some(id) = content {
             contents::insert(tx, id, &map, &self.stored, sha256, next.at).await?;
         }
@@ -242,28 +249,37 @@ impl Publish {
         drop(published);
         Ok(entry)
     }
+}
 
-    /// Charges the new size against the quota, with what the old version and the upload's
-    /// reservation give back.
-    async fn charge(&self, tx: &mut TenantTx, old: Option<&Entry>, size: u64) -> Result<()> {
-        let owner = Some(self.principal.account);
-        let mut used = Amount::one(size);
-        match old {
-            Some(old) if old.owner == owner => {
-                let back = Amount::one(old.size);
-                used.bytes -= back.bytes;
-                used.files -= back.files;
-            }
-            Some(old) => {
-                let back = Amount::one(old.size).negated();
-                usage::charge(tx, old.owner, back, Amount::default()).await?;
-            }
-            None => {}
+/// Charges a file of `size` bytes that replaces `old` against the quota, with what the old version
+/// and an upload's reservation give back.
+///
+/// # Errors
+/// Quota when there is no room; Stale when the upload goes on elsewhere.
+pub(in crate::vfs) async fn charge(
+    tx: &mut TenantTx,
+    account: AccountId,
+    old: Option<&Entry>,
+    size: u64,
+    upload: Option<(UploadId, i64)>,
+) -> Result<()> {
+    let owner = Some(account);
+    let mut used = Amount::one(size);
+    match old {
+        Some(old) if old.owner == owner => {
+            let back = Amount::one(old.size);
+            used.bytes -= back.bytes;
+            used.files -= back.files;
         }
-        let promised = match self.upload {
-            Some((id, epoch)) => uploads::take_reservation(tx, id, epoch).await?,
-            None => Amount::default(),
-        };
-        usage::charge(tx, owner, used, promised.negated()).await
+        Some(old) => {
+            let back = Amount::one(old.size).negated();
+            usage::charge(tx, old.owner, back, Amount::default()).await?;
+        }
+        None => {}
     }
+    let promised = match upload {
+        Some((id, epoch)) => uploads::take_reservation(tx, id, epoch).await?,
+        None => Amount::default(),
+    };
+    usage::charge(tx, owner, used, promised.negated()).await
 }

@@ -16,6 +16,7 @@ use crate::domain::node::Entry;
 use crate::vfs::blob_reader::BlobReader;
 use crate::vfs::chunks::{ChunkRange, Chunks};
 use crate::vfs::service::Vfs;
+use crate::vfs::source::Source;
 
 /// Most bytes that one call returns.
 pub const MAX_READ: usize = 1024 * 1024;
@@ -31,6 +32,7 @@ pub struct ContentReader {
 
 struct Shared {
     map: ExtentMap,
+    sha256: Option<[u8; 32]>,
     blobs: HashMap<BlobId, Arc<BlobReader>>,
     chunks: Chunks,
     /// What one fetch brings in order, in bytes, and how many are best on their way.
@@ -60,6 +62,7 @@ impl ContentReader {
         Self {
             shared: Arc::new(Shared {
                 map: content.map,
+                sha256: content.sha256,
                 blobs: blobs
                     .map(|info| (info.id, Arc::new(reader(info))))
                     .collect(),
@@ -76,6 +79,16 @@ impl ContentReader {
     /// Length in bytes.
     pub fn size(&self) -> u64 {
         self.shared.map.size()
+    }
+
+    /// What a copy of it shares.
+    fn content(&self) -> StoredContent {
+        let blobs = self.shared.blobs.values();
+        StoredContent {
+            map: self.shared.map.clone(),
+            blobs: blobs.map(|blob| *blob.info()).collect(),
+            sha256: self.shared.sha256,
+        }
     }
 
     /// Up to `length` bytes at `offset` ([`MAX_READ`] at most); fewer only at the end of the
@@ -196,6 +209,7 @@ impl Shared {
 /// An open file. Cheap to clone.
 #[derive(Clone)]
 pub struct FileReader {
+    tenant: TenantId,
     entry: Arc<Entry>,
     content: Option<ContentReader>,
 }
@@ -211,9 +225,22 @@ impl FileReader {
             None => None,
         };
         Ok(Self {
+            tenant: tx.tenant(),
             entry: Arc::new(entry),
             content,
         })
+    }
+
+    /// What a copy of it starts from.
+    pub fn source(&self) -> Source {
+        match &self.content {
+            Some(content) => Source {
+                tenant: self.tenant,
+                content: content.content(),
+                is_fresh: false,
+            },
+            None => Source::empty(self.tenant),
+        }
     }
 
     /// The version that is read.

@@ -12,6 +12,7 @@ use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::attributes::SetAttributes;
+use crate::vfs::copy_file::CopyFile;
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
 use crate::vfs::options::{Create, WriteOptions};
@@ -120,6 +121,29 @@ impl Session {
         };
         let renamed = self.run(operation).await;
         self.noted(renamed, "rename", from).map(drop)
+    }
+
+    /// Copies a file as it is published, as one change; no bytes move. A new file gets the mode of
+    /// the old one, a file that is there keeps its own.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder, IsFolder, AlreadyExists, Invalid (onto itself), Denied, Quota,
+    /// Unavailable.
+    pub async fn copy_file(
+        &self,
+        from: &VfsPath,
+        to: &VfsPath,
+        overwrite: Overwrite,
+    ) -> Result<()> {
+        let operation = CopyFile {
+            principal: self.principal.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            overwrite,
+            new_node: NodeId::mint(self.vfs.database().clock().now()),
+        };
+        let copied = self.run(operation).await;
+        self.noted(copied, "copy", from).map(drop)
     }
 
     /// Sets mode and times.

@@ -16,22 +16,19 @@ use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
 use crate::net::budget::Share;
 use crate::vfs::claim::{Claim, Size, Written};
+use crate::vfs::early::Early;
 use crate::vfs::options::WriteOptions;
 use crate::vfs::publish::{Edit, Publish, Target};
 use crate::vfs::read::ContentReader;
 use crate::vfs::service::Vfs;
 use crate::vfs::sink::BlobSink;
+use crate::vfs::source::Source;
 use crate::vfs::upload::Remains;
 
 /// Longest file, in bytes (what SQL and most clients can count).
 const MAX_SIZE: u64 = i64::MAX as u64;
 /// A file up to this long is charged when it is published and makes no claim before.
 const SMALL: u64 = 256 << 10;
-/// How far ahead of its turn a write may be, and how much of such is held: clients that write
-/// concurrently (rclone, WinSCP) send offsets slightly out of order.
-const EARLY_REACH: u64 = 4 << 20;
-const EARLY_BYTES: usize = 2 << 20;
-const EARLY_WRITES: usize = 512;
 /// In how many pieces a file may be written out of order before it is closed: each is kept in
 /// memory until then, and becomes a row.
 const MAX_EDITS: usize = 100_000;
@@ -52,8 +49,11 @@ pub struct FileWriter {
     sink: Option<BlobSink>,
     /// The hash between two blobs; within one the sink has it.
     hash: Option<Sha256>,
-    early: BTreeMap<u64, Bytes>,
-    early_bytes: usize,
+    early: Early,
+    /// Blobs of other writers that were copied from before these had published them.
+    borrowed: Vec<BlobInfo>,
+    /// SHA-256 of all that there is, when it was copied with it.
+    known_sha256: Option<[u8; 32]>,
     claim: Claim,
     reader: Option<ContentReader>,
     dirty: bool,
@@ -111,8 +111,9 @@ impl FileWriter {
             blobs: blobs.into_iter().map(|info| (info.id, info)).collect(),
             sink: None,
             hash: from_nothing.then(Sha256::new),
-            early: BTreeMap::new(),
-            early_bytes: 0,
+            early: Early::default(),
+            borrowed: Vec::new(),
+            known_sha256: None,
             reader: None,
             dirty: from_nothing,
             over: false,
@@ -128,30 +129,23 @@ impl FileWriter {
     pub async fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<()> {
         let offset = if self.append { self.size() } else { offset };
         let end = offset.checked_add(bytes.len() as u64);
-        let end = end.filter(|end| *end <= MAX_SIZE).ok_or_else(|| {
-            Error::invalid(format!("a file must not be longer than {MAX_SIZE} bytes"))
-        })?;
+        let end = end.filter(|end| *end <= MAX_SIZE).ok_or_else(too_long)?;
         if bytes.is_empty() {
             return Ok(());
         }
         let next = self.view.size();
-        let soon = offset > next && offset - next <= EARLY_REACH && self.publish.from_nothing;
-        let fits = self.early_bytes + bytes.len() <= EARLY_BYTES && self.early.len() < EARLY_WRITES;
-        if soon && fits && !self.meets_early(offset, end) {
-            self.early_bytes += bytes.len();
-            self.early.insert(offset, bytes);
-            return Ok(());
-        }
-        if offset != next || self.meets_early(offset, end) {
+        let bytes = match self.publish.from_nothing {
+            true => match self.early.hold(next, offset, bytes) {
+                None => return Ok(()),
+                Some(bytes) => bytes,
+            },
+            false => bytes,
+        };
+        if offset != next || self.early.meets(offset, end) {
             self.flush_early().await?;
         }
         self.put(offset, &bytes).await?;
-        while let Some(first) = self.early.first_entry() {
-            if *first.key() != self.view.size() {
-                break;
-            }
-            let (offset, bytes) = first.remove_entry();
-            self.early_bytes -= bytes.len();
+        while let Some((offset, bytes)) = self.early.take_due(self.view.size()) {
             self.put(offset, &bytes).await?;
         }
         Ok(())
@@ -170,14 +164,49 @@ impl FileWriter {
             None => self.reader.insert(ContentReader::new(
                 &self.vfs,
                 self.principal.tenant,
-                StoredContent {
-                    map: self.view.clone(),
-                    blobs: self.blobs.values().copied().collect(),
-                    sha256: None,
-                },
+                self.content(),
             )),
         };
         reader.read_at(offset, length).await
+    }
+
+    /// Lays up to `length` bytes of `source`, from `from` on, at `to` (at the end of a file opened
+    /// for appending); says how many there were. Extents are shared, no bytes move: the cost is that
+    /// of the number of extents.
+    ///
+    /// # Errors
+    /// As writing; and publishing fails with Stale when what was copied is purged before.
+    pub async fn copy_from(
+        &mut self,
+        source: &Source,
+        from: u64,
+        length: u64,
+        to: u64,
+    ) -> Result<u64> {
+        self.require_going_on()?;
+        if source.tenant != self.principal.tenant {
+            return Err(Error::internal("a copy from another tenant"));
+        }
+        let copied = self.try_copy(source, from, length, to).await;
+        if copied.is_err() {
+            self.leave(Remains::Discard);
+        }
+        copied
+    }
+
+    /// What a copy of the file as this handle sees it starts from.
+    ///
+    /// # Errors
+    /// As writing.
+    pub async fn source(&mut self) -> Result<Source> {
+        self.require_going_on()?;
+        self.flush_early().await?;
+        self.finish_blob().await?;
+        Ok(Source {
+            tenant: self.principal.tenant,
+            content: self.content(),
+            is_fresh: true,
+        })
     }
 
     /// The file as this handle sees it.
@@ -205,9 +234,7 @@ impl FileWriter {
     /// Invalid when it is too long; as writing.
     pub async fn resize(&mut self, size: u64) -> Result<()> {
         if size > MAX_SIZE {
-            return Err(Error::invalid(format!(
-                "a file must not be longer than {MAX_SIZE} bytes"
-            )));
+            return Err(too_long());
         }
         self.require_going_on()?;
         self.flush_early().await?;
@@ -246,6 +273,7 @@ impl FileWriter {
         self.publish.from_nothing = false;
         self.publish.edits.clear();
         self.publish.stored.clear();
+        self.borrowed.clear();
         self.publish.update = AttributeUpdate::default();
         self.publish.upload = None;
         self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
@@ -288,22 +316,56 @@ impl FileWriter {
             return Ok(());
         }
         self.finish_blob().await?;
-        self.publish.sha256 = self
-            .hash
-            .as_ref()
-            .map(|hash| hash.clone().finalize().into());
+        let hash = self.hash.as_ref();
+        let hashed = hash.map(|hash| hash.clone().finalize().into());
+        self.publish.sha256 = self.known_sha256.or(hashed);
         self.publish.upload = self.claim.row();
+        let mut publish = self.publish.clone();
+        publish.stored.extend(&self.borrowed);
         let committed = self
             .vfs
             .committer()
-            .run(
-                self.principal.tenant,
-                &self.principal.actor(),
-                self.publish.clone(),
-            )
+            .run(self.principal.tenant, &self.principal.actor(), publish)
             .await?;
         self.entry.born = committed.seq;
         Ok(())
+    }
+
+    /// What there is, after the blob in the making is finished.
+    fn content(&self) -> StoredContent {
+        StoredContent {
+            map: self.view.clone(),
+            blobs: self.blobs.values().copied().collect(),
+            sha256: self.known_sha256,
+        }
+    }
+
+    async fn try_copy(&mut self, source: &Source, from: u64, length: u64, to: u64) -> Result<u64> {
+        self.flush_early().await?;
+        let end = from.saturating_add(length).min(source.size());
+        let length = end.saturating_sub(from);
+        if length == 0 {
+            return Ok(0);
+        }
+        let to = if self.append { self.size() } else { to };
+        let after = to.checked_add(length).filter(|end| *end <= MAX_SIZE);
+        let after = after.ok_or_else(too_long)?;
+        self.reserve(self.view.size().max(after)).await?;
+        let all = to == 0 && self.view.size() == 0 && length == source.size();
+        self.stop_hashing();
+        for (run, blob) in source.slice(from, end, to) {
+            if let Some(info) = blob {
+                self.blobs.insert(info.id, info);
+                if source.is_fresh {
+                    self.borrowed.push(info);
+                }
+            }
+            self.lay(run)?;
+        }
+        if all && self.publish.from_nothing {
+            self.known_sha256 = source.content.sha256;
+        }
+        Ok(length)
     }
 
     fn require_going_on(&self) -> Result<()> {
@@ -356,17 +418,21 @@ impl FileWriter {
             blob_start,
         };
         if taken > 0 {
-            self.view.lay(run);
-            self.changed();
-            self.push(match self.append {
-                true => Edit::Append(run),
-                false => Edit::Lay(run),
-            })?;
+            self.lay(run)?;
         }
         if taken < bytes.len() {
             Box::pin(self.finish_blob()).await?;
         }
         Ok(taken)
+    }
+
+    fn lay(&mut self, run: Extent) -> Result<()> {
+        self.view.lay(run);
+        self.changed();
+        self.push(match self.append {
+            true => Edit::Append(run),
+            false => Edit::Lay(run),
+        })
     }
 
     /// Notes an edit, joined with the last one where that is the same in effect.
@@ -414,16 +480,10 @@ impl FileWriter {
     }
 
     async fn flush_early(&mut self) -> Result<()> {
-        self.early_bytes = 0;
-        for (offset, bytes) in std::mem::take(&mut self.early) {
+        for (offset, bytes) in self.early.take() {
             self.put(offset, &bytes).await?;
         }
         Ok(())
-    }
-
-    fn meets_early(&self, from: u64, to: u64) -> bool {
-        let before = self.early.range(..to).next_back();
-        before.is_some_and(|(offset, bytes)| offset + bytes.len() as u64 > from)
     }
 
     fn stop_hashing(&mut self) {
@@ -436,12 +496,11 @@ impl FileWriter {
     fn changed(&mut self) {
         self.dirty = true;
         self.reader = None;
+        self.known_sha256 = None;
     }
 
     fn size(&self) -> u64 {
-        let early = self.early.last_key_value();
-        let early_end = early.map_or(0, |(offset, bytes)| offset + bytes.len() as u64);
-        self.view.size().max(early_end)
+        self.view.size().max(self.early.end())
     }
 
     /// Asks the quota for a file of `size` bytes before more than one buffer of it is stored; a
@@ -517,4 +576,8 @@ impl Drop for FileWriter {
     fn drop(&mut self) {
         self.leave(Remains::Keep);
     }
+}
+
+fn too_long() -> Error {
+    Error::invalid(format!("a file must not be longer than {MAX_SIZE} bytes"))
 }

@@ -36,6 +36,8 @@ mod cli_regions;
 #[cfg(test)]
 mod cli_up;
 #[cfg(test)]
+mod copying;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod crossing;

@@ -1,0 +1,118 @@
+//! Copying a file: one more name for the same content, whatever its length.
+
+use async_trait::async_trait;
+
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::entries::{self, Moment};
+use crate::db::sql::TenantTx;
+use crate::db::{contents, uploads};
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::NodeId;
+use crate::domain::node::{Attributes, Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
+use crate::vfs::publish;
+use crate::vfs::rename::Overwrite;
+
+/// Copies a file as it is published.
+pub struct CopyFile {
+    /// Who.
+    pub principal: Principal,
+    /// What.
+    pub from: VfsPath,
+    /// To where.
+    pub to: VfsPath,
+    /// What happens when the name is taken.
+    pub overwrite: Overwrite,
+    /// The node that a new file will be.
+    pub new_node: NodeId,
+}
+
+#[async_trait]
+impl Operation for CopyFile {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let (chain, access) = follow(tx, &self.principal, &self.from).await?;
+        let missing = chain.len() <= self.from.names().len();
+        if missing || !access.rights(&chain).contains(Rights::READ) {
+            access.see(tx, &self.from, &chain).await?;
+        }
+        access.require(&chain, Rights::READ)?;
+        let source = chain.last().ok_or_else(|| no_such(&self.from))?;
+        if source.kind == NodeKind::Folder {
+            return Err(is_a_folder(&self.from.to_string()));
+        }
+        let to_chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
+        let (to_chain, target) = parent_of(tx, &access, &self.to, to_chain).await?;
+        match &target {
+            Some(target) => {
+                if self.overwrite == Overwrite::Forbid {
+                    access.require(&to_chain, Rights::WRITE)?;
+                } else {
+                    access.require(&below(&to_chain, target), Rights::OVERWRITE)?;
+                }
+                self.check_target(source, target)?;
+            }
+            None => access.require(&to_chain, Rights::WRITE)?,
+        }
+        let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
+            return Err(Error::internal("a path with a parent and no name"));
+        };
+        let account = self.principal.account;
+        publish::charge(tx, account, target.as_ref(), source.size, None).await?;
+        let attributes = match &target {
+            Some(target) => target.attributes,
+            None => Attributes {
+                mode: source.attributes.mode,
+                ..Attributes::file(next.at)
+            },
+        };
+        let copy = Entry {
+            node: target.as_ref().map_or(self.new_node, |target| target.node),
+            parent: parent.node,
+            name: name.as_str().to_owned(),
+            owner: Some(account),
+            attributes: Attributes {
+                modified: next.at,
+                ..attributes
+            },
+            born: next.seq,
+            ..source.clone()
+        };
+        if let Some(content) = source.content {
+            contents::add_use(tx, content).await?;
+        }
+        match target {
+            Some(target) => {
+                entries::bury(tx, target.node, next.seq).await?;
+                entries::replace(tx, &copy).await?;
+            }
+            None => entries::insert(tx, &copy).await?,
+        }
+        uploads::discard_kept(tx, account, parent.node, name.as_str(), next.at).await?;
+        let detail = format!("{} -> {} {} bytes", self.from, self.to, copy.size);
+        Ok(Record::Change(Happening::new("copy", detail)))
+    }
+}
+
+impl CopyFile {
+    fn check_target(&self, source: &Entry, target: &Entry) -> Result<()> {
+        let path = self.to.to_string();
+        if self.overwrite == Overwrite::Forbid {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("'{path}' exists already; delete it first or choose another name"),
+            ));
+        }
+        match target.kind {
+            NodeKind::Folder => Err(is_a_folder(&path)),
+            NodeKind::File if target.node == source.node => {
+                Err(Error::invalid("a file cannot be copied onto itself"))
+            }
+            NodeKind::File => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What is copied from, without moving a byte.
+
+use crate::db::blobs::BlobInfo;
+use crate::db::contents::StoredContent;
+use crate::domain::content::{Extent, ExtentMap};
+use crate::domain::id::TenantId;
+
+/// A content, as it was when it was asked for, that a file of the same tenant may share.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Whose it is.
+    pub(in crate::vfs) tenant: TenantId,
+    /// Its runs, and the blobs they are in.
+    pub(in crate::vfs) content: StoredContent,
+    /// Whether its writer has not published it yet: the database may know its blobs only as being
+    /// written.
+    pub(in crate::vfs) is_fresh: bool,
+}
+
+impl Source {
+    /// Nothing to copy.
+    pub(in crate::vfs) fn empty(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            content: StoredContent {
+                map: ExtentMap::default(),
+                blobs: Vec::new(),
+                sha256: None,
+            },
+            is_fresh: false,
+        }
+    }
+
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.content.map.size()
+    }
+
+    /// The runs of `from..to` and their blobs, to be laid at `at`.
+    pub(in crate::vfs) fn slice(
+        &self,
+        from: u64,
+        to: u64,
+        at: u64,
+    ) -> Vec<(Extent, Option<BlobInfo>)> {
+        let runs = self.content.map.slice(from, to).into_iter();
+        runs.map(|run| {
+            let moved = Extent {
+                start: at + (run.start - from),
+                ..run
+            };
+            let blobs = &mut self.content.blobs.iter();
+            let blob = blobs.find(|info| Some(info.id) == run.blob);
+            (moved, blob.copied())
+        })
+        .collect()
+    }
+}

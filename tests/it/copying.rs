@@ -1,0 +1,157 @@
+//! Copies share what is stored: no byte moves, and what is shared stays as long as one names it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sealift::db::sql::Dialect;
+use sealift::db::tenants::NewTenant;
+use sealift::domain::error::ErrorKind;
+use sealift::domain::id::RegionId;
+use sealift::domain::rights::Rights;
+use sealift::jobs::runner::{self, JobSettings};
+use sealift::vfs::rename::Overwrite;
+
+use crate::support::dialects::on_both;
+use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
+
+on_both!(
+    a_copied_file_outlives_the_one_it_was_copied_from,
+    a_copy_charges_the_quota_like_an_upload,
+    a_copy_needs_rights_on_both_ends,
+    a_part_of_a_file_is_laid_into_another,
+    what_is_not_published_yet_can_be_copied,
+);
+
+async fn a_copied_file_outlives_the_one_it_was_copied_from(dialect: Dialect) {
+    let forgetful = NewTenant {
+        retention: Duration::ZERO,
+        ..new_tenant("acme")
+    };
+    let world = World::with(dialect, forgetful).await;
+    let session = world.account("ann").await;
+    let bytes = fastrand::Rng::with_seed(1)
+        .u64(..)
+        .to_le_bytes()
+        .repeat(100_000);
+    put(&session, &path("/a"), &bytes).await.unwrap();
+    session
+        .copy_file(&path("/a"), &path("/b"), Overwrite::Forbid)
+        .await
+        .unwrap();
+    let mut writer = session.open_write(&path("/c"), replace()).await.unwrap();
+    let source = session.open_read(&path("/a")).await.unwrap().source();
+    assert_eq!(source.size(), 800_000);
+    let copied = writer.copy_from(&source, 0, u64::MAX, 0).await.unwrap();
+    assert_eq!(copied, 800_000);
+    writer.commit().await.unwrap();
+    let store = world.vfs.store(RegionId::MAIN).unwrap();
+    assert_eq!(store.list(None, 100).await.unwrap().len(), 1);
+    session.remove_file(&path("/a")).await.unwrap();
+    let settings = JobSettings {
+        blob_grace: Duration::ZERO,
+        ..JobSettings::default()
+    };
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_secs(10));
+        runner::round(&world.vfs, settings).await.unwrap();
+    }
+    for copy in ["/b", "/c"] {
+        assert!(get(&session, &path(copy)).await.unwrap() == bytes, "{copy}");
+    }
+    clean(&world).await;
+    for copy in ["/b", "/c"] {
+        session.remove_file(&path(copy)).await.unwrap();
+    }
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_secs(10));
+        runner::round(&world.vfs, settings).await.unwrap();
+    }
+    assert_eq!(store.list(None, 100).await.unwrap().len(), 0);
+    clean(&world).await;
+}
+
+async fn a_copy_charges_the_quota_like_an_upload(dialect: Dialect) {
+    let small = NewTenant {
+        quota_bytes: Some(1_000_000),
+        ..new_tenant("acme")
+    };
+    let world = World::with(dialect, small).await;
+    let session = world.account("ann").await;
+    put(&session, &path("/a"), &vec![1; 400_000]).await.unwrap();
+    let copy = async |to: &str, overwrite| {
+        let copied = session.copy_file(&path("/a"), &path(to), overwrite).await;
+        copied.map_err(|error| error.kind())
+    };
+    assert_eq!(copy("/b", Overwrite::Forbid).await, Ok(()));
+    assert_eq!(copy("/c", Overwrite::Forbid).await, Err(ErrorKind::Quota));
+    assert_eq!(copy("/b", Overwrite::Allow).await, Ok(()));
+    let taken = copy("/b", Overwrite::Forbid).await;
+    assert_eq!(taken, Err(ErrorKind::AlreadyExists));
+    assert_eq!(copy("/a", Overwrite::Allow).await, Err(ErrorKind::Invalid));
+    assert_eq!(session.space().await.unwrap().used_bytes, 800_000);
+
+    let mut writer = session.open_write(&path("/c"), replace()).await.unwrap();
+    let source = session.open_read(&path("/a")).await.unwrap().source();
+    let outcome = writer.copy_from(&source, 0, u64::MAX, 0).await;
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Quota);
+    clean(&world).await;
+}
+
+async fn a_copy_needs_rights_on_both_ends(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    put(&ann, &path("/a"), b"secret").await.unwrap();
+    put(&ann, &path("/old"), b"old").await.unwrap();
+    for (name, rights, to) in [
+        ("writer", Rights::WRITE | Rights::LIST, "/b"),
+        ("reader", Rights::READ | Rights::LIST, "/b"),
+        ("adder", Rights::READ | Rights::WRITE | Rights::LIST, "/old"),
+    ] {
+        let session = world.account_with(name, rights, None).await;
+        let (from, to) = (path("/a"), path(to));
+        let copied = session.copy_file(&from, &to, Overwrite::Allow).await;
+        let error = copied.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{name}");
+    }
+    assert_eq!(get(&ann, &path("/old")).await.unwrap(), b"old");
+}
+
+async fn a_part_of_a_file_is_laid_into_another(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    put(&session, &path("/a"), b"0123456789").await.unwrap();
+    put(&session, &path("/b"), b"abcdef").await.unwrap();
+    let source = session.open_read(&path("/a")).await.unwrap().source();
+    let mut writer = session.open_write(&path("/b"), update()).await.unwrap();
+    assert_eq!(writer.copy_from(&source, 3, 4, 1).await.unwrap(), 4);
+    assert_eq!(writer.copy_from(&source, 8, 100, 8).await.unwrap(), 2);
+    assert_eq!(writer.copy_from(&source, 10, 100, 0).await.unwrap(), 0);
+    // Within one file, also where the two parts overlap.
+    let own = writer.source().await.unwrap();
+    assert_eq!(writer.copy_from(&own, 0, 4, 2).await.unwrap(), 4);
+    writer.write_at(0, Bytes::from_static(b"A")).await.unwrap();
+    writer.commit().await.unwrap();
+    assert_eq!(get(&session, &path("/b")).await.unwrap(), b"A3a345\0\089");
+    clean(&world).await;
+}
+
+async fn what_is_not_published_yet_can_be_copied(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    for first_is_published in [true, false] {
+        let mut first = session.open_write(&path("/a"), replace()).await.unwrap();
+        let some = Bytes::from_static(b"not published");
+        first.write_at(0, some).await.unwrap();
+        let source = first.source().await.unwrap();
+        let mut second = session.open_write(&path("/b"), replace()).await.unwrap();
+        second.copy_from(&source, 4, 9, 0).await.unwrap();
+        second.commit().await.unwrap();
+        match first_is_published {
+            true => drop(first.commit().await.unwrap()),
+            false => first.abandon().await,
+        }
+        world.vfs.drain().await;
+        assert_eq!(get(&session, &path("/b")).await.unwrap(), b"published");
+        clean(&world).await;
+    }
+}
