@@ -16,6 +16,7 @@ pub mod domain {
     pub mod random;
     pub mod rights;
     pub mod secret;
+    pub mod sum;
 }
 
 /// The sealed format, the key ring, password hashes.
@@ -124,6 +125,7 @@ pub mod vfs {
     pub mod sink;
     pub mod source;
     pub mod space;
+    pub mod sums;
     pub mod upload;
     pub mod write;
 }
@@ -150,6 +152,8 @@ pub mod sftp {
     pub mod attrs;
     pub mod connection;
     pub mod context;
+    pub mod decode;
+    pub mod extensions;
     pub mod fields;
     pub mod folders;
     pub mod gate;
@@ -168,6 +172,7 @@ pub mod sftp {
     pub mod server;
     pub mod session;
     pub mod settings;
+    pub mod sums;
     pub mod writes;
 }
 

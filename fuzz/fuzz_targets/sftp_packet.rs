@@ -4,8 +4,9 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use sealift::sftp::decode::Packet;
 use sealift::sftp::packet::Packets;
-use sealift::sftp::request::{HandleRequest, Packet, PathRequest, Request};
+use sealift::sftp::request::{HandleRequest, PathRequest, Request};
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (size, bytes) = input;
@@ -61,6 +62,7 @@ fn check(request: &Request, length: usize) {
             }
         }
         Request::Unsupported(why) => assert!(!why.is_empty()),
-        Request::Handle(..) | Request::Limits => {}
+        Request::Names { users, groups } => assert!(users.len() + groups.len() < length),
+        Request::Handle(..) | Request::Limits | Request::Vendor => {}
     }
 }

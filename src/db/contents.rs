@@ -11,6 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, ContentId, RegionId};
+use crate::domain::sum::SumKind;
 
 /// Rows of one INSERT; its text is prepared once per number of rows.
 const ROWS_PER_INSERT: usize = 64;
@@ -159,16 +160,33 @@ pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result
     Ok(())
 }
 
-/// Notes the SHA-256 of a content that was written out of order.
+/// A checksum of a whole content, if it has been noted.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn set_sha256(tx: &mut TenantTx, id: ContentId, hash: [u8; 32]) -> Result<()> {
-    tx.execute(
-        "UPDATE contents SET sha256 = $3 WHERE tenant = $1 AND id = $2",
-        [id.as_bytes().into(), hash.as_slice().into()],
-    )
-    .await?;
+pub async fn sum(tx: &mut TenantTx, id: ContentId, kind: SumKind) -> Result<Option<Vec<u8>>> {
+    let sql = match kind {
+        SumKind::Crc32 => "SELECT crc32 FROM contents WHERE tenant = $1 AND id = $2",
+        SumKind::Md5 => "SELECT md5 FROM contents WHERE tenant = $1 AND id = $2",
+        SumKind::Sha1 => "SELECT sha1 FROM contents WHERE tenant = $1 AND id = $2",
+        SumKind::Sha256 => "SELECT sha256 FROM contents WHERE tenant = $1 AND id = $2",
+    };
+    let row = tx.row(sql, [id.as_bytes().into()]).await?;
+    row.map_or(Ok(None), |row| row.opt_bytes(0))
+}
+
+/// Notes a checksum of a whole content.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_sum(tx: &mut TenantTx, id: ContentId, kind: SumKind, sum: &[u8]) -> Result<()> {
+    let sql = match kind {
+        SumKind::Crc32 => "UPDATE contents SET crc32 = $3 WHERE tenant = $1 AND id = $2",
+        SumKind::Md5 => "UPDATE contents SET md5 = $3 WHERE tenant = $1 AND id = $2",
+        SumKind::Sha1 => "UPDATE contents SET sha1 = $3 WHERE tenant = $1 AND id = $2",
+        SumKind::Sha256 => "UPDATE contents SET sha256 = $3 WHERE tenant = $1 AND id = $2",
+    };
+    tx.execute(sql, [id.as_bytes().into(), sum.into()]).await?;
     Ok(())
 }
 

@@ -29,6 +29,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0003_logins.sql"),
         postgres: include_str!("../../migrations/0003_logins.postgres.sql"),
     },
+    Migration {
+        version: 4,
+        shared: include_str!("../../migrations/0004_sums.sql"),
+        postgres: include_str!("../../migrations/0004_sums.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

@@ -113,6 +113,11 @@ pub struct LoginName {
 pub const MAX_LOGIN_PART: usize = 128;
 
 impl LoginName {
+    /// Whether a client means this one by `name`: the user's name, with or without the tenant.
+    pub fn is_called(&self, name: &[u8]) -> bool {
+        name == self.user.as_bytes() || name == self.to_string().as_bytes()
+    }
+
     /// Checks a tenant's name: 1 to 128 of `a-z 0-9 . _ -`, starting with a letter or digit.
     ///
     /// # Errors

@@ -1,18 +1,16 @@
 //! SHA-256 of contents that were written out of order.
 
-use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::db::commit::{Operation, Record};
 use crate::db::contents;
 use crate::db::placement;
-use crate::db::sql::TenantTx;
-use crate::domain::change::Committed;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{ContentId, TenantId};
 use crate::domain::principal::Actor;
+use crate::domain::sum::SumKind;
 use crate::vfs::read::{ContentReader, MAX_READ};
 use crate::vfs::service::Vfs;
+use crate::vfs::sums;
 
 const CONTENTS_A_ROUND: i64 = 16;
 /// Contents with more bytes of holes stay without a SHA-256.
@@ -34,8 +32,15 @@ pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<usize> {
     for id in ids {
         match read(vfs, tenant, id).await {
             Ok((hash, _)) => {
-                let note = Note { id, hash };
-                vfs.committer().run(tenant, &Actor::job(), note).await?;
+                sums::keep(
+                    vfs,
+                    tenant,
+                    &Actor::job(),
+                    id,
+                    SumKind::Sha256,
+                    hash.to_vec(),
+                )
+                .await?;
                 done += 1;
             }
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
@@ -67,17 +72,4 @@ pub async fn read(
         hash.update(&bytes);
     }
     Ok((hash.finalize().into(), stored))
-}
-
-struct Note {
-    id: ContentId,
-    hash: [u8; 32],
-}
-
-#[async_trait]
-impl Operation for Note {
-    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        contents::set_sha256(tx, self.id, self.hash).await?;
-        Ok(Record::Nothing)
-    }
 }

@@ -102,6 +102,22 @@ impl Viewer {
         }
     }
 
+    /// The name of a user by the id that attributes show; empty for all others.
+    pub fn user_name(&self, id: u32) -> &str {
+        match id == self.user_id {
+            true => &self.user,
+            false => "",
+        }
+    }
+
+    /// The name of a group by the id that attributes show; empty for all others.
+    pub fn group_name(&self, id: u32) -> &str {
+        match id == self.group_id {
+            true => &self.group,
+            false => "",
+        }
+    }
+
     /// Writes the attributes of `entry`.
     pub fn put(&self, out: &mut BytesMut, entry: &Entry) {
         out.put_u32(SIZE | OWNER | PERMISSIONS | TIMES);

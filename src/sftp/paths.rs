@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::error::Result;
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::path::VfsPath;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::context::{Caller, Context};
@@ -17,7 +17,8 @@ use crate::sftp::gate::Waiting;
 use crate::sftp::handles::{Handles, Open};
 use crate::sftp::reads::ReadFile;
 use crate::sftp::reply::{self, FileSystem};
-use crate::sftp::request::{OpenFlags, PathRequest};
+use crate::sftp::request::{OpenFlags, PathRequest, SpaceForm, SumRequest};
+use crate::sftp::sums::SumWork;
 use crate::sftp::writes::{WriteLane, WriteWork};
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
@@ -36,6 +37,8 @@ pub struct PathLane {
     pub context: Context,
     /// Where what is opened goes.
     pub handles: Handles,
+    /// Where requests for checksums go.
+    pub sums: UnboundedSender<SumWork>,
     /// Owns the tasks of what is opened.
     pub tasks: TaskTracker,
 }
@@ -58,6 +61,10 @@ impl PathLane {
                     let Some(caller) = self.ask_writer(caller, &request) else {
                         continue;
                     };
+                    if let PathRequest::Sum { path, wanted } = request {
+                        Box::pin(self.sum(caller, &path, wanted)).await;
+                        continue;
+                    }
                     let id = caller.id;
                     // Boxed: most sessions wait most of the time.
                     let done = Box::pin(self.answer(id, request)).await;
@@ -94,7 +101,9 @@ impl PathLane {
                 .is_ok_and(|named| named.starts_with(path) || path.starts_with(&named))
         };
         match request {
-            PathRequest::RealPath { .. } => false,
+            PathRequest::Expand { .. }
+            | PathRequest::Home { .. }
+            | PathRequest::RealPath { .. } => false,
             PathRequest::Rename { from, to, .. } => near(from) || near(to),
             PathRequest::MakeFolder { path, .. }
             | PathRequest::Open { path, .. }
@@ -102,8 +111,9 @@ impl PathLane {
             | PathRequest::Remove { path }
             | PathRequest::RemoveFolder { path }
             | PathRequest::SetStat { path, .. }
-            | PathRequest::Space { path }
-            | PathRequest::Stat { path } => near(path),
+            | PathRequest::Space { path, .. }
+            | PathRequest::Stat { path }
+            | PathRequest::Sum { path, .. } => near(path),
         }
     }
 
@@ -128,6 +138,16 @@ impl PathLane {
     async fn answer(&self, id: u32, request: PathRequest) -> Result<Bytes> {
         let files = &self.context.files;
         match request {
+            PathRequest::Expand { path } => {
+                return Ok(reply::real_path(id, &self.expand(&path)?.to_string()));
+            }
+            PathRequest::Home { user } => {
+                let principal = files.principal();
+                if !user.is_empty() && !principal.login.is_called(&user) {
+                    return Err(only_own_home());
+                }
+                return Ok(reply::real_path(id, &principal.home.to_string()));
+            }
             PathRequest::MakeFolder { path, wanted } => {
                 let path = self.resolve(&path)?;
                 files.make_folder(&path, wanted.for_new()).await?;
@@ -185,14 +205,15 @@ impl PathLane {
             PathRequest::SetStat { path, wanted } => {
                 self.set(&self.resolve(&path)?, wanted).await?;
             }
-            PathRequest::Space { path } => {
+            PathRequest::Space { path, form } => {
                 files.stat(&self.resolve(&path)?).await?;
-                return self.space(id).await;
+                return self.space(id, form).await;
             }
             PathRequest::Stat { path } => {
                 let entry = files.stat(&self.resolve(&path)?).await?;
                 return Ok(reply::attributes(id, &self.context.viewer, &entry));
             }
+            PathRequest::Sum { .. } => return Err(Error::internal("a checksum has its own lane")),
         }
         Ok(reply::ok(id))
     }
@@ -241,7 +262,51 @@ impl PathLane {
         }
     }
 
-    async fn space(&self, id: u32) -> Result<Bytes> {
+    /// A path that may start with the tilde that shells make a home folder of.
+    fn expand(&self, raw: &[u8]) -> Result<VfsPath> {
+        let Some(rest) = raw.strip_prefix(b"~") else {
+            return self.resolve(if raw.is_empty() { b"." } else { raw });
+        };
+        let (user, below) = match rest.iter().position(|byte| *byte == b'/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, &b""[..]),
+        };
+        let principal = self.context.files.principal();
+        if !user.is_empty() && !principal.login.is_called(user) {
+            return Err(only_own_home());
+        }
+        VfsPath::resolve(&principal.home, &[b".", below].concat())
+    }
+
+    /// Opens a file and leaves the rest to those who make checksums.
+    async fn sum(&self, caller: Caller, raw: &[u8], wanted: SumRequest) {
+        let opened = match self.resolve(raw) {
+            Ok(path) => match self.context.files.open_sum(&path).await {
+                Ok(reader) => Ok((path, reader)),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((path, reader)) => {
+                let counted = self.context.ledger.file();
+                let file = Arc::new(ReadFile {
+                    path,
+                    reader,
+                    counted,
+                });
+                // The lane ends only when this session does.
+                drop(self.sums.send(SumWork {
+                    caller,
+                    file,
+                    wanted,
+                }));
+            }
+            Err(error) => self.context.reply_error(caller, &error),
+        }
+    }
+
+    async fn space(&self, id: u32, form: SpaceForm) -> Result<Bytes> {
         let space = self.context.files.space().await?;
         let system = FileSystem {
             total_bytes: space.total_bytes,
@@ -250,8 +315,18 @@ impl PathLane {
             used_files: space.used_files,
             id: u64::try_from(self.context.files.principal().tenant.0).unwrap_or(0),
         };
-        Ok(reply::space(id, system))
+        Ok(match form {
+            SpaceForm::Available => reply::space_available(id, system),
+            SpaceForm::StatVfs => reply::space(id, system),
+        })
     }
+}
+
+fn only_own_home() -> Error {
+    Error::new(
+        ErrorKind::Denied,
+        "only your own home folder can be asked for; leave the name away",
+    )
 }
 
 /// Whether the other end is gone: nothing is ever sent.

@@ -5,7 +5,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::node::Entry;
+use crate::domain::sum::SumKind;
 use crate::sftp::attrs::{self, Viewer};
+use crate::sftp::extensions;
 use crate::sftp::packet::{MAX_DATA_BYTES, MAX_PACKET_BYTES};
 use crate::sftp::request::HandleId;
 
@@ -16,15 +18,6 @@ const DATA: u8 = 103;
 const NAME: u8 = 104;
 const ATTRS: u8 = 105;
 const EXTENDED_REPLY: u8 = 201;
-
-/// Extensions offered (name, version), of which clients are told in the first reply.
-const EXTENSIONS: [(&str, &str); 5] = [
-    ("posix-rename@openssh.com", "1"),
-    ("statvfs@openssh.com", "2"),
-    ("fstatvfs@openssh.com", "2"),
-    ("fsync@openssh.com", "1"),
-    ("limits@openssh.com", "1"),
-];
 
 /// Longest list of names in one reply, in bytes: any version 3 client takes 34,000.
 const MAX_NAMES_BYTES: usize = 32_000;
@@ -74,10 +67,12 @@ pub fn version() -> Bytes {
     packet(|out| {
         out.put_u8(VERSION);
         out.put_u32(3);
-        for (name, version) in EXTENSIONS {
+        for (name, version) in extensions::OFFERED {
             put_string(out, name.as_bytes());
             put_string(out, version.as_bytes());
         }
+        put_string(out, extensions::VENDOR.as_bytes());
+        put_string(out, &extensions::vendor());
     })
 }
 
@@ -259,6 +254,55 @@ pub fn space(id: u32, system: FileSystem) -> Bytes {
         ] {
             out.put_u64(value);
         }
+    })
+}
+
+/// SSH_FXP_EXTENDED_REPLY to space-available (draft-ietf-secsh-filexfer-09, section 9.2).
+pub fn space_available(id: u32, system: FileSystem) -> Bytes {
+    let free = system.total_bytes.saturating_sub(system.used_bytes);
+    packet(|out| {
+        out.put_u8(EXTENDED_REPLY);
+        out.put_u32(id);
+        for value in [system.total_bytes, free, system.total_bytes, free] {
+            out.put_u64(value);
+        }
+        out.put_u32(BLOCK_BYTES as u32);
+    })
+}
+
+/// SSH_FXP_EXTENDED_REPLY to users-groups-by-id@openssh.com: one name for each id, empty for those
+/// that the viewer has no name for. None when there are too many ids for one reply.
+pub fn names(id: u32, viewer: &Viewer, users: &[u8], groups: &[u8]) -> Option<Bytes> {
+    let users = named(users, |id| viewer.user_name(id))?;
+    let groups = named(groups, |id| viewer.group_name(id))?;
+    Some(packet(|out| {
+        out.put_u8(EXTENDED_REPLY);
+        out.put_u32(id);
+        put_string(out, &users);
+        put_string(out, &groups);
+    }))
+}
+
+fn named<'a>(ids: &[u8], name: impl Fn(u32) -> &'a str) -> Option<BytesMut> {
+    let mut out = BytesMut::new();
+    let (ids, _) = ids.as_chunks::<4>();
+    for id in ids {
+        put_string(&mut out, name(u32::from_be_bytes(*id)).as_bytes());
+        if out.len() > MAX_NAMES_BYTES {
+            return None;
+        }
+    }
+    Some(out)
+}
+
+/// SSH_FXP_EXTENDED_REPLY to the check-file requests: checksums one after the other.
+pub fn sums(id: u32, kind: SumKind, sums: &[u8]) -> Bytes {
+    packet(|out| {
+        out.put_u8(EXTENDED_REPLY);
+        out.put_u32(id);
+        put_string(out, b"check-file");
+        put_string(out, kind.name().as_bytes());
+        out.put_slice(sums);
     })
 }
 

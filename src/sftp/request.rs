@@ -1,32 +1,11 @@
-//! Requests of SFTP version 3 (draft-ietf-secsh-filexfer-02) and OpenSSH's extensions to it
-//! (OpenSSH's PROTOCOL, section 4).
+//! What clients ask for, in words of ours: requests of SFTP version 3 and of the extensions offered.
 
 use bytes::Bytes;
 
 use crate::domain::error::Result;
+use crate::domain::sum::SumKind;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::fields::Fields;
-
-const INIT: u8 = 1;
-const OPEN: u8 = 3;
-const CLOSE: u8 = 4;
-const READ: u8 = 5;
-const WRITE: u8 = 6;
-const LSTAT: u8 = 7;
-const FSTAT: u8 = 8;
-const SETSTAT: u8 = 9;
-const FSETSTAT: u8 = 10;
-const OPENDIR: u8 = 11;
-const READDIR: u8 = 12;
-const REMOVE: u8 = 13;
-const MKDIR: u8 = 14;
-const RMDIR: u8 = 15;
-const REALPATH: u8 = 16;
-const STAT: u8 = 17;
-const RENAME: u8 = 18;
-const READLINK: u8 = 19;
-const SYMLINK: u8 = 20;
-const EXTENDED: u8 = 200;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +14,19 @@ pub enum Request {
     Handle(HandleId, HandleRequest),
     /// limits@openssh.com.
     Limits,
+    /// users-groups-by-id@openssh.com: the ids, four bytes each.
+    Names {
+        /// Of users.
+        users: Bytes,
+        /// Of groups.
+        groups: Bytes,
+    },
     /// About names.
     Path(PathRequest),
     /// Something that is not offered; the sentence says so.
     Unsupported(String),
+    /// vendor-id: the client says what it is.
+    Vendor,
 }
 
 /// A request about an open handle.
@@ -61,6 +49,8 @@ pub enum HandleRequest {
     Space,
     /// SSH_FXP_FSTAT.
     Stat,
+    /// check-file-handle.
+    Sum(SumRequest),
     /// fsync@openssh.com.
     Sync,
     /// SSH_FXP_WRITE.
@@ -75,6 +65,16 @@ pub enum HandleRequest {
 /// A request about names. Paths are as they came: bytes that nobody has looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathRequest {
+    /// expand-path@openssh.com.
+    Expand {
+        /// Any path, perhaps with a tilde.
+        path: Bytes,
+    },
+    /// home-directory.
+    Home {
+        /// Whose; empty is one's own.
+        user: Bytes,
+    },
     /// SSH_FXP_MKDIR.
     MakeFolder {
         /// The folder.
@@ -127,15 +127,24 @@ pub enum PathRequest {
         /// What to set.
         wanted: Wanted,
     },
-    /// statvfs@openssh.com.
+    /// statvfs@openssh.com, and space-available.
     Space {
         /// Any path that exists.
         path: Bytes,
+        /// How it is told.
+        form: SpaceForm,
     },
     /// SSH_FXP_STAT and SSH_FXP_LSTAT, which are the same here: there are no links.
     Stat {
         /// The file or folder.
         path: Bytes,
+    },
+    /// check-file-name.
+    Sum {
+        /// The file.
+        path: Bytes,
+        /// What to make of it.
+        wanted: SumRequest,
     },
 }
 
@@ -150,11 +159,36 @@ impl PathRequest {
             | Self::Remove { path }
             | Self::RemoveFolder { path }
             | Self::SetStat { path, .. }
-            | Self::Space { path }
-            | Self::Stat { path } => path.len(),
+            | Self::Expand { path }
+            | Self::Home { user: path }
+            | Self::Space { path, .. }
+            | Self::Stat { path }
+            | Self::Sum { path, .. } => path.len(),
             Self::Rename { from, to, .. } => from.len() + to.len(),
         }
     }
+}
+
+/// How the room that is left is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpaceForm {
+    /// As space-available does.
+    Available,
+    /// As statvfs@openssh.com does.
+    StatVfs,
+}
+
+/// Which checksums of a file are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SumRequest {
+    /// The algorithm.
+    pub kind: SumKind,
+    /// Where to start, in bytes.
+    pub start: u64,
+    /// How many bytes; 0 is all to the end.
+    pub length: u64,
+    /// One checksum for so many bytes each; 0 is one for all.
+    pub block: u32,
 }
 
 /// Names an open file or folder of one session.
@@ -175,7 +209,11 @@ impl HandleId {
         self.0.to_be_bytes()
     }
 
-    fn parse(fields: &mut Fields) -> Result<Self> {
+    /// Reads a handle off the front of `fields`.
+    ///
+    /// # Errors
+    /// Invalid when it is cut off.
+    pub fn parse(fields: &mut Fields) -> Result<Self> {
         let bytes = fields.string()?;
         Ok(<[u8; 8]>::try_from(&*bytes).map_or(Self::NONE, Self::new))
     }
@@ -231,215 +269,9 @@ impl OpenFlags {
     }
 }
 
-/// A packet from a client.
-#[derive(Debug)]
-pub enum Packet {
-    /// SSH_FXP_INIT with the client's version.
-    Init(u32),
-    /// A request whose id can be read; the rest may be malformed.
-    Request(u32, Result<Request>),
-}
-
-impl Packet {
-    /// Reads a packet without its length. Bytes after the last field are read over, as OpenSSH
-    /// does.
-    ///
-    /// # Errors
-    /// Invalid when not even the request's id can be read: no reply could be given.
-    pub fn parse(packet: Bytes) -> Result<Self> {
-        let mut fields = Fields::new(packet);
-        let kind = fields.u8()?;
-        let number = fields.u32()?;
-        Ok(match kind {
-            INIT => Self::Init(number),
-            _ => Self::Request(number, request(kind, &mut fields)),
-        })
-    }
-}
-
-fn request(kind: u8, fields: &mut Fields) -> Result<Request> {
-    let request = match kind {
-        CLOSE | READ | WRITE | FSTAT | FSETSTAT | READDIR => {
-            let handle = HandleId::parse(fields)?;
-            Request::Handle(handle, handle_request(kind, fields)?)
-        }
-        EXTENDED => extended(fields)?,
-        READLINK | SYMLINK => no_links(),
-        _ => match path_request(kind, fields)? {
-            Some(request) => Request::Path(request),
-            None => Request::Unsupported(format!("SFTP version 3 has no request of type {kind}")),
-        },
-    };
-    Ok(request)
-}
-
-fn handle_request(kind: u8, fields: &mut Fields) -> Result<HandleRequest> {
-    Ok(match kind {
-        READ => HandleRequest::Read {
-            offset: fields.u64()?,
-            length: fields.u32()?,
-        },
-        WRITE => HandleRequest::Write {
-            offset: fields.u64()?,
-            data: fields.string()?,
-        },
-        FSTAT => HandleRequest::Stat,
-        FSETSTAT => HandleRequest::SetStat(Wanted::parse(fields)?),
-        READDIR => HandleRequest::ReadFolder,
-        _ => HandleRequest::Close,
-    })
-}
-
-fn path_request(kind: u8, fields: &mut Fields) -> Result<Option<PathRequest>> {
-    let request = match kind {
-        OPEN => PathRequest::Open {
-            path: fields.string()?,
-            flags: OpenFlags(fields.u32()?),
-            wanted: Wanted::parse(fields)?,
-        },
-        LSTAT | STAT => PathRequest::Stat {
-            path: fields.string()?,
-        },
-        SETSTAT => PathRequest::SetStat {
-            path: fields.string()?,
-            wanted: Wanted::parse(fields)?,
-        },
-        OPENDIR => PathRequest::OpenFolder {
-            path: fields.string()?,
-        },
-        REMOVE => PathRequest::Remove {
-            path: fields.string()?,
-        },
-        MKDIR => PathRequest::MakeFolder {
-            path: fields.string()?,
-            wanted: Wanted::parse(fields)?,
-        },
-        RMDIR => PathRequest::RemoveFolder {
-            path: fields.string()?,
-        },
-        REALPATH => PathRequest::RealPath {
-            path: fields.string()?,
-        },
-        RENAME => PathRequest::Rename {
-            from: fields.string()?,
-            to: fields.string()?,
-            replace: false,
-        },
-        _ => return Ok(None),
-    };
-    Ok(Some(request))
-}
-
-fn extended(fields: &mut Fields) -> Result<Request> {
-    let name = fields.string()?;
-    Ok(match &*name {
-        b"posix-rename@openssh.com" => Request::Path(PathRequest::Rename {
-            from: fields.string()?,
-            to: fields.string()?,
-            replace: true,
-        }),
-        b"statvfs@openssh.com" => Request::Path(PathRequest::Space {
-            path: fields.string()?,
-        }),
-        b"fstatvfs@openssh.com" => Request::Handle(HandleId::parse(fields)?, HandleRequest::Space),
-        b"fsync@openssh.com" => Request::Handle(HandleId::parse(fields)?, HandleRequest::Sync),
-        b"limits@openssh.com" => Request::Limits,
-        b"hardlink@openssh.com" => no_links(),
-        name => {
-            let name: String = String::from_utf8_lossy(name).chars().take(64).collect();
-            Request::Unsupported(format!(
-                "the extension '{}' is not offered",
-                name.escape_debug()
-            ))
-        }
-    })
-}
-
-fn no_links() -> Request {
-    Request::Unsupported("links are not offered here; copy the file".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::{BufMut, BytesMut};
-
     use super::*;
-    use crate::domain::error::ErrorKind;
-
-    fn packet(kind: u8, id: u32, strings: &[&[u8]], rest: &[u8]) -> Bytes {
-        let mut out = BytesMut::new();
-        out.put_u8(kind);
-        out.put_u32(id);
-        for string in strings {
-            out.put_u32(u32::try_from(string.len()).unwrap());
-            out.put_slice(string);
-        }
-        out.put_slice(rest);
-        out.freeze()
-    }
-
-    fn parse(packet: Bytes) -> Result<Request> {
-        match Packet::parse(packet).unwrap() {
-            Packet::Request(9, request) => request,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_write_is_a_slice_of_its_packet() {
-        let handle = HandleId::new(*b"12345678");
-        let bytes = packet(WRITE, 9, &[b"12345678"], b"\0\0\0\0\0\0\0\x05\0\0\0\x03abc");
-        let Request::Handle(to, HandleRequest::Write { offset, data }) =
-            parse(bytes.clone()).unwrap()
-        else {
-            panic!("not a write");
-        };
-        assert_eq!((to, offset, &*data), (handle, 5, &b"abc"[..]));
-        assert_eq!(data.as_ptr(), bytes[bytes.len() - 3..].as_ptr());
-    }
-
-    #[test]
-    fn cut_requests_keep_their_id() {
-        let whole = packet(RENAME, 9, &[b"from", b"to"], b"");
-        for length in 5..whole.len() {
-            let error = parse(whole.slice(..length)).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Invalid);
-        }
-        for length in 0..5 {
-            assert!(Packet::parse(whole.slice(..length)).is_err());
-        }
-    }
-
-    #[test]
-    fn handles_of_other_servers_name_nothing() {
-        for handle in [&b""[..], b"1", b"123456789"] {
-            let Request::Handle(id, HandleRequest::Close) =
-                parse(packet(CLOSE, 9, &[handle], b"")).unwrap()
-            else {
-                panic!("not a close");
-            };
-            assert_eq!(id, HandleId::NONE);
-        }
-    }
-
-    #[test]
-    fn links_and_unknown_requests_are_refused_in_words() {
-        for (bytes, word) in [
-            (packet(SYMLINK, 9, &[b"a", b"b"], b""), "links"),
-            (packet(READLINK, 9, &[b"a"], b""), "links"),
-            (
-                packet(EXTENDED, 9, &[b"hardlink@openssh.com"], b""),
-                "links",
-            ),
-            (packet(EXTENDED, 9, &[b"who\x07@x"], b""), "who\\u{7}@x"),
-            (packet(99, 9, &[], b""), "99"),
-        ] {
-            match parse(bytes).unwrap() {
-                Request::Unsupported(why) => assert!(why.contains(word), "{why}"),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
 
     #[test]
     fn open_flags_say_who_reads_and_who_writes() {

@@ -12,12 +12,14 @@ use tokio_util::task::TaskTracker;
 use crate::domain::error::{Error, Result};
 use crate::domain::path::VfsPath;
 use crate::sftp::context::{Caller, Context};
+use crate::sftp::decode::Packet;
 use crate::sftp::handles::{Handles, Open};
 use crate::sftp::packet::{MAX_DATA_BYTES, Packets};
 use crate::sftp::paths::{PathLane, PathWork};
 use crate::sftp::reads::{self, Read};
 use crate::sftp::reply::{self, Code};
-use crate::sftp::request::{HandleId, HandleRequest, Packet, PathRequest, Request};
+use crate::sftp::request::{HandleId, HandleRequest, PathRequest, Request, SpaceForm};
+use crate::sftp::sums::{self, SumWork};
 use crate::sftp::writes::{WriteLane, WriteWork};
 
 /// What a request counts beside the bytes in it.
@@ -33,6 +35,7 @@ pub struct SftpSession {
     max_handles: usize,
     reads: UnboundedSender<Read>,
     paths: UnboundedSender<PathWork>,
+    sums: UnboundedSender<SumWork>,
     broken: DropGuard,
 }
 
@@ -43,10 +46,13 @@ impl SftpSession {
         let broken = context.broken.clone();
         let (reads, read_queue) = unbounded_channel();
         tasks.spawn(reads::run(context.clone(), read_queue));
+        let (sums, sum_queue) = unbounded_channel();
+        tasks.spawn(sums::run(context.clone(), sum_queue));
         let (paths, path_queue) = unbounded_channel();
         let lane = PathLane {
             context: context.clone(),
             handles: handles.clone(),
+            sums: sums.clone(),
             tasks: tasks.clone(),
         };
         tasks.spawn(lane.run(path_queue));
@@ -58,6 +64,7 @@ impl SftpSession {
             max_handles,
             reads,
             paths,
+            sums,
             broken: broken.drop_guard(),
         }
     }
@@ -106,6 +113,14 @@ impl SftpSession {
                 let bytes = reply::limits(id, self.max_handles);
                 self.context.reply(caller, bytes);
             }
+            Ok(Request::Names { users, groups }) => {
+                let viewer = &self.context.viewer;
+                match reply::names(id, viewer, &users, &groups) {
+                    Some(bytes) => self.context.reply(caller, bytes),
+                    None => self.refuse(caller, "so many ids do not fit a reply; ask for fewer"),
+                }
+            }
+            Ok(Request::Vendor) => self.context.reply_ok(caller),
             Ok(Request::Unsupported(why)) => {
                 let bytes = reply::status(id, Code::OpUnsupported, &why);
                 self.context.reply(caller, bytes);
@@ -130,6 +145,12 @@ impl SftpSession {
                         let bytes = reply::attributes(id, &self.context.viewer, entry);
                         self.context.reply(caller, bytes);
                     }
+                    // The lane ends only when this session does.
+                    HandleRequest::Sum(wanted) => drop(self.sums.send(SumWork {
+                        caller,
+                        file,
+                        wanted,
+                    })),
                     request => self.about_path(caller, &file.path, request)?,
                 },
                 Some(Open::Write(path, lane)) => self.write(caller, &path, &lane, request)?,
@@ -177,13 +198,20 @@ impl SftpSession {
     fn about_path(&self, caller: Caller, path: &VfsPath, request: HandleRequest) -> Result<()> {
         let path = Bytes::from(path.to_string());
         match request {
-            HandleRequest::Space => self.push_path(caller, PathRequest::Space { path }),
+            HandleRequest::Space => {
+                let form = SpaceForm::StatVfs;
+                self.push_path(caller, PathRequest::Space { path, form })
+            }
             HandleRequest::Stat => self.push_path(caller, PathRequest::Stat { path }),
             HandleRequest::SetStat(wanted) if wanted.size.is_none() => {
                 self.push_path(caller, PathRequest::SetStat { path, wanted })
             }
             HandleRequest::Sync => {
                 self.context.reply_ok(caller);
+                Ok(())
+            }
+            HandleRequest::Sum(_) => {
+                self.refuse(caller, "close the file first, then ask for its checksum");
                 Ok(())
             }
             HandleRequest::Close

@@ -91,6 +91,13 @@ impl ContentReader {
         }
     }
 
+    /// How many bytes of holes lie in `from..to`.
+    pub fn holes(&self, from: u64, to: u64) -> u64 {
+        let runs = self.shared.map.slice(from, to);
+        let holes = runs.iter().filter(|run| run.blob.is_none());
+        holes.map(|run| run.length).sum()
+    }
+
     /// Up to `length` bytes at `offset` ([`MAX_READ`] at most); fewer only at the end of the
     /// content; none at or past it. Calls may run at once.
     ///
@@ -246,6 +253,12 @@ impl FileReader {
     /// The version that is read.
     pub fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    /// How many bytes of holes lie in `from..to`.
+    pub fn holes(&self, from: u64, to: u64) -> u64 {
+        let content = self.content.as_ref();
+        content.map_or(0, |content| content.holes(from, to))
     }
 
     /// As [`ContentReader::read_at`].

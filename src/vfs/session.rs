@@ -1,5 +1,7 @@
 //! All that can be done to files, by one principal.
 
+use std::ops::Range;
+
 use crate::db::audit::Happening;
 use crate::db::commit::Operation;
 use crate::db::contents;
@@ -10,6 +12,7 @@ use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
+use crate::domain::sum::SumKind;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::attributes::SetAttributes;
 use crate::vfs::copy_file::CopyFile;
@@ -23,6 +26,7 @@ use crate::vfs::rename::{Overwrite, Rename};
 use crate::vfs::service::Vfs;
 use crate::vfs::sink;
 use crate::vfs::space::{self, Space};
+use crate::vfs::sums;
 use crate::vfs::write::{FileWriter, Start};
 
 /// The only way to files: carries the principal, whose tenant and rights bound all it does. Cheap
@@ -184,6 +188,39 @@ impl Session {
         let reader = self.noted(self.try_open_read(path).await, "download", path)?;
         self.note("download", path.to_string());
         Ok(reader)
+    }
+
+    /// Opens a file of which only checksums are wanted.
+    ///
+    /// # Errors
+    /// As [`Session::open_read`].
+    pub async fn open_sum(&self, path: &VfsPath) -> Result<FileReader> {
+        let reader = self.noted(self.try_open_read(path).await, "checksum", path)?;
+        self.note("checksum", path.to_string());
+        Ok(reader)
+    }
+
+    /// The checksum of the whole file: the one that is kept, or else by reading it, and then it is kept.
+    ///
+    /// # Errors
+    /// Invalid when it is mostly holes; as reading.
+    pub async fn sum(&self, file: &FileReader, kind: SumKind) -> Result<Vec<u8>> {
+        sums::whole(&self.vfs, &self.principal, file, kind).await
+    }
+
+    /// Checksums of the blocks of `block` bytes each in a part of a file, one after the other; the
+    /// last block may be shorter. Never kept.
+    ///
+    /// # Errors
+    /// Invalid when it is too much to read; as reading.
+    pub async fn sums_of(
+        &self,
+        file: &FileReader,
+        kind: SumKind,
+        part: Range<u64>,
+        block: u64,
+    ) -> Result<Vec<u8>> {
+        sums::blocks(&self.vfs, file, kind, part, block).await
     }
 
     /// Opens a file for writing; others see nothing of it until it is committed.

@@ -72,6 +72,8 @@ mod s3;
 #[cfg(test)]
 mod s3_check;
 #[cfg(test)]
+mod sftp_extensions;
+#[cfg(test)]
 mod sftp_raw;
 #[cfg(test)]
 mod ssh_audit;

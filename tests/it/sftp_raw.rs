@@ -31,67 +31,67 @@ use tokio_util::task::TaskTracker;
 use crate::support::world::{World, get, path, put};
 
 const INIT: u8 = 1;
-const OPEN: u8 = 3;
-const CLOSE: u8 = 4;
+pub(crate) const OPEN: u8 = 3;
+pub(crate) const CLOSE: u8 = 4;
 const READ: u8 = 5;
 const WRITE: u8 = 6;
 const FSTAT: u8 = 8;
-const READDIR: u8 = 12;
-const SETSTAT: u8 = 9;
-const OPENDIR: u8 = 11;
-const MKDIR: u8 = 14;
-const STAT: u8 = 17;
-const RENAME: u8 = 18;
-const SYMLINK: u8 = 20;
+pub(crate) const READDIR: u8 = 12;
+pub(crate) const SETSTAT: u8 = 9;
+pub(crate) const OPENDIR: u8 = 11;
+pub(crate) const MKDIR: u8 = 14;
+pub(crate) const STAT: u8 = 17;
+pub(crate) const RENAME: u8 = 18;
+pub(crate) const SYMLINK: u8 = 20;
 
-const STATUS: u8 = 101;
-const HANDLE: u8 = 102;
+pub(crate) const STATUS: u8 = 101;
+pub(crate) const HANDLE: u8 = 102;
 const DATA: u8 = 103;
-const NAME: u8 = 104;
-const ATTRS: u8 = 105;
+pub(crate) const NAME: u8 = 104;
+pub(crate) const ATTRS: u8 = 105;
 
-const OK: u32 = 0;
-const EOF: u32 = 1;
-const NO_SUCH_FILE: u32 = 2;
-const FAILURE: u32 = 4;
-const BAD_MESSAGE: u32 = 5;
-const OP_UNSUPPORTED: u32 = 8;
+pub(crate) const OK: u32 = 0;
+pub(crate) const EOF: u32 = 1;
+pub(crate) const NO_SUCH_FILE: u32 = 2;
+pub(crate) const FAILURE: u32 = 4;
+pub(crate) const BAD_MESSAGE: u32 = 5;
+pub(crate) const OP_UNSUPPORTED: u32 = 8;
 
-const READING: u32 = 1;
-const WRITING: u32 = 2 | 8 | 16;
+pub(crate) const READING: u32 = 1;
+pub(crate) const WRITING: u32 = 2 | 8 | 16;
 
 /// How long anything may take.
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// A reply without its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Reply {
-    kind: u8,
-    id: u32,
-    body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) kind: u8,
+    pub(crate) id: u32,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
-    fn code(&self) -> u32 {
+    pub(crate) fn code(&self) -> u32 {
         assert_eq!(self.kind, STATUS, "{self:?}");
         self.body.clone().get_u32()
     }
 
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         self.code();
         let mut rest = self.body.slice(4..);
         let length = rest.get_u32() as usize;
         String::from_utf8(rest[..length].to_vec()).unwrap()
     }
 
-    fn string(&self) -> Bytes {
+    pub(crate) fn string(&self) -> Bytes {
         self.body.slice(4..)
     }
 }
 
 /// A channel whose client is the test.
-struct Channel {
-    session: Option<SftpSession>,
+pub(crate) struct Channel {
+    pub(crate) session: Option<SftpSession>,
     replies: Receiver<Bytes>,
     packets: Packets,
     unread: Bytes,
@@ -103,7 +103,7 @@ struct Channel {
 
 impl Channel {
     /// Begun, with the greeting taken.
-    async fn open(files: &Session) -> Self {
+    pub(crate) async fn open(files: &Session) -> Self {
         let mut channel = Self::start(files);
         let reply = channel.receive().await;
         assert_eq!((reply.kind, reply.id), (2, 3));
@@ -150,14 +150,14 @@ impl Channel {
     }
 
     /// Sends a request made of `strings` and then `rest`, and returns its number.
-    fn send(&mut self, kind: u8, strings: &[&[u8]], rest: &[u8]) -> u32 {
+    pub(crate) fn send(&mut self, kind: u8, strings: &[&[u8]], rest: &[u8]) -> u32 {
         self.next += 1;
         let packet = request(kind, self.next, strings, rest);
         self.feed(&packet).unwrap();
         self.next
     }
 
-    fn write(&mut self, handle: &[u8], offset: u64, data: &[u8]) -> u32 {
+    pub(crate) fn write(&mut self, handle: &[u8], offset: u64, data: &[u8]) -> u32 {
         let mut rest = BytesMut::new();
         rest.put_u64(offset);
         rest.put_u32(u32::try_from(data.len()).unwrap());
@@ -165,14 +165,14 @@ impl Channel {
         self.send(WRITE, &[handle], &rest)
     }
 
-    fn read(&mut self, handle: &[u8], offset: u64, length: u32) -> u32 {
+    pub(crate) fn read(&mut self, handle: &[u8], offset: u64, length: u32) -> u32 {
         let mut rest = BytesMut::new();
         rest.put_u64(offset);
         rest.put_u32(length);
         self.send(READ, &[handle], &rest)
     }
 
-    async fn receive(&mut self) -> Reply {
+    pub(crate) async fn receive(&mut self) -> Reply {
         loop {
             let mut input = &self.unread[..];
             let before = input.len();
@@ -188,14 +188,14 @@ impl Channel {
         }
     }
 
-    async fn ask(&mut self, kind: u8, strings: &[&[u8]], rest: &[u8]) -> Reply {
+    pub(crate) async fn ask(&mut self, kind: u8, strings: &[&[u8]], rest: &[u8]) -> Reply {
         let id = self.send(kind, strings, rest);
         let reply = self.receive().await;
         assert_eq!(reply.id, id);
         reply
     }
 
-    async fn open_file(&mut self, name: &str, flags: u32) -> Bytes {
+    pub(crate) async fn open_file(&mut self, name: &str, flags: u32) -> Bytes {
         let mut rest = BytesMut::new();
         rest.put_u32(flags);
         rest.put_u32(0);
@@ -205,7 +205,7 @@ impl Channel {
     }
 
     /// Takes no more replies and waits until all is done.
-    async fn drained(&mut self) {
+    pub(crate) async fn drained(&mut self) {
         self.replies.close();
         self.tasks.close();
         tokio::time::timeout(WITHIN, self.tasks.wait())
@@ -214,7 +214,7 @@ impl Channel {
     }
 }
 
-fn request(kind: u8, id: u32, strings: &[&[u8]], rest: &[u8]) -> Bytes {
+pub(crate) fn request(kind: u8, id: u32, strings: &[&[u8]], rest: &[u8]) -> Bytes {
     let mut body = BytesMut::new();
     body.put_u8(kind);
     body.put_u32(id);
@@ -229,7 +229,7 @@ fn request(kind: u8, id: u32, strings: &[&[u8]], rest: &[u8]) -> Bytes {
     packet.freeze()
 }
 
-async fn world() -> (World, Session) {
+pub(crate) async fn world() -> (World, Session) {
     let world = World::new(Dialect::Sqlite).await;
     let files = world.account("ann").await;
     (world, files)
