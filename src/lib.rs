@@ -153,6 +153,9 @@ pub mod sftp {
     pub mod connection;
     pub mod context;
     pub mod decode;
+    pub mod environment;
+    pub mod exec;
+    pub mod exec_sums;
     pub mod extensions;
     pub mod fields;
     pub mod folders;
@@ -165,14 +168,22 @@ pub mod sftp {
     pub mod outlet;
     pub mod packet;
     pub mod paths;
+    pub mod pattern;
+    pub mod pipe;
     pub mod reads;
     pub mod reply;
     pub mod request;
     pub mod room;
+    pub mod scp;
+    pub mod scp_line;
+    pub mod scp_options;
+    pub mod scp_sink;
+    pub mod scp_source;
     pub mod server;
     pub mod session;
     pub mod settings;
     pub mod sums;
+    pub mod words;
     pub mod writes;
 }
 

@@ -9,6 +9,7 @@ use russh::server::{
     Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,16 +17,18 @@ use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::sftp::attrs::Viewer;
 use crate::sftp::context::Context;
+use crate::sftp::exec::ExecSession;
 use crate::sftp::gate::Gate;
 use crate::sftp::ledger::Ledger;
 use crate::sftp::login::Login;
 use crate::sftp::outlet::{Outlet, Replies};
+use crate::sftp::pipe::{Output, Said, Speech};
 use crate::sftp::room::Room;
 use crate::sftp::session::SftpSession;
 use crate::sftp::settings::SftpSettings;
 use crate::vfs::service::Vfs;
 
-const NO_SHELL: &str = "this server offers file transfer only; use sftp\r\n";
+const NO_SHELL: &str = "this server offers file transfer only: use sftp, or scp\r\n";
 const STDERR: u32 = 1;
 
 /// One SSH connection, as russh sees it.
@@ -46,8 +49,22 @@ pub struct SshHandler {
     pub ledger: Ledger,
     /// Owns the tasks of the channels.
     pub tasks: TaskTracker,
-    /// The channels, and the session of those with the subsystem.
-    pub channels: HashMap<ChannelId, Option<SftpSession>>,
+    /// The channels, and what runs in them.
+    pub channels: HashMap<ChannelId, Use>,
+}
+
+/// What a channel is used for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all channels are of the largest"
+)]
+pub enum Use {
+    /// A line of commands.
+    Exec(ExecSession),
+    /// Nothing yet, or no more.
+    Nothing,
+    /// The subsystem.
+    Sftp(SftpSession),
 }
 
 impl SshHandler {
@@ -67,16 +84,7 @@ impl SshHandler {
 
     fn start(&self, principal: &Principal, channel: ChannelId, handle: Handle) -> SftpSession {
         let (replies, outlet) = Replies::new();
-        let context = Context {
-            files: self.vfs.session(principal.clone()),
-            viewer: Arc::new(Viewer::new(principal)),
-            replies,
-            room: self.room.clone(),
-            gate: self.gate.clone(),
-            ledger: self.ledger.clone(),
-            clock: self.clock.clone(),
-            broken: CancellationToken::new(),
-        };
+        let context = self.context(principal, replies);
         let broken = context.broken.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -85,6 +93,59 @@ impl SshHandler {
             }
         });
         SftpSession::start(context, self.settings.handles, &self.tasks)
+    }
+
+    fn exec(
+        &self,
+        principal: &Principal,
+        channel: ChannelId,
+        handle: Handle,
+        line: &[u8],
+    ) -> ExecSession {
+        let (replies, _) = Replies::new();
+        let context = self.context(principal, replies);
+        let broken = context.broken.clone();
+        let (output, said) = Output::new(self.ledger.clone(), self.room.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = broken.cancelled() => {}
+                () = tell(said, handle, channel) => {}
+            }
+        });
+        ExecSession::start(&context, output, line, &self.tasks)
+    }
+
+    fn context(&self, principal: &Principal, replies: Replies) -> Context {
+        Context {
+            files: self.vfs.session(principal.clone()),
+            viewer: Arc::new(Viewer::new(principal)),
+            replies,
+            room: self.room.clone(),
+            gate: self.gate.clone(),
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            broken: CancellationToken::new(),
+        }
+    }
+}
+
+/// Sends what a command says until it ends, then its status, and closes the channel.
+async fn tell(mut said: UnboundedReceiver<Said>, handle: Handle, channel: ChannelId) {
+    while let Some(Said { speech, .. }) = said.recv().await {
+        let sent = match speech {
+            Speech::Error(bytes) => handle.extended_data(channel, STDERR, bytes).await,
+            Speech::Output(bytes) => handle.data(channel, bytes).await,
+            Speech::Exit(status) => {
+                // When one of these fails the connection is gone, and so fail the others.
+                let _ = handle.exit_status_request(channel, status).await;
+                let _ = handle.eof(channel).await;
+                let _ = handle.close(channel).await;
+                return;
+            }
+        };
+        if sent.is_err() {
+            return;
+        }
     }
 }
 
@@ -153,7 +214,7 @@ impl Handler for SshHandler {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
-        self.channels.insert(channel.id(), None);
+        self.channels.insert(channel.id(), Use::Nothing);
         reply.accept().await;
         Ok(())
     }
@@ -175,9 +236,10 @@ impl Handler for SshHandler {
         let Some(state) = self.channels.get_mut(&channel) else {
             return Ok(());
         };
-        match state.take() {
-            Some(sftp) => sftp.finish(),
-            None => session.close(channel)?,
+        match std::mem::replace(state, Use::Nothing) {
+            Use::Exec(exec) => exec.finish(),
+            Use::Nothing => session.close(channel)?,
+            Use::Sftp(sftp) => sftp.finish(),
         }
         Ok(())
     }
@@ -188,10 +250,12 @@ impl Handler for SshHandler {
         data: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let Some(Some(sftp)) = self.channels.get_mut(&channel) else {
-            return Ok(());
+        let fed = match self.channels.get_mut(&channel) {
+            Some(Use::Exec(exec)) => exec.feed(data),
+            Some(Use::Sftp(sftp)) => sftp.feed(data),
+            Some(Use::Nothing) | None => Ok(()),
         };
-        if let Err(error) = sftp.feed(data) {
+        if let Err(error) = fed {
             tracing::info!(reason = %error, "a session was ended for what the client sent");
             session.disconnect(Disconnect::ProtocolError, error.context(), "en")?;
             // For those who do not hang up then.
@@ -206,7 +270,7 @@ impl Handler for SshHandler {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let is_free = matches!(self.channels.get(&channel), Some(None));
+        let is_free = matches!(self.channels.get(&channel), Some(Use::Nothing));
         let Some(principal) = self.login.principal() else {
             return Err(russh::Error::NotAuthenticated);
         };
@@ -215,17 +279,27 @@ impl Handler for SshHandler {
         }
         session.channel_success(channel)?;
         let started = self.start(principal, channel, session.handle());
-        self.channels.insert(channel, Some(started));
+        self.channels.insert(channel, Use::Sftp(started));
         Ok(())
     }
 
     async fn exec_request(
         &mut self,
         channel: ChannelId,
-        _command: &[u8],
+        command: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse_shell(channel, session)
+        let is_free = matches!(self.channels.get(&channel), Some(Use::Nothing));
+        let Some(principal) = self.login.principal() else {
+            return Err(russh::Error::NotAuthenticated);
+        };
+        if !is_free {
+            return session.channel_failure(channel);
+        }
+        session.channel_success(channel)?;
+        let started = self.exec(principal, channel, session.handle(), command);
+        self.channels.insert(channel, Use::Exec(started));
+        Ok(())
     }
 
     async fn shell_request(

@@ -64,6 +64,11 @@ impl Listing {
         }
     }
 
+    /// Goes on, with the next page, after `name`: back to where a page was not used to its end.
+    pub fn go_on_after(&mut self, name: &str) {
+        self.after = Some(name.to_owned());
+    }
+
     /// Up to 1,000 entries more, by name, without `.` and `..`; none at the end.
     ///
     /// # Errors

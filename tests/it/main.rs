@@ -44,6 +44,8 @@ mod crossing;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod exec;
+#[cfg(test)]
 mod feeding;
 #[cfg(test)]
 mod hostile;
@@ -71,6 +73,8 @@ mod regions;
 mod s3;
 #[cfg(test)]
 mod s3_check;
+#[cfg(test)]
+mod scp;
 #[cfg(test)]
 mod sftp_extensions;
 #[cfg(test)]
