@@ -107,6 +107,7 @@ pub mod vfs {
     pub mod copying;
     pub mod damage;
     pub mod early;
+    pub mod frames;
     pub mod history;
     pub mod key_cache;
     pub mod key_care;

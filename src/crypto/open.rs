@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey};
+use bytes::BytesMut;
 
 use crate::crypto::seal::{
     DataKey, FORMAT_VERSION, FRAME_BYTES, HEADER_BYTES, MAGIC, Position, TAG_BYTES, blob_key, nonce,
@@ -54,32 +55,37 @@ impl Opener {
         })
     }
 
-    /// Opens the frame `index`, with its tag at the end of `sealed`, in place; returns the plain
-    /// text at the start of `sealed`.
+    /// Opens the frame `index`, with its tag at the end of `sealed`, and appends its plain text to
+    /// `plain`.
     ///
     /// # Errors
-    /// Corrupt, naming the frame, when anything about it is not as it was sealed; what `sealed`
-    /// holds then is of no use.
-    pub fn open<'a>(
+    /// Corrupt, naming the frame, with `plain` as it was, when anything about it is not as it was
+    /// sealed.
+    pub fn open(
         &self,
         index: u64,
         position: Position,
-        sealed: &'a mut [u8],
-    ) -> Result<&'a mut [u8]> {
-        let length = sealed.len();
-        let fits = match (position, length.checked_sub(TAG_BYTES)) {
-            (_, None) => false,
-            (Position::Middle, Some(plain)) => plain == FRAME_BYTES,
-            (Position::Final, Some(0)) => index == 0,
-            (Position::Final, Some(plain)) => plain <= FRAME_BYTES,
-        };
-        if !fits {
-            let cause = format!("{length} bytes cannot be a {position:?} frame");
+        sealed: &[u8],
+        plain: &mut BytesMut,
+    ) -> Result<()> {
+        let split = sealed.len().checked_sub(TAG_BYTES);
+        let Some((text, tag)) = split
+            .filter(|length| fits(index, position, *length))
+            .and_then(|length| sealed.split_at_checked(length))
+        else {
+            let cause = format!("{} bytes cannot be a {position:?} frame", sealed.len());
             return Err(self.corrupt(index, &cause));
-        }
+        };
+        let start = plain.len();
+        plain.resize(start + text.len(), 0);
+        let (_, opened) = plain.split_at_mut(start);
+        let (nonce, header) = (nonce(index, position), Aad::from(&self.header));
         self.key
-            .open_in_place(nonce(index, position), Aad::from(&self.header), sealed)
-            .map_err(|_| self.corrupt(index, &format!("fails its check as a {position:?} frame")))
+            .open_separate_gather(nonce, header, text, tag, opened)
+            .map_err(|_| {
+                plain.truncate(start);
+                self.corrupt(index, &format!("fails its check as a {position:?} frame"))
+            })
     }
 
     fn corrupt(&self, index: u64, cause: &str) -> Error {
@@ -92,6 +98,14 @@ impl Opener {
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "opener of blob {}", self.id)
+    }
+}
+
+/// Whether a frame may hold this many plain bytes.
+fn fits(index: u64, position: Position, plain: usize) -> bool {
+    match position {
+        Position::Middle => plain == FRAME_BYTES,
+        Position::Final => plain <= FRAME_BYTES && (plain > 0 || index == 0),
     }
 }
 
@@ -169,8 +183,6 @@ fn bad_header(cause: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
-
     use super::*;
     use crate::crypto::seal::Sealer;
 
@@ -201,7 +213,7 @@ mod tests {
         for length in [0, 1, FRAME - 1, FRAME, FRAME + 1, 3 * FRAME, 3 * FRAME + 7] {
             let mut plain = vec![0; length as usize];
             fastrand::Rng::with_seed(length).fill(&mut plain);
-            let (id, mut blob) = seal(&plain);
+            let (id, blob) = seal(&plain);
             assert_eq!(blob.len() as u64, sealed_bytes(length));
             assert_eq!(Opener::key_version(&blob).unwrap(), 2);
             let opener = Opener::new(TENANT, id, &blob, &key()).unwrap();
@@ -212,11 +224,12 @@ mod tests {
                     true => Position::Final,
                     false => Position::Middle,
                 };
-                let frame = &mut blob[range.start as usize..range.end as usize];
-                let opened = opener.open(index, position, frame).unwrap();
+                let frame = &blob[range.start as usize..range.end as usize];
+                let mut opened = BytesMut::from("before");
+                opener.open(index, position, frame, &mut opened).unwrap();
                 let start = (index * FRAME) as usize;
                 let end = plain.len().min(start + FRAME_BYTES);
-                assert!(opened == &plain[start..end]);
+                assert!(opened.strip_prefix(b"before").unwrap() == &plain[start..end]);
             }
         }
     }
@@ -257,8 +270,11 @@ mod tests {
         let (id, mut blob) = seal(b"hello");
         let opener = Opener::new(TENANT, id, &blob, &key()).unwrap();
         blob[HEADER_BYTES] ^= 1;
-        let frame = &mut blob[HEADER_BYTES..];
-        let error = opener.open(0, Position::Final, frame).unwrap_err();
+        let (frame, mut plain) = (&blob[HEADER_BYTES..], BytesMut::new());
+        let error = opener
+            .open(0, Position::Final, frame, &mut plain)
+            .unwrap_err();
+        assert!(plain.is_empty());
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.context().contains("frame 0"));
         assert!(!error.context().contains(&id.to_string()));

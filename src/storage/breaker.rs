@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::BlobId;
 use crate::domain::random;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
 
 /// So many calls in a row that nobody answers, within this time, are enough.
 const FAILURES: u32 = 8;
@@ -75,8 +75,13 @@ impl BlobStore for Breaker {
         }))
     }
 
-    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
-        self.through(self.inner.read(id, range)).await
+    async fn read_into(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        intake: &mut dyn Intake,
+    ) -> Result<()> {
+        self.through(self.inner.read_into(id, range, intake)).await
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

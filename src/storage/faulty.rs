@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::BlobId;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
 
 /// What a store and its writers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -238,12 +238,17 @@ impl BlobStore for FaultyStore {
         Ok(Box::new(FaultyWriter { inner, faults }))
     }
 
-    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
+    async fn read_into(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        intake: &mut dyn Intake,
+    ) -> Result<()> {
         let start = range.start;
         let work = self.inner.read(id, range);
         let mut bytes = self.faults.around(Operation::Read, 0, work).await?;
         self.faults.damage(id, start, &mut bytes);
-        Ok(bytes)
+        intake.take(&bytes)
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

@@ -15,7 +15,7 @@ use crate::domain::id::BlobId;
 use crate::storage::disk::{Disk, Then};
 use crate::storage::open_files::OpenFiles;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
 
 /// A writer collects at most about this much while the disk is busy.
 const PIECE_BYTES: usize = 1 << 20;
@@ -106,6 +106,17 @@ impl BlobStore for LocalStore {
             writing: None,
             failed: None,
         }))
+    }
+
+    async fn read_into(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        intake: &mut dyn Intake,
+    ) -> Result<()> {
+        let store = self.clone();
+        let bytes = blocking(move || store.read_blocking(id, &range)).await?;
+        intake.take(&bytes)
     }
 
     async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {

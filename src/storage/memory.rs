@@ -11,7 +11,7 @@ use crate::domain::clock::{Clock, SystemClock, Timestamp};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::BlobId;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
 
 /// Keeps blobs until the last clone is dropped. Clones share what they keep.
 #[derive(Clone)]
@@ -102,15 +102,22 @@ impl BlobStore for MemoryStore {
         }))
     }
 
-    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
-        let blobs = self.lock();
-        let blob = blobs.finished.get(&id);
-        let blob = blob.ok_or_else(|| refusal::missing(id))?;
-        let length = blob.sealed.len() as u64;
-        refusal::check_range(id, &range, length)?;
-        let part = blob.sealed.get(index(range.start)..index(range.end));
-        part.map(BytesMut::from)
-            .ok_or_else(|| refusal::too_short(id, length))
+    async fn read_into(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        intake: &mut dyn Intake,
+    ) -> Result<()> {
+        let part = {
+            let blobs = self.lock();
+            let blob = blobs.finished.get(&id);
+            let blob = blob.ok_or_else(|| refusal::missing(id))?;
+            let length = blob.sealed.len() as u64;
+            refusal::check_range(id, &range, length)?;
+            let part = blob.sealed.get(index(range.start)..index(range.end));
+            BytesMut::from(part.ok_or_else(|| refusal::too_short(id, length))?)
+        };
+        intake.take(&part)
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

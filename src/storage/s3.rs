@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
@@ -16,10 +16,10 @@ use crate::storage::s3_blob::S3Blob;
 use crate::storage::s3_bucket::{Bucket, timestamp};
 use crate::storage::s3_check::Check;
 use crate::storage::s3_key::Keys;
-use crate::storage::s3_read;
+use crate::storage::s3_read::Reading;
 use crate::storage::s3_settings::S3Settings;
 use crate::storage::s3_writer::S3Writer;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
 
 /// The first and the least size of a part. S3's own limit is 5 MiB.
 const FIRST_PART: usize = 8 << 20;
@@ -70,14 +70,24 @@ impl BlobStore for S3Store {
         Ok(Box::new(S3Writer::new(self.blob(id))))
     }
 
-    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
+    async fn read_into(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        intake: &mut dyn Intake,
+    ) -> Result<()> {
         if range.is_empty() {
             let length = self.length(id).await?;
             let length = length.ok_or_else(|| refusal::missing(id))?;
-            refusal::check_range(id, &range, length)?;
-            return Ok(BytesMut::new());
+            return refusal::check_range(id, &range, length);
         }
-        s3_read::read(&self.bucket, id, &self.keys.key(id), &range).await
+        let reading = Reading {
+            bucket: &self.bucket,
+            id,
+            key: &self.keys.key(id),
+            left: range,
+        };
+        reading.run(intake).await
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

@@ -9,6 +9,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::BlobId;
 
+/// Memory taken at once for what is read whole, in bytes: a range may be longer than the blob.
+const MOST_RESERVED: usize = 4 << 20;
+
 /// Keeps sealed blobs under opaque ids. Knows nothing of tenants, names or keys.
 ///
 /// A blob is written once: a second `put` or `finish` under an id that holds a finished blob fails
@@ -30,10 +33,22 @@ pub trait BlobStore: Send + Sync + 'static {
     /// when the id holds a finished blob or was begun before.
     async fn begin(&self, id: BlobId) -> Result<Box<dyn BlobWriter>>;
 
-    /// Reads bytes of a finished (or salvaged) blob: all of `range`, or an error.
+    /// Reads bytes of a finished (or salvaged) blob and passes them on as they come: all of `range`, in
+    /// order, or an error, after which some of them may have been passed on.
     ///
-    /// `NotFound` when there is no such blob, `Corrupt` when it ends before the range does.
-    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut>;
+    /// `NotFound` when there is no such blob, `Corrupt` when it ends before the range does; what the
+    /// intake says, as it says it.
+    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: &mut dyn Intake)
+    -> Result<()>;
+
+    /// As [`BlobStore::read_into`], with all of it in memory.
+    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
+        let length = range.end.saturating_sub(range.start);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut whole = BytesMut::with_capacity(length.min(MOST_RESERVED));
+        self.read_into(id, range, &mut whole).await?;
+        Ok(whole)
+    }
 
     /// The length of a finished blob in bytes; none when there is no such blob.
     async fn length(&self, id: BlobId) -> Result<Option<u64>>;
@@ -61,6 +76,22 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Checks that the store can be read and written; the error names what to mend.
     async fn probe(&self) -> Result<()>;
+}
+
+/// Takes the bytes of a read as they come.
+pub trait Intake: Send {
+    /// Takes the next ones. An error ends the read.
+    ///
+    /// # Errors
+    /// The intake's own.
+    fn take(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+impl Intake for BytesMut {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// How a store likes its blobs fed and read, in sealed bytes.

@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 use bytes::BytesMut;
 
 use crate::crypto::open::{Opener, frame_range, frames};
-use crate::crypto::seal::{DataKey, FRAME_BYTES, HEADER_BYTES, Position, TAG_BYTES};
+use crate::crypto::seal::{DataKey, FRAME_BYTES, HEADER_BYTES, TAG_BYTES};
 use crate::db::blobs::BlobInfo;
 use crate::db::copies;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{RegionId, TenantId};
+use crate::storage::store::Intake;
 use crate::vfs::damage::Damaged;
+use crate::vfs::frames::{Frames, Key};
 use crate::vfs::service::Vfs;
 
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
@@ -151,7 +153,7 @@ impl BlobReader {
         key.await.map(Some)
     }
 
-    /// Fetches and opens frames `first..=last` from one region.
+    /// Fetches and opens frames `first..=last` from one region, each as it comes.
     async fn load_from(
         &self,
         region: RegionId,
@@ -159,58 +161,31 @@ impl BlobReader {
         last: u64,
         key: Option<&DataKey>,
     ) -> Result<BytesMut> {
-        let (store, id) = (self.vfs.store(region)?, self.info.id);
-        let range = frame_range(self.info.size, first, last);
+        let (store, info) = (self.vfs.store(region)?, &self.info);
+        let range = frame_range(info.size, first, last);
         if let Some(opener) = self.opener.get() {
-            return self.open(opener, first, last, store.read(id, range).await?);
+            let mut frames = Frames::new(info, Key::Known(opener), first, last);
+            store.read_into(info.id, range, &mut frames).await?;
+            return Ok(frames.finish()?.0);
         }
-        let (header, sealed) = match first {
-            0 => {
-                let mut sealed = store.read(id, 0..range.end).await?;
-                let header = sealed.split_to(HEADER_BYTES.min(sealed.len()));
-                (header, sealed)
-            }
-            _ => tokio::try_join!(
-                store.read(id, 0..HEADER_BYTES as u64),
-                store.read(id, range)
-            )?,
-        };
         let key = key.ok_or_else(|| Error::internal("an opener was forgotten"))?;
-        let opener = Opener::new(self.tenant, id, &header, key)?;
-        let plain = self.open(&opener, first, last, sealed)?;
-        // A header is kept once its frames open: it may be damaged here and whole elsewhere.
-        let _ = self.opener.set(opener);
-        Ok(plain)
-    }
-
-    fn open(
-        &self,
-        opener: &Opener,
-        first: u64,
-        last: u64,
-        mut sealed: BytesMut,
-    ) -> Result<BytesMut> {
-        let final_frame = match self.info.finished {
-            true => frames(self.info.size) - 1,
-            false => u64::MAX,
-        };
-        let mut filled = 0;
-        for (number, at) in (first..=last).zip((0..sealed.len()).step_by(SEALED_FRAME)) {
-            let position = match number == final_frame {
-                true => Position::Final,
-                false => Position::Middle,
-            };
-            let end = (at + SEALED_FRAME).min(sealed.len());
-            let frame = sealed
-                .get_mut(at..end)
-                .ok_or_else(|| Error::internal("a frame beyond what was fetched"))?;
-            let plain = opener.open(number, position, frame)?.len();
-            // Closes the gap that the tag before left.
-            sealed.copy_within(at..at + plain, filled);
-            filled += plain;
+        let mut frames = Frames::new(info, Key::Unread(self.tenant, key), first, last);
+        if first == 0 {
+            store.read_into(info.id, 0..range.end, &mut frames).await?;
+        } else {
+            let (header, sealed) = tokio::try_join!(
+                store.read(info.id, 0..HEADER_BYTES as u64),
+                store.read(info.id, range)
+            )?;
+            frames.take(&header)?;
+            frames.take(&sealed)?;
         }
-        sealed.truncate(filled);
-        Ok(sealed)
+        let (plain, opener) = frames.finish()?;
+        if let Some(opener) = opener {
+            // A header is kept once its frames open: it may be damaged here and whole elsewhere.
+            let _ = self.opener.set(opener);
+        }
+        Ok(plain)
     }
 
     fn damaged(&self, error: Error) -> Error {

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use bytes::BytesMut;
 use data_encoding::HEXLOWER;
 use sealift::crypto::keyring::{KeyRing, WrappedKey};
 use sealift::crypto::open::{Opener, frame_range, frames};
@@ -88,7 +89,7 @@ impl View {
     }
 
     /// The plain text, or the place that is corrupt.
-    fn read(&self, mut sealed: Vec<u8>) -> Result<Vec<u8>, Value> {
+    fn read(&self, sealed: Vec<u8>) -> Result<Vec<u8>, Value> {
         let tenant = TenantId(self.facts["tenant"].as_i64().unwrap());
         let id = self.facts["id"].as_str().unwrap().parse().unwrap();
         let opener = Opener::new(tenant, id, &sealed, &self.key).map_err(|error| {
@@ -103,19 +104,19 @@ impl View {
         if !named && sealed.len() as u64 != end {
             return Err(json!("length"));
         }
-        let mut plain = Vec::new();
-        let mut rest = &mut sealed[HEADER_BYTES..];
+        let mut plain = BytesMut::new();
+        let mut rest = &sealed[HEADER_BYTES..];
         for (index, position) in (0..).zip(positions) {
             let frame = rest.len().min(FRAME_BYTES + TAG_BYTES);
-            let (frame, behind) = rest.split_at_mut(frame);
+            let (frame, behind) = rest.split_at(frame);
             rest = behind;
-            let opened = opener.open(index, position, frame).map_err(|error| {
+            let opened = opener.open(index, position, frame, &mut plain);
+            opened.map_err(|error| {
                 assert_corrupt(&error, &format!("frame {index}"));
                 json!(index)
             })?;
-            plain.extend_from_slice(opened);
         }
-        Ok(plain)
+        Ok(plain.into())
     }
 
     /// One frame after the other, as the vector names them or the length demands.
