@@ -63,6 +63,6 @@ fn check(request: &Request, length: usize) {
         }
         Request::Unsupported(why) => assert!(!why.is_empty()),
         Request::Names { users, groups } => assert!(users.len() + groups.len() < length),
-        Request::Handle(..) | Request::Limits | Request::Vendor => {}
+        Request::Copy(_) | Request::Handle(..) | Request::Limits | Request::Vendor => {}
     }
 }

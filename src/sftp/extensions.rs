@@ -7,12 +7,14 @@ use crate::domain::error::{Error, Result};
 use crate::domain::sum::SumKind;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::fields::Fields;
-use crate::sftp::request::{HandleId, HandleRequest, PathRequest, Request, SpaceForm, SumRequest};
+use crate::sftp::request::{
+    CopyRequest, HandleId, HandleRequest, PathRequest, Request, SpaceForm, SumRequest,
+};
 
 /// Extensions offered (name, version), of which clients are told in the first reply.
 ///
 /// `check-file` is what drafts call the family and what paramiko and WinSCP look for.
-pub const OFFERED: [(&str, &str); 13] = [
+pub const OFFERED: [(&str, &str); 15] = [
     ("posix-rename@openssh.com", "1"),
     ("statvfs@openssh.com", "2"),
     ("fstatvfs@openssh.com", "2"),
@@ -26,6 +28,8 @@ pub const OFFERED: [(&str, &str); 13] = [
     ("check-file-name", "1"),
     ("check-file-handle", "1"),
     ("space-available", "1"),
+    ("copy-data", "1"),
+    ("copy-file", "1"),
 ];
 
 /// The extension by which each end says what it is (filexfer-09, section 4.4).
@@ -92,6 +96,18 @@ pub fn parse(fields: &mut Fields) -> Result<Request> {
                 Request::Handle(handle, HandleRequest::Sum(wanted))
             })?
         }
+        b"copy-data" => Request::Copy(CopyRequest {
+            read: HandleId::parse(fields)?,
+            from: fields.u64()?,
+            length: fields.u64()?,
+            write: HandleId::parse(fields)?,
+            to: fields.u64()?,
+        }),
+        b"copy-file" => Request::Path(PathRequest::Copy {
+            from: fields.string()?,
+            to: fields.string()?,
+            replace: fields.u8()? != 0,
+        }),
         b"vendor-id" => Request::Vendor,
         b"hardlink@openssh.com" => no_links(),
         name => {

@@ -104,7 +104,9 @@ impl PathLane {
             PathRequest::Expand { .. }
             | PathRequest::Home { .. }
             | PathRequest::RealPath { .. } => false,
-            PathRequest::Rename { from, to, .. } => near(from) || near(to),
+            PathRequest::Copy { from, to, .. } | PathRequest::Rename { from, to, .. } => {
+                near(from) || near(to)
+            }
             PathRequest::MakeFolder { path, .. }
             | PathRequest::Open { path, .. }
             | PathRequest::OpenFolder { path }
@@ -138,6 +140,10 @@ impl PathLane {
     async fn answer(&self, id: u32, request: PathRequest) -> Result<Bytes> {
         let files = &self.context.files;
         match request {
+            PathRequest::Copy { from, to, replace } => {
+                let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
+                files.copy_file(&from, &to, overwrite(replace)).await?;
+            }
             PathRequest::Expand { path } => {
                 return Ok(reply::real_path(id, &self.expand(&path)?.to_string()));
             }
@@ -193,12 +199,8 @@ impl PathLane {
                 self.handles.forget(&path);
             }
             PathRequest::Rename { from, to, replace } => {
-                let overwrite = match replace {
-                    true => Overwrite::Allow,
-                    false => Overwrite::Forbid,
-                };
                 let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
-                files.rename(&from, &to, overwrite).await?;
+                files.rename(&from, &to, overwrite(replace)).await?;
                 self.handles.forget(&from);
                 self.handles.forget(&to);
             }
@@ -319,6 +321,13 @@ impl PathLane {
             SpaceForm::Available => reply::space_available(id, system),
             SpaceForm::StatVfs => reply::space(id, system),
         })
+    }
+}
+
+fn overwrite(replace: bool) -> Overwrite {
+    match replace {
+        true => Overwrite::Allow,
+        false => Overwrite::Forbid,
     }
 }
 

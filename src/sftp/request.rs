@@ -10,6 +10,8 @@ use crate::sftp::fields::Fields;
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
+    /// copy-data.
+    Copy(CopyRequest),
     /// About an open handle.
     Handle(HandleId, HandleRequest),
     /// limits@openssh.com.
@@ -65,6 +67,15 @@ pub enum HandleRequest {
 /// A request about names. Paths are as they came: bytes that nobody has looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathRequest {
+    /// copy-file.
+    Copy {
+        /// The file.
+        from: Bytes,
+        /// The name of the copy.
+        to: Bytes,
+        /// Whether a file already there is replaced.
+        replace: bool,
+    },
     /// expand-path@openssh.com.
     Expand {
         /// Any path, perhaps with a tilde.
@@ -164,9 +175,24 @@ impl PathRequest {
             | Self::Space { path, .. }
             | Self::Stat { path }
             | Self::Sum { path, .. } => path.len(),
-            Self::Rename { from, to, .. } => from.len() + to.len(),
+            Self::Copy { from, to, .. } | Self::Rename { from, to, .. } => from.len() + to.len(),
         }
     }
+}
+
+/// A part of a file to be copied into another, server-side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyRequest {
+    /// The file it is in.
+    pub read: HandleId,
+    /// Where it starts there, in bytes.
+    pub from: u64,
+    /// How many bytes; 0 is all to the end.
+    pub length: u64,
+    /// The file it goes into.
+    pub write: HandleId,
+    /// Where it starts there, in bytes.
+    pub to: u64,
 }
 
 /// How the room that is left is told.

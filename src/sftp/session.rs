@@ -18,9 +18,9 @@ use crate::sftp::packet::{MAX_DATA_BYTES, Packets};
 use crate::sftp::paths::{PathLane, PathWork};
 use crate::sftp::reads::{self, Read};
 use crate::sftp::reply::{self, Code};
-use crate::sftp::request::{HandleId, HandleRequest, PathRequest, Request, SpaceForm};
+use crate::sftp::request::{CopyRequest, HandleId, HandleRequest, PathRequest, Request, SpaceForm};
 use crate::sftp::sums::{self, SumWork};
-use crate::sftp::writes::{WriteLane, WriteWork};
+use crate::sftp::writes::{CopySource, WriteLane, WriteWork};
 
 /// What a request counts beside the bytes in it.
 const REQUEST_BYTES: usize = 64;
@@ -109,6 +109,7 @@ impl SftpSession {
         let caller = Caller { id, ticket };
         match request {
             Err(error) => self.context.reply_error(caller, &error),
+            Ok(Request::Copy(request)) => self.copy(caller, request)?,
             Ok(Request::Limits) => {
                 let bytes = reply::limits(id, self.max_handles);
                 self.context.reply(caller, bytes);
@@ -186,6 +187,46 @@ impl SftpSession {
             request => return self.about_path(caller, path, request),
         };
         lane.push(caller, work);
+        Ok(())
+    }
+
+    /// Queued behind what was asked of both files before: what is read is the state at this point.
+    fn copy(&self, caller: Caller, request: CopyRequest) -> Result<()> {
+        let Some(Open::Write(_, target)) = self.handles.find(request.write) else {
+            self.refuse(caller, "the file to copy to is not open for writing");
+            return Ok(());
+        };
+        let source = match self.handles.find(request.read) {
+            Some(Open::Read(file)) => CopySource::File(file),
+            Some(Open::Write(_, lane)) if lane.reads => {
+                let (sender, source) = oneshot::channel();
+                let ticket = self.context.ledger.request()?;
+                lane.push(
+                    Caller {
+                        id: caller.id,
+                        ticket,
+                    },
+                    WriteWork::Source(sender),
+                );
+                CopySource::Lane(source)
+            }
+            _ => {
+                self.refuse(caller, "the file to copy from is not open for reading");
+                return Ok(());
+            }
+        };
+        let length = match request.length {
+            0 => u64::MAX,
+            length => length,
+        };
+        if request.read == request.write {
+            let apart = request.from.abs_diff(request.to);
+            if apart < length {
+                self.refuse(caller, "parts of one file that overlap cannot be copied");
+                return Ok(());
+            }
+        }
+        target.push(caller, WriteWork::Copy { source, request });
         Ok(())
     }
 

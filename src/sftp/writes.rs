@@ -1,25 +1,37 @@
 //! One file being written: a queue and a task that owns the writer, so that what a client does
 //! through one handle happens in the order of its requests.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::sftp::attrs::Wanted;
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::gate::Waiting;
 use crate::sftp::ledger::OpenFile;
 use crate::sftp::packet::MAX_DATA_BYTES;
+use crate::sftp::reads::ReadFile;
 use crate::sftp::reply;
+use crate::sftp::request::CopyRequest;
 use crate::sftp::room::Place;
+use crate::vfs::source::Source;
 use crate::vfs::write::FileWriter;
 
 /// What is asked of a file being written.
 pub enum WriteWork {
     /// To finish: store and publish. The sender is dropped when that is settled.
     Close(oneshot::Sender<()>),
+    /// To lay a part of a file into this one.
+    Copy {
+        /// The other file, or this one.
+        source: CopySource,
+        /// Which part, and to where.
+        request: CopyRequest,
+    },
     /// To read what is there now.
     Read {
         /// Where to start, in bytes.
@@ -29,6 +41,8 @@ pub enum WriteWork {
     },
     /// To set attributes.
     Set(Wanted),
+    /// To say what a copy of it would share now. Answers the copy, not the client.
+    Source(oneshot::Sender<Result<CountedSource>>),
     /// To show its attributes.
     Stat,
     /// To store and publish what there is.
@@ -42,6 +56,20 @@ pub enum WriteWork {
         /// Counted until it is stored.
         waiting: Waiting,
     },
+}
+
+/// What a part is copied from.
+pub enum CopySource {
+    /// A file that is read.
+    File(Arc<ReadFile>),
+    /// A file being written, which answers when it has done what was asked before.
+    Lane(oneshot::Receiver<Result<CountedSource>>),
+}
+
+/// What a copy shares, counted until it is made.
+pub struct CountedSource {
+    source: Source,
+    _waiting: Waiting,
 }
 
 /// The queue of one file being written. Cheap to clone; when the last one is dropped without a
@@ -94,12 +122,19 @@ impl Lane {
             match work {
                 // All but writing is boxed: there is one of these for every open file.
                 WriteWork::Close(done) => return Box::pin(self.close(caller, done)).await,
+                WriteWork::Copy { source, request } => {
+                    Box::pin(self.copy(caller, source, request)).await;
+                }
                 WriteWork::Read { offset, length } => {
                     Box::pin(self.read(caller, offset, length)).await;
                 }
                 WriteWork::Set(wanted) => {
                     let set = Box::pin(self.set(wanted)).await;
                     self.context.reply_status(caller, set);
+                }
+                WriteWork::Source(sender) => {
+                    // The copy may have been given up.
+                    let _ = sender.send(Box::pin(self.source()).await);
                 }
                 WriteWork::Stat => {
                     let entry = self.writer.entry();
@@ -133,6 +168,57 @@ impl Lane {
             self.failed = Some(again(error));
         }
         written
+    }
+
+    async fn source(&mut self) -> Result<CountedSource> {
+        if let Some(error) = &self.failed {
+            return Err(again(error));
+        }
+        let source = self.writer.source().await?;
+        let waiting = self.context.gate.hold(source.weight())?;
+        Ok(CountedSource {
+            source,
+            _waiting: waiting,
+        })
+    }
+
+    async fn copy(&mut self, caller: Caller, source: CopySource, request: CopyRequest) {
+        match self.try_copy(source, request).await {
+            // Less than asked for is there, as OpenSSH's server tells it.
+            Ok(copied) if copied < request.length => {
+                let bytes = reply::end(caller.id);
+                self.context.reply(caller, bytes);
+            }
+            copied => self.context.reply_status(caller, copied.map(drop)),
+        }
+    }
+
+    async fn try_copy(&mut self, source: CopySource, request: CopyRequest) -> Result<u64> {
+        let length = match request.length {
+            0 => u64::MAX,
+            length => length,
+        };
+        let counted;
+        let made;
+        let source = match source {
+            CopySource::File(file) => {
+                made = file.reader.source();
+                &made
+            }
+            CopySource::Lane(receiver) => {
+                let closed = || Error::new(ErrorKind::Stale, "the file to copy from was closed");
+                counted = receiver.await.map_err(|_| closed())??;
+                &counted.source
+            }
+        };
+        let copied = self
+            .writer
+            .copy_from(source, request.from, length, request.to)
+            .await;
+        if let (Err(error), None) = (&copied, &self.failed) {
+            self.failed = Some(again(error));
+        }
+        copied
     }
 
     async fn set(&mut self, wanted: Wanted) -> Result<()> {

@@ -36,6 +36,12 @@ impl Source {
         self.content.map.size()
     }
 
+    /// How much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let (runs, blobs) = (self.content.map.runs().len(), self.content.blobs.len());
+        size_of::<Self>() + runs * 2 * size_of::<Extent>() + blobs * size_of::<BlobInfo>()
+    }
+
     /// The runs of `from..to` and their blobs, to be laid at `at`.
     pub(in crate::vfs) fn slice(
         &self,

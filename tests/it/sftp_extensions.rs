@@ -9,11 +9,11 @@ use sealift::vfs::session::Session;
 use sha2::{Digest, Sha256};
 
 use crate::sftp_raw::{
-    BAD_MESSAGE, CLOSE, Channel, FAILURE, NAME, NO_SUCH_FILE, OK, OP_UNSUPPORTED, READING, Reply,
-    SYMLINK, WRITING, world,
+    BAD_MESSAGE, CLOSE, Channel, EOF, FAILURE, NAME, NO_SUCH_FILE, OK, OP_UNSUPPORTED, READING,
+    Reply, SYMLINK, WRITING, world,
 };
 use crate::support::dialects::on_both;
-use crate::support::world::{World, path, put};
+use crate::support::world::{World, get, path, put};
 
 const EXTENDED: u8 = 200;
 const READLINK: u8 = 19;
@@ -305,4 +305,122 @@ async fn links_are_refused_and_what_is_refused_hurts_nothing() {
     assert!(reply.message().len() < 200);
     let handle = channel.open_file("/file", READING).await;
     assert_eq!(channel.ask(CLOSE, &[&handle], b"").await.code(), OK);
+}
+
+/// The fields of copy-data.
+fn copy(read: &[u8], from: u64, length: u64, write: &[u8], to: u64) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u32(u32::try_from(read.len()).unwrap());
+    out.put_slice(read);
+    out.put_u64(from);
+    out.put_u64(length);
+    out.put_u32(u32::try_from(write.len()).unwrap());
+    out.put_slice(write);
+    out.put_u64(to);
+    out.freeze()
+}
+
+#[tokio::test]
+async fn parts_of_files_are_copied_without_moving_a_byte() {
+    let (world, files) = world().await;
+    let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    put(&files, &path("/from"), &content).await.unwrap();
+    let mut channel = Channel::open(&files).await;
+    let read = channel.open_file("/from", READING).await;
+    let write = channel.open_file("/to", READING | WRITING).await;
+    let before = world.faults.calls(Operation::Read);
+    let words: [&[u8]; 1] = [b"copy-data"];
+    // Asked for at once, done in order: the whole, a part over it, from the file being written.
+    channel.send(EXTENDED, &words, &copy(&read, 0, 0, &write, 0));
+    channel.write(&write, 10, b"between");
+    channel.send(EXTENDED, &words, &copy(&read, 5, 20, &write, 100));
+    channel.send(EXTENDED, &words, &copy(&write, 10, 7, &write, 400_000));
+    let other = channel.send(EXTENDED, &words, &copy(&read, 399_990, 20, &write, 200));
+    for _ in 0..5 {
+        let reply = channel.receive().await;
+        // Of twenty bytes there were ten.
+        let expected = if reply.id == other { EOF } else { OK };
+        assert_eq!(reply.code(), expected, "{reply:?}");
+    }
+    let third = channel.open_file("/third", WRITING).await;
+    channel.send(EXTENDED, &words, &copy(&write, 0, 0, &third, 0));
+    channel.send(CLOSE, &[&third], b"");
+    channel.send(CLOSE, &[&write], b"");
+    for _ in 0..3 {
+        assert_eq!(channel.receive().await.code(), OK);
+    }
+    assert_eq!(world.faults.calls(Operation::Read), before);
+    let mut expected = content.clone();
+    expected[10..17].copy_from_slice(b"between");
+    expected.splice(100..120, content[5..25].iter().copied());
+    expected.splice(200..210, content[399_990..].iter().copied());
+    expected.extend_from_slice(b"between");
+    for name in ["/to", "/third"] {
+        assert!(
+            get(&files, &path(name)).await.unwrap() == expected,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn copies_that_make_no_sense_are_refused_in_words() {
+    let (_world, files) = world().await;
+    put(&files, &path("/from"), b"abc").await.unwrap();
+    let mut channel = Channel::open(&files).await;
+    let read = channel.open_file("/from", READING).await;
+    let write = channel.open_file("/to", READING | WRITING).await;
+    let words: [&[u8]; 1] = [b"copy-data"];
+    for (request, word) in [
+        (copy(&read, 0, 0, &read, 0), "not open for writing"),
+        (copy(b"12345678", 0, 0, &write, 0), "not open for reading"),
+        (copy(&write, 0, 0, &write, 5), "overlap"),
+        (copy(&write, 0, 10, &write, 9), "overlap"),
+    ] {
+        let reply = channel.ask(EXTENDED, &words, &request).await;
+        assert_eq!(reply.code(), FAILURE);
+        assert!(reply.message().contains(word), "{}", reply.message());
+    }
+    for (request, code) in [
+        (copy(&read, u64::MAX, 0, &write, 0), OK),
+        (copy(&read, u64::MAX, u64::MAX, &write, u64::MAX), EOF),
+        (copy(&read, 0, 0, &write, u64::MAX), BAD_MESSAGE),
+    ] {
+        let reply = channel.ask(EXTENDED, &words, &request).await;
+        assert_eq!(reply.code(), code, "{reply:?}");
+    }
+    // After an error nothing is published.
+    assert_eq!(channel.ask(CLOSE, &[&write], b"").await.code(), BAD_MESSAGE);
+    assert!(files.stat(&path("/to")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_file_is_copied_by_name() {
+    let (_world, files) = world().await;
+    put(&files, &path("/from"), b"abc").await.unwrap();
+    let mut channel = Channel::open(&files).await;
+    for (from, to, replace, code) in [
+        ("/from", "/to", 0, OK),
+        ("/from", "/to", 0, FAILURE),
+        ("/from", "/to", 1, OK),
+        ("/absent", "/to", 1, NO_SUCH_FILE),
+        ("/from", "/absent/to", 1, NO_SUCH_FILE),
+        ("/from", "/from", 1, BAD_MESSAGE),
+        ("/", "/to", 1, FAILURE),
+    ] {
+        let words: [&[u8]; 3] = [b"copy-file", from.as_bytes(), to.as_bytes()];
+        let reply = channel.ask(EXTENDED, &words, &[replace]).await;
+        assert_eq!(reply.code(), code, "{from} {to}: {reply:?}");
+    }
+    assert_eq!(get(&files, &path("/to")).await.unwrap(), b"abc");
+    // What is being closed is waited for.
+    let write = channel.open_file("/late", WRITING).await;
+    channel.write(&write, 0, b"late");
+    channel.send(CLOSE, &[&write], b"");
+    let words: [&[u8]; 3] = [b"copy-file", b"/late", b"/copy of late"];
+    channel.send(EXTENDED, &words, &[0]);
+    for _ in 0..3 {
+        assert_eq!(channel.receive().await.code(), OK);
+    }
+    assert_eq!(get(&files, &path("/copy of late")).await.unwrap(), b"late");
 }
