@@ -221,11 +221,7 @@ fn check(counter: &Counter, grows: Amount) -> Result<()> {
     if grows.bytes > 0 && grows.bytes > quota.saturating_sub(bytes) {
         return Err(Error::new(
             ErrorKind::Quota,
-            format!(
-                "quota of {whose} reached: {} of {} used; delete something or ask for more",
-                size(bytes),
-                size(quota)
-            ),
+            reached(whose, bytes, quota, grows.bytes),
         ));
     }
     let files = counter.used.files + counter.reserved.files;
@@ -236,12 +232,25 @@ fn check(counter: &Counter, grows: Amount) -> Result<()> {
         return Err(Error::new(
             ErrorKind::Quota,
             format!(
-                "quota of {whose} reached: {files} of {quota} files and folders; \
+                "quota of {whose} reached: {files} of {quota} files and folders used; \
                  delete something or ask for more"
             ),
         ));
     }
     Ok(())
+}
+
+fn reached(whose: &str, used: i64, quota: i64, wanted: i64) -> String {
+    let (used, quota) = (size(used), size(quota));
+    // What is left is only worth a word when figures show it.
+    let wanted = match used == quota {
+        true => String::new(),
+        false => format!(", {} more needed", size(wanted)),
+    };
+    format!(
+        "quota of {whose} reached: {used} of {quota} used{wanted}; \
+         delete something or ask for more"
+    )
 }
 
 fn size(bytes: i64) -> String {
@@ -267,5 +276,45 @@ mod tests {
     fn sizes_read_well() {
         assert_eq!(size(0), "0 bytes");
         assert_eq!(size(10 * 1024 * 1024 * 1024), "10.0 GiB");
+    }
+
+    #[test]
+    fn a_quota_tells_whose_it_is_and_how_much() {
+        let counter = |account, used: Amount| Counter {
+            account,
+            used,
+            reserved: Amount::default(),
+            quota_bytes: Some(10 << 30),
+            quota_files: Some(5),
+        };
+        let amount = |bytes, files| Amount { bytes, files };
+        let full = counter(None, amount(10 << 30, 5));
+        for (counter, grows, expected) in [
+            (
+                full,
+                amount(1, 0),
+                "quota of tenant reached: 10.0 GiB of 10.0 GiB used; \
+                 delete something or ask for more",
+            ),
+            (
+                counter(Some(AccountId(7)), amount(9 << 30, 0)),
+                amount(3 << 30, 0),
+                "quota of account reached: 9.0 GiB of 10.0 GiB used, 3.0 GiB more needed; \
+                 delete something or ask for more",
+            ),
+            (
+                full,
+                amount(0, 1),
+                "quota of tenant reached: 5 of 5 files and folders used; \
+                 delete something or ask for more",
+            ),
+        ] {
+            let error = check(&counter, grows).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.context()),
+                (ErrorKind::Quota, expected)
+            );
+        }
+        assert!(check(&full, amount(0, 0)).is_ok());
     }
 }

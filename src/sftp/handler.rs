@@ -50,7 +50,15 @@ pub struct SshHandler {
     /// Owns the tasks of the channels.
     pub tasks: TaskTracker,
     /// The channels, and what runs in them.
-    pub channels: HashMap<ChannelId, Use>,
+    pub channels: HashMap<ChannelId, Running>,
+}
+
+/// An open channel.
+pub struct Running {
+    /// What it is used for.
+    pub usage: Use,
+    /// Cancelled when we have closed it: russh does not tell when the client does the same then.
+    pub over: CancellationToken,
 }
 
 /// What a channel is used for.
@@ -61,8 +69,10 @@ pub struct SshHandler {
 pub enum Use {
     /// A line of commands.
     Exec(ExecSession),
-    /// Nothing yet, or no more.
+    /// Nothing yet.
     Nothing,
+    /// No more input; answers may still be on their way.
+    Over,
     /// The subsystem.
     Sftp(SftpSession),
 }
@@ -82,17 +92,33 @@ impl SshHandler {
         session.close(channel)
     }
 
-    fn start(&self, principal: &Principal, channel: ChannelId, handle: Handle) -> SftpSession {
+    fn start(&self, principal: &Principal, channel: ChannelId, handle: Handle) -> Running {
         let (replies, outlet) = Replies::new();
         let context = self.context(principal, replies);
-        let broken = context.broken.clone();
+        let over = self.send(&context, deliver(outlet, handle, channel));
+        let started = SftpSession::start(context, self.settings.handles, &self.tasks);
+        Running {
+            usage: Use::Sftp(started),
+            over,
+        }
+    }
+
+    /// Owns the sending of what a channel says; the token tells that it has ended.
+    fn send(
+        &self,
+        context: &Context,
+        sending: impl Future<Output = ()> + Send + 'static,
+    ) -> CancellationToken {
+        let over = CancellationToken::new();
+        let (broken, ended) = (context.broken.clone(), over.clone());
         self.tasks.spawn(async move {
             tokio::select! {
                 () = broken.cancelled() => {}
-                () = deliver(outlet, handle, channel) => {}
+                () = sending => {}
             }
+            ended.cancel();
         });
-        SftpSession::start(context, self.settings.handles, &self.tasks)
+        over
     }
 
     fn exec(
@@ -101,18 +127,21 @@ impl SshHandler {
         channel: ChannelId,
         handle: Handle,
         line: &[u8],
-    ) -> ExecSession {
+    ) -> Running {
         let (replies, _) = Replies::new();
         let context = self.context(principal, replies);
-        let broken = context.broken.clone();
         let (output, said) = Output::new(self.ledger.clone(), self.room.clone());
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = broken.cancelled() => {}
-                () = tell(said, handle, channel) => {}
-            }
-        });
-        ExecSession::start(&context, output, line, &self.tasks)
+        let over = self.send(&context, tell(said, handle, channel));
+        let started = ExecSession::start(&context, output, line, &self.tasks);
+        Running {
+            usage: Use::Exec(started),
+            over,
+        }
+    }
+
+    fn is_free(&self, channel: ChannelId) -> bool {
+        let running = self.channels.get(&channel);
+        running.is_some_and(|running| matches!(running.usage, Use::Nothing))
     }
 
     fn context(&self, principal: &Principal, replies: Replies) -> Context {
@@ -210,11 +239,17 @@ impl Handler for SshHandler {
         if self.login.principal().is_none() {
             return Err(russh::Error::NotAuthenticated);
         }
+        self.channels
+            .retain(|_, running| !running.over.is_cancelled());
         if self.channels.len() >= self.settings.channels {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
-        self.channels.insert(channel.id(), Use::Nothing);
+        let opened = Running {
+            usage: Use::Nothing,
+            over: CancellationToken::new(),
+        };
+        self.channels.insert(channel.id(), opened);
         reply.accept().await;
         Ok(())
     }
@@ -233,12 +268,16 @@ impl Handler for SshHandler {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let Some(state) = self.channels.get_mut(&channel) else {
+        let Some(running) = self.channels.get_mut(&channel) else {
             return Ok(());
         };
-        match std::mem::replace(state, Use::Nothing) {
+        match std::mem::replace(&mut running.usage, Use::Over) {
             Use::Exec(exec) => exec.finish(),
-            Use::Nothing => session.close(channel)?,
+            Use::Nothing => {
+                self.channels.remove(&channel);
+                session.close(channel)?;
+            }
+            Use::Over => {}
             Use::Sftp(sftp) => sftp.finish(),
         }
         Ok(())
@@ -250,10 +289,11 @@ impl Handler for SshHandler {
         data: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let fed = match self.channels.get_mut(&channel) {
+        let running = self.channels.get_mut(&channel);
+        let fed = match running.map(|running| &mut running.usage) {
             Some(Use::Exec(exec)) => exec.feed(data),
             Some(Use::Sftp(sftp)) => sftp.feed(data),
-            Some(Use::Nothing) | None => Ok(()),
+            Some(Use::Nothing | Use::Over) | None => Ok(()),
         };
         if let Err(error) = fed {
             tracing::info!(reason = %error, "a session was ended for what the client sent");
@@ -270,7 +310,7 @@ impl Handler for SshHandler {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let is_free = matches!(self.channels.get(&channel), Some(Use::Nothing));
+        let is_free = self.is_free(channel);
         let Some(principal) = self.login.principal() else {
             return Err(russh::Error::NotAuthenticated);
         };
@@ -279,7 +319,7 @@ impl Handler for SshHandler {
         }
         session.channel_success(channel)?;
         let started = self.start(principal, channel, session.handle());
-        self.channels.insert(channel, Use::Sftp(started));
+        self.channels.insert(channel, started);
         Ok(())
     }
 
@@ -289,7 +329,7 @@ impl Handler for SshHandler {
         command: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let is_free = matches!(self.channels.get(&channel), Some(Use::Nothing));
+        let is_free = self.is_free(channel);
         let Some(principal) = self.login.principal() else {
             return Err(russh::Error::NotAuthenticated);
         };
@@ -298,7 +338,7 @@ impl Handler for SshHandler {
         }
         session.channel_success(channel)?;
         let started = self.exec(principal, channel, session.handle(), command);
-        self.channels.insert(channel, Use::Exec(started));
+        self.channels.insert(channel, started);
         Ok(())
     }
 

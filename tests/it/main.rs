@@ -56,6 +56,8 @@ mod kms;
 #[cfg(test)]
 mod lftp;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod openssh;
@@ -75,6 +77,8 @@ mod s3;
 mod s3_check;
 #[cfg(test)]
 mod scp;
+#[cfg(test)]
+mod scp_raw;
 #[cfg(test)]
 mod sftp_extensions;
 #[cfg(test)]

@@ -52,6 +52,11 @@ fn channels_of_one_connection_do_not_block_each_other() {
 }
 
 #[test]
+fn checksums_come_by_extension_and_by_command() {
+    exchange("checksums");
+}
+
+#[test]
 fn nonsense_lengths_end_the_session_and_nothing_else() {
     hostile("fatal");
 }

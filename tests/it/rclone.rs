@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-use crate::support::client::{python, run, succeed, write_odd_files};
+use crate::support::client::{odd_names, python, run, succeed, write_odd_files};
 use crate::support::folder::{TempFolder, sums, write_random};
 use crate::support::server::{DEMO, Server};
 
@@ -67,6 +67,58 @@ fn large_files_survive_new_keys_every_16_mib() {
     server.stop();
 }
 
+#[test]
+fn checksums_are_found_and_compared_without_fetching() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let out = folder.folder("out");
+    write_odd_files(&out);
+    write_random(&out.join("large"), 9_000_001);
+    write_random(&out.join("empty"), 0);
+    let (here, there) = (text(&out), "sealift:there");
+    rclone_with_shell(&server, &["copy", here, there]);
+
+    let said = rclone_with_shell(&server, &["check", "-vv", here, there]);
+    assert!(said.contains("0 differences found"), "{said}");
+    assert!(!said.contains("hashes could not be checked"), "{said}");
+    assert!(
+        said.contains("Using md5") || said.contains("Running remote command: md5sum"),
+        "{said}"
+    );
+    for kind in ["md5", "sha1", "sha256"] {
+        let theirs = sums_of(&server, kind, there, &[]);
+        assert_eq!(theirs.lines().count(), odd_names().len() + 2);
+        // The same when they come from the files themselves.
+        assert_eq!(
+            theirs,
+            sums_of(&server, kind, there, &["--download"]),
+            "{kind}"
+        );
+        assert_eq!(theirs, sums_of(&server, kind, here, &[]), "{kind}");
+    }
+    let shown = rclone_printing(&server, &["about", there]);
+    assert!(shown.contains("Free:"), "{shown}");
+
+    fs::write(out.join("large"), vec![0; 9_000_001]).unwrap();
+    let command = rclone_over(&server, &["check", here, there], &SHELL);
+    let checked = run(command, "");
+    assert!(!checked.status.success());
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(said.contains("large: md5 differ"), "{said}");
+    server.stop();
+}
+
+fn sums_of(server: &Server, kind: &str, place: &str, words: &[&str]) -> String {
+    // One by one: rclone says that nothing is supported while it is finding out what is.
+    let words = [&["hashsum", "--checkers", "1", kind, place], words].concat();
+    let mut lines: Vec<_> = rclone_printing(server, &words)
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    lines.sort();
+    lines.join("\n")
+}
+
 fn write_files(folder: &Path) {
     let odd = folder.join("odd ünï [names]");
     fs::create_dir(&odd).unwrap();
@@ -86,25 +138,46 @@ fn write_files(folder: &Path) {
     }
 }
 
+/// What it is to know of the server beforehand: that it has no commands.
+const NO_SHELL: [(&str, &str); 2] = [("SHELL_TYPE", "none"), ("DISABLE_HASHCHECK", "true")];
+/// The same: which checksums to ask for.
+const SHELL: [(&str, &str); 1] = [("HASHES", "md5,sha1,sha256")];
+
 /// Returns the log of a run that succeeded.
 fn rclone(server: &Server, words: &[&str]) -> String {
+    logged(&run(rclone_over(server, words, &NO_SHELL), ""))
+}
+
+/// The same, finding out by itself which commands there are.
+fn rclone_with_shell(server: &Server, words: &[&str]) -> String {
+    logged(&run(rclone_over(server, words, &SHELL), ""))
+}
+
+/// The same, returning what is printed.
+fn rclone_printing(server: &Server, words: &[&str]) -> String {
+    succeed(&run(rclone_over(server, words, &SHELL), ""))
+}
+
+fn logged(output: &Output) -> String {
+    succeed(output);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn rclone_over(server: &Server, words: &[&str], more: &[(&str, &str)]) -> Command {
     let obscured = succeed(&run(rclone_command(&["obscure", &server.password()]), ""));
     let mut command = rclone_command(words);
+    let port = server.port().to_string();
     let remote = [
         ("TYPE", "sftp"),
         ("HOST", "127.0.0.1"),
-        ("PORT", &server.port().to_string()),
+        ("PORT", &port),
         ("USER", DEMO),
         ("PASS", obscured.trim()),
-        ("SHELL_TYPE", "none"),
-        ("DISABLE_HASHCHECK", "true"),
     ];
-    for (name, value) in remote {
+    for (name, value) in remote.iter().chain(more) {
         command.env(format!("RCLONE_CONFIG_SEALIFT_{name}"), value);
     }
-    let output = run(command, "");
-    succeed(&output);
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    command
 }
 
 fn rclone_command(words: &[&str]) -> Command {

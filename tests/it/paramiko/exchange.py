@@ -179,6 +179,65 @@ def several_channels(_):
     assert not failures, failures
 
 
+def checksums(_):
+    """By the extension, of a whole file, a part and blocks; and by a command."""
+    from connect import transport
+
+    import paramiko
+
+    shared = transport()
+    client = paramiko.SFTPClient.from_transport(shared)
+    content = noise(MIB + 77)
+    upload(client, "summed file", content)
+    with client.open("summed file", "rb") as file:
+        for kind in ("sha1", "md5", "sha256"):
+            assert file.check(kind) == hashlib.new(kind, content).digest(), kind
+            part = hashlib.new(kind, content[10:100_010]).digest()
+            assert file.check(kind, 10, 100_000) == part, kind
+        blocks = [content[at : at + 65536] for at in range(0, len(content), 65536)]
+        expected = b"".join(hashlib.md5(block).digest() for block in blocks)
+        assert file.check("md5", 0, 0, 65536) == expected
+        try:
+            file.check("md5", 0, 0, 100)
+        except IOError as refused:
+            assert "256" in str(refused), refused
+        else:
+            assert False, "a block of 100 bytes"
+
+    def command(line, sent=b""):
+        channel = shared.open_session()
+        channel.exec_command(line)
+        channel.sendall(sent)
+        channel.shutdown_write()
+        said = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
+        return (*said, channel.recv_exit_status())
+
+    expected = f"{sha256(content)}  summed file\n".encode()
+    assert command("sha256sum 'summed file'") == (expected, b"", 0)
+    expected = f"{hashlib.md5(content).hexdigest()}  -\n".encode()
+    assert command("md5sum", content) == (expected, b"", 0)
+    said, complained, status = command("rm -rf /")
+    assert (said, status) == (b"", 127) and b"not offered" in complained
+    # Channels that are over do not count.
+    for _ in range(40):
+        assert command("pwd") == (b"/\n", b"", 0)
+        paramiko.SFTPClient.from_transport(shared).close()
+    # One channel, one command.
+    channel = shared.open_session()
+    channel.exec_command("sha256sum")
+    for again in (lambda: channel.exec_command("pwd"), lambda: channel.invoke_subsystem("sftp")):
+        try:
+            again()
+        except paramiko.SSHException:
+            break
+        else:
+            assert False, "two commands in a channel"
+    # More than any command has.
+    for line in ("x" * 200_000, "'" * 99_999, "a;" * 40_000):
+        said, complained, status = command(line)
+        assert said == b"" and status == 127, (line[:5], status)
+
+
 case, *rest = arguments()
 globals()[case](*rest or [None])
 os._exit(0)
