@@ -75,6 +75,7 @@ pub mod db {
     pub mod groups;
     pub mod installation;
     pub mod instances;
+    pub mod kept;
     pub mod leases;
     pub mod login_guard;
     pub mod migrate;
@@ -83,6 +84,7 @@ pub mod db {
     pub mod second_factors;
     pub mod sql;
     pub mod tenants;
+    pub mod upload_edits;
     pub mod uploads;
     pub mod usage;
 }
@@ -106,6 +108,7 @@ pub mod vfs {
     pub mod copy_file;
     pub mod copying;
     pub mod damage;
+    pub mod draft;
     pub mod early;
     pub mod frames;
     pub mod history;
@@ -120,6 +123,7 @@ pub mod vfs {
     pub mod read;
     pub mod remove;
     pub mod rename;
+    pub mod resume;
     pub mod sealers;
     pub mod service;
     pub mod session;

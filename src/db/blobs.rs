@@ -129,6 +129,21 @@ pub async fn set_checkpoint(tx: &mut TenantTx, id: BlobId, notes: &[u8]) -> Resu
     Ok(())
 }
 
+/// Notes that the object of an unfinished blob is complete as it is, so that it can be moved and
+/// copied.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn set_halted(tx: &mut TenantTx, id: BlobId) -> Result<()> {
+    tx.execute(
+        "UPDATE blobs SET halted = 1, checkpoint = NULL \
+         WHERE tenant = $1 AND id = $2 AND finished = 0",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
 /// The notes on an unfinished blob; none when there are none or it is finished.
 ///
 /// # Errors
@@ -309,7 +324,7 @@ pub async fn miscounted(tx: &mut TenantTx) -> Result<Vec<(BlobId, i64, i64)>> {
             "SELECT b.id, b.uses, CAST(coalesce(n.named, 0) AS bigint) FROM blobs b LEFT JOIN (\
              SELECT blob, count(*) AS named FROM (\
              SELECT blob FROM extents WHERE tenant = $1 AND blob IS NOT NULL UNION ALL \
-             SELECT blob FROM upload_extents WHERE tenant = $1 AND blob IS NOT NULL) AS every \
+             SELECT blob FROM upload_edits WHERE tenant = $1 AND blob IS NOT NULL) AS every \
              GROUP BY blob) AS n ON n.blob = b.id \
              WHERE b.tenant = $1 AND b.uses <> coalesce(n.named, 0) LIMIT 100",
             [],

@@ -363,6 +363,10 @@ fn count(runs: &[Extent]) -> BTreeMap<BlobId, i64> {
     uses
 }
 
-fn number(value: u64) -> Result<Value> {
+/// A length or offset as the database counts it.
+///
+/// # Errors
+/// Internal when it is beyond what it counts.
+pub(in crate::db) fn number(value: u64) -> Result<Value> {
     Ok(i64::try_from(value).map_err(Error::internal)?.into())
 }

@@ -231,7 +231,7 @@ pub async fn forget(tx: &mut TenantTx, id: BlobId, region: RegionId) -> Result<(
     Ok(())
 }
 
-/// Up to `limit` live, finished blobs that are not in `region`, oldest first after `after`.
+/// Up to `limit` live blobs with a complete object that are not in `region`, oldest first after `after`.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -244,7 +244,8 @@ pub async fn elsewhere(
     let rows = tx
         .rows(
             "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
-             WHERE tenant = $1 AND region <> $2 AND state IN (2, 3) AND finished = 1 \
+             WHERE tenant = $1 AND region <> $2 AND state IN (2, 3) \
+             AND (finished = 1 OR halted = 1) \
              AND id > $3 ORDER BY id LIMIT $4",
             [region.0.into(), after.as_bytes().into(), limit.into()],
         )
@@ -252,7 +253,7 @@ pub async fn elsewhere(
     rows.iter().map(blobs::read).collect()
 }
 
-/// Up to `limit` live, finished blobs without a copy in `region`, whose state changed at or after
+/// Up to `limit` live blobs with a complete object without a copy in `region`, whose state changed at or after
 /// `since`, oldest first.
 ///
 /// # Errors
@@ -266,7 +267,8 @@ pub async fn missing(
     let rows = tx
         .rows(
             "SELECT b.id, b.size, b.finished, b.key_version, b.state, b.instance, b.uses, b.at, \
-             b.region FROM blobs b WHERE b.tenant = $1 AND b.state = 2 AND b.finished = 1 \
+             b.region FROM blobs b WHERE b.tenant = $1 AND b.state = 2 \
+             AND (b.finished = 1 OR b.halted = 1) \
              AND b.at >= $3 AND b.region <> $2 AND NOT EXISTS (SELECT 1 FROM blob_copies c \
              WHERE c.tenant = b.tenant AND c.id = b.id AND c.region = $2 AND c.state = 2) \
              ORDER BY b.at LIMIT $4",

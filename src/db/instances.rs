@@ -35,3 +35,14 @@ pub async fn release(db: &Database, id: InstanceId) -> Result<()> {
     .await?;
     tx.commit().await
 }
+
+/// Ends the leases of all instances, because none can be running: the caller holds the lock on the
+/// only folder that they could run on.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn release_all(db: &Database) -> Result<()> {
+    let mut tx = db.system().await?;
+    tx.execute("DELETE FROM instances", []).await?;
+    tx.commit().await
+}

@@ -34,6 +34,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0004_sums.sql"),
         postgres: include_str!("../../migrations/0004_sums.postgres.sql"),
     },
+    Migration {
+        version: 5,
+        shared: include_str!("../../migrations/0005_uploads.sql"),
+        postgres: include_str!("../../migrations/0005_uploads.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

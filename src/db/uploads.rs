@@ -1,13 +1,14 @@
 //! Uploads in progress or broken off: their epoch, checkpoints and reservation.
 
 use crate::db::blobs::{self, BlobInfo};
-use crate::db::contents::{insert_runs, link_runs, read_extent, unlink_runs};
+use crate::db::contents::{link_runs, unlink_runs};
 use crate::db::sql::{Row, TenantTx};
+use crate::db::upload_edits;
 use crate::db::usage::{self, Amount};
 use crate::domain::clock::Timestamp;
-use crate::domain::content::Extent;
+use crate::domain::content::{Edit, Extent};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, BlobId, InstanceId, NodeId, UploadId};
+use crate::domain::id::{AccountId, BlobId, ContentId, InstanceId, NodeId, UploadId};
 
 /// A content being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,13 @@ pub struct Upload {
     pub parent: NodeId,
     /// The name it will have.
     pub name: String,
+    /// The file that was opened; none when there was none.
+    pub node: Option<NodeId>,
+    /// What that held then; none when it was empty.
+    pub base: Option<ContentId>,
+    /// Whether it is all that the file will hold; else it is laid over what the file holds when it
+    /// is published.
+    pub whole: bool,
     /// Bytes that are durable.
     pub size: u64,
     /// State of the SHA-256 over them, when they came in order.
@@ -42,8 +50,8 @@ pub async fn begin(tx: &mut TenantTx, upload: &Upload) -> Result<()> {
     usage::charge(tx, Some(upload.account), Amount::default(), upload.reserved).await?;
     tx.execute(
         "INSERT INTO uploads (tenant, id, epoch, instance, account, parent, name, size, \
-         hash_state, reserved_bytes, reserved_files, touched_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         hash_state, reserved_bytes, reserved_files, touched_at, node, base, whole) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         [
             upload.id.as_bytes().into(),
             upload.epoch.into(),
@@ -56,24 +64,29 @@ pub async fn begin(tx: &mut TenantTx, upload: &Upload) -> Result<()> {
             upload.reserved.bytes.into(),
             upload.reserved.files.into(),
             upload.touched_at.0.into(),
+            upload.node.map(|node| node.as_bytes().to_vec()).into(),
+            upload.base.map(|base| base.as_bytes().to_vec()).into(),
+            i64::from(upload.whole).into(),
         ],
     )
     .await?;
     Ok(())
 }
 
-/// Whether an upload is written down.
+/// An upload, if it is written down.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn exists(tx: &mut TenantTx, id: UploadId) -> Result<bool> {
+pub async fn find(tx: &mut TenantTx, id: UploadId) -> Result<Option<Upload>> {
     let row = tx
         .row(
-            "SELECT epoch FROM uploads WHERE tenant = $1 AND id = $2",
+            "SELECT id, epoch, instance, account, parent, name, size, hash_state, reserved_bytes, \
+             reserved_files, touched_at, node, base, whole FROM uploads \
+             WHERE tenant = $1 AND id = $2",
             [id.as_bytes().into()],
         )
         .await?;
-    Ok(row.is_some())
+    row.as_ref().map(read).transpose()
 }
 
 /// What a checkpoint makes durable in the database.
@@ -83,14 +96,23 @@ pub struct Progress {
     pub size: u64,
     /// State of the SHA-256 over them.
     pub hash_state: Option<Vec<u8>>,
-    /// All runs that are durable now.
-    pub runs: Vec<Extent>,
-    /// The blobs of the runs.
+    /// All that was done and is durable now.
+    pub edits: Vec<Edit>,
+    /// The blobs that this upload made for it.
     pub blobs: Vec<BlobInfo>,
-    /// The blob that is not finished, if it is among them, and its store's notes on it.
-    pub checkpoint: Option<(BlobId, Vec<u8>)>,
+    /// The blob that is not finished, if it is among them.
+    pub unfinished: Option<Unfinished>,
     /// What is to be reserved from now on, in all.
     pub reserved: Amount,
+}
+
+/// A blob without its last frame.
+#[derive(Clone, Debug)]
+pub enum Unfinished {
+    /// Its object is complete as it is.
+    Halted(BlobId),
+    /// It is in the making; the store's notes make its durable part readable.
+    InTheMaking(BlobId, Vec<u8>),
 }
 
 /// Moves an upload on, if it still belongs to `epoch`.
@@ -110,20 +132,17 @@ pub async fn checkpoint(
         files: progress.reserved.files - upload.reserved.files,
     };
     usage::charge(tx, Some(upload.account), Amount::default(), grows).await?;
-    let old = runs(tx, id).await?;
-    link_runs(tx, &progress.runs, &progress.blobs, at).await?;
-    if let Some((blob, notes)) = &progress.checkpoint {
-        blobs::set_checkpoint(tx, *blob, notes).await?;
+    let old = upload_edits::load(tx, id).await?;
+    link_runs(tx, &runs(&progress.edits), &progress.blobs, at).await?;
+    match &progress.unfinished {
+        Some(Unfinished::Halted(blob)) => blobs::set_halted(tx, *blob).await?,
+        Some(Unfinished::InTheMaking(blob, notes)) => {
+            blobs::set_checkpoint(tx, *blob, notes).await?;
+        }
+        None => {}
     }
-    unlink_runs(tx, &old, at).await?;
-    delete_runs(tx, id).await?;
-    insert_runs(
-        tx,
-        "upload_extents (tenant, upload,",
-        id.as_bytes(),
-        &progress.runs,
-    )
-    .await?;
+    unlink_runs(tx, &runs(&old), at).await?;
+    upload_edits::replace(tx, id, &old, &progress.edits).await?;
     tx.execute(
         "UPDATE uploads SET size = $3, hash_state = $4, reserved_bytes = $5, \
          reserved_files = $6, touched_at = $7 WHERE tenant = $1 AND id = $2",
@@ -166,7 +185,8 @@ pub async fn end(tx: &mut TenantTx, id: UploadId, epoch: i64, at: Timestamp) -> 
     remove(tx, &upload, at).await
 }
 
-/// Marks an upload as broken off and kept, if it still belongs to `epoch`.
+/// Marks an upload as broken off and kept, if it still belongs to `epoch`. Whoever held it can do
+/// nothing more.
 ///
 /// # Errors
 /// Stale when another has taken it over.
@@ -183,78 +203,6 @@ pub async fn keep(tx: &mut TenantTx, id: UploadId, epoch: i64, at: Timestamp) ->
     )
     .await?;
     Ok(())
-}
-
-/// Marks uploads as broken off whose instance's lease is over.
-///
-/// # Errors
-/// Unavailable when the database does not answer.
-pub async fn keep_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
-    tx.execute(
-        "UPDATE uploads SET instance = $2, epoch = epoch + 1 \
-         WHERE tenant = $1 AND instance <> $2 \
-         AND instance NOT IN (SELECT id FROM instances WHERE lease_until > $3)",
-        [InstanceId::NIL.as_bytes().into(), at.0.into()],
-    )
-    .await
-}
-
-/// Discards what an account had broken off under a name, because it starts afresh.
-///
-/// # Errors
-/// Unavailable when the database does not answer.
-pub async fn discard_kept(
-    tx: &mut TenantTx,
-    account: AccountId,
-    parent: NodeId,
-    name: &str,
-    at: Timestamp,
-) -> Result<()> {
-    let rows = tx
-        .rows(
-            "SELECT id, epoch, instance, account, parent, name, size, hash_state, \
-             reserved_bytes, reserved_files, touched_at FROM uploads \
-             WHERE tenant = $1 AND account = $2 AND parent = $3 AND name = $4 AND instance = $5",
-            [
-                account.0.into(),
-                parent.as_bytes().into(),
-                name.into(),
-                InstanceId::NIL.as_bytes().into(),
-            ],
-        )
-        .await?;
-    for row in &rows {
-        remove(tx, &read(row)?, at).await?;
-    }
-    Ok(())
-}
-
-/// Discards up to `limit` uploads that broke off and have not moved since `until`; says how many.
-///
-/// # Errors
-/// Unavailable when the database does not answer.
-pub async fn expire(
-    tx: &mut TenantTx,
-    until: Timestamp,
-    at: Timestamp,
-    limit: i64,
-) -> Result<usize> {
-    let rows = tx
-        .rows(
-            "SELECT id, epoch, instance, account, parent, name, size, hash_state, \
-             reserved_bytes, reserved_files, touched_at FROM uploads \
-             WHERE tenant = $1 AND instance = $2 AND touched_at <= $3 LIMIT $4",
-            [
-                InstanceId::NIL.as_bytes().into(),
-                until.0.into(),
-                limit.into(),
-            ],
-        )
-        .await?;
-    for row in &rows {
-        remove(tx, &read(row)?, at).await?;
-    }
-    Ok(rows.len())
 }
 
 /// What uploads hold back, by account.
@@ -281,14 +229,7 @@ pub async fn reserved(tx: &mut TenantTx) -> Result<Vec<(AccountId, Amount)>> {
 }
 
 async fn owned(tx: &mut TenantTx, id: UploadId, epoch: i64) -> Result<Upload> {
-    let row = tx
-        .row(
-            "SELECT id, epoch, instance, account, parent, name, size, hash_state, \
-             reserved_bytes, reserved_files, touched_at FROM uploads WHERE tenant = $1 AND id = $2",
-            [id.as_bytes().into()],
-        )
-        .await?;
-    let upload = row.as_ref().map(read).transpose()?;
+    let upload = find(tx, id).await?;
     upload
         .filter(|upload| upload.epoch == epoch)
         .ok_or_else(|| {
@@ -299,10 +240,14 @@ async fn owned(tx: &mut TenantTx, id: UploadId, epoch: i64) -> Result<Upload> {
         })
 }
 
-async fn remove(tx: &mut TenantTx, upload: &Upload, at: Timestamp) -> Result<()> {
-    let old = runs(tx, upload.id).await?;
-    unlink_runs(tx, &old, at).await?;
-    delete_runs(tx, upload.id).await?;
+/// Removes an upload with all that it names.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::db) async fn remove(tx: &mut TenantTx, upload: &Upload, at: Timestamp) -> Result<()> {
+    let old = upload_edits::load(tx, upload.id).await?;
+    unlink_runs(tx, &runs(&old), at).await?;
+    upload_edits::replace(tx, upload.id, &old, &[]).await?;
     tx.execute(
         "DELETE FROM uploads WHERE tenant = $1 AND id = $2",
         [upload.id.as_bytes().into()],
@@ -312,27 +257,13 @@ async fn remove(tx: &mut TenantTx, upload: &Upload, at: Timestamp) -> Result<()>
     usage::charge(tx, Some(upload.account), Amount::default(), back).await
 }
 
-async fn runs(tx: &mut TenantTx, id: UploadId) -> Result<Vec<Extent>> {
-    let rows = tx
-        .rows(
-            "SELECT start, length, blob, blob_start FROM upload_extents \
-             WHERE tenant = $1 AND upload = $2 ORDER BY start",
-            [id.as_bytes().into()],
-        )
-        .await?;
-    rows.iter().map(read_extent).collect()
+fn runs(edits: &[Edit]) -> Vec<Extent> {
+    edits.iter().filter_map(Edit::run).copied().collect()
 }
 
-async fn delete_runs(tx: &mut TenantTx, id: UploadId) -> Result<()> {
-    tx.execute(
-        "DELETE FROM upload_extents WHERE tenant = $1 AND upload = $2",
-        [id.as_bytes().into()],
-    )
-    .await?;
-    Ok(())
-}
-
-fn read(row: &Row) -> Result<Upload> {
+/// Columns: id, epoch, instance, account, parent, name, size, hash_state, reserved_bytes,
+/// reserved_files, touched_at, node, base, whole.
+pub(in crate::db) fn read(row: &Row) -> Result<Upload> {
     Ok(Upload {
         id: UploadId::from_slice(&row.bytes(0)?)?,
         epoch: row.int(1)?,
@@ -347,5 +278,14 @@ fn read(row: &Row) -> Result<Upload> {
             files: row.int(9)?,
         },
         touched_at: Timestamp(row.int(10)?),
+        node: row
+            .opt_bytes(11)?
+            .map(|id| NodeId::from_slice(&id))
+            .transpose()?,
+        base: row
+            .opt_bytes(12)?
+            .map(|id| ContentId::from_slice(&id))
+            .transpose()?,
+        whole: row.int(13)? != 0,
     })
 }

@@ -37,6 +37,36 @@ impl Extent {
     }
 }
 
+/// One step of what was done to a content through a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Bytes were written to the end, wherever that is when they are published.
+    Append(Extent),
+    /// Bytes were written.
+    Lay(Extent),
+    /// The length was set.
+    Resize(u64),
+}
+
+impl Edit {
+    /// The bytes that were written.
+    pub fn run(&self) -> Option<&Extent> {
+        match self {
+            Self::Append(run) | Self::Lay(run) => Some(run),
+            Self::Resize(_) => None,
+        }
+    }
+
+    /// How long a content of `size` bytes is after this.
+    pub fn size_after(&self, size: u64) -> u64 {
+        match self {
+            Self::Append(run) => size.saturating_add(run.length),
+            Self::Lay(run) => size.max(run.end()),
+            Self::Resize(size) => *size,
+        }
+    }
+}
+
 /// Runs in order of `start`, without overlap or gap from 0 to the end.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ExtentMap {
@@ -91,6 +121,18 @@ impl ExtentMap {
         } else if size < now {
             self.cut(size);
             self.runs.split_off(&size);
+        }
+    }
+
+    /// Does again what was done.
+    pub fn apply(&mut self, edit: &Edit) {
+        match edit {
+            Edit::Append(run) => self.lay(Extent {
+                start: self.size(),
+                ..*run
+            }),
+            Edit::Lay(run) => self.lay(*run),
+            Edit::Resize(size) => self.resize(*size),
         }
     }
 

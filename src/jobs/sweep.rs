@@ -10,7 +10,7 @@ use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::BlobInfo;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
-use crate::db::{blobs, copies, uploads};
+use crate::db::{blobs, copies, kept};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -134,7 +134,11 @@ async fn doom_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<Op
 /// mended.
 async fn is_spare(vfs: &Vfs, tenant: TenantId, region: RegionId, info: BlobInfo) -> Result<bool> {
     let length = vfs.store(info.region)?.length(info.id).await?;
-    let there = !info.finished || length == Some(sealed_bytes(info.size));
+    // An unfinished one may be longer than what is read of it.
+    let there = match info.finished {
+        true => length == Some(sealed_bytes(info.size)),
+        false => length >= Some(sealed_bytes(info.size)),
+    };
     if !there {
         tracing::error!(blob = %info.id, tenant.id = %tenant, region = %info.region, copy_in = %region, "a blob is missing where it was moved; its copy is kept and put back");
         vfs.damage().report(Damaged {
@@ -173,8 +177,8 @@ struct Release {
 impl Operation for Release {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let Self { keep, now } = *self;
-        uploads::keep_orphans(tx, now).await?;
-        uploads::expire(tx, now.minus(keep.upload_expiry), now, BATCH).await?;
+        kept::release_orphans(tx, now).await?;
+        kept::expire(tx, now.minus(keep.upload_expiry), now, BATCH).await?;
         blobs::release_orphans(tx, now).await?;
         blobs::release_condemned(tx, now.minus(keep.blob_grace), now).await?;
         Ok(Record::Nothing)

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::accounts::manage_accounts::{NewAccount, NewPassword};
 use crate::config::settings::Settings;
 use crate::db::commit::Committer;
+use crate::db::sql::Dialect;
 use crate::db::tenants::NewTenant;
-use crate::db::{installation as facts, migrate};
+use crate::db::{installation as facts, instances, migrate};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::path::VfsPath;
@@ -64,6 +65,10 @@ pub async fn prepare(data: &Path, settings: Settings, ports: Ports) -> Result<Pr
     remove(&data.join(READY_FILE))?;
     let db = installation::open(&settings).await?;
     migrate::migrate(&db, &settings.database.server_role).await?;
+    if db.dialect() == Dialect::Sqlite {
+        // Killed a moment ago, perhaps: what it broke off can be gone on with at once.
+        instances::release_all(&db).await?;
+    }
     keys::ring(&settings, &db).await?;
     certificate(data, db.clock().now())?;
     let installation = Installation {

@@ -1,30 +1,35 @@
 //! What an upload in progress has written down: its row, its reservation, its checkpoints.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use crate::db::blobs::BlobInfo;
 use crate::db::uploads::{Progress, Upload};
 use crate::db::usage::Amount;
-use crate::domain::content::{Extent, ExtentMap};
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
-use crate::domain::id::{BlobId, UploadId};
+use crate::domain::id::{BlobId, ContentId, UploadId};
 use crate::domain::principal::Principal;
+use crate::vfs::draft::Draft;
 use crate::vfs::publish::Target;
 use crate::vfs::service::Vfs;
-use crate::vfs::sink::{BlobSink, Durable};
-use crate::vfs::upload::{Advance, Begin, Leave, Remains, Reservation};
+use crate::vfs::upload::{Advance, Begin, Leave, Remains, Rename, Reservation};
 
 /// The first reservation, and how much later ones grow to, in bytes.
 const FIRST_RESERVE: u64 = 8 << 20;
 const MAX_RESERVE: u64 = 64 << 20;
+/// How much may have to be sent again after the server died: a part, or on a fast line what comes
+/// in so much time.
+const PART: u64 = 8 << 20;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// An upload's claim on its tenant's quota, and on its own remains. Without a row until it is made.
 pub struct Claim {
     vfs: Vfs,
     principal: Principal,
     row: Option<Row>,
+    /// The length at the last checkpoint, and when that was.
+    last: (u64, Timestamp),
 }
 
 #[derive(Clone, Copy)]
@@ -37,17 +42,6 @@ struct Row {
     files: i64,
     /// Whether anything of it could be gone on from.
     durable: bool,
-}
-
-/// What was written of a file so far.
-#[derive(Clone, Copy)]
-pub struct Written<'a> {
-    /// All of it, in order.
-    pub view: &'a ExtentMap,
-    /// The blobs that are complete.
-    pub stored: &'a [BlobInfo],
-    /// Whether it is all that the file will hold.
-    pub from_nothing: bool,
 }
 
 /// What a claim is to be good for.
@@ -68,7 +62,34 @@ impl Claim {
             vfs,
             principal,
             row: None,
+            last: (0, Timestamp(0)),
         }
+    }
+
+    /// Takes the row of an upload that broke off and was taken over.
+    pub fn go_on(&mut self, upload: &Upload) {
+        self.row = Some(Row {
+            id: upload.id,
+            epoch: upload.epoch,
+            reserved: upload.reserved.bytes,
+            files: upload.reserved.files,
+            durable: true,
+        });
+        self.last = (upload.size, self.vfs.database().clock().now());
+    }
+
+    /// Whether it is time to write down what is durable of a file of `size` bytes.
+    pub fn is_due(&self, size: u64, now: Timestamp) -> bool {
+        let (last, at) = self.last;
+        // On S3 parts grow with the file, and no less than one is durable.
+        self.row.is_some()
+            && size.saturating_sub(last) >= PART.max(size / 100)
+            && now >= at.plus(PAUSE)
+    }
+
+    /// Notes that what is durable of a file of `size` bytes is written down.
+    pub fn checkpointed(&mut self, size: u64, now: Timestamp) {
+        self.last = (size, now);
     }
 
     /// The row and its epoch, once it is made.
@@ -87,11 +108,16 @@ impl Claim {
             .is_some_and(|row| size.need() <= row.reserved && row.files >= i64::from(size.new))
     }
 
-    /// Makes the row. `afresh`: what the account broke off under the name is discarded.
+    /// Makes the row for what was opened: its place and its content. `whole`: it starts from nothing.
     ///
     /// # Errors
     /// Quota when there is no room.
-    pub async fn begin(&mut self, target: &Target, afresh: bool, size: Size) -> Result<()> {
+    pub async fn begin(
+        &mut self,
+        (target, content): (&Target, Option<ContentId>),
+        whole: bool,
+        size: Size,
+    ) -> Result<()> {
         let now = self.vfs.database().clock().now();
         let reservation = self.reservation(size);
         let (id, granted) = (UploadId::mint(now), reservation.granted.clone());
@@ -103,13 +129,15 @@ impl Claim {
                 account: self.principal.account,
                 parent: target.parent,
                 name: target.name.clone(),
+                node: target.node,
+                base: content,
+                whole,
                 size: 0,
                 hash_state: None,
                 reserved: Amount::default(),
                 touched_at: now,
             },
             reservation,
-            afresh,
         };
         let (tenant, actor) = (self.principal.tenant, self.principal.actor());
         self.vfs.committer().run(tenant, &actor, begin).await?;
@@ -132,7 +160,7 @@ impl Claim {
         let Some(row) = &mut self.row else {
             return Ok(());
         };
-        row.durable = progress.size > 0;
+        row.durable = !progress.edits.is_empty();
         let granted = reservation.granted.clone();
         let advance = Advance {
             id: row.id,
@@ -147,21 +175,45 @@ impl Claim {
         Ok(())
     }
 
-    /// Notes all that can be made durable of an upload that broke off.
+    /// Makes durable what there is of an upload that breaks off, and notes it.
     ///
     /// # Errors
-    /// As [`BlobSink::settle`] and [`Claim::advance`].
+    /// As [`Draft::halt`] and [`Claim::advance`].
     pub async fn keep_all(
         &mut self,
-        sink: Option<BlobSink>,
-        written: Written<'_>,
+        opened: (&Target, Option<ContentId>),
+        draft: &mut Draft,
         size: Size,
     ) -> Result<()> {
-        let durable = match sink {
-            Some(mut sink) => Some(sink.settle().await?),
-            None => None,
+        let progress = draft.halt().await?;
+        if progress.edits.is_empty() {
+            return Ok(());
+        }
+        if self.row.is_none() {
+            self.begin(opened, draft.is_whole(), size).await?;
+        }
+        self.advance(progress, size).await
+    }
+
+    /// Gives the row another place, where `content` is.
+    ///
+    /// # Errors
+    /// Stale when the upload goes on elsewhere.
+    pub async fn rename(&self, target: &Target, content: Option<ContentId>) -> Result<()> {
+        let Some((id, epoch)) = self.row() else {
+            return Ok(());
         };
-        self.advance(written.progress(durable), size).await
+        let rename = Rename {
+            id,
+            epoch,
+            parent: target.parent,
+            name: target.name.clone(),
+            node: target.node,
+            base: content,
+        };
+        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+        let renamed = self.vfs.committer().run(tenant, &actor, rename);
+        renamed.await.map(drop)
     }
 
     /// Ends the upload without publishing it, and gives up `blobs` that nothing names.
@@ -204,59 +256,6 @@ impl Claim {
             granted: Arc::new(AtomicI64::new(0)),
         }
     }
-}
-
-impl Written<'_> {
-    /// What another instance could go on from, with what is durable of the last blob.
-    pub fn progress(&self, durable: Option<Durable>) -> Progress {
-        let mut blobs = self.stored.to_vec();
-        blobs.extend(durable.as_ref().map(|durable| durable.info));
-        let runs = match self.from_nothing {
-            true => durable_prefix(self.view, &blobs),
-            false => Vec::new(),
-        };
-        let named: HashSet<_> = runs.iter().filter_map(|run| run.blob).collect();
-        blobs.retain(|info| named.contains(&info.id));
-        let (hash_state, checkpoint) = match durable {
-            Some(last) => (
-                last.hash_state,
-                named
-                    .contains(&last.info.id)
-                    .then_some((last.info.id, last.checkpoint.state)),
-            ),
-            None => (None, None),
-        };
-        Progress {
-            size: runs.last().map_or(0, Extent::end),
-            hash_state,
-            runs,
-            blobs,
-            checkpoint,
-            reserved: Amount::default(),
-        }
-    }
-}
-
-/// The runs from the start of the content that lie in what is durable of `blobs`.
-fn durable_prefix(view: &ExtentMap, blobs: &[BlobInfo]) -> Vec<Extent> {
-    let durable: HashMap<_, _> = blobs.iter().map(|info| (info.id, info.size)).collect();
-    let mut runs = Vec::new();
-    for run in view.runs() {
-        let durable = match run.blob {
-            None => run.length,
-            Some(id) => durable
-                .get(&id)
-                .map_or(0, |size| size.saturating_sub(run.blob_start)),
-        };
-        let length = run.length.min(durable);
-        if length > 0 {
-            runs.push(Extent { length, ..*run });
-        }
-        if length < run.length {
-            break;
-        }
-    }
-    runs
 }
 
 impl Size {

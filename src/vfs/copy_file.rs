@@ -6,7 +6,7 @@ use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::entries::{self, Moment};
 use crate::db::sql::TenantTx;
-use crate::db::{contents, uploads};
+use crate::db::{contents, kept};
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
@@ -85,6 +85,7 @@ impl Operation for CopyFile {
         if let Some(content) = source.content {
             contents::add_use(tx, content).await?;
         }
+        let node = target.as_ref().map(|target| target.node);
         match target {
             Some(target) => {
                 entries::bury(tx, target.node, next.seq).await?;
@@ -92,7 +93,7 @@ impl Operation for CopyFile {
             }
             None => entries::insert(tx, &copy).await?,
         }
-        uploads::discard_kept(tx, account, parent.node, name.as_str(), next.at).await?;
+        kept::discard(tx, account, parent.node, name.as_str(), node, next.at).await?;
         let detail = format!("{} -> {} {} bytes", self.from, self.to, copy.size);
         Ok(Record::Change(Happening::new("copy", detail)))
     }

@@ -1,8 +1,12 @@
 //! Listing a folder in pages, straight from the database.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use crate::db::entries::{self, Moment};
+use crate::db::kept;
+use crate::db::sql::TenantTx;
+use crate::db::uploads::Upload;
 use crate::domain::error::Result;
 use crate::domain::id::{NodeId, TenantId};
 use crate::domain::node::{Entry, NodeKind};
@@ -10,7 +14,9 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{follow, not_a_folder};
+use crate::vfs::resume;
 use crate::vfs::service::Vfs;
+use crate::vfs::upload::is_superseded_by;
 
 const PAGE: usize = 1000;
 
@@ -25,6 +31,17 @@ pub struct Listing {
     moment: Moment,
     /// When the folder itself may not be listed: the children that lead to what may.
     only: Option<BTreeSet<NodeId>>,
+    /// What the principal broke off.
+    broken: BrokenOff,
+}
+
+/// Uploads that broke off, by what they show themselves as.
+#[derive(Default)]
+struct BrokenOff {
+    /// Of files that are live, wherever these are.
+    files: HashMap<NodeId, Upload>,
+    /// Of the folder's names, with nothing live that they were opened on.
+    names: BTreeMap<String, Upload>,
 }
 
 impl Listing {
@@ -43,6 +60,18 @@ impl Listing {
         let mut listing = Self::past(vfs, principal.tenant, entry.node, Moment::Now);
         if !access.rights(&chain).contains(Rights::LIST) {
             listing.only = Some(access.ways(&mut tx, entry.node).await?);
+            return Ok(listing);
+        }
+        let now = vfs.database().clock().now();
+        for (upload, is_live) in kept::list(&mut tx, principal.account, now).await? {
+            match (is_live, upload.node) {
+                (true, Some(node)) => drop(listing.broken.files.insert(node, upload)),
+                _ if upload.whole && upload.parent == entry.node => {
+                    let name = upload.name.clone();
+                    listing.broken.names.insert(name, upload);
+                }
+                _ => {}
+            }
         }
         Ok(listing)
     }
@@ -61,6 +90,7 @@ impl Listing {
             after: Some(String::new()),
             moment,
             only: None,
+            broken: BrokenOff::default(),
         }
     }
 
@@ -79,6 +109,8 @@ impl Listing {
             let mut tx = self.vfs.database().snapshot(self.tenant).await?;
             let mut page = entries::page(&mut tx, self.folder, &after, PAGE, self.moment).await?;
             self.after = page.last().map(|entry| entry.name.clone());
+            let names = (after.as_str(), self.after.as_deref());
+            self.broken.show(&mut tx, names, &mut page).await?;
             if let Some(only) = &self.only {
                 page.retain(|entry| only.contains(&entry.node));
             }
@@ -87,5 +119,36 @@ impl Listing {
             }
         }
         Ok(Vec::new())
+    }
+}
+
+impl BrokenOff {
+    /// Shows them in a page of the live names after the first of `names`, up to the second or the end.
+    async fn show(
+        &self,
+        tx: &mut TenantTx,
+        names: (&str, Option<&str>),
+        page: &mut Vec<Entry>,
+    ) -> Result<()> {
+        if self.files.is_empty() && self.names.is_empty() {
+            return Ok(());
+        }
+        for entry in page.iter_mut().filter(|entry| entry.kind == NodeKind::File) {
+            let upload = self.files.get(&entry.node);
+            let upload = upload.or_else(|| self.names.get(&entry.name));
+            if let Some(upload) = upload.filter(|upload| !is_superseded_by(upload, entry)) {
+                *entry = resume::shown(tx, upload, Some(entry)).await?;
+            }
+        }
+        let (after, to) = names;
+        let to = to.map_or(Bound::Unbounded, Bound::Included);
+        for (name, upload) in self.names.range::<str, _>((Bound::Excluded(after), to)) {
+            // In the order of the bytes, as the page is.
+            if let Err(at) = page.binary_search_by(|entry| entry.name.as_str().cmp(name)) {
+                let shown = resume::shown(tx, upload, None).await?;
+                page.insert(at, shown);
+            }
+        }
+        Ok(())
     }
 }

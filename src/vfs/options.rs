@@ -25,3 +25,10 @@ pub struct WriteOptions {
     /// Mode and times that it gets if it is made; a file that is there keeps its own.
     pub attributes: AttributeUpdate,
 }
+
+impl WriteOptions {
+    /// Whether an upload that broke off is gone on with.
+    pub fn goes_on(&self) -> bool {
+        !self.truncate && self.create != Create::New
+    }
+}

@@ -11,38 +11,13 @@ use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, uploads};
 use crate::domain::change::Committed;
-use crate::domain::content::{Extent, ExtentMap};
+use crate::domain::content::{Edit, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, ContentId, NodeId, UploadId};
 use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
-
-/// One step of what was done to a content through a handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// Bytes were written to the end, wherever that is when they are published.
-    Append(Extent),
-    /// Bytes were written.
-    Lay(Extent),
-    /// The length was set.
-    Resize(u64),
-}
-
-/// Applies edits in order.
-pub fn apply_edits(map: &mut ExtentMap, edits: &[Edit]) {
-    for edit in edits {
-        match edit {
-            Edit::Append(run) => map.lay(Extent {
-                start: map.size(),
-                ..*run
-            }),
-            Edit::Lay(run) => map.lay(*run),
-            Edit::Resize(size) => map.resize(*size),
-        }
-    }
-}
 
 /// Where what was written is to be published.
 #[derive(Clone, Debug)]
@@ -197,7 +172,9 @@ impl Publish {
             Some(content) => contents::load(tx, content).await?.map,
             None => ExtentMap::default(),
         };
-        apply_edits(&mut map, &self.edits);
+        for edit in &self.edits {
+            map.apply(edit);
+        }
         let hash_holds = self.from_nothing || before == self.hashed_over;
         let sha256 = self.sha256.filter(|_| hash_holds);
         let content = (map.size() > 0).then_some(self.content);

@@ -238,6 +238,15 @@ impl FileReader {
         })
     }
 
+    /// Reads a content as the version that `entry` is.
+    pub(in crate::vfs) fn of(tenant: TenantId, entry: Entry, content: ContentReader) -> Self {
+        Self {
+            tenant,
+            entry: Arc::new(entry),
+            content: Some(content),
+        }
+    }
+
     /// What a copy of it starts from.
     pub fn source(&self) -> Source {
         match &self.content {

@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use crate::db::audit::Happening;
 use crate::db::commit::Operation;
-use crate::db::contents;
+use crate::db::uploads::Upload;
+use crate::db::{contents, kept};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
@@ -15,7 +17,9 @@ use crate::domain::rights::Rights;
 use crate::domain::sum::SumKind;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::attributes::SetAttributes;
+use crate::vfs::claim::Claim;
 use crate::vfs::copy_file::CopyFile;
+use crate::vfs::draft::Draft;
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
 use crate::vfs::options::{Create, WriteOptions};
@@ -23,10 +27,12 @@ use crate::vfs::publish::Target;
 use crate::vfs::read::FileReader;
 use crate::vfs::remove::{Expect, Remove};
 use crate::vfs::rename::{Overwrite, Rename};
+use crate::vfs::resume::{self, Discard};
 use crate::vfs::service::Vfs;
 use crate::vfs::sink;
 use crate::vfs::space::{self, Space};
 use crate::vfs::sums;
+use crate::vfs::upload::Remains;
 use crate::vfs::write::{FileWriter, Start};
 
 /// The only way to files: carries the principal, whose tenant and rights bound all it does. Cheap
@@ -53,13 +59,20 @@ impl Session {
         &self.principal
     }
 
-    /// What is at a path.
+    /// What is at a path: with the length of what this principal broke off, if it did.
     ///
     /// # Errors
     /// NotFound, NotFolder, Denied; Unavailable when the database does not answer.
     pub async fn stat(&self, path: &VfsPath) -> Result<Entry> {
         let mut tx = self.vfs.database().read(self.principal.tenant).await?;
         let (chain, access) = follow(&mut tx, &self.principal, path).await?;
+        let now = self.now();
+        let place = (chain.as_slice(), &access);
+        if let Some((_, shown)) = resume::look(&mut tx, &self.principal, now, path, place).await?
+            && access.rights(&chain).contains(Rights::LIST)
+        {
+            return Ok(shown);
+        }
         let entry = access.see(&mut tx, path, &chain).await?;
         Ok(entry.clone())
     }
@@ -164,7 +177,8 @@ impl Session {
         self.noted(set, "set-attributes", path).map(drop)
     }
 
-    /// Sets the length of a file.
+    /// Sets the length of a file, or of an upload that this principal broke off: that stays as
+    /// unpublished as it is.
     ///
     /// # Errors
     /// As writing.
@@ -176,8 +190,13 @@ impl Session {
             attributes: AttributeUpdate::default(),
         };
         let mut writer = self.open_write(path, options).await?;
+        let broke_off = writer.is_untouched();
         writer.resize(size).await?;
-        writer.commit().await.map(drop)
+        match broke_off {
+            true => writer.abandon().await,
+            false => drop(writer.commit().await?),
+        }
+        Ok(())
     }
 
     /// Opens a file for reading.
@@ -254,6 +273,15 @@ impl Session {
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
         let (chain, access) = follow(&mut tx, &self.principal, path).await?;
         let missing = chain.len() <= path.names().len();
+        if missing
+            && let (now, place) = (self.now(), (chain.as_slice(), &access))
+            && let Some((upload, shown)) =
+                resume::look(&mut tx, &self.principal, now, path, place).await?
+        {
+            access.require(&chain, Rights::READ)?;
+            drop(tx);
+            return self.read_broken_off(upload, shown, path).await;
+        }
         if missing || !access.rights(&chain).contains(Rights::READ) {
             access.see(&mut tx, path, &chain).await?;
         }
@@ -263,6 +291,25 @@ impl Session {
             NodeKind::Folder => Err(is_a_folder(&path.to_string())),
             NodeKind::File => FileReader::open(&self.vfs, &mut tx, entry.clone()).await,
         }
+    }
+
+    /// Nothing is published under the name, but its own account may read what it has stored.
+    async fn read_broken_off(
+        &self,
+        upload: Upload,
+        shown: Entry,
+        path: &VfsPath,
+    ) -> Result<FileReader> {
+        let (vfs, tenant) = (&self.vfs, self.principal.tenant);
+        let resumed = resume::take_over(vfs, &self.principal, upload).await?;
+        let resumed = resumed.ok_or_else(|| no_such(path))?;
+        let mut draft = Draft::new(vfs.clone(), tenant, true, None);
+        draft.replay(resumed.edits, &resumed.blobs, None);
+        let content = draft.reader().clone();
+        let mut claim = Claim::new(vfs.clone(), self.principal.clone());
+        claim.go_on(&resumed.upload);
+        claim.leave(Remains::Keep, Vec::new()).await;
+        Ok(FileReader::of(tenant, shown, content))
     }
 
     async fn try_open_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {
@@ -275,6 +322,9 @@ impl Session {
         let (Some(parent), Some(name)) = (chain.last(), path.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
         };
+        let place = (parent.node, name.as_str());
+        let now = self.now();
+        let kept = resume::find(&mut tx, &self.principal, now, place, found.as_ref()).await?;
         match &found {
             Some(entry) => {
                 let own = below(&chain, entry);
@@ -292,7 +342,13 @@ impl Session {
             }
             None => {
                 access.require(&chain, Rights::WRITE)?;
-                if options.create == Create::Never {
+                if kept.is_none() && options.goes_on() {
+                    let (account, (parent, name)) = (self.principal.account, place);
+                    if kept::is_held(&mut tx, account, parent, name, now).await? {
+                        return Err(resume::held_elsewhere());
+                    }
+                }
+                if options.create == Create::Never && kept.is_none() {
                     return Err(no_such(path));
                 }
             }
@@ -309,11 +365,29 @@ impl Session {
         };
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
         drop(tx);
+        let share = sink::admit(self.vfs.budget())?;
+        let resumed = match kept {
+            Some(upload) if options.goes_on() => {
+                resume::take_over(&self.vfs, &self.principal, upload).await?
+            }
+            Some(_) => {
+                let discard = Discard {
+                    principal: self.principal.clone(),
+                    parent: target.parent,
+                    name: target.name.clone(),
+                    node: target.node,
+                };
+                self.run(discard).await?;
+                None
+            }
+            None => None,
+        };
         let start = Start {
             entry,
             target,
             base,
-            share: sink::admit(self.vfs.budget())?,
+            resumed,
+            share,
         };
         let principal = self.principal.clone();
         Ok(FileWriter::new(self.vfs.clone(), principal, options, start))
@@ -334,6 +408,10 @@ impl Session {
             born: 0,
             died: None,
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.vfs.database().clock().now()
     }
 
     async fn run(&self, operation: impl Operation) -> Result<Committed> {

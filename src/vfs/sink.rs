@@ -166,15 +166,35 @@ impl BlobSink {
         })
     }
 
-    /// Waits until nothing is on its way any more, and says how many plain bytes are durable.
+    /// Ends the blob without its last frame, because its upload broke off: the object holds all full
+    /// frames but the last, and is durable when this returns. What the last one holds is dropped, so
+    /// that whoever goes on has something to send and comes to the end of the upload.
     ///
     /// # Errors
     /// StorageFull or Unavailable, as the store says.
-    pub async fn settle(&mut self) -> Result<Durable> {
-        if let Some(writer) = &mut self.writer {
-            while writer.relieve().await? {}
+    pub async fn halt(mut self) -> Result<Durable> {
+        let length = self.given + self.out.len() as u64;
+        let frames = length.saturating_sub(HEADER_BYTES as u64) / SEALED_FRAME as u64;
+        let durable = Durable {
+            info: self.info(frames * FRAME_BYTES as u64, false),
+            hash_state: self.hash.as_ref().map(|hash| hash.serialize().to_vec()),
+            checkpoint: Checkpoint {
+                length,
+                state: Vec::new(),
+            },
+        };
+        let last = piece(self.out, self.share.take());
+        match self.writer.take() {
+            None if frames == 0 => {}
+            None => self.store.put(self.id, last).await?,
+            Some(mut writer) => {
+                if !last.is_empty() {
+                    writer.write(last).await?;
+                }
+                writer.finish().await?;
+            }
         }
-        self.checkpoint().await
+        Ok(durable)
     }
 
     /// Seals the last frame and completes the blob; it is durable when this returns.

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 
-use crate::db::blobs;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Progress, Upload};
 use crate::db::usage::{self, Amount};
+use crate::db::{blobs, entries, kept};
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
-use crate::domain::id::{AccountId, BlobId, UploadId};
+use crate::domain::id::{AccountId, BlobId, ContentId, NodeId, UploadId};
+use crate::domain::node::Entry;
 
 /// What an upload asks the quota for.
 #[derive(Clone, Debug)]
@@ -55,20 +56,14 @@ pub struct Begin {
     pub upload: Upload,
     /// What it asks for.
     pub reservation: Reservation,
-    /// Whether it starts afresh, so that what the account broke off under the name is discarded.
-    pub afresh: bool,
 }
 
 #[async_trait]
 impl Operation for Begin {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut upload = self.upload.clone();
-        if uploads::exists(tx, upload.id).await? {
+        if uploads::find(tx, upload.id).await?.is_some() {
             return Ok(Record::Nothing);
-        }
-        if self.afresh {
-            let (parent, name) = (upload.parent, upload.name.as_str());
-            uploads::discard_kept(tx, upload.account, parent, name, next.at).await?;
         }
         upload.reserved = self.reservation.grant(tx).await?;
         upload.touched_at = next.at;
@@ -101,6 +96,31 @@ impl Operation for Advance {
     }
 }
 
+/// Gives an upload another place.
+pub struct Rename {
+    /// Which.
+    pub id: UploadId,
+    /// Under which epoch.
+    pub epoch: i64,
+    /// The folder it will be in.
+    pub parent: NodeId,
+    /// The name it will have.
+    pub name: String,
+    /// The file that is there.
+    pub node: Option<NodeId>,
+    /// What that holds.
+    pub base: Option<ContentId>,
+}
+
+#[async_trait]
+impl Operation for Rename {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let place = (self.parent, self.name.as_str());
+        kept::rename(tx, self.id, self.epoch, place, (self.node, self.base)).await?;
+        Ok(Record::Nothing)
+    }
+}
+
 /// What is to become of an upload that is not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remains {
@@ -124,11 +144,13 @@ pub struct Leave {
 impl Operation for Leave {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         if let Some((id, epoch)) = self.upload
-            && uploads::exists(tx, id).await?
+            && let Some(upload) = uploads::find(tx, id).await?
         {
             match self.remains {
-                Remains::Discard => uploads::end(tx, id, epoch, next.at).await?,
-                Remains::Keep => uploads::keep(tx, id, epoch, next.at).await?,
+                Remains::Keep if !is_superseded(tx, &upload).await? => {
+                    uploads::keep(tx, id, epoch, next.at).await?;
+                }
+                Remains::Discard | Remains::Keep => uploads::end(tx, id, epoch, next.at).await?,
             }
         }
         for blob in &self.blobs {
@@ -136,4 +158,22 @@ impl Operation for Leave {
         }
         Ok(Record::Nothing)
     }
+}
+
+/// Whether its account has published the file since it was opened: what broke off is then not what
+/// the account means by the name.
+pub fn is_superseded_by(upload: &Upload, entry: &Entry) -> bool {
+    entry.owner == Some(upload.account) && entry.content != upload.base
+}
+
+async fn is_superseded(tx: &mut TenantTx, upload: &Upload) -> Result<bool> {
+    let live = match upload.node {
+        Some(node) => entries::live(tx, node).await?,
+        None => None,
+    };
+    let entry = match live {
+        Some(entry) => Some(entry),
+        None => entries::child(tx, upload.parent, &upload.name).await?,
+    };
+    Ok(entry.is_some_and(|entry| is_superseded_by(upload, &entry)))
 }

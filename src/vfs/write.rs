@@ -1,27 +1,25 @@
 //! Writing a file: bytes in any order go to blobs as they come, and become a version at commit.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
-use crate::db::blobs::BlobInfo;
 use crate::db::contents::StoredContent;
 use crate::db::entries;
-use crate::domain::content::{Extent, ExtentMap};
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ContentId, NodeId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
 use crate::net::budget::Share;
-use crate::vfs::claim::{Claim, Size, Written};
+use crate::vfs::claim::{Claim, Size};
+use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
 use crate::vfs::options::WriteOptions;
-use crate::vfs::publish::{Edit, Publish, Target};
-use crate::vfs::read::ContentReader;
+use crate::vfs::publish::{Publish, Target};
+use crate::vfs::read::FileReader;
+use crate::vfs::resume::Resumed;
 use crate::vfs::service::Vfs;
-use crate::vfs::sink::BlobSink;
 use crate::vfs::source::Source;
 use crate::vfs::upload::Remains;
 
@@ -29,12 +27,10 @@ use crate::vfs::upload::Remains;
 const MAX_SIZE: u64 = i64::MAX as u64;
 /// A file up to this long is charged when it is published and makes no claim before.
 const SMALL: u64 = 256 << 10;
-/// In how many pieces a file may be written out of order before it is closed: each is kept in
-/// memory until then, and becomes a row.
-const MAX_EDITS: usize = 100_000;
 
 /// A file open for writing. What it wrote is published by [`FileWriter::commit`] or
-/// [`FileWriter::sync`], and by nothing else: dropped, it leaves the file as it was.
+/// [`FileWriter::sync`], and by nothing else: dropped, it leaves the file as it was, and what is
+/// stored is kept for whoever goes on with it.
 pub struct FileWriter {
     vfs: Vfs,
     principal: Principal,
@@ -42,21 +38,14 @@ pub struct FileWriter {
     /// How the file should show itself now.
     entry: Entry,
     publish: Publish,
-    /// The content as this handle sees it.
-    view: ExtentMap,
-    /// All blobs that the view may name.
-    blobs: BTreeMap<crate::domain::id::BlobId, BlobInfo>,
-    sink: Option<BlobSink>,
-    /// The hash between two blobs; within one the sink has it.
-    hash: Option<Sha256>,
+    draft: Draft,
     early: Early,
-    /// Blobs of other writers that were copied from before these had published them.
-    borrowed: Vec<BlobInfo>,
-    /// SHA-256 of all that there is, when it was copied with it.
-    known_sha256: Option<[u8; 32]>,
     claim: Claim,
-    reader: Option<ContentReader>,
     dirty: bool,
+    /// Whether this goes on with an upload that broke off, and nothing came yet.
+    is_untouched: bool,
+    /// Whether the file was deleted by whoever writes it: it goes when it is closed.
+    is_unlinked: bool,
     over: bool,
     _share: Share,
 }
@@ -66,6 +55,7 @@ pub(in crate::vfs) struct Start {
     pub entry: Entry,
     pub target: Target,
     pub base: Option<StoredContent>,
+    pub resumed: Option<Resumed>,
     pub share: Share,
 }
 
@@ -77,48 +67,56 @@ impl FileWriter {
         start: Start,
     ) -> Self {
         let now = vfs.database().clock().now();
-        let from_nothing = options.truncate || start.target.node.is_none();
-        let (view, blobs) = match start.base {
-            Some(base) => (base.map, base.blobs),
-            None => (ExtentMap::default(), Vec::new()),
+        let is_new = start.target.node.is_none();
+        let whole = match &start.resumed {
+            Some(resumed) => resumed.upload.whole,
+            None => options.truncate || is_new,
         };
-        let update = match start.target.node {
-            None => options.attributes,
-            Some(_) => AttributeUpdate::default(),
-        };
+        let base = start.base.filter(|_| !whole);
+        let mut draft = Draft::new(vfs.clone(), principal.tenant, whole, base);
+        let mut claim = Claim::new(vfs.clone(), principal.clone());
+        let is_untouched = start.resumed.is_some();
+        if let Some(resumed) = start.resumed {
+            claim.go_on(&resumed.upload);
+            draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
+        }
         let publish = Publish {
             principal: principal.clone(),
             new_node: NodeId::mint(now),
             content: ContentId::mint(now),
-            from_nothing,
+            from_nothing: whole,
             edits: Vec::new(),
             stored: Vec::new(),
             sha256: None,
             hashed_over: None,
-            update,
+            update: match is_new {
+                true => options.attributes,
+                false => AttributeUpdate::default(),
+            },
             upload: None,
             published: Arc::default(),
             target: start.target,
         };
         Self {
-            claim: Claim::new(vfs.clone(), principal.clone()),
             vfs,
             principal,
             append: options.append,
             entry: start.entry,
             publish,
-            view,
-            blobs: blobs.into_iter().map(|info| (info.id, info)).collect(),
-            sink: None,
-            hash: from_nothing.then(Sha256::new),
+            draft,
             early: Early::default(),
-            borrowed: Vec::new(),
-            known_sha256: None,
-            reader: None,
-            dirty: from_nothing,
+            claim,
+            dirty: whole,
+            is_untouched,
+            is_unlinked: false,
             over: false,
             _share: start.share,
         }
+    }
+
+    /// Whether this goes on with an upload that broke off, and nothing was written since.
+    pub fn is_untouched(&self) -> bool {
+        self.is_untouched
     }
 
     /// Writes bytes at an offset, or at the end of a file opened for appending. What lies between
@@ -127,28 +125,40 @@ impl FileWriter {
     /// # Errors
     /// Quota, StorageFull, Unavailable; after an error nothing of the file is published.
     pub async fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<()> {
-        let offset = if self.append { self.size() } else { offset };
+        if self.append {
+            return self.append(bytes).await;
+        }
         let end = offset.checked_add(bytes.len() as u64);
         let end = end.filter(|end| *end <= MAX_SIZE).ok_or_else(too_long)?;
         if bytes.is_empty() {
             return Ok(());
         }
-        let next = self.view.size();
-        let bytes = match self.publish.from_nothing {
-            true => match self.early.hold(next, offset, bytes) {
-                None => return Ok(()),
-                Some(bytes) => bytes,
-            },
-            false => bytes,
+        let next = self.draft.size();
+        let Some(bytes) = self.early.hold(next, offset, bytes) else {
+            return Ok(());
         };
         if offset != next || self.early.meets(offset, end) {
             self.flush_early().await?;
         }
-        self.put(offset, &bytes).await?;
-        while let Some((offset, bytes)) = self.early.take_due(self.view.size()) {
-            self.put(offset, &bytes).await?;
+        self.put(Place::At(offset), &bytes).await?;
+        while let Some((offset, bytes)) = self.early.take_due(self.draft.size()) {
+            self.put(Place::At(offset), &bytes).await?;
         }
         Ok(())
+    }
+
+    /// Writes bytes at the end, which is where it is when they are published.
+    ///
+    /// # Errors
+    /// As [`FileWriter::write_at`].
+    pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
+        self.flush_early().await?;
+        let end = self.draft.size().checked_add(bytes.len() as u64);
+        end.filter(|end| *end <= MAX_SIZE).ok_or_else(too_long)?;
+        match bytes.is_empty() {
+            true => Ok(()),
+            false => self.put(Place::End, &bytes).await,
+        }
     }
 
     /// Up to `length` bytes at `offset`, with what this handle wrote.
@@ -156,18 +166,19 @@ impl FileWriter {
     /// # Errors
     /// As reading and writing.
     pub async fn read_at(&mut self, offset: u64, length: usize) -> Result<Bytes> {
-        self.require_going_on()?;
-        self.flush_early().await?;
-        self.finish_blob().await?;
-        let reader = match &self.reader {
-            Some(reader) => reader,
-            None => self.reader.insert(ContentReader::new(
-                &self.vfs,
-                self.principal.tenant,
-                self.content(),
-            )),
-        };
-        reader.read_at(offset, length).await
+        self.settle().await?;
+        self.draft.reader().read_at(offset, length).await
+    }
+
+    /// The file as this handle sees it now, for reading: what is written later does not change it.
+    ///
+    /// # Errors
+    /// As writing.
+    pub async fn reader(&mut self) -> Result<FileReader> {
+        self.settle().await?;
+        let entry = self.entry();
+        let content = self.draft.reader().clone();
+        Ok(FileReader::of(self.principal.tenant, entry, content))
     }
 
     /// Lays up to `length` bytes of `source`, from `from` on, at `to` (at the end of a file opened
@@ -188,10 +199,7 @@ impl FileWriter {
             return Err(Error::internal("a copy from another tenant"));
         }
         let copied = self.try_copy(source, from, length, to).await;
-        if copied.is_err() {
-            self.leave(Remains::Discard);
-        }
-        copied
+        self.checked(copied)
     }
 
     /// What a copy of the file as this handle sees it starts from.
@@ -199,12 +207,10 @@ impl FileWriter {
     /// # Errors
     /// As writing.
     pub async fn source(&mut self) -> Result<Source> {
-        self.require_going_on()?;
-        self.flush_early().await?;
-        self.finish_blob().await?;
+        self.settle().await?;
         Ok(Source {
             tenant: self.principal.tenant,
-            content: self.content(),
+            content: self.draft.content(),
             is_fresh: true,
         })
     }
@@ -212,7 +218,7 @@ impl FileWriter {
     /// The file as this handle sees it.
     pub fn entry(&self) -> Entry {
         Entry {
-            size: self.size(),
+            size: self.draft.size().max(self.early.end()),
             attributes: self.entry.attributes.with(self.publish.update),
             ..self.entry.clone()
         }
@@ -238,18 +244,14 @@ impl FileWriter {
         }
         self.require_going_on()?;
         self.flush_early().await?;
-        if size == self.view.size() {
+        if size == self.draft.size() {
             return Ok(());
         }
         self.reserve(size).await?;
-        self.stop_hashing();
-        self.view.resize(size);
+        let resized = self.draft.resize(size);
+        self.checked(resized)?;
         self.changed();
-        let pushed = self.push(Edit::Resize(size));
-        if pushed.is_err() {
-            self.leave(Remains::Discard);
-        }
-        pushed
+        Ok(())
     }
 
     /// Stores and publishes what there is, and goes on (fsync@openssh.com).
@@ -257,6 +259,10 @@ impl FileWriter {
     /// # Errors
     /// As [`FileWriter::commit`].
     pub async fn sync(&mut self) -> Result<()> {
+        self.require_going_on()?;
+        if self.is_untouched || self.is_unlinked {
+            return Ok(());
+        }
         self.store().await?;
         let published = self.publish.published.lock();
         let published = *published.unwrap_or_else(PoisonError::into_inner);
@@ -271,73 +277,91 @@ impl FileWriter {
         self.publish.hashed_over = Some(self.publish.content);
         self.publish.content = ContentId::mint(now);
         self.publish.from_nothing = false;
-        self.publish.edits.clear();
-        self.publish.stored.clear();
-        self.borrowed.clear();
         self.publish.update = AttributeUpdate::default();
-        self.publish.upload = None;
+        self.draft.start_over();
         self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
         self.dirty = false;
         Ok(())
     }
 
     /// Stores and publishes what was written. When this returns `Ok`, the blob store has confirmed
-    /// the bytes and the database has committed the change.
+    /// the bytes and the database has committed the change. An upload that was gone on with and got
+    /// nothing stays as it was; a file that was deleted meanwhile through the same session is gone.
     ///
     /// # Errors
     /// Quota, Denied, NotFound (the folder is gone), AlreadyExists (of a file that was to be new),
     /// StorageFull, Unavailable: the file is as it was before.
     pub async fn commit(mut self) -> Result<Entry> {
-        self.store().await?;
+        self.require_going_on()?;
+        match (self.is_unlinked, self.is_untouched) {
+            (true, _) => self.leave(Remains::Discard),
+            (false, true) => self.leave(Remains::Keep),
+            (false, false) => self.store().await?,
+        }
+        let entry = self.entry();
         self.over = true;
-        Ok(self.entry())
+        Ok(entry)
     }
 
-    /// Gives up, because the connection broke: what is checkpointed is kept for a while.
+    /// Gives up, because the connection broke: what can be stored is kept for a while.
     pub async fn abandon(self) {
         drop(self);
     }
 
+    /// Lets the file go when it is closed, as unlink of POSIX does with an open file: its name is
+    /// deleted already.
+    pub fn unlink(&mut self) {
+        self.is_unlinked = true;
+    }
+
+    /// Gives a file that was never published another place, where it will be published.
+    pub(in crate::vfs) async fn retarget(
+        &mut self,
+        target: Target,
+        over: Option<&Entry>,
+    ) -> Result<()> {
+        self.claim
+            .rename(&target, over.and_then(|over| over.content))
+            .await?;
+        self.entry.content = over.and_then(|over| over.content);
+        self.entry.parent = target.parent;
+        self.entry.name.clone_from(&target.name);
+        self.publish.target = target;
+        Ok(())
+    }
+
+    /// Whether no version of the file is published, as far as this handle knows.
+    pub fn is_new(&self) -> bool {
+        self.publish.target.node.is_none()
+    }
+
     async fn store(&mut self) -> Result<()> {
         let stored = Box::pin(self.try_store()).await;
-        if let Err(error) = &stored {
-            if error.kind() == ErrorKind::Stale {
-                self.vfs.sealers().discard(self.principal.tenant);
-            }
-            self.leave(Remains::Discard);
+        if let Err(error) = &stored
+            && error.kind() == ErrorKind::Stale
+        {
+            self.vfs.sealers().discard(self.principal.tenant);
         }
-        stored
+        self.checked(stored)
     }
 
     async fn try_store(&mut self) -> Result<()> {
-        self.require_going_on()?;
         self.flush_early().await?;
         if !self.dirty {
             return Ok(());
         }
-        self.finish_blob().await?;
-        let hash = self.hash.as_ref();
-        let hashed = hash.map(|hash| hash.clone().finalize().into());
-        self.publish.sha256 = self.known_sha256.or(hashed);
-        self.publish.upload = self.claim.row();
-        let mut publish = self.publish.clone();
-        publish.stored.extend(&self.borrowed);
-        let committed = self
-            .vfs
-            .committer()
-            .run(self.principal.tenant, &self.principal.actor(), publish)
-            .await?;
+        self.draft.finish_blob().await?;
+        let publish = Publish {
+            edits: self.draft.edits().to_vec(),
+            stored: self.draft.linkable(),
+            sha256: self.draft.sha256(),
+            upload: self.claim.row(),
+            ..self.publish.clone()
+        };
+        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+        let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
         self.entry.born = committed.seq;
         Ok(())
-    }
-
-    /// What there is, after the blob in the making is finished.
-    fn content(&self) -> StoredContent {
-        StoredContent {
-            map: self.view.clone(),
-            blobs: self.blobs.values().copied().collect(),
-            sha256: self.known_sha256,
-        }
     }
 
     async fn try_copy(&mut self, source: &Source, from: u64, length: u64, to: u64) -> Result<u64> {
@@ -347,25 +371,54 @@ impl FileWriter {
         if length == 0 {
             return Ok(0);
         }
-        let to = if self.append { self.size() } else { to };
+        let (place, to) = match self.append {
+            true => (Place::End, self.draft.size()),
+            false => (Place::At(to), to),
+        };
         let after = to.checked_add(length).filter(|end| *end <= MAX_SIZE);
         let after = after.ok_or_else(too_long)?;
-        self.reserve(self.view.size().max(after)).await?;
-        let all = to == 0 && self.view.size() == 0 && length == source.size();
-        self.stop_hashing();
-        for (run, blob) in source.slice(from, end, to) {
-            if let Some(info) = blob {
-                self.blobs.insert(info.id, info);
-                if source.is_fresh {
-                    self.borrowed.push(info);
-                }
-            }
-            self.lay(run)?;
-        }
-        if all && self.publish.from_nothing {
-            self.known_sha256 = source.content.sha256;
-        }
+        self.reserve(self.draft.size().max(after)).await?;
+        self.draft.copy(source, from, end, place)?;
+        self.changed();
         Ok(length)
+    }
+
+    async fn put(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
+        self.require_going_on()?;
+        let written = self.try_put(place, bytes).await;
+        self.checked(written)
+    }
+
+    async fn try_put(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
+        let size = self.draft.size();
+        let end = match place {
+            Place::At(offset) => size.max(offset + bytes.len() as u64),
+            Place::End => size + bytes.len() as u64,
+        };
+        self.reserve(end).await?;
+        self.draft.write(place, bytes).await?;
+        self.changed();
+        Ok(())
+    }
+
+    async fn flush_early(&mut self) -> Result<()> {
+        for (offset, bytes) in self.early.take() {
+            self.put(Place::At(offset), &bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings all that was written into blobs that can be read.
+    async fn settle(&mut self) -> Result<()> {
+        self.require_going_on()?;
+        self.flush_early().await?;
+        let finished = self.draft.finish_blob().await;
+        self.checked(finished)
+    }
+
+    fn changed(&mut self) {
+        self.dirty = true;
+        self.is_untouched = false;
     }
 
     fn require_going_on(&self) -> Result<()> {
@@ -378,136 +431,25 @@ impl FileWriter {
         }
     }
 
-    async fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let written = self.try_put(offset, bytes).await;
-        if written.is_err() {
-            self.leave(Remains::Discard);
-        }
-        written
-    }
-
-    async fn try_put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.require_going_on()?;
-        self.reserve(self.view.size().max(offset + bytes.len() as u64))
-            .await?;
-        if offset != self.view.size() {
-            self.stop_hashing();
-        }
-        let mut taken = 0;
-        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
-            taken += self.append_run(offset + taken as u64, rest).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes as much as the blob in the making takes; says how much.
-    async fn append_run(&mut self, offset: u64, bytes: &[u8]) -> Result<usize> {
-        let sink = match &mut self.sink {
-            Some(sink) => sink,
-            none => {
-                let hash = self.hash.take();
-                let sink = Box::pin(BlobSink::open(&self.vfs, self.principal.tenant, hash)).await?;
-                none.insert(sink)
-            }
-        };
-        let (blob_start, taken) = sink.append(bytes).await?;
-        let run = Extent {
-            start: offset,
-            length: taken as u64,
-            blob: Some(sink.id()),
-            blob_start,
-        };
-        if taken > 0 {
-            self.lay(run)?;
-        }
-        if taken < bytes.len() {
-            Box::pin(self.finish_blob()).await?;
-        }
-        Ok(taken)
-    }
-
-    fn lay(&mut self, run: Extent) -> Result<()> {
-        self.view.lay(run);
-        self.changed();
-        self.push(match self.append {
-            true => Edit::Append(run),
-            false => Edit::Lay(run),
-        })
-    }
-
-    /// Notes an edit, joined with the last one where that is the same in effect.
-    fn push(&mut self, edit: Edit) -> Result<()> {
-        let edits = &mut self.publish.edits;
-        let full = edits.len() >= MAX_EDITS;
-        match (edits.last_mut(), edit) {
-            (Some(Edit::Append(last)), Edit::Append(run))
-            | (Some(Edit::Lay(last)), Edit::Lay(run))
-                if last.blob == run.blob
-                    && last.end() == run.start
-                    && last.blob_start + last.length == run.blob_start =>
-            {
-                last.length += run.length;
-            }
-            (Some(Edit::Resize(last)), Edit::Resize(size)) if size > *last => *last = size,
-            _ if full => {
-                return Err(Error::invalid(
-                    "the file is written in too many pieces; write it from the start to the end",
-                ));
-            }
-            _ => edits.push(edit),
-        }
-        Ok(())
-    }
-
-    /// Completes the blob in the making, if there is one.
-    async fn finish_blob(&mut self) -> Result<()> {
-        if let Some(sink) = self.sink.take() {
-            let given_up = sink.info(0, false);
-            let finished = sink.finish().await;
-            let (info, hash) = match finished {
-                Ok(done) => done,
-                Err(error) => {
-                    // So that it is given up with the others.
-                    self.publish.stored.push(given_up);
-                    return Err(error);
-                }
+    /// Ends the upload when something failed. What only a store or database in trouble keeps from
+    /// going on is kept as far as it is durable.
+    fn checked<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome {
+            let remains = match error.kind() {
+                ErrorKind::Unavailable => Remains::Keep,
+                _ => Remains::Discard,
             };
-            self.hash = hash;
-            self.blobs.insert(info.id, info);
-            self.publish.stored.push(info);
+            self.end(remains, false);
         }
-        Ok(())
+        outcome
     }
 
-    async fn flush_early(&mut self) -> Result<()> {
-        for (offset, bytes) in self.early.take() {
-            self.put(offset, &bytes).await?;
-        }
-        Ok(())
-    }
-
-    fn stop_hashing(&mut self) {
-        self.hash = None;
-        if let Some(sink) = &mut self.sink {
-            sink.stop_hashing();
-        }
-    }
-
-    fn changed(&mut self) {
-        self.dirty = true;
-        self.reader = None;
-        self.known_sha256 = None;
-    }
-
-    fn size(&self) -> u64 {
-        self.view.size().max(self.early.end())
-    }
-
-    /// Asks the quota for a file of `size` bytes before more than one buffer of it is stored; a
-    /// smaller one is charged when it is published.
+    /// Asks the quota for a file of `size` bytes before more than one buffer of it is stored (a
+    /// smaller one is charged when it is published), and writes down now and then what is durable.
     async fn reserve(&mut self, size: u64) -> Result<()> {
+        let is_due = self.claim.is_due(self.draft.size(), self.now());
         let size = self.claimed(size);
-        if size.bytes <= SMALL || self.claim.covers(size) {
+        if size.bytes <= SMALL || (self.claim.covers(size) && !is_due) {
             return Ok(());
         }
         // What happens seldom is kept out of the future, which every open file has one of.
@@ -516,23 +458,21 @@ impl FileWriter {
 
     async fn claim_more(&mut self, size: Size) -> Result<()> {
         if self.claim.row().is_none() {
-            let (target, afresh) = (&self.publish.target, self.publish.from_nothing);
-            return self.claim.begin(target, afresh, size).await;
+            let opened = (&self.publish.target, self.entry.content);
+            return self.claim.begin(opened, self.draft.is_whole(), size).await;
         }
-        let durable = match &mut self.sink {
-            Some(sink) => Some(sink.checkpoint().await?),
-            None => None,
-        };
-        let written = Written {
-            view: &self.view,
-            stored: &self.publish.stored,
-            from_nothing: self.publish.from_nothing,
-        };
-        self.claim.advance(written.progress(durable), size).await
+        let progress = self.draft.checkpoint().await?;
+        self.claim.advance(progress, size).await?;
+        self.claim.checkpointed(self.draft.size(), self.now());
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.vfs.database().clock().now()
     }
 
     fn claimed(&self, bytes: u64) -> Size {
-        let new = self.publish.target.node.is_none();
+        let new = self.is_new();
         // The bytes of the version that is replaced are free again at publish.
         let credit = match self.entry.owner == Some(self.principal.account) && !new {
             true => self.entry.size,
@@ -543,26 +483,29 @@ impl FileWriter {
 
     /// Ends the upload without publishing it, in the background; the file stays as it was.
     fn leave(&mut self, remains: Remains) {
+        self.end(remains, remains == Remains::Keep && !self.is_untouched);
+    }
+
+    /// The same; `halt` says whether what is on its way may be brought to an end.
+    fn end(&mut self, remains: Remains, halt: bool) {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let sink = self.sink.take();
-        let stored = std::mem::take(&mut self.publish.stored);
-        let mut blobs: Vec<_> = stored.iter().map(|info| info.id).collect();
-        blobs.extend(sink.as_ref().map(BlobSink::id));
-        let size = self.claimed(self.view.size());
-        let view = std::mem::take(&mut self.view);
-        let from_nothing = self.publish.from_nothing;
+        let remains = match self.is_unlinked {
+            true => Remains::Discard,
+            false => remains,
+        };
+        let size = self.claimed(self.draft.size());
+        let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
+        let nothing = Draft::new(vfs, tenant, true, None);
+        let mut draft = std::mem::replace(&mut self.draft, nothing);
         let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
         let mut claim = std::mem::replace(&mut self.claim, nothing);
+        let (target, content) = (self.publish.target.clone(), self.entry.content);
         self.vfs.tasks().spawn(async move {
-            if remains == Remains::Keep && claim.row().is_some() {
-                let written = Written {
-                    view: &view,
-                    stored: &stored,
-                    from_nothing,
-                };
-                let kept = claim.keep_all(sink, written, size).await;
+            let blobs = draft.made();
+            if halt && remains == Remains::Keep && !draft.edits().is_empty() {
+                let kept = claim.keep_all((&target, content), &mut draft, size).await;
                 if let Err(error) = kept {
                     tracing::debug!(error = ?error, "what an upload had on its way is not kept");
                 }

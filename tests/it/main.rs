@@ -72,6 +72,8 @@ mod region_settings;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod s3;
 #[cfg(test)]
 mod s3_check;

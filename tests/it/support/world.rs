@@ -44,6 +44,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tenant: Tenant,
     pub(crate) faults: Faults,
+    ring: KeyRing,
     _folder: TempFolder,
 }
 
@@ -125,7 +126,7 @@ impl World {
         let vfs = Vfs::new(
             committer.clone(),
             regions,
-            TenantKeys::new(committer, ring, KEY_LIFE),
+            TenantKeys::new(committer, ring.clone(), KEY_LIFE),
             budget,
             instance,
         );
@@ -134,6 +135,7 @@ impl World {
             clock,
             tenant,
             faults: Faults::default(),
+            ring,
             _folder: folder,
         }
     }
@@ -149,6 +151,18 @@ impl World {
         }
     }
 
+    /// The same file system, as another instance that runs at the same time.
+    pub(crate) fn beside(&self) -> Self {
+        let committer = Committer::new(self.vfs.database().clone());
+        let keys = TenantKeys::new(committer.clone(), self.ring.clone(), KEY_LIFE);
+        let (regions, budget) = (self.vfs.regions().clone(), self.vfs.budget().clone());
+        let instance = InstanceId::mint(self.clock.now());
+        Self {
+            vfs: Vfs::new(committer, regions, keys, budget, instance),
+            ..self.in_tenant(self.tenant.clone())
+        }
+    }
+
     /// The same file system, with accounts of another tenant.
     pub(crate) fn in_tenant(&self, tenant: Tenant) -> Self {
         Self {
@@ -156,6 +170,7 @@ impl World {
             clock: self.clock.clone(),
             tenant,
             faults: self.faults.clone(),
+            ring: self.ring.clone(),
             _folder: TempFolder::new(),
         }
     }

@@ -1,0 +1,290 @@
+//! Uploads that broke off and are kept: found, taken over, renamed, discarded.
+//!
+//! One broke off when its connection did, or when the lease of the instance that wrote it is over.
+//! A lease's clock only says that it may be taken over; who has its epoch may write.
+
+use crate::db::blobs::BlobInfo;
+use crate::db::sql::TenantTx;
+use crate::db::uploads::{self, Upload, read};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{AccountId, BlobId, ContentId, InstanceId, NodeId, RegionId, UploadId};
+
+/// The upload of an account that broke off and that a name means: of the live file `node`, which the
+/// name leads to, else under the name itself. None when nothing of it is durable.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn find(
+    tx: &mut TenantTx,
+    account: AccountId,
+    parent: NodeId,
+    name: &str,
+    node: Option<NodeId>,
+    now: Timestamp,
+) -> Result<Option<Upload>> {
+    let row = tx
+        .row(
+            "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
+             u.reserved_bytes, u.reserved_files, u.touched_at, u.node, u.base, u.whole \
+             FROM uploads u WHERE u.tenant = $1 AND u.account = $2 AND u.size > 0 \
+             AND (u.node = $3 OR (u.parent = $4 AND u.name = $5 AND u.whole = 1 AND NOT EXISTS (\
+             SELECT 1 FROM entries e WHERE e.tenant = $1 AND e.node = u.node))) \
+             AND (u.instance = $6 \
+             OR u.instance NOT IN (SELECT id FROM instances WHERE lease_until > $7)) \
+             ORDER BY u.touched_at DESC, u.id DESC LIMIT 1",
+            [
+                account.0.into(),
+                node.unwrap_or(NodeId::NIL).as_bytes().into(),
+                parent.as_bytes().into(),
+                name.into(),
+                InstanceId::NIL.as_bytes().into(),
+                now.0.into(),
+            ],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Whether an account is sending a whole file, through a connection that lives, under a name that
+/// nothing is published under.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn is_held(
+    tx: &mut TenantTx,
+    account: AccountId,
+    parent: NodeId,
+    name: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT epoch FROM uploads WHERE tenant = $1 AND account = $2 AND parent = $3 \
+             AND name = $4 AND whole = 1 \
+             AND instance IN (SELECT id FROM instances WHERE lease_until > $5) LIMIT 1",
+            [
+                account.0.into(),
+                parent.as_bytes().into(),
+                name.into(),
+                now.0.into(),
+            ],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// All uploads of an account that broke off, oldest first, and whether the file that each was opened
+/// on is live.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn list(
+    tx: &mut TenantTx,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<Vec<(Upload, bool)>> {
+    let rows = tx
+        .rows(
+            "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
+             u.reserved_bytes, u.reserved_files, u.touched_at, u.node, u.base, u.whole, \
+             CAST(CASE WHEN EXISTS (SELECT 1 FROM entries e WHERE e.tenant = $1 \
+             AND e.node = u.node) THEN 1 ELSE 0 END AS bigint) \
+             FROM uploads u WHERE u.tenant = $1 AND u.account = $2 AND u.size > 0 \
+             AND (u.instance = $3 \
+             OR u.instance NOT IN (SELECT id FROM instances WHERE lease_until > $4)) \
+             ORDER BY u.touched_at, u.id",
+            [
+                account.0.into(),
+                InstanceId::NIL.as_bytes().into(),
+                now.0.into(),
+            ],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((read(row)?, row.int(14)? != 0)))
+        .collect()
+}
+
+/// The blobs that an upload names, with the store's notes on those in the making.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn blobs(
+    tx: &mut TenantTx,
+    upload: UploadId,
+) -> Result<Vec<(BlobInfo, Option<Vec<u8>>)>> {
+    let rows = tx
+        .rows(
+            "SELECT b.id, b.size, b.finished, b.key_version, b.region, b.checkpoint FROM blobs b \
+             WHERE b.tenant = $1 AND b.id IN (SELECT blob FROM upload_edits \
+             WHERE tenant = $1 AND upload = $2) ORDER BY b.id",
+            [upload.as_bytes().into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let info = BlobInfo {
+                id: BlobId::from_slice(&row.bytes(0)?)?,
+                size: row.count(1)?,
+                finished: row.int(2)? != 0,
+                key_version: u32::try_from(row.int(3)?).map_err(Error::internal)?,
+                region: RegionId(row.int(4)?),
+            };
+            Ok((info, row.opt_bytes(5)?))
+        })
+        .collect()
+}
+
+/// Gives an upload that broke off at `epoch` to an instance, under the next epoch. `holder`, drawn at
+/// random, tells a second attempt of the same take-over from another's.
+///
+/// # Errors
+/// Stale when it was taken over before, or is gone.
+pub async fn take_over(
+    tx: &mut TenantTx,
+    upload: UploadId,
+    epoch: i64,
+    instance: InstanceId,
+    holder: [u8; 16],
+    now: Timestamp,
+) -> Result<()> {
+    let taken = tx
+        .execute(
+            "UPDATE uploads SET epoch = $4, instance = $5, holder = $6 \
+             WHERE tenant = $1 AND id = $2 AND ((epoch = $4 AND holder = $6) \
+             OR (epoch = $3 AND (instance = $7 \
+             OR instance NOT IN (SELECT id FROM instances WHERE lease_until > $8))))",
+            [
+                upload.as_bytes().into(),
+                epoch.into(),
+                (epoch + 1).into(),
+                instance.as_bytes().into(),
+                (&holder).into(),
+                InstanceId::NIL.as_bytes().into(),
+                now.0.into(),
+            ],
+        )
+        .await?;
+    match taken {
+        0 => Err(Error::new(
+            ErrorKind::Stale,
+            "this upload goes on elsewhere; wait for that or send the file again",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Marks uploads as broken off whose instance's lease is over.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn release_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
+    tx.execute(
+        "UPDATE uploads SET instance = $2, epoch = epoch + 1 \
+         WHERE tenant = $1 AND instance <> $2 \
+         AND instance NOT IN (SELECT id FROM instances WHERE lease_until > $3)",
+        [InstanceId::NIL.as_bytes().into(), at.0.into()],
+    )
+    .await
+}
+
+/// Gives an upload that nothing is published of another place, where the file `node` holds `base`, if
+/// it still belongs to `epoch`.
+///
+/// # Errors
+/// Stale when it was taken over meanwhile.
+pub async fn rename(
+    tx: &mut TenantTx,
+    upload: UploadId,
+    epoch: i64,
+    (parent, name): (NodeId, &str),
+    (node, base): (Option<NodeId>, Option<ContentId>),
+) -> Result<()> {
+    let renamed = tx
+        .execute(
+            "UPDATE uploads SET parent = $4, name = $5, node = $6, base = $7 \
+             WHERE tenant = $1 AND id = $2 AND epoch = $3",
+            [
+                upload.as_bytes().into(),
+                epoch.into(),
+                parent.as_bytes().into(),
+                name.into(),
+                node.map(|node| node.as_bytes().to_vec()).into(),
+                base.map(|base| base.as_bytes().to_vec()).into(),
+            ],
+        )
+        .await?;
+    match renamed {
+        0 => Err(Error::new(
+            ErrorKind::Stale,
+            "this upload goes on elsewhere; wait for that and try again",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Discards what an account broke off under a name or of the file that was there.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn discard(
+    tx: &mut TenantTx,
+    account: AccountId,
+    parent: NodeId,
+    name: &str,
+    node: Option<NodeId>,
+    at: Timestamp,
+) -> Result<()> {
+    let rows = tx
+        .rows(
+            "SELECT id, epoch, instance, account, parent, name, size, hash_state, reserved_bytes, \
+             reserved_files, touched_at, node, base, whole FROM uploads \
+             WHERE tenant = $1 AND account = $2 \
+             AND (node = $5 OR (parent = $3 AND name = $4)) \
+             AND (instance = $6 \
+             OR instance NOT IN (SELECT id FROM instances WHERE lease_until > $7)) \
+             ORDER BY id",
+            [
+                account.0.into(),
+                parent.as_bytes().into(),
+                name.into(),
+                node.unwrap_or(NodeId::NIL).as_bytes().into(),
+                InstanceId::NIL.as_bytes().into(),
+                at.0.into(),
+            ],
+        )
+        .await?;
+    for row in &rows {
+        uploads::remove(tx, &read(row)?, at).await?;
+    }
+    Ok(())
+}
+
+/// Discards up to `limit` uploads that broke off and have not moved since `until`; says how many.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn expire(
+    tx: &mut TenantTx,
+    until: Timestamp,
+    at: Timestamp,
+    limit: i64,
+) -> Result<usize> {
+    let rows = tx
+        .rows(
+            "SELECT id, epoch, instance, account, parent, name, size, hash_state, reserved_bytes, \
+             reserved_files, touched_at, node, base, whole FROM uploads \
+             WHERE tenant = $1 AND instance = $2 AND touched_at <= $3 LIMIT $4",
+            [
+                InstanceId::NIL.as_bytes().into(),
+                until.0.into(),
+                limit.into(),
+            ],
+        )
+        .await?;
+    for row in &rows {
+        uploads::remove(tx, &read(row)?, at).await?;
+    }
+    Ok(rows.len())
+}

@@ -1,0 +1,492 @@
+//! The content of a file in the making: blobs that are stored as bytes come, and where these belong.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
+use sha2::{Digest, Sha256};
+
+use crate::db::blobs::BlobInfo;
+use crate::db::contents::StoredContent;
+use crate::db::uploads::{Progress, Unfinished};
+use crate::db::usage::Amount;
+use crate::domain::content::{Edit, Extent, ExtentMap};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{BlobId, TenantId};
+use crate::vfs::read::ContentReader;
+use crate::vfs::service::Vfs;
+use crate::vfs::sink::{BlobSink, Durable};
+use crate::vfs::source::Source;
+
+/// In how many pieces a file may be written out of order before it is closed: each is kept in
+/// memory until then, and becomes a row.
+const MAX_EDITS: usize = 100_000;
+
+/// Where bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To an offset.
+    At(u64),
+    /// To the end, also when another has moved that before they are published.
+    End,
+}
+
+/// What was written of a content so far. After an error it is of no use any more.
+pub struct Draft {
+    vfs: Vfs,
+    tenant: TenantId,
+    /// Whether it starts from nothing.
+    whole: bool,
+    /// How long the content was that it is laid over.
+    base_size: u64,
+    /// The content with all that was written.
+    view: ExtentMap,
+    /// All blobs that the view may name.
+    blobs: BTreeMap<BlobId, BlobInfo>,
+    /// What was written, in order.
+    edits: Vec<Edit>,
+    /// The blobs that were made for it and are complete.
+    stored: Vec<BlobInfo>,
+    /// Blobs of other drafts that were copied from before these were published.
+    borrowed: Vec<BlobInfo>,
+    sink: Option<BlobSink>,
+    /// The hash between two blobs; within one the sink has it.
+    hash: Option<Sha256>,
+    /// SHA-256 of all that there is, when it was copied with it.
+    known_sha256: Option<[u8; 32]>,
+    reader: Option<ContentReader>,
+}
+
+impl Draft {
+    /// Starts from nothing, or is laid over `base`.
+    pub fn new(vfs: Vfs, tenant: TenantId, whole: bool, base: Option<StoredContent>) -> Self {
+        let (view, blobs) = match base {
+            Some(base) => (base.map, base.blobs),
+            None => (ExtentMap::default(), Vec::new()),
+        };
+        Self {
+            vfs,
+            tenant,
+            whole,
+            base_size: view.size(),
+            view,
+            blobs: blobs.into_iter().map(|info| (info.id, info)).collect(),
+            edits: Vec::new(),
+            stored: Vec::new(),
+            borrowed: Vec::new(),
+            sink: None,
+            hash: whole.then(Sha256::new),
+            known_sha256: None,
+            reader: None,
+        }
+    }
+
+    /// Does again what was done before an upload broke off.
+    pub fn replay(&mut self, edits: Vec<Edit>, blobs: &[BlobInfo], hash_state: Option<Vec<u8>>) {
+        for edit in &edits {
+            self.view.apply(edit);
+        }
+        self.edits = edits;
+        self.blobs.extend(blobs.iter().map(|info| (info.id, *info)));
+        let state = hash_state.filter(|_| self.whole);
+        let state = state.and_then(|state| {
+            let state = SerializedState::<Sha256>::try_from(state.as_slice()).ok()?;
+            Sha256::deserialize(&state).ok()
+        });
+        self.hash = state;
+    }
+
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.view.size()
+    }
+
+    /// Whether it starts from nothing.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// What was written, in order.
+    pub fn edits(&self) -> &[Edit] {
+        &self.edits
+    }
+
+    /// The blobs that whoever publishes it may link before the database knows them as live.
+    pub fn linkable(&self) -> Vec<BlobInfo> {
+        self.stored.iter().chain(&self.borrowed).copied().collect()
+    }
+
+    /// All blobs that were made for it.
+    pub fn made(&self) -> Vec<BlobId> {
+        let stored = self.stored.iter().map(|info| info.id);
+        stored.chain(self.sink.as_ref().map(BlobSink::id)).collect()
+    }
+
+    /// SHA-256 of all that there is, when it is known.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        let hash = self.hash.as_ref();
+        self.known_sha256
+            .or_else(|| hash.map(|hash| hash.clone().finalize().into()))
+    }
+
+    /// Writes bytes; what lies between the end and their place reads as zeros.
+    ///
+    /// # Errors
+    /// StorageFull, Unavailable; Invalid when there are too many pieces.
+    pub async fn write(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
+        let offset = match place {
+            Place::At(offset) => offset,
+            Place::End => self.size(),
+        };
+        if offset != self.size() {
+            self.stop_hashing();
+        }
+        let mut taken = 0;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            let appended = self.sink().await?.append(rest).await;
+            let (start, more) = appended.map_err(taken_over)?;
+            if more > 0 {
+                let run = Extent {
+                    start: offset + taken as u64,
+                    length: more as u64,
+                    blob: self.sink.as_ref().map(BlobSink::id),
+                    blob_start: start,
+                };
+                self.lay(place, run)?;
+            }
+            taken += more;
+            if more < rest.len() {
+                Box::pin(self.finish_blob()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays `from..to` of another content; extents are shared.
+    ///
+    /// # Errors
+    /// Invalid when there are too many pieces.
+    pub fn copy(&mut self, source: &Source, from: u64, to: u64, place: Place) -> Result<()> {
+        let offset = match place {
+            Place::At(offset) => offset,
+            Place::End => self.size(),
+        };
+        let is_all = self.whole && self.size() == 0 && offset == 0;
+        self.stop_hashing();
+        for (run, blob) in source.slice(from, to, offset) {
+            if let Some(info) = blob {
+                self.blobs.insert(info.id, info);
+                let is_own = self.stored.iter().any(|own| own.id == info.id);
+                if source.is_fresh && !is_own {
+                    self.borrowed.push(info);
+                }
+            }
+            self.lay(place, run)?;
+        }
+        if is_all && from == 0 && to == source.size() {
+            self.known_sha256 = source.content.sha256;
+        }
+        Ok(())
+    }
+
+    /// Sets the length; what is added reads as zeros.
+    ///
+    /// # Errors
+    /// Invalid when there are too many pieces.
+    pub fn resize(&mut self, size: u64) -> Result<()> {
+        self.stop_hashing();
+        self.view.resize(size);
+        self.changed();
+        self.push(Edit::Resize(size))
+    }
+
+    /// Completes the blob in the making, if there is one.
+    ///
+    /// # Errors
+    /// StorageFull, Unavailable.
+    pub async fn finish_blob(&mut self) -> Result<()> {
+        if let Some(sink) = self.sink.take() {
+            let given_up = sink.info(0, false);
+            let finished = sink.finish().await;
+            let (info, hash) = match finished {
+                Ok(done) => done,
+                Err(error) => {
+                    // So that it is given up with the others.
+                    self.stored.push(given_up);
+                    return Err(taken_over(error));
+                }
+            };
+            self.hash = hash;
+            self.blobs.insert(info.id, info);
+            self.stored.push(info);
+        }
+        Ok(())
+    }
+
+    /// All that there is, when no blob is in the making.
+    pub fn content(&self) -> StoredContent {
+        StoredContent {
+            map: self.view.clone(),
+            blobs: self.blobs.values().copied().collect(),
+            sha256: self.known_sha256,
+        }
+    }
+
+    /// Reads what there is, when no blob is in the making.
+    pub fn reader(&mut self) -> &ContentReader {
+        let content = match &self.reader {
+            Some(_) => None,
+            None => Some(self.content()),
+        };
+        let (vfs, tenant) = (&self.vfs, self.tenant);
+        self.reader.get_or_insert_with(|| {
+            let nothing = StoredContent {
+                map: ExtentMap::default(),
+                blobs: Vec::new(),
+                sha256: None,
+            };
+            ContentReader::new(vfs, tenant, content.unwrap_or(nothing))
+        })
+    }
+
+    /// Goes on over what was published.
+    pub fn start_over(&mut self) {
+        self.whole = false;
+        self.base_size = self.view.size();
+        self.edits.clear();
+        self.stored.clear();
+        self.borrowed.clear();
+    }
+
+    /// What is durable, after making it so where that is cheap.
+    ///
+    /// # Errors
+    /// StorageFull, Unavailable.
+    pub async fn checkpoint(&mut self) -> Result<Progress> {
+        let durable = match &mut self.sink {
+            Some(sink) => Some(sink.checkpoint().await.map_err(taken_over)?),
+            None => None,
+        };
+        Ok(self.progress(durable, |durable| {
+            Unfinished::InTheMaking(durable.info.id, durable.checkpoint.state)
+        }))
+    }
+
+    /// Makes durable what there is, as it breaks off: nobody writes to it any more.
+    ///
+    /// # Errors
+    /// StorageFull, Unavailable; what was durable before still is.
+    pub async fn halt(&mut self) -> Result<Progress> {
+        let durable = match self.sink.take() {
+            Some(sink) => Some(sink.halt().await?),
+            None => None,
+        };
+        Ok(self.progress(durable, |durable| Unfinished::Halted(durable.info.id)))
+    }
+
+    /// What another instance could go on from, with what is durable of the last blob: all up to the
+    /// first gap, since clients take the length for what they need not send again; and never the
+    /// last byte, so that they have something to send and bring the upload to its end.
+    fn progress(
+        &self,
+        last: Option<Durable>,
+        unfinished: impl FnOnce(Durable) -> Unfinished,
+    ) -> Progress {
+        let mut sizes: BTreeMap<_, _> = self.blobs.iter().map(|(id, b)| (*id, b.size)).collect();
+        for info in &self.borrowed {
+            sizes.remove(&info.id);
+        }
+        sizes.extend(last.as_ref().map(|last| (last.info.id, last.info.size)));
+        let durable = |run: &Extent| {
+            let size = run.blob.and_then(|id| sizes.get(&id).copied());
+            let length = size.unwrap_or(0).saturating_sub(run.blob_start);
+            run.length.min(length)
+        };
+        let (mut edits, is_all) = match self.whole {
+            true => prefix(self.view.runs().map(|run| Edit::Lay(*run)), 0, durable),
+            false => prefix(self.edits.iter().copied(), self.base_size, durable),
+        };
+        let mut hash_state = match &last {
+            Some(last) => last.hash_state.clone(),
+            None => self.hash.as_ref().map(|hash| hash.serialize().to_vec()),
+        };
+        let was_cut = matches!(self.edits.last(), Some(Edit::Resize(_)));
+        if is_all && !was_cut {
+            hash_state = None;
+            drop_last_byte(&mut edits);
+        }
+        let named: HashSet<_> = edits.iter().filter_map(|e| e.run()?.blob).collect();
+        let mut blobs = self.stored.clone();
+        blobs.extend(last.as_ref().map(|last| last.info));
+        blobs.retain(|info| named.contains(&info.id));
+        let last = last.filter(|last| named.contains(&last.info.id));
+        Progress {
+            size: edits.iter().fold(self.base(), |size, e| e.size_after(size)),
+            hash_state: hash_state.filter(|_| self.whole),
+            edits,
+            blobs,
+            unfinished: last.map(unfinished),
+            reserved: Amount::default(),
+        }
+    }
+
+    fn base(&self) -> u64 {
+        match self.whole {
+            true => 0,
+            false => self.base_size,
+        }
+    }
+
+    async fn sink(&mut self) -> Result<&mut BlobSink> {
+        let sink = match self.sink.take() {
+            Some(sink) => sink,
+            None => {
+                let hash = self.hash.take();
+                Box::pin(BlobSink::open(&self.vfs, self.tenant, hash)).await?
+            }
+        };
+        Ok(self.sink.insert(sink))
+    }
+
+    fn lay(&mut self, place: Place, run: Extent) -> Result<()> {
+        self.view.lay(run);
+        self.changed();
+        self.push(match place {
+            Place::At(_) => Edit::Lay(run),
+            Place::End => Edit::Append(run),
+        })
+    }
+
+    /// Notes an edit, joined with the last one where that is the same in effect.
+    fn push(&mut self, edit: Edit) -> Result<()> {
+        let full = self.edits.len() >= MAX_EDITS;
+        match (self.edits.last_mut(), edit) {
+            (Some(Edit::Append(last)), Edit::Append(run))
+            | (Some(Edit::Lay(last)), Edit::Lay(run))
+                if last.blob == run.blob
+                    && last.end() == run.start
+                    && last.blob_start + last.length == run.blob_start =>
+            {
+                last.length += run.length;
+            }
+            (Some(Edit::Resize(last)), Edit::Resize(size)) if size > *last => *last = size,
+            _ if full => {
+                return Err(Error::invalid(
+                    "the file is written in too many pieces; write it from the start to the end",
+                ));
+            }
+            _ => self.edits.push(edit),
+        }
+        Ok(())
+    }
+
+    fn stop_hashing(&mut self) {
+        self.hash = None;
+        if let Some(sink) = &mut self.sink {
+            sink.stop_hashing();
+        }
+    }
+
+    fn changed(&mut self) {
+        self.reader = None;
+        self.known_sha256 = None;
+    }
+}
+
+/// The first edits that are durable and leave no gap; and whether these are all.
+fn prefix(
+    edits: impl Iterator<Item = Edit>,
+    base_size: u64,
+    durable: impl Fn(&Extent) -> u64,
+) -> (Vec<Edit>, bool) {
+    let mut kept = Vec::new();
+    let mut size = base_size;
+    for edit in edits {
+        let (cut, is_cut) = match edit {
+            Edit::Resize(to) if to > size => return (kept, false),
+            Edit::Resize(_) => (edit, false),
+            Edit::Lay(run) if run.start > size => return (kept, false),
+            Edit::Lay(run) => {
+                let length = durable(&run);
+                (Edit::Lay(Extent { length, ..run }), length < run.length)
+            }
+            Edit::Append(run) => {
+                let length = durable(&run);
+                (Edit::Append(Extent { length, ..run }), length < run.length)
+            }
+        };
+        if cut.run().is_none_or(|run| run.length > 0) {
+            size = cut.size_after(size);
+            kept.push(cut);
+        }
+        if is_cut {
+            return (kept, false);
+        }
+    }
+    (kept, true)
+}
+
+/// A blob in the making that is gone or finished by another: whoever took the upload over did that.
+fn taken_over(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotFound => Error::new(
+            ErrorKind::Stale,
+            "this upload has expired or goes on elsewhere; open the file again",
+        )
+        .because(error),
+        _ => error,
+    }
+}
+
+fn drop_last_byte(edits: &mut Vec<Edit>) {
+    match edits.last_mut() {
+        Some(Edit::Append(run) | Edit::Lay(run)) if run.length > 1 => run.length -= 1,
+        Some(Edit::Append(_) | Edit::Lay(_)) => drop(edits.pop()),
+        Some(Edit::Resize(_)) | None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(start: u64, length: u64, blob: Option<BlobId>) -> Extent {
+        Extent {
+            start,
+            length,
+            blob,
+            blob_start: 0,
+        }
+    }
+
+    #[test]
+    fn what_can_be_gone_on_from_ends_at_the_first_gap() {
+        let blob = Some(BlobId::random());
+        let all = |run: &Extent| if run.blob.is_some() { run.length } else { 0 };
+        let log = [
+            Edit::Lay(run(0, 10, blob)),
+            Edit::Lay(run(12, 5, blob)),
+            Edit::Lay(run(10, 2, blob)),
+        ];
+        let (kept, is_all) = prefix(log.into_iter(), 0, all);
+        assert_eq!((kept.as_slice(), is_all), (&log[..1], false));
+        // Over what is there already this is no gap.
+        let (kept, is_all) = prefix(log.into_iter(), 12, all);
+        assert_eq!((kept.as_slice(), is_all), (&log[..], true));
+        let hole = [Edit::Lay(run(0, 10, None)), Edit::Lay(run(10, 5, blob))];
+        assert!(prefix(hole.into_iter(), 0, all).0.is_empty());
+    }
+
+    #[test]
+    fn a_cut_edit_is_the_last_that_counts() {
+        let blob = Some(BlobId::random());
+        let log = [
+            Edit::Resize(3),
+            Edit::Append(run(3, 10, blob)),
+            Edit::Lay(run(0, 3, blob)),
+        ];
+        let half = |run: &Extent| run.length / 2;
+        let (kept, is_all) = prefix(log.into_iter(), 7, half);
+        let cut = [Edit::Resize(3), Edit::Append(run(3, 5, blob))];
+        assert_eq!((kept.as_slice(), is_all), (&cut[..], false));
+    }
+}

@@ -1,0 +1,261 @@
+//! Uploads that broke off: seen by their own account as the file's size and content, and gone on with
+//! on any instance.
+
+use async_trait::async_trait;
+
+use crate::crypto::open::sealed_bytes;
+use crate::db::blobs::{self, BlobInfo};
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::db::uploads::Upload;
+use crate::db::{kept, upload_edits};
+use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
+use crate::domain::content::Edit;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{InstanceId, NodeId, UploadId};
+use crate::domain::node::{Attributes, Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::random;
+use crate::domain::rights::Rights;
+use crate::storage::store::Checkpoint;
+use crate::vfs::access::Access;
+use crate::vfs::service::Vfs;
+use crate::vfs::upload::{Leave, Remains, is_superseded_by};
+
+/// An upload that was taken over, and what was done to its content before it broke off.
+pub struct Resumed {
+    /// The upload, under its new epoch.
+    pub upload: Upload,
+    /// What was done, in order.
+    pub edits: Vec<Edit>,
+    /// The blobs that it names; all can be read.
+    pub blobs: Vec<BlobInfo>,
+}
+
+/// What the principal broke off under a name, or of the file `found` that is live there.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn find(
+    tx: &mut TenantTx,
+    principal: &Principal,
+    now: Timestamp,
+    (parent, name): (NodeId, &str),
+    found: Option<&Entry>,
+) -> Result<Option<Upload>> {
+    let node = found.map(|entry| entry.node);
+    let upload = kept::find(tx, principal.account, parent, name, node, now).await?;
+    let superseded = |upload: &Upload| found.is_some_and(|entry| is_superseded_by(upload, entry));
+    Ok(upload.filter(|upload| !superseded(upload)))
+}
+
+/// What the principal broke off at a path that `chain` followed as far as it exists, as a file shows
+/// itself. None also when the principal may not know what is there.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn look(
+    tx: &mut TenantTx,
+    principal: &Principal,
+    now: Timestamp,
+    path: &VfsPath,
+    (chain, access): (&[Entry], &Access),
+) -> Result<Option<(Upload, Entry)>> {
+    let (Some(last), Some(name)) = (chain.last(), path.name()) else {
+        return Ok(None);
+    };
+    let missing = (path.names().len() + 1).saturating_sub(chain.len());
+    let found = match (missing, last.kind) {
+        (0, NodeKind::File) => Some(last),
+        (1, NodeKind::Folder) if access.rights(chain).contains(Rights::LIST) => None,
+        _ => return Ok(None),
+    };
+    let parent = found.map_or(last.node, |entry| entry.parent);
+    let upload = find(tx, principal, now, (parent, name.as_str()), found).await?;
+    match upload {
+        Some(upload) => {
+            let shown = shown(tx, &upload, found).await?;
+            Ok(Some((upload, shown)))
+        }
+        None => Ok(None),
+    }
+}
+
+/// How an upload that broke off shows itself: as the file with what is stored.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn shown(tx: &mut TenantTx, upload: &Upload, found: Option<&Entry>) -> Result<Entry> {
+    let Some(found) = found else {
+        return Ok(Entry {
+            node: NodeId::NIL,
+            parent: upload.parent,
+            name: upload.name.clone(),
+            kind: NodeKind::File,
+            content: None,
+            size: upload.size,
+            owner: Some(upload.account),
+            attributes: Attributes::file(upload.touched_at),
+            born: 0,
+            died: None,
+        });
+    };
+    let size = match upload.whole {
+        true => upload.size,
+        false => {
+            let edits = upload_edits::load(tx, upload.id).await?;
+            let sizes = edits.iter();
+            sizes.fold(found.size, |size, edit| edit.size_after(size))
+        }
+    };
+    Ok(Entry {
+        size,
+        attributes: Attributes {
+            modified: upload.touched_at,
+            ..found.attributes
+        },
+        ..found.clone()
+    })
+}
+
+/// Takes an upload over: from now on whoever wrote it can do nothing more, and all that it names can
+/// be read. None when it turns out that its blobs are lost.
+///
+/// # Errors
+/// Busy when somebody else has just taken it over; Unavailable when database or store do not answer.
+pub async fn take_over(
+    vfs: &Vfs,
+    principal: &Principal,
+    upload: Upload,
+) -> Result<Option<Resumed>> {
+    let (tenant, actor) = (principal.tenant, principal.actor());
+    let taking = TakeOver {
+        id: upload.id,
+        epoch: upload.epoch,
+        instance: vfs.instance(),
+        holder: random::bytes(),
+        now: vfs.database().clock().now(),
+    };
+    match vfs.committer().run(tenant, &actor, taking).await {
+        Err(error) if error.kind() == ErrorKind::Stale => return Err(held_elsewhere()),
+        taken => taken?,
+    };
+    let upload = Upload {
+        epoch: upload.epoch + 1,
+        ..upload
+    };
+    let give_up = |remains| Leave {
+        upload: Some((upload.id, upload.epoch)),
+        remains,
+        blobs: Vec::new(),
+    };
+    match salvage(vfs, principal, &upload).await {
+        Ok((edits, blobs)) => Ok(Some(Resumed {
+            upload,
+            edits,
+            blobs,
+        })),
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+            tracing::warn!(upload = %upload.id, tenant.id = %tenant, error = ?error, "what an upload had stored is lost; it starts afresh");
+            let discard = give_up(Remains::Discard);
+            vfs.committer().run(tenant, &actor, discard).await?;
+            Ok(None)
+        }
+        Err(error) => {
+            let keep = give_up(Remains::Keep);
+            if let Err(failed) = vfs.committer().run(tenant, &actor, keep).await {
+                tracing::warn!(upload = %upload.id, tenant.id = %tenant, error = ?failed, "an upload cannot be gone on with until this instance ends");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Discards what an account broke off.
+pub struct Discard {
+    /// Whose it is.
+    pub principal: Principal,
+    /// The folder.
+    pub parent: NodeId,
+    /// The name in it.
+    pub name: String,
+    /// The file that is live there.
+    pub node: Option<NodeId>,
+}
+
+#[async_trait]
+impl Operation for Discard {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let account = self.principal.account;
+        kept::discard(tx, account, self.parent, &self.name, self.node, next.at).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+/// The error for who comes second.
+pub fn held_elsewhere() -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        "another session of this account is sending this file; \
+         wait until that ends, or send the whole file again",
+    )
+}
+
+struct TakeOver {
+    id: UploadId,
+    epoch: i64,
+    instance: InstanceId,
+    holder: [u8; 16],
+    now: Timestamp,
+}
+
+#[async_trait]
+impl Operation for TakeOver {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let (id, epoch) = (self.id, self.epoch);
+        kept::take_over(tx, id, epoch, self.instance, self.holder, self.now).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+struct Salvaged(Vec<BlobInfo>);
+
+#[async_trait]
+impl Operation for Salvaged {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        for info in &self.0 {
+            blobs::set_halted(tx, info.id).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
+
+/// Makes blobs of those that were in the making.
+async fn salvage(
+    vfs: &Vfs,
+    principal: &Principal,
+    upload: &Upload,
+) -> Result<(Vec<Edit>, Vec<BlobInfo>)> {
+    let mut tx = vfs.database().snapshot(principal.tenant).await?;
+    let edits = upload_edits::load(&mut tx, upload.id).await?;
+    let named = kept::blobs(&mut tx, upload.id).await?;
+    drop(tx);
+    let mut unfinished = Vec::new();
+    for (info, notes) in named.iter().filter(|(info, _)| !info.finished) {
+        let checkpoint = Checkpoint {
+            length: sealed_bytes(info.size),
+            state: notes.clone().unwrap_or_default(),
+        };
+        let store = vfs.store(info.region)?;
+        store.salvage(info.id, &checkpoint).await?;
+        unfinished.push(*info);
+    }
+    if !unfinished.is_empty() {
+        let (tenant, actor) = (principal.tenant, principal.actor());
+        let salvaged = Salvaged(unfinished);
+        vfs.committer().run(tenant, &actor, salvaged).await?;
+    }
+    Ok((edits, named.into_iter().map(|(info, _)| info).collect()))
+}

@@ -1,0 +1,465 @@
+//! Uploads that break off: kept for their own account, and gone on with on any instance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sealift::db::contents;
+use sealift::db::instances;
+use sealift::db::sql::Dialect;
+use sealift::db::tenants::NewTenant;
+use sealift::domain::error::ErrorKind;
+use sealift::domain::id::RegionId;
+use sealift::domain::path::VfsPath;
+use sealift::jobs::runner::{self, JobSettings};
+use sealift::vfs::options::{Create, WriteOptions};
+use sealift::vfs::session::Session;
+use sealift::vfs::write::FileWriter;
+use sha2::{Digest, Sha256};
+
+use crate::support::dialects::on_both;
+use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
+
+const MIB: usize = 1 << 20;
+/// What may have to be sent again.
+const PART: u64 = 8 << 20;
+
+on_both!(
+    a_broken_off_append_is_gone_on_with_behind_what_others_appended,
+    a_broken_off_change_is_laid_over_the_version_of_then,
+    a_broken_off_upload_is_seen_by_its_own_account_only,
+    a_broken_off_upload_never_looks_complete,
+    a_fresh_upload_discards_what_broke_off,
+    a_frozen_writer_changes_nothing_after_a_take_over,
+    a_resumed_upload_ends_with_the_hash_of_the_whole,
+    an_upload_of_a_dead_instance_is_gone_on_with_by_another,
+    an_upload_of_a_living_connection_is_not_taken_over,
+    broken_off_uploads_are_listed_in_their_place,
+    nothing_is_published_by_closing_what_was_not_gone_on_with,
+    two_cannot_go_on_with_one_upload,
+);
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
+    bytes
+}
+
+async fn write(writer: &mut FileWriter, from: usize, bytes: &[u8]) {
+    for (index, chunk) in bytes.chunks(64 * 1024).enumerate() {
+        let offset = (from + index * 64 * 1024) as u64;
+        let chunk = Bytes::copy_from_slice(chunk);
+        writer.write_at(offset, chunk).await.unwrap();
+    }
+}
+
+/// Sends a part of a file and loses the connection.
+async fn break_off(session: &Session, at: &VfsPath, from: usize, bytes: &[u8]) {
+    let mut writer = session.open_write(at, update()).await.unwrap();
+    write(&mut writer, from, bytes).await;
+    writer.abandon().await;
+}
+
+async fn size(session: &Session, at: &VfsPath) -> u64 {
+    session.stat(at).await.unwrap().size
+}
+
+/// What a client that goes on sends: what the file lacks.
+async fn go_on(session: &Session, at: &VfsPath, bytes: &[u8]) -> u64 {
+    let from = size(session, at).await;
+    let mut writer = session.open_write(at, update()).await.unwrap();
+    write(&mut writer, from as usize, &bytes[from as usize..]).await;
+    writer.commit().await.unwrap();
+    from
+}
+
+async fn stored_hash(world: &World, session: &Session, at: &VfsPath) -> Option<[u8; 32]> {
+    let entry = session.stat(at).await.unwrap();
+    let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+    let content = contents::load(&mut tx, entry.content.unwrap()).await;
+    content.unwrap().sha256
+}
+
+async fn a_broken_off_upload_is_seen_by_its_own_account_only(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let bytes = noise(3 * MIB);
+    put(&ann, &path("/old"), b"published").await.unwrap();
+    for at in [path("/old"), path("/new")] {
+        let mut writer = ann.open_write(&at, replace()).await.unwrap();
+        write(&mut writer, 0, &bytes).await;
+        writer.abandon().await;
+        world.vfs.drain().await;
+        let kept = size(&ann, &at).await;
+        assert!(kept < bytes.len() as u64);
+        assert!(kept + 64 * 1024 >= bytes.len() as u64, "{kept}");
+    }
+    // Whoever reads gets what is published; the own account may look at the rest.
+    assert_eq!(size(&bob, &path("/old")).await, 9);
+    assert_eq!(get(&bob, &path("/old")).await.unwrap(), b"published");
+    assert_eq!(get(&ann, &path("/old")).await.unwrap(), b"published");
+    let unknown = bob.stat(&path("/new")).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+    let unknown = bob.open_read(&path("/new")).await.err().unwrap();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+    let stored = get(&ann, &path("/new")).await.unwrap();
+    assert!(stored.len() + 64 * 1024 >= bytes.len());
+    assert!(bytes.starts_with(&stored));
+    clean(&world).await;
+    for at in [path("/old"), path("/new")] {
+        let from = go_on(&ann, &at, &bytes).await;
+        assert!(from > 0);
+        assert!(get(&bob, &at).await.unwrap() == bytes);
+    }
+    clean(&world).await;
+}
+
+async fn a_broken_off_upload_never_looks_complete(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    for (name, length) in [
+        ("/a", 5),
+        ("/b", 64 * 1024),
+        ("/c", 100_000),
+        ("/d", 128 * 1024),
+    ] {
+        let (at, bytes) = (path(name), noise(length));
+        let mut writer = session.open_write(&at, replace()).await.unwrap();
+        write(&mut writer, 0, &bytes).await;
+        // Reading ends the blob, so that all of it is stored.
+        writer.read_at(0, 10).await.unwrap();
+        writer.abandon().await;
+        world.vfs.drain().await;
+        assert_eq!(size(&session, &at).await, length as u64 - 1);
+        let unread = get(&session, &at).await.unwrap();
+        assert_eq!(unread, &bytes[..length - 1]);
+        go_on(&session, &at, &bytes).await;
+        assert_eq!(get(&session, &at).await.unwrap(), bytes);
+    }
+    clean(&world).await;
+}
+
+async fn a_resumed_upload_ends_with_the_hash_of_the_whole(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let (at, bytes) = (path("/big"), noise(20 * MIB + 12_345));
+    let mut sent = 0;
+    for part in [300 * 1024, 9 * MIB, 15 * MIB + 7] {
+        let from = match sent {
+            0 => 0,
+            _ => size(&session, &at).await as usize,
+        };
+        assert!(from + 64 * 1024 >= sent, "{from} of {sent}");
+        break_off(&session, &at, from, &bytes[from..part]).await;
+        world.vfs.drain().await;
+        sent = part;
+    }
+    go_on(&session, &at, &bytes).await;
+    let expected: [u8; 32] = Sha256::digest(&bytes).into();
+    assert_eq!(stored_hash(&world, &session, &at).await, Some(expected));
+    assert!(get(&session, &at).await.unwrap() == bytes);
+    clean(&world).await;
+}
+
+async fn a_fresh_upload_discards_what_broke_off(dialect: Dialect) {
+    let tight = NewTenant {
+        quota_bytes: Some(10 * MIB as u64),
+        ..new_tenant("acme")
+    };
+    let world = World::with(dialect, tight).await;
+    let session = world.account("ann").await;
+    let at = path("/a");
+    for (create, truncate) in [(Create::IfMissing, true), (Create::New, false)] {
+        break_off(&session, &at, 0, &noise(6 * MIB)).await;
+        world.vfs.drain().await;
+        assert!(session.space().await.unwrap().used_bytes > 5 * MIB as u64);
+        let options = WriteOptions {
+            create,
+            truncate,
+            ..replace()
+        };
+        let mut writer = session.open_write(&at, options).await.unwrap();
+        write(&mut writer, 0, b"afresh").await;
+        writer.commit().await.unwrap();
+        assert_eq!(size(&session, &at).await, 6);
+        assert_eq!(session.space().await.unwrap().used_bytes, 6);
+        session.remove_file(&at).await.unwrap();
+    }
+    // One that breaks off late does not come back over what was sent meanwhile.
+    let mut late = session.open_write(&at, replace()).await.unwrap();
+    write(&mut late, 0, &noise(MIB)).await;
+    put(&session, &at, b"meanwhile").await.unwrap();
+    late.abandon().await;
+    world.vfs.drain().await;
+    assert_eq!(size(&session, &at).await, 9);
+    assert_eq!(session.space().await.unwrap().used_bytes, 9);
+    clean(&world).await;
+}
+
+async fn nothing_is_published_by_closing_what_was_not_gone_on_with(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let (at, bytes) = (path("/a"), noise(MIB));
+    break_off(&ann, &at, 0, &bytes).await;
+    world.vfs.drain().await;
+    let kept = size(&ann, &at).await;
+    let mut opened = ann.open_write(&at, update()).await.unwrap();
+    assert_eq!(opened.entry().size, kept);
+    opened.sync().await.unwrap();
+    opened.commit().await.unwrap();
+    world.vfs.drain().await;
+    assert_eq!(size(&ann, &at).await, kept);
+    // A length that is set by name does not publish it either.
+    ann.truncate(&at, 1000).await.unwrap();
+    world.vfs.drain().await;
+    assert_eq!(size(&ann, &at).await, 1000);
+    let unknown = bob.stat(&at).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+    go_on(&ann, &at, &bytes).await;
+    assert!(get(&bob, &at).await.unwrap() == bytes);
+    clean(&world).await;
+}
+
+async fn a_broken_off_change_is_laid_over_the_version_of_then(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let at = path("/table");
+    let mut expected = noise(MIB);
+    put(&ann, &at, &expected).await.unwrap();
+    let change = noise(300_000);
+    let mut writer = ann.open_write(&at, update()).await.unwrap();
+    write(&mut writer, 500_000, &change).await;
+    write(&mut writer, 100_000, b"second").await;
+    write(&mut writer, MIB, &change).await;
+    writer.abandon().await;
+    world.vfs.drain().await;
+    assert!(size(&ann, &at).await > MIB as u64);
+    assert_eq!(size(&bob, &at).await, MIB as u64);
+    // Another's version comes in between.
+    let mut other = bob.open_write(&at, update()).await.unwrap();
+    write(&mut other, 0, b"another's").await;
+    other.commit().await.unwrap();
+    expected[..9].copy_from_slice(b"another's");
+    expected[500_000..800_000].copy_from_slice(&change);
+    expected[100_000..100_006].copy_from_slice(b"second");
+    expected.extend_from_slice(&change);
+    go_on(&ann, &at, &expected).await;
+    assert!(get(&bob, &at).await.unwrap() == expected);
+    clean(&world).await;
+}
+
+async fn a_broken_off_append_is_gone_on_with_behind_what_others_appended(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let at = path("/log");
+    let append = WriteOptions {
+        append: true,
+        ..update()
+    };
+    put(&ann, &at, b"begun|").await.unwrap();
+    let lines = noise(200_000);
+    let mut writer = ann.open_write(&at, append).await.unwrap();
+    write(&mut writer, 0, &lines).await;
+    writer.abandon().await;
+    world.vfs.drain().await;
+    let mut other = bob.open_write(&at, append).await.unwrap();
+    write(&mut other, 0, b"bob|").await;
+    other.commit().await.unwrap();
+    // A client knows how much of its lines arrived from how much longer the file is for it.
+    let sent = (size(&ann, &at).await - size(&bob, &at).await) as usize;
+    assert!(sent > 100_000);
+    let mut writer = ann.open_write(&at, append).await.unwrap();
+    write(&mut writer, 0, &lines[sent..]).await;
+    writer.commit().await.unwrap();
+    let expected = [b"begun|bob|".as_slice(), &lines].concat();
+    assert!(get(&bob, &at).await.unwrap() == expected);
+    clean(&world).await;
+}
+
+async fn broken_off_uploads_are_listed_in_their_place(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    for name in ["/b", "/d", "/f"] {
+        put(&ann, &path(name), b"there").await.unwrap();
+    }
+    for name in ["/a", "/c", "/d", "/g"] {
+        break_off(&ann, &path(name), 0, &noise(MIB)).await;
+    }
+    world.vfs.drain().await;
+    let list = async |session: &Session| {
+        let mut listing = session.list(&VfsPath::root()).await.unwrap();
+        let mut all = Vec::new();
+        loop {
+            let page = listing.next_page().await.unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            all.extend(page.into_iter().map(|entry| (entry.name, entry.size > 5)));
+        }
+    };
+    let all = list(&ann).await;
+    let all: Vec<_> = all
+        .iter()
+        .map(|(name, big)| (name.as_str(), *big))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            ("a", true),
+            ("b", false),
+            ("c", true),
+            ("d", true),
+            ("f", false),
+            ("g", true)
+        ]
+    );
+    let others = list(&bob).await;
+    let others: Vec<_> = others
+        .iter()
+        .map(|(name, big)| (name.as_str(), *big))
+        .collect();
+    assert_eq!(others, [("b", false), ("d", false), ("f", false)]);
+}
+
+async fn an_upload_of_a_living_connection_is_not_taken_over(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let (at, bytes) = (path("/a"), noise(2 * MIB));
+    let mut first = ann.open_write(&at, replace()).await.unwrap();
+    write(&mut first, 0, &bytes[..MIB]).await;
+    let hidden = ann.stat(&at).await.unwrap_err();
+    assert_eq!(hidden.kind(), ErrorKind::NotFound);
+    let refused = ann.open_write(&at, update()).await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    write(&mut first, MIB, &bytes[MIB..]).await;
+    first.commit().await.unwrap();
+    assert!(get(&ann, &at).await.unwrap() == bytes);
+    clean(&world).await;
+}
+
+async fn two_cannot_go_on_with_one_upload(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let (at, bytes) = (path("/a"), noise(2 * MIB));
+    break_off(&ann, &at, 0, &bytes[..MIB]).await;
+    world.vfs.drain().await;
+    let (one, two) = tokio::join!(ann.open_write(&at, update()), ann.open_write(&at, update()));
+    let (winner, loser) = match (one, two) {
+        (Ok(winner), Err(loser)) | (Err(loser), Ok(winner)) => (winner, loser),
+        (one, two) => panic!("{:?} {:?}", one.err(), two.err()),
+    };
+    assert_eq!(loser.kind(), ErrorKind::Busy);
+    winner.abandon().await;
+    world.vfs.drain().await;
+    go_on(&ann, &at, &bytes).await;
+    assert!(get(&ann, &at).await.unwrap() == bytes);
+    clean(&world).await;
+}
+
+/// An instance of its own over the same database and store.
+async fn second_instance(world: &World) -> World {
+    let second = world.beside();
+    let lease = Duration::from_secs(1 << 30);
+    let (db, instance) = (second.vfs.database(), second.vfs.instance());
+    instances::renew(db, instance, lease).await.unwrap();
+    second
+}
+
+async fn an_upload_of_a_dead_instance_is_gone_on_with_by_another(dialect: Dialect) {
+    let world = Arc::new(World::new(dialect).await);
+    let other = second_instance(&world).await;
+    world.account("ann").await;
+    let (mine, theirs) = (world.session_of("ann").await, other.session_of("ann").await);
+    let (at, bytes) = (path("/a"), noise(40 * MIB));
+    let sent = 30 * MIB;
+    let mut frozen = mine.open_write(&at, replace()).await.unwrap();
+    for (index, part) in bytes[..sent].chunks(MIB).enumerate() {
+        write(&mut frozen, index * MIB, part).await;
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let hidden = theirs.stat(&at).await.unwrap_err();
+    assert_eq!(hidden.kind(), ErrorKind::NotFound);
+    let db = world.vfs.database();
+    instances::release(db, world.vfs.instance()).await.unwrap();
+    let kept = size(&theirs, &at).await;
+    assert!(kept + 2 * PART >= sent as u64, "{kept}");
+    go_on(&theirs, &at, &bytes).await;
+    assert!(get(&theirs, &at).await.unwrap() == bytes);
+    let expected: [u8; 32] = Sha256::digest(&bytes).into();
+    assert_eq!(stored_hash(&other, &theirs, &at).await, Some(expected));
+    // The one that was thought dead wakes up.
+    let lease = Duration::from_secs(1 << 30);
+    instances::renew(db, world.vfs.instance(), lease)
+        .await
+        .unwrap();
+    write_until_refused(&mut frozen, sent).await;
+    drop(frozen);
+    assert!(get(&theirs, &at).await.unwrap() == bytes);
+    other.vfs.drain().await;
+    clean(&world).await;
+}
+
+async fn a_frozen_writer_changes_nothing_after_a_take_over(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let other = second_instance(&world).await;
+    world.account("ann").await;
+    let (mine, theirs) = (world.session_of("ann").await, other.session_of("ann").await);
+    let (at, bytes) = (path("/a"), noise(20 * MIB));
+    for by_close in [true, false] {
+        let mut frozen = mine.open_write(&at, replace()).await.unwrap();
+        for (index, part) in bytes[..18 * MIB].chunks(MIB).enumerate() {
+            write(&mut frozen, index * MIB, part).await;
+            world.clock.advance(Duration::from_secs(1));
+        }
+        let db = world.vfs.database();
+        instances::release(db, world.vfs.instance()).await.unwrap();
+        // Sweeping while it sleeps must not remove what the upload names.
+        runner::round(&other.vfs, JobSettings::default())
+            .await
+            .unwrap();
+        let mut taken = theirs.open_write(&at, update()).await.unwrap();
+        let from = taken.entry().size as usize;
+        assert!(from > 0);
+        let lease = Duration::from_secs(1 << 30);
+        instances::renew(db, world.vfs.instance(), lease)
+            .await
+            .unwrap();
+        match by_close {
+            true => {
+                let refused = frozen.commit().await.unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::Stale, "{refused:?}");
+            }
+            false => frozen.abandon().await,
+        }
+        world.vfs.drain().await;
+        let hidden = mine.stat(&at).await.unwrap_err();
+        assert_eq!(hidden.kind(), ErrorKind::NotFound);
+        write(&mut taken, from, &bytes[from..]).await;
+        taken.commit().await.unwrap();
+        assert!(get(&mine, &at).await.unwrap() == bytes);
+        clean(&world).await;
+        mine.remove_file(&at).await.unwrap();
+    }
+    let store = world.vfs.store(RegionId::MAIN).unwrap();
+    assert!(!store.list(None, 10).await.unwrap().is_empty());
+}
+
+async fn write_until_refused(writer: &mut FileWriter, from: usize) {
+    for offset in (from..from + 100 * MIB).step_by(MIB) {
+        let bytes = Bytes::from(vec![9; MIB]);
+        if let Err(error) = writer.write_at(offset as u64, bytes).await {
+            assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::Stale
+                        | ErrorKind::AlreadyExists
+                        | ErrorKind::NotFound
+                        | ErrorKind::Unavailable
+                ),
+                "{error:?}"
+            );
+            return;
+        }
+    }
+    panic!("a frozen writer goes on for ever");
+}
