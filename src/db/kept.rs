@@ -231,8 +231,7 @@ pub async fn rename(
 pub async fn discard(
     tx: &mut TenantTx,
     account: AccountId,
-    parent: NodeId,
-    name: &str,
+    (parent, name): (NodeId, &str),
     node: Option<NodeId>,
     at: Timestamp,
 ) -> Result<()> {

@@ -8,6 +8,7 @@ use crate::db::entries::{self, Moment};
 use crate::db::sql::TenantTx;
 use crate::db::{contents, kept};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry, NodeKind};
@@ -30,6 +31,8 @@ pub struct CopyFile {
     pub overwrite: Overwrite,
     /// The node that a new file will be.
     pub new_node: NodeId,
+    /// What leases are compared with.
+    pub now: Timestamp,
 }
 
 #[async_trait]
@@ -93,7 +96,7 @@ impl Operation for CopyFile {
             }
             None => entries::insert(tx, &copy).await?,
         }
-        kept::discard(tx, account, parent.node, name.as_str(), node, next.at).await?;
+        kept::discard(tx, account, (parent.node, name.as_str()), node, self.now).await?;
         let detail = format!("{} -> {} {} bytes", self.from, self.to, copy.size);
         Ok(Record::Change(Happening::new("copy", detail)))
     }

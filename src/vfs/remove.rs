@@ -6,14 +6,16 @@ use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
-use crate::db::{detached, entries};
+use crate::db::{detached, entries, kept};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, not_a_folder, parent_of};
+use crate::vfs::resume;
 
 /// What is expected at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Remove {
     pub path: VfsPath,
     /// What it must be.
     pub expect: Expect,
+    /// What leases are compared with.
+    pub now: Timestamp,
 }
 
 #[async_trait]
@@ -41,9 +45,19 @@ impl Operation for Remove {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.path).await?;
         let (chain, found) = parent_of(tx, &access, &self.path, chain).await?;
+        let (Some(parent), Some(name)) = (chain.last(), self.path.name()) else {
+            return Err(Error::internal("a path with a parent and no name"));
+        };
+        let (account, place) = (self.principal.account, (parent.node, name.as_str()));
         let Some(entry) = found else {
             access.require(&chain, Rights::LIST)?;
-            return Err(no_such(&self.path));
+            let broken = resume::find(tx, &self.principal, self.now, place, None).await?;
+            if broken.is_none() || self.expect == Expect::EmptyFolder {
+                return Err(no_such(&self.path));
+            }
+            // Only its own account sees it, which may well undo what it did.
+            kept::discard(tx, account, place, None, self.now).await?;
+            return Ok(Record::Nothing);
         };
         access.require(&below(&chain, &entry), Rights::DELETE)?;
         let path = self.path.to_string();
@@ -59,6 +73,9 @@ impl Operation for Remove {
                 ));
             }
             _ => {}
+        }
+        if entry.kind == NodeKind::File {
+            kept::discard(tx, account, place, Some(entry.node), self.now).await?;
         }
         kill(tx, &entry, next).await?;
         Ok(Record::Change(Happening::new("delete", path)))

@@ -6,15 +6,18 @@ use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::entries::Moment;
 use crate::db::sql::TenantTx;
-use crate::db::{contents, entries};
+use crate::db::{contents, entries, kept};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{below, follow, is_a_folder, no_such, not_a_folder, parent_of};
+use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, not_a_folder, parent_of};
+use crate::vfs::publish::Target;
 use crate::vfs::remove::kill;
+use crate::vfs::resume;
 
 /// What happens when the new name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Rename {
     pub to: VfsPath,
     /// What happens when the name is taken.
     pub overwrite: Overwrite,
+    /// What leases are compared with.
+    pub now: Timestamp,
 }
 
 #[async_trait]
@@ -44,7 +49,7 @@ impl Operation for Rename {
         let (from_chain, found) = parent_of(tx, &access, &self.from, chain).await?;
         let Some(entry) = found else {
             access.require(&from_chain, Rights::LIST)?;
-            return Err(no_such(&self.from));
+            return self.rename_broken_off(tx, &access, &from_chain).await;
         };
         access.require(&below(&from_chain, &entry), Rights::RENAME)?;
         let chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
@@ -92,6 +97,28 @@ impl Operation for Rename {
 }
 
 impl Rename {
+    /// Nothing is published under the old name, but there may be what the principal broke off.
+    async fn rename_broken_off(
+        &self,
+        tx: &mut TenantTx,
+        access: &Access,
+        from_chain: &[Entry],
+    ) -> Result<Record> {
+        let (Some(parent), Some(name)) = (from_chain.last(), self.from.name()) else {
+            return Err(Error::internal("a path with a parent and no name"));
+        };
+        let place = (parent.node, name.as_str());
+        let broken = resume::find(tx, &self.principal, self.now, place, None).await?;
+        let upload = broken.ok_or_else(|| no_such(&self.from))?;
+        let chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
+        let (chain, found) = parent_of(tx, access, &self.to, chain).await?;
+        let target = place_for_new(access, &chain, found.as_ref(), &self.to, self.overwrite)?;
+        let place = (target.parent, target.name.as_str());
+        let over = (target.node, found.and_then(|entry| entry.content));
+        kept::rename(tx, upload.id, upload.epoch, place, over).await?;
+        Ok(Record::Nothing)
+    }
+
     async fn make_way(
         &self,
         tx: &mut TenantTx,
@@ -101,10 +128,7 @@ impl Rename {
     ) -> Result<()> {
         let path = self.to.to_string();
         if self.overwrite == Overwrite::Forbid {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("'{path}' exists already; delete it first or choose another name"),
-            ));
+            return Err(taken(&self.to));
         }
         match (entry.kind, target.kind) {
             (NodeKind::File, NodeKind::Folder) => return Err(is_a_folder(&path)),
@@ -121,4 +145,46 @@ impl Rename {
         }
         kill(tx, target, next).await
     }
+}
+
+/// Where a file that was never published is published in the end, when it is renamed before.
+///
+/// # Errors
+/// AlreadyExists, IsFolder, Denied.
+pub(in crate::vfs) fn place_for_new(
+    access: &Access,
+    chain: &[Entry],
+    found: Option<&Entry>,
+    to: &VfsPath,
+    overwrite: Overwrite,
+) -> Result<Target> {
+    let (Some(parent), Some(name)) = (chain.last(), to.name()) else {
+        return Err(Error::internal("a path with a parent and no name"));
+    };
+    match found {
+        None => access.require(chain, Rights::RENAME | Rights::WRITE)?,
+        Some(entry) => {
+            access.require(chain, Rights::RENAME)?;
+            access.require(&below(chain, entry), Rights::OVERWRITE)?;
+            if overwrite == Overwrite::Forbid {
+                return Err(taken(to));
+            }
+            if entry.kind == NodeKind::Folder {
+                return Err(is_a_folder(&to.to_string()));
+            }
+        }
+    }
+    Ok(Target {
+        parent: parent.node,
+        name: name.as_str().to_owned(),
+        node: found.map(|entry| entry.node),
+        exclusive: overwrite == Overwrite::Forbid,
+    })
+}
+
+fn taken(path: &VfsPath) -> Error {
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("'{path}' exists already; delete it first or choose another name"),
+    )
 }

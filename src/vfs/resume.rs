@@ -183,13 +183,15 @@ pub struct Discard {
     pub name: String,
     /// The file that is live there.
     pub node: Option<NodeId>,
+    /// What leases are compared with: not the change's time, which a look at the future raises.
+    pub now: Timestamp,
 }
 
 #[async_trait]
 impl Operation for Discard {
-    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        let account = self.principal.account;
-        kept::discard(tx, account, self.parent, &self.name, self.node, next.at).await?;
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let place = (self.parent, self.name.as_str());
+        kept::discard(tx, self.principal.account, place, self.node, self.now).await?;
         Ok(Record::Nothing)
     }
 }

@@ -26,7 +26,7 @@ use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::Target;
 use crate::vfs::read::FileReader;
 use crate::vfs::remove::{Expect, Remove};
-use crate::vfs::rename::{Overwrite, Rename};
+use crate::vfs::rename::{Overwrite, Rename, place_for_new};
 use crate::vfs::resume::{self, Discard};
 use crate::vfs::service::Vfs;
 use crate::vfs::sink;
@@ -135,9 +135,29 @@ impl Session {
             from: from.clone(),
             to: to.clone(),
             overwrite,
+            now: self.now(),
         };
         let renamed = self.run(operation).await;
         self.noted(renamed, "rename", from).map(drop)
+    }
+
+    /// Gives a file that is being written, and was never published, another place, where it is
+    /// published in the end: in place of what is there, if that is allowed.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder, IsFolder, AlreadyExists, Denied, Unavailable.
+    pub async fn rename_new(
+        &self,
+        writer: &mut FileWriter,
+        to: &VfsPath,
+        overwrite: Overwrite,
+    ) -> Result<()> {
+        let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
+        let (chain, access) = follow(&mut tx, &self.principal, to).await?;
+        let (chain, found) = parent_of(&mut tx, &access, to, chain).await?;
+        drop(tx);
+        let target = place_for_new(&access, &chain, found.as_ref(), to, overwrite)?;
+        writer.retarget(target, found.as_ref()).await
     }
 
     /// Copies a file as it is published, as one change; no bytes move. A new file gets the mode of
@@ -157,7 +177,8 @@ impl Session {
             from: from.clone(),
             to: to.clone(),
             overwrite,
-            new_node: NodeId::mint(self.vfs.database().clock().now()),
+            new_node: NodeId::mint(self.now()),
+            now: self.now(),
         };
         let copied = self.run(operation).await;
         self.noted(copied, "copy", from).map(drop)
@@ -264,6 +285,7 @@ impl Session {
             principal: self.principal.clone(),
             path: path.clone(),
             expect,
+            now: self.now(),
         };
         let removed = self.run(operation).await;
         self.noted(removed, "delete", path).map(drop)
@@ -376,6 +398,7 @@ impl Session {
                     parent: target.parent,
                     name: target.name.clone(),
                     node: target.node,
+                    now,
                 };
                 self.run(discard).await?;
                 None

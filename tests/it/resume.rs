@@ -13,6 +13,7 @@ use sealift::domain::id::RegionId;
 use sealift::domain::path::VfsPath;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::vfs::options::{Create, WriteOptions};
+use sealift::vfs::rename::Overwrite;
 use sealift::vfs::session::Session;
 use sealift::vfs::write::FileWriter;
 use sha2::{Digest, Sha256};
@@ -37,6 +38,7 @@ on_both!(
     broken_off_uploads_are_listed_in_their_place,
     nothing_is_published_by_closing_what_was_not_gone_on_with,
     two_cannot_go_on_with_one_upload,
+    what_broke_off_can_be_renamed_and_deleted,
 );
 
 fn noise(length: usize) -> Vec<u8> {
@@ -462,4 +464,37 @@ async fn write_until_refused(writer: &mut FileWriter, from: usize) {
         }
     }
     panic!("a frozen writer goes on for ever");
+}
+
+async fn what_broke_off_can_be_renamed_and_deleted(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let bytes = noise(MIB);
+    put(&ann, &path("/taken"), b"old").await.unwrap();
+    for (to, overwrite) in [("/new", Overwrite::Forbid), ("/taken", Overwrite::Allow)] {
+        break_off(&ann, &path("/a.part"), 0, &bytes).await;
+        world.vfs.drain().await;
+        let refused = ann
+            .rename(&path("/a.part"), &path("/taken"), Overwrite::Forbid)
+            .await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        ann.rename(&path("/a.part"), &path(to), overwrite)
+            .await
+            .unwrap();
+        let gone = ann.stat(&path("/a.part")).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+        assert!(go_on(&ann, &path(to), &bytes).await > 0);
+        assert!(get(&bob, &path(to)).await.unwrap() == bytes);
+    }
+    for at in [path("/b"), path("/taken")] {
+        let mut writer = ann.open_write(&at, replace()).await.unwrap();
+        write(&mut writer, 0, &bytes).await;
+        writer.abandon().await;
+        world.vfs.drain().await;
+        ann.remove_file(&at).await.unwrap();
+        let gone = ann.stat(&at).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(ann.space().await.unwrap().used_bytes, MIB as u64);
+    clean(&world).await;
 }
