@@ -170,6 +170,7 @@ pub mod sftp {
     pub mod host_keys;
     pub mod ledger;
     pub mod login;
+    pub mod opened;
     pub mod outlet;
     pub mod packet;
     pub mod paths;

@@ -23,6 +23,7 @@ use crate::sftp::gate::{Gate, GatedStream};
 use crate::sftp::handler::SshHandler;
 use crate::sftp::ledger::Ledger;
 use crate::sftp::login::{Login, Notice};
+use crate::sftp::opened::Opened;
 use crate::sftp::room::Room;
 use crate::sftp::settings::SftpSettings;
 use crate::vfs::service::Vfs;
@@ -76,6 +77,7 @@ where
         room: Room::new(parts.budget.clone()),
         ledger: ledger.clone(),
         tasks: tasks.clone(),
+        opened: Opened::new(parts.budget.clone()),
         channels: HashMap::new(),
     };
     let deadline = Instant::now() + parts.settings.login_time;

@@ -21,6 +21,7 @@ use crate::sftp::exec::ExecSession;
 use crate::sftp::gate::Gate;
 use crate::sftp::ledger::Ledger;
 use crate::sftp::login::Login;
+use crate::sftp::opened::Opened;
 use crate::sftp::outlet::{Outlet, Replies};
 use crate::sftp::pipe::{Output, Said, Speech};
 use crate::sftp::room::Room;
@@ -49,6 +50,8 @@ pub struct SshHandler {
     pub ledger: Ledger,
     /// Owns the tasks of the channels.
     pub tasks: TaskTracker,
+    /// Channels that were ever opened.
+    pub opened: Opened,
     /// The channels, and what runs in them.
     pub channels: HashMap<ChannelId, Running>,
 }
@@ -242,6 +245,14 @@ impl Handler for SshHandler {
         self.channels
             .retain(|_, running| !running.over.is_cancelled());
         if self.channels.len() >= self.settings.channels {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        if !self.opened.add() {
+            if self.ledger.is_quiet() {
+                let why = "this connection had very many channels; connect again";
+                self.login.turn_away(why.to_owned());
+            }
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
