@@ -83,6 +83,7 @@ pub mod db {
     pub mod regions;
     pub mod second_factors;
     pub mod sql;
+    pub mod sqlite;
     pub mod tenants;
     pub mod upload_edits;
     pub mod uploads;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
@@ -143,9 +144,18 @@ impl Committer {
             None => {
                 queues.insert(key, VecDeque::from([waiting]));
                 let shared = self.shared.clone();
-                self.shared
-                    .tasks
-                    .spawn(async move { shared.work(key).await });
+                match self.shared.db.dialect() {
+                    Dialect::Postgres => {
+                        let work = async move { shared.work(key).await };
+                        self.shared.tasks.spawn(work);
+                    }
+                    // Its statements wait for nobody, so that a batch of them is one long call.
+                    Dialect::Sqlite => {
+                        let runtime = Handle::current();
+                        let work = move || runtime.block_on(shared.work(key));
+                        self.shared.tasks.spawn_blocking(work);
+                    }
+                }
             }
         }
         answer

@@ -6,22 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
+use crate::db::sqlite::SqlitePool;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::TenantId;
 
 /// How long a transaction waits for a free connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a statement waits for another process that writes to the same SQLite file.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(15);
-const SQLITE_READERS: u32 = 4;
+const SQLITE_READERS: usize = 4;
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +42,15 @@ pub struct Database {
     pools: Pools,
     time: TimeSource,
     clock: Arc<dyn Clock>,
+    background: bool,
 }
 
 #[derive(Clone)]
 enum Pools {
     Postgres(PgPool),
     Sqlite {
-        reads: SqlitePool,
-        writes: SqlitePool,
+        reads: Arc<SqlitePool>,
+        writes: Arc<SqlitePool>,
     },
 }
 
@@ -77,7 +73,21 @@ impl Database {
             }
             Location::Sqlite(path) => (open_sqlite(path).await?, TimeSource::Passed(clock.clone())),
         };
-        Ok(Self { pools, time, clock })
+        Ok(Self {
+            pools,
+            time,
+            clock,
+            background: false,
+        })
+    }
+
+    /// The same, for work in the background: statements that take long keep nobody's thread.
+    #[must_use]
+    pub fn in_background(&self) -> Self {
+        Self {
+            background: true,
+            ..self.clone()
+        }
     }
 
     /// The same, but changes take their time from `clock` on PostgreSQL too: for tests that move it.
@@ -137,7 +147,7 @@ impl Database {
     pub async fn read(&self, tenant: TenantId) -> Result<TenantTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN READ ONLY", tenant).await?,
-            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin().await.map_err(from_sqlx)?),
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.background).await?),
         };
         Ok(TenantTx::new(link, tenant))
     }
@@ -165,7 +175,7 @@ impl Database {
     pub async fn write(&self, tenant: TenantId) -> Result<TenantTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN", tenant).await?,
-            Pools::Sqlite { writes, .. } => sqlite_write(writes).await?,
+            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.background).await?),
         };
         Ok(TenantTx::new(link, tenant))
     }
@@ -177,7 +187,7 @@ impl Database {
     pub async fn system(&self) -> Result<SystemTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
-            Pools::Sqlite { writes, .. } => sqlite_write(writes).await?,
+            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.background).await?),
         };
         Ok(SystemTx::new(link))
     }
@@ -189,7 +199,7 @@ impl Database {
     pub async fn system_read(&self) -> Result<SystemTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
-            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin().await.map_err(from_sqlx)?),
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.background).await?),
         };
         Ok(SystemTx::new(link))
     }
@@ -227,45 +237,10 @@ async fn open_postgres(url: &str, connections: u32) -> Result<Pools> {
 }
 
 async fn open_sqlite(path: &Path) -> Result<Pools> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(SQLITE_BUSY_TIMEOUT)
-        .pragma("cache_size", "-32768")
-        .pragma("temp_store", "memory")
-        .disable_statement_logging();
-    let pool = |connections| {
-        SqlitePoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(60))
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| Box::pin(is_usable(connection)))
-            .idle_timeout(None)
-            .max_lifetime(None)
-    };
-    let writes = pool(1)
-        .connect_with(options.clone())
-        .await
-        .map_err(from_sqlx)?;
-    let reads = pool(SQLITE_READERS)
-        .connect_with(options.pragma("query_only", "true"))
-        .await
-        .map_err(from_sqlx)?;
+    // The writer first: it makes the file.
+    let writes = SqlitePool::open(path, 1, true).await?;
+    let reads = SqlitePool::open(path, SQLITE_READERS, false).await?;
     Ok(Pools::Sqlite { reads, writes })
-}
-
-/// SQLite rolls back by itself when the disk is full, and sqlx then counts a transaction that is not
-/// there and begins no other: such a connection is replaced. A roll back that was begun by dropping
-/// is over by now, since the pool pings a connection that is given back.
-async fn is_usable(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    Ok(!connection.is_in_transaction())
-}
-
-async fn sqlite_write(pool: &SqlitePool) -> Result<Link> {
-    let tx = pool.begin_with("BEGIN IMMEDIATE").await;
-    Ok(Link::Sqlite(tx.map_err(from_sqlx)?))
 }
 
 /// One round trip; the tenant is a number, so there is nothing to escape.

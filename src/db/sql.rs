@@ -3,10 +3,11 @@
 //! Statements use `$1`-style parameters, which SQLite accepts too. In a [`TenantTx`] `$1` is
 //! always the tenant, bound by the transaction itself: a statement cannot forget it.
 
+use rusqlite::types::Value as Column;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 use sqlx::{Arguments, Row as _, SqlSafeStr, Transaction};
 
+use crate::db::sqlite::SqliteTx;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
 
@@ -77,21 +78,25 @@ pub struct Row(RowKind);
 
 enum RowKind {
     Postgres(PgRow),
-    Sqlite(SqliteRow),
+    Sqlite(Vec<Column>),
 }
 
 macro_rules! column {
-    ($(#[$doc:meta])* $name:ident, $type:ty) => {
+    ($(#[$doc:meta])* $name:ident, $type:ty, $($kind:pat => $value:expr),+) => {
         $(#[$doc])*
         ///
         /// # Errors
         /// Internal when the column is not there or of another type.
         pub fn $name(&self, column: usize) -> Result<$type> {
             match &self.0 {
-                RowKind::Postgres(row) => row.try_get::<$type, _>(column),
-                RowKind::Sqlite(row) => row.try_get_unchecked::<$type, _>(column),
+                RowKind::Postgres(row) => {
+                    row.try_get::<$type, _>(column).map_err(Error::internal)
+                }
+                RowKind::Sqlite(row) => match row.get(column) {
+                    $(Some($kind) => Ok($value),)+
+                    other => Err(Error::internal(format!("column {column} is {other:?}"))),
+                },
             }
-            .map_err(Error::internal)
         }
     };
 }
@@ -100,32 +105,41 @@ impl Row {
     column!(
         /// A number.
         int,
-        i64
+        i64,
+        Column::Integer(value) => *value
     );
     column!(
         /// A number or NULL.
         opt_int,
-        Option<i64>
+        Option<i64>,
+        Column::Integer(value) => Some(*value),
+        Column::Null => None
     );
     column!(
         /// A byte string.
         bytes,
-        Vec<u8>
+        Vec<u8>,
+        Column::Blob(value) => value.clone()
     );
     column!(
         /// A byte string or NULL.
         opt_bytes,
-        Option<Vec<u8>>
+        Option<Vec<u8>>,
+        Column::Blob(value) => Some(value.clone()),
+        Column::Null => None
     );
     column!(
         /// A text.
         text,
-        String
+        String,
+        Column::Text(value) => value.clone()
     );
     column!(
         /// A text or NULL.
         opt_text,
-        Option<String>
+        Option<String>,
+        Column::Text(value) => Some(value.clone()),
+        Column::Null => None
     );
 
     /// A number that counts something.
@@ -140,30 +154,24 @@ impl Row {
 /// An open transaction.
 pub(in crate::db) enum Link {
     Postgres(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
 }
 
 impl Link {
     async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
         match self {
-            Self::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
-                .fetch_all(&mut **tx)
-                .await
-                .map(|rows| {
-                    rows.into_iter()
-                        .map(|row| Row(RowKind::Postgres(row)))
-                        .collect()
-                }),
-            Self::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
-                .fetch_all(&mut **tx)
-                .await
-                .map(|rows| {
-                    rows.into_iter()
-                        .map(|row| Row(RowKind::Sqlite(row)))
-                        .collect()
-                }),
+            Self::Postgres(tx) => {
+                let rows = sqlx::query_with(sql, postgres_arguments(args)?)
+                    .fetch_all(&mut **tx)
+                    .await;
+                let rows = rows.map_err(from_sqlx)?.into_iter();
+                Ok(rows.map(|row| Row(RowKind::Postgres(row))).collect())
+            }
+            Self::Sqlite(tx) => {
+                let rows = tx.rows(sql.into_sql_str(), args).await?.into_iter();
+                Ok(rows.map(|row| Row(RowKind::Sqlite(row))).collect())
+            }
         }
-        .map_err(from_sqlx)
     }
 
     async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<u64> {
@@ -171,29 +179,28 @@ impl Link {
             Self::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
                 .execute(&mut **tx)
                 .await
-                .map(|done| done.rows_affected()),
-            Self::Sqlite(tx) => sqlx::query_with(sql, sqlite_arguments(args)?)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected()),
+                .map(|done| done.rows_affected())
+                .map_err(from_sqlx),
+            Self::Sqlite(tx) => tx.execute(sql.into_sql_str(), args).await,
         }
-        .map_err(from_sqlx)
     }
 
     async fn script(&mut self, sql: impl SqlSafeStr) -> Result<()> {
         match self {
-            Self::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ()),
-            Self::Sqlite(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ()),
+            Self::Postgres(tx) => sqlx::raw_sql(sql)
+                .execute(&mut **tx)
+                .await
+                .map(|_| ())
+                .map_err(from_sqlx),
+            Self::Sqlite(tx) => tx.script(sql.into_sql_str()).await,
         }
-        .map_err(from_sqlx)
     }
 
     async fn commit(self) -> Result<()> {
         match self {
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await.map_err(from_sqlx),
             Self::Sqlite(tx) => tx.commit().await,
         }
-        .map_err(from_sqlx)
     }
 
     fn dialect(&self) -> Dialect {
@@ -378,20 +385,7 @@ fn postgres_arguments(args: Vec<Value>) -> Result<PgArguments> {
     Ok(out)
 }
 
-fn sqlite_arguments(args: Vec<Value>) -> Result<SqliteArguments> {
-    let mut out = SqliteArguments::default();
-    for arg in args {
-        match arg {
-            Value::Bytes(value) => out.add(value),
-            Value::Int(value) => out.add(value),
-            Value::Text(value) => out.add(value),
-        }
-        .map_err(Error::internal)?;
-    }
-    Ok(out)
-}
-
-/// Turns a driver's error into ours: a taken key, a database that does not answer, or a defect.
+/// Turns PostgreSQL's error into ours: a taken key, a database that does not answer, or a defect.
 pub(in crate::db) fn from_sqlx(error: sqlx::Error) -> Error {
     let kind = match &error {
         sqlx::Error::Io(_)
@@ -419,17 +413,8 @@ pub(in crate::db) fn from_sqlx(error: sqlx::Error) -> Error {
     .because(error)
 }
 
-/// SQLSTATE classes 08, 40, 53, 57, 58 and 25006 (a standby); SQLite's BUSY, LOCKED, IOERR, FULL.
+/// SQLSTATE classes 08, 40, 53, 57, 58 and 25006 (a standby).
 fn database_kind(code: &str) -> ErrorKind {
-    if let Ok(number) = code.parse::<u32>()
-        && code.len() < 5
-    {
-        return match number & 0xff {
-            5 | 6 | 10 | 14 => ErrorKind::Unavailable,
-            13 => ErrorKind::StorageFull,
-            _ => ErrorKind::Internal,
-        };
-    }
     match code {
         "53100" => ErrorKind::StorageFull,
         "25006" => ErrorKind::Unavailable,

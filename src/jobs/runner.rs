@@ -57,7 +57,7 @@ impl Jobs {
     pub async fn start(vfs: Vfs, settings: JobSettings) -> Result<Self> {
         renew(&vfs).await?;
         let jobs = Self {
-            vfs,
+            vfs: vfs.in_background(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };

@@ -19,6 +19,8 @@ use crate::vfs::sealers::Sealers;
 #[derive(Clone)]
 pub struct Vfs {
     shared: Arc<Shared>,
+    /// The database as work in the background uses it.
+    background: Option<Arc<Database>>,
 }
 
 struct Shared {
@@ -44,6 +46,7 @@ impl Vfs {
         let keys = Arc::new(keys);
         let sealers = Sealers::new(committer.clone(), keys.clone(), instance);
         Self {
+            background: None,
             shared: Arc::new(Shared {
                 committer,
                 regions,
@@ -57,6 +60,15 @@ impl Vfs {
         }
     }
 
+    /// The same, for work in the background, whose long statements keep nobody's thread.
+    #[must_use]
+    pub fn in_background(&self) -> Self {
+        Self {
+            background: Some(Arc::new(self.database().in_background())),
+            shared: self.shared.clone(),
+        }
+    }
+
     /// Commits changes.
     pub fn committer(&self) -> &Committer {
         &self.shared.committer
@@ -64,7 +76,10 @@ impl Vfs {
 
     /// The database.
     pub fn database(&self) -> &Database {
-        self.shared.committer.database()
+        match &self.background {
+            Some(database) => database,
+            None => self.shared.committer.database(),
+        }
     }
 
     /// Where blobs are.

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, SqliteConnection};
-
 use crate::support::client::{SshOptions, quote, sftp_ok};
 use crate::support::folder::{TempFolder, sha256, snapshot, write_random};
 use crate::support::hold::HeldUpload;
@@ -172,16 +170,15 @@ fn a_data_folder_of_another_key_is_refused_and_nothing_changes() {
     refused_unchanged(&data, &["up", "--any-port", "--data", text(&data)], "key");
 }
 
-#[tokio::test]
-async fn a_database_newer_than_the_program_is_refused_and_nothing_changes() {
+#[test]
+fn a_database_newer_than_the_program_is_refused_and_nothing_changes() {
     let folder = TempFolder::new();
     let data = folder.join("data");
     Server::up(&data).stop();
-    let url = format!("sqlite://{}", database(&data).display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let connection = rusqlite::Connection::open(database(&data)).unwrap();
     let newer = "INSERT INTO schema_versions (version, applied_at) VALUES (1000000, 0)";
-    sqlx::query(newer).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    connection.execute_batch(newer).unwrap();
+    connection.close().unwrap();
     refused_unchanged(&data, &["up", "--any-port", "--data", text(&data)], "newer");
 }
 

@@ -1,0 +1,329 @@
+//! SQLite, called in place: a transaction owns a connection, and a statement runs on the thread that
+//! asks for it, which costs less than handing it to another.
+//!
+//! What may take long does not: commits, which wait for the disk, and every statement of work in the
+//! background run on threads that may block; and whoever waits for another process that writes does so
+//! without a thread.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::types::Value as Column;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use sqlx::SqlStr;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::db::sql::Value;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::random;
+
+/// How long to wait for a free connection, and for another process that writes to the file.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BUSY_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a statement blocks its thread for another process; only its recovery makes it wait.
+const BLOCKING: Duration = Duration::from_secs(1);
+/// Statements that a connection keeps prepared.
+const PREPARED: usize = 256;
+
+/// Connections to one file.
+pub(in crate::db) struct SqlitePool {
+    path: PathBuf,
+    writes: bool,
+    connections: usize,
+    places: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqlitePool {
+    /// Opens the file, which is made when it is missing.
+    pub(in crate::db) async fn open(
+        path: &Path,
+        connections: usize,
+        writes: bool,
+    ) -> Result<Arc<Self>> {
+        let pool = Self {
+            path: path.to_owned(),
+            writes,
+            connections,
+            places: Arc::new(Semaphore::new(connections)),
+            idle: Mutex::default(),
+        };
+        blocking(move || {
+            let first = pool.connect().map_err(from_sqlite)?;
+            pool.lock().push(first);
+            Ok(Arc::new(pool))
+        })
+        .await
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(
+            &self.path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(BUSY_PATIENCE)?;
+        connection.set_prepared_statement_cache_capacity(PREPARED);
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+             PRAGMA cache_size = -32768; PRAGMA temp_store = memory;",
+        )?;
+        if !self.writes {
+            connection.pragma_update(None, "query_only", true)?;
+        }
+        connection.busy_timeout(BLOCKING)?;
+        Ok(connection)
+    }
+
+    /// Begins a transaction. With `background` all of it runs on threads that may block.
+    pub(in crate::db) async fn begin(self: &Arc<Self>, background: bool) -> Result<SqliteTx> {
+        let place = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await;
+        let place = place
+            .map_err(|_| silent("no connection was free for a minute"))?
+            .map_err(|_| silent("the database is closed"))?;
+        let kept = self.lock().pop();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => {
+                let pool = Arc::clone(self);
+                blocking(move || pool.connect().map_err(from_sqlite)).await?
+            }
+        };
+        let tx = SqliteTx {
+            connection: Some(connection),
+            pool: Arc::clone(self),
+            background,
+            _place: place,
+        };
+        let deadline = Instant::now() + BUSY_PATIENCE;
+        loop {
+            match tx.begin() {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                    let pause = Duration::from_millis(5 + random::below(20));
+                    tokio::time::sleep(pause).await;
+                }
+                begun => {
+                    begun.map_err(from_sqlite)?;
+                    return Ok(tx);
+                }
+            }
+        }
+    }
+
+    /// Waits until all connections are back, and closes them.
+    pub(in crate::db) async fn close(&self) {
+        let all = u32::try_from(self.connections).unwrap_or(u32::MAX);
+        drop(self.places.acquire_many(all).await);
+        self.places.close();
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open transaction. Rolled back when dropped.
+pub(in crate::db) struct SqliteTx {
+    /// None only while a call has it.
+    connection: Option<Connection>,
+    pool: Arc<SqlitePool>,
+    background: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl SqliteTx {
+    fn begin(&self) -> rusqlite::Result<()> {
+        let Some(connection) = &self.connection else {
+            return Err(rusqlite::Error::InvalidQuery);
+        };
+        match self.pool.writes {
+            false => connection.execute_batch("BEGIN"),
+            true => {
+                // Another process may write for long: it is waited for without this thread.
+                connection.busy_timeout(Duration::ZERO)?;
+                let begun = connection.execute_batch("BEGIN IMMEDIATE");
+                connection.busy_timeout(BLOCKING)?;
+                begun
+            }
+        }
+    }
+
+    /// Runs a query; its rows.
+    pub(in crate::db) async fn rows(
+        &mut self,
+        sql: SqlStr,
+        args: Vec<Value>,
+    ) -> Result<Vec<Vec<Column>>> {
+        self.run(move |connection| rows(connection, sql.as_str(), args))
+            .await
+    }
+
+    /// Runs a statement; how many rows it touched.
+    pub(in crate::db) async fn execute(&mut self, sql: SqlStr, args: Vec<Value>) -> Result<u64> {
+        self.run(move |connection| execute(connection, sql.as_str(), args))
+            .await
+    }
+
+    /// Runs statements without parameters.
+    pub(in crate::db) async fn script(&mut self, sql: SqlStr) -> Result<()> {
+        self.run(move |connection| connection.execute_batch(sql.as_str()))
+            .await
+    }
+
+    /// Makes it so. Waits for the disk.
+    pub(in crate::db) async fn commit(mut self) -> Result<()> {
+        let commit = |connection: &mut Connection| connection.execute_batch("COMMIT");
+        match self.pool.writes {
+            true => self.run_blocking(commit).await,
+            // Nothing was written.
+            false => self.run(commit).await,
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.background {
+            return self.run_blocking(work).await;
+        }
+        // Many statements one after the other, none of which waits, let others have a turn.
+        tokio::task::consume_budget().await;
+        let connection = self.connection.as_mut().ok_or_else(lost)?;
+        work(connection).map_err(from_sqlite)
+    }
+
+    async fn run_blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut connection = self.connection.take().ok_or_else(lost)?;
+        let (connection, done) = blocking(move || {
+            let done = work(&mut connection);
+            Ok((connection, done))
+        })
+        .await?;
+        self.connection = Some(connection);
+        done.map_err(from_sqlite)
+    }
+}
+
+impl Drop for SqliteTx {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        // After an error SQLite may have rolled back by itself.
+        let usable = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+        if usable && !self.pool.places.is_closed() {
+            self.pool.lock().push(connection);
+        }
+    }
+}
+
+fn rows(
+    connection: &Connection,
+    sql: &str,
+    args: Vec<Value>,
+) -> rusqlite::Result<Vec<Vec<Column>>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, args)?;
+    let columns = statement.column_count();
+    let mut found = statement.raw_query();
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        let row: rusqlite::Result<Vec<Column>> = (0..columns).map(|at| row.get(at)).collect();
+        all.push(row?);
+    }
+    Ok(all)
+}
+
+fn execute(connection: &Connection, sql: &str, args: Vec<Value>) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, args)?;
+    // Also a statement that returns rows may be run for what it does.
+    if statement.column_count() > 0 {
+        let mut found = statement.raw_query();
+        while found.next()?.is_some() {}
+        return Ok(connection.changes());
+    }
+    statement.raw_execute().map(|touched| touched as u64)
+}
+
+/// Binds `$n` to the n-th value, wherever and how often it stands.
+fn bind(statement: &mut rusqlite::CachedStatement<'_>, args: Vec<Value>) -> rusqlite::Result<()> {
+    for index in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(index);
+        let number = name.and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+        let arg = number.and_then(|number| args.get(number.checked_sub(1)?));
+        let Some(arg) = arg else {
+            return Err(rusqlite::Error::InvalidParameterCount(index, args.len()));
+        };
+        match arg {
+            Value::Bytes(value) => statement.raw_bind_parameter(index, value.as_deref())?,
+            Value::Int(value) => statement.raw_bind_parameter(index, value)?,
+            Value::Text(value) => statement.raw_bind_parameter(index, value.as_deref())?,
+        }
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::internal(error)))
+}
+
+fn lost() -> Error {
+    Error::internal("a connection was lost in a statement that panicked or was given up")
+}
+
+fn silent(why: &'static str) -> Error {
+    let context = "the server's database does not answer; try again in a moment";
+    Error::new(ErrorKind::Unavailable, context).because(why)
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// Turns SQLite's error into ours: a taken key, a database that does not answer, or a defect.
+fn from_sqlite(error: rusqlite::Error) -> Error {
+    use rusqlite::ffi;
+    let (code, extended) = match error.sqlite_error() {
+        Some(inner) => (Some(inner.code), inner.extended_code),
+        None => (None, 0),
+    };
+    match code {
+        Some(ErrorCode::ConstraintViolation)
+            if matches!(
+                extended,
+                ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            ) =>
+        {
+            Error::new(ErrorKind::AlreadyExists, "the record exists already").because(error)
+        }
+        Some(ErrorCode::DiskFull) => {
+            let context = "the server's storage is full; tell the operator";
+            Error::new(ErrorKind::StorageFull, context).because(error)
+        }
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen,
+        ) => {
+            let context = "the server's database does not answer; try again in a moment";
+            Error::new(ErrorKind::Unavailable, context).because(error)
+        }
+        _ => Error::internal(error),
+    }
+}
