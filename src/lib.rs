@@ -30,6 +30,8 @@ pub mod crypto {
     pub mod open;
     pub mod password;
     pub mod seal;
+    pub mod small_secret;
+    pub mod totp;
 }
 
 /// Blob store trait; local disk, S3, memory; one wrapper per concern.
@@ -96,6 +98,7 @@ pub mod net {
     pub mod cloud;
     pub mod limit;
     pub mod listen;
+    pub mod network;
     pub mod tls;
 }
 
@@ -138,16 +141,23 @@ pub mod vfs {
 
 /// Logging in, managing tenants and accounts.
 pub mod accounts {
+    pub mod attempt;
     pub mod cache;
+    pub mod certificate;
     pub mod home;
     pub mod lockout;
     pub mod login;
     pub mod manage;
     pub mod manage_accounts;
+    pub mod manage_authorities;
     pub mod manage_grants;
     pub mod manage_groups;
+    pub mod manage_logins;
     pub mod manage_placement;
+    pub mod methods;
     pub mod public_key;
+    pub mod second_factor;
+    pub mod secrets;
     pub mod sessions;
     pub mod verify;
 }
@@ -240,6 +250,8 @@ pub mod server {
 pub mod cli {
     pub mod account;
     pub mod account_key;
+    pub mod account_login;
+    pub mod account_totp;
     pub mod arguments;
     pub mod audit;
     pub mod check_config;
@@ -254,6 +266,7 @@ pub mod cli {
     pub mod root;
     pub mod serve;
     pub mod tenant;
+    pub mod tenant_ca;
     pub mod tenant_place;
     pub mod up;
 }

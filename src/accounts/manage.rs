@@ -117,6 +117,19 @@ impl Directory {
         self.write_down(tenant.id, Happening::new(kind, name)).await
     }
 
+    /// Sets how many sessions a tenant's accounts may have at a time.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn set_sessions(&self, name: &str, sessions: Limit<u64>) -> Result<()> {
+        let tenant = self.tenant(name).await?;
+        let sessions = sessions.over(tenant.sessions);
+        tenants::set_sessions(self.db(), tenant.id, sessions).await?;
+        let limit = sessions.map_or("as set".to_owned(), |limit| limit.to_string());
+        let happening = Happening::new("tenant-sessions", format!("{name}: {limit}"));
+        self.write_down(tenant.id, happening).await
+    }
+
     /// Sets a tenant's quota and retention.
     ///
     /// # Errors

@@ -52,6 +52,24 @@ impl PublicKey {
         parse_line(line)
     }
 
+    /// Takes a key in SSH's wire encoding, by the rules for those in files.
+    ///
+    /// # Errors
+    /// Invalid, with what is wrong with it.
+    pub fn from_blob(blob: &[u8]) -> Result<Self> {
+        let mut fields = Fields(blob);
+        let word = std::str::from_utf8(fields.next().unwrap_or_default()).unwrap_or_default();
+        check_word(word)?;
+        check_fields(word, &mut fields)?;
+        match fields.0.is_empty() {
+            true => Ok(Self {
+                blob: blob.to_owned(),
+                comment: String::new(),
+            }),
+            false => Err(damaged()),
+        }
+    }
+
     /// The algorithm's name, as in the blob.
     pub fn algorithm(&self) -> &str {
         let mut fields = Fields(&self.blob);

@@ -9,14 +9,43 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::db::accounts;
+use crate::db::accounts::{self, Account};
 use crate::db::database::Database;
-use crate::domain::error::Result;
+use crate::db::tenants::Tenant;
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, SessionId, TenantId};
 use crate::domain::principal::Principal;
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How many sessions there may be at a time, on this instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Of one account.
+    pub per_account: u64,
+    /// Of all accounts of one tenant.
+    pub per_tenant: u64,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            per_account: 1_000,
+            per_tenant: 10_000,
+        }
+    }
+}
+
+impl SessionLimits {
+    /// With what the tenant and the account have of their own.
+    pub(in crate::accounts) fn over(self, tenant: &Tenant, account: &Account) -> Self {
+        Self {
+            per_account: account.rules.sessions.unwrap_or(self.per_account),
+            per_tenant: tenant.sessions.unwrap_or(self.per_tenant),
+        }
+    }
+}
 
 /// The live sessions. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +55,7 @@ pub(in crate::accounts) struct Sessions {
 
 struct Shared {
     live: Mutex<HashMap<SessionId, Live>>,
+    limits: SessionLimits,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -40,10 +70,11 @@ struct Live {
 
 impl Sessions {
     /// Starts the task that watches.
-    pub(in crate::accounts) fn start(db: Database) -> Self {
+    pub(in crate::accounts) fn start(db: Database, limits: SessionLimits) -> Self {
         let sessions = Self {
             shared: Arc::new(Shared {
                 live: Mutex::default(),
+                limits,
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -63,14 +94,40 @@ impl Sessions {
         self.shared.tasks.wait().await;
     }
 
-    pub(in crate::accounts) fn add(&self, principal: &Principal) {
-        let live = Live {
+    /// What the settings say.
+    pub(in crate::accounts) fn limits(&self) -> SessionLimits {
+        self.shared.limits
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// Busy when the account or the tenant has as many as it may have.
+    pub(in crate::accounts) fn add(
+        &self,
+        principal: &Principal,
+        limits: SessionLimits,
+    ) -> Result<()> {
+        let added = Live {
             tenant: principal.tenant,
             account: principal.account,
             generation: principal.generation,
             ended: CancellationToken::new(),
         };
-        self.lock().insert(principal.session, live);
+        let mut all = self.lock();
+        let (mut of_tenant, mut of_account) = (0, 0);
+        for live in all.values().filter(|live| live.tenant == added.tenant) {
+            of_tenant += 1;
+            of_account += u64::from(live.account == added.account);
+        }
+        if of_account >= limits.per_account {
+            return Err(too_many("account", limits.per_account));
+        }
+        if of_tenant >= limits.per_tenant {
+            return Err(too_many("tenant", limits.per_tenant));
+        }
+        all.insert(principal.session, added);
+        Ok(())
     }
 
     /// Forgets a session; false when it was not there.
@@ -141,4 +198,13 @@ impl Sessions {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_many(whose: &str, limit: u64) -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        format!(
+            "the {whose} has {limit} sessions, as many as it may have; close one and try again"
+        ),
+    )
 }

@@ -3,9 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::accounts::manage::Access;
+use crate::accounts::manage::{Access, Limit};
 use crate::accounts::manage_accounts::NewAccount;
+use crate::accounts::manage_logins::LoginChange;
 use crate::cli::account_key::Key;
+use crate::cli::account_login::{Addresses, Methods, Principals};
+use crate::cli::account_totp::Totp;
 use crate::cli::arguments::{self, Quota};
 use crate::cli::output;
 use crate::cli::password::PasswordFrom;
@@ -28,11 +31,20 @@ pub enum Account {
     Enable(Named),
     /// Sets a new password and ends the account's sessions
     Passwd(Passwd),
-    /// Changes an account's home, quota or ceiling
+    /// Changes an account's home, quota, ceiling or sessions
     Set(Box<Set>),
     /// Public keys that open an account
     #[command(subcommand)]
     Key(Key),
+    /// Sets or shows the methods that open an account, in their order; ends its sessions
+    Methods(Methods),
+    /// Sets or shows the networks that an account may log in from; ends its sessions
+    Addresses(Addresses),
+    /// Sets or shows the names in certificates that open an account; ends its sessions
+    Principals(Principals),
+    /// Codes of an authenticator app as a second factor
+    #[command(subcommand)]
+    Totp(Totp),
 }
 
 /// A new account.
@@ -94,6 +106,9 @@ pub struct Set {
     /// What no grant reaches beyond: rights joined by commas, or all, read-only
     #[arg(long, value_name = "RIGHTS")]
     ceiling: Option<Rights>,
+    /// Most sessions at a time, or 'none' for what the settings say; ends its sessions
+    #[arg(long, value_name = "COUNT", value_parser = arguments::count)]
+    sessions: Option<Limit<u64>>,
     #[command(flatten)]
     quota: Quota,
     #[command(flatten)]
@@ -114,6 +129,10 @@ impl Account {
             Self::Passwd(passwd) => passwd.run().await,
             Self::Set(set) => set.run().await,
             Self::Key(key) => key.run().await,
+            Self::Methods(methods) => methods.run().await,
+            Self::Addresses(addresses) => addresses.run().await,
+            Self::Principals(principals) => principals.run().await,
+            Self::Totp(totp) => totp.run().await,
         }
     }
 }
@@ -220,9 +239,10 @@ impl Passwd {
 
 impl Set {
     async fn run(self) -> Result<()> {
-        if self.quota.is_empty() && self.home.is_none() && self.ceiling.is_none() {
+        let unsaid = self.quota.is_empty() && self.home.is_none();
+        if unsaid && self.ceiling.is_none() && self.sessions.is_none() {
             return Err(Error::invalid(
-                "nothing to change; give --home, --ceiling, --quota or --quota-files",
+                "nothing to change; give --home, --ceiling, --sessions, --quota or --quota-files",
             ));
         }
         let installation = self.place.open().await?;
@@ -232,6 +252,13 @@ impl Set {
         }
         if let Some(ceiling) = self.ceiling {
             directory.set_ceiling(&self.account, ceiling).await?;
+        }
+        if let Some(sessions) = self.sessions {
+            let change = LoginChange {
+                sessions,
+                ..LoginChange::default()
+            };
+            directory.set_login_rules(&self.account, change).await?;
         }
         if !self.quota.is_empty() {
             let (bytes, files) = (self.quota.bytes(), self.quota.files());

@@ -1,7 +1,7 @@
 //! `sealift account key`
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -70,11 +70,7 @@ impl Key {
 
 impl Add {
     async fn run(self) -> Result<()> {
-        let text = fs::read_to_string(&self.file).map_err(|error| {
-            let shown = self.file.display();
-            Error::not_found(format!("the key file '{shown}' cannot be read: {error}"))
-        })?;
-        let key = PublicKey::parse(&text)?;
+        let key = read_key(&self.file)?;
         let installation = self.place.open().await?;
         installation
             .directory()
@@ -120,4 +116,16 @@ impl Remove {
         installation.close().await;
         Ok(())
     }
+}
+
+/// Reads the file of a public key.
+///
+/// # Errors
+/// NotFound when it cannot be read; Invalid when it holds no key that is taken.
+pub fn read_key(file: &Path) -> Result<PublicKey> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        let shown = file.display();
+        Error::not_found(format!("the key file '{shown}' cannot be read: {error}"))
+    })?;
+    PublicKey::parse(&text)
 }

@@ -56,7 +56,11 @@ fn size(text: &str) -> Result<Limit<u64>, String> {
     }
 }
 
-fn count(text: &str) -> Result<Limit<u64>, String> {
+/// A number, or 'none'.
+///
+/// # Errors
+/// What to write instead.
+pub fn count(text: &str) -> Result<Limit<u64>, String> {
     match text {
         "none" => Ok(Limit::Lift),
         _ => text

@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::accounts::manage::{Access, Directory, TenantLimits};
+use crate::accounts::manage::{Access, Directory, Limit, TenantLimits};
 use crate::cli::arguments::{self, Quota};
 use crate::cli::output;
 use crate::cli::place::Place;
+use crate::cli::tenant_ca::Ca;
 use crate::cli::tenant_place::{self, Move, Show};
 use crate::config::value::Setting as _;
 use crate::db::tenants::NewTenant;
@@ -29,8 +30,11 @@ pub enum Tenant {
     Disable(Named),
     /// Lets a tenant's accounts in again
     Enable(Named),
-    /// Changes a tenant's quota, retention, replica or KMS key
+    /// Changes a tenant's quota, retention, sessions, replica or KMS key
     Set(Set),
+    /// Keys whose certificates open a tenant's accounts
+    #[command(subcommand)]
+    Ca(Ca),
 }
 
 /// A new tenant.
@@ -82,6 +86,9 @@ pub struct Set {
     /// The KMS key that wraps its new data keys; 'none' is its region's
     #[arg(long, value_name = "KEY")]
     kms_key: Option<String>,
+    /// Most sessions of its accounts at a time, or 'none' for what the settings say
+    #[arg(long, value_name = "COUNT", value_parser = arguments::count)]
+    sessions: Option<Limit<u64>>,
     #[command(flatten)]
     place: Place,
 }
@@ -100,6 +107,7 @@ impl Tenant {
             Self::Disable(named) => named.run(Access::Refuse).await,
             Self::Enable(named) => named.run(Access::Allow).await,
             Self::Set(set) => set.run().await,
+            Self::Ca(ca) => ca.run().await,
         }
     }
 }
@@ -167,9 +175,11 @@ impl Named {
 impl Set {
     async fn run(self) -> Result<()> {
         let limited = !self.quota.is_empty() || self.retention.is_some();
-        if !limited && self.replica.is_none() && self.kms_key.is_none() {
+        let placed = self.replica.is_some() || self.kms_key.is_some();
+        if !limited && !placed && self.sessions.is_none() {
             return Err(Error::invalid(
-                "nothing to change; give --quota, --quota-files, --retention, --replica or --kms-key",
+                "nothing to change; give --quota, --quota-files, --retention, --sessions, --replica or \
+                 --kms-key",
             ));
         }
         let installation = self.place.open().await?;
@@ -185,6 +195,9 @@ impl Set {
                 retention: self.retention,
             };
             directory.set_tenant_limits(&self.name, limits).await?;
+        }
+        if let Some(sessions) = self.sessions {
+            directory.set_sessions(&self.name, sessions).await?;
         }
         if let Some(key) = &self.kms_key {
             let key = Some(key.as_str()).filter(|key| !matches!(*key, "" | "none"));

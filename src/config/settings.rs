@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use crate::accounts::sessions::SessionLimits;
 use crate::config::reader::{Known, Reader};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub sftp: SftpSection,
     /// What strangers may take up.
     pub limits: ConnectionLimits,
+    /// How many sessions accounts and tenants may have at a time.
+    pub sessions: SessionLimits,
     /// How long a new tenant's past is kept.
     pub retention: Duration,
     /// When jobs run and what they keep.
@@ -132,6 +135,7 @@ impl Settings {
                 front: SftpSettings::default(),
             },
             limits: ConnectionLimits::default(),
+            sessions: SessionLimits::default(),
             retention: 30 * DAY,
             jobs: JobSettings::default(),
             password_rounds: 210_000,
@@ -213,6 +217,7 @@ impl Settings {
             ),
             sftp: self.sftp.read(from),
             limits: limits(self.limits, from),
+            sessions: sessions(self.sessions, from),
             retention: from.within("retention", "keep", self.retention, Duration::ZERO..=YEARS),
             jobs: jobs(self.jobs, from),
             password_rounds: from.within(
@@ -374,6 +379,17 @@ fn limits(default: ConnectionLimits, from: &mut Reader) -> ConnectionLimits {
         );
     }
     read
+}
+
+fn sessions(default: SessionLimits, from: &mut Reader) -> SessionLimits {
+    let mut read = |key, default: u64| {
+        let default = usize::try_from(default).unwrap_or(usize::MAX);
+        count(from, "limits", key, default, 1..=1_000_000) as u64
+    };
+    SessionLimits {
+        per_account: read("sessions_per_account", default.per_account),
+        per_tenant: read("sessions_per_tenant", default.per_tenant),
+    }
 }
 
 fn jobs(default: JobSettings, from: &mut Reader) -> JobSettings {

@@ -1,7 +1,9 @@
 //! What wraps the tenants' data keys: the key file, and the key services of the regions.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::accounts::second_factor::KeySource;
 use crate::config::settings::Settings;
 use crate::config::value::KeyKind;
 use crate::crypto::keyring::{Keeper, KeyRing, WrappedKey};
@@ -9,6 +11,7 @@ use crate::db::database::Database;
 use crate::db::{data_keys, installation, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::server::{folders, stores};
+use crate::vfs::keys::TenantKeys;
 
 const FINGERPRINT: &str = "key-fingerprint";
 
@@ -40,6 +43,19 @@ pub async fn ring(settings: &Settings, db: &Database) -> Result<KeyRing> {
         }
     }
     Ok(ring)
+}
+
+/// Tenants' data keys for those who seal what is not a file.
+pub fn source(keys: Arc<TenantKeys>) -> KeySource {
+    KeySource::new(move |tenant, version| {
+        let keys = keys.clone();
+        Box::pin(async move {
+            match version {
+                None => keys.current(tenant).await,
+                Some(version) => keys.version(tenant, version).await,
+            }
+        })
+    })
 }
 
 /// Checks that the key file is the one that the database was used with, if it is needed; changes

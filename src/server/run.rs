@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::login::Accounts;
+use crate::accounts::login::{Accounts, LoginSettings};
 use crate::accounts::verify::PasswordSettings;
 use crate::domain::error::{Error, Result};
 use crate::jobs::runner::Jobs;
@@ -14,6 +14,7 @@ use crate::net::limit::Places;
 use crate::process::signals::Signals;
 use crate::server::doors::Doors;
 use crate::server::installation::Installation;
+use crate::server::keys;
 use crate::server::ready::Ready;
 use crate::sftp::host_keys::HostKeys;
 use crate::sftp::server::SftpServer;
@@ -75,11 +76,15 @@ impl Server {
             .await
             .map_err(Error::internal)??;
         let vfs = installation.vfs().await?;
-        let passwords = PasswordSettings {
-            rounds: settings.password_rounds,
-            ..PasswordSettings::default()
+        let logins = LoginSettings {
+            passwords: PasswordSettings {
+                rounds: settings.password_rounds,
+                ..PasswordSettings::default()
+            },
+            sessions: settings.sessions,
         };
-        let accounts = Accounts::start(installation.committer.clone(), passwords).await?;
+        let source = keys::source(vfs.keys().clone());
+        let accounts = Accounts::start(installation.committer.clone(), logins, source).await?;
         let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
         let places = Places::new(settings.limits);
         let sftp = SftpServer::new(

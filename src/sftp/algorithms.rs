@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{MethodKind, MethodSet, Preferred, cipher, compression, kex, mac};
 
+use crate::accounts::methods::Method;
+
 /// Which clients are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithms {
@@ -18,7 +20,18 @@ pub enum Algorithms {
 
 /// The ways to log in. russh forgets them at a refusal that does not name them.
 pub(crate) fn login_methods() -> MethodSet {
-    MethodSet::from([MethodKind::PublicKey, MethodKind::Password].as_slice())
+    methods(&[Method::PublicKey, Method::Interactive, Method::Password])
+}
+
+/// SSH's names for methods.
+pub(crate) fn methods(methods: &[Method]) -> MethodSet {
+    let kind = |method: &Method| match method {
+        Method::Interactive => MethodKind::KeyboardInteractive,
+        Method::Password => MethodKind::Password,
+        Method::PublicKey => MethodKind::PublicKey,
+    };
+    let kinds: Vec<_> = methods.iter().map(kind).collect();
+    MethodSet::from(kinds.as_slice())
 }
 
 /// Whether a signature of this kind is taken: all but RSA with SHA-1.

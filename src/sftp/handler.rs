@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use russh::keys::{Algorithm, PublicKey};
+use russh::keys::{Algorithm, Certificate, PublicKey};
 use russh::server::{
-    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session,
+    VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -203,7 +204,7 @@ impl Handler for SshHandler {
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        // Boxed, as what every session has room for all the time: so are the next two.
+        // Boxed, as what every session has room for all the time: so are the others.
         Ok(Box::pin(self.login.password(user, password)).await)
     }
 
@@ -223,6 +224,23 @@ impl Handler for SshHandler {
     ) -> Result<Auth, Self::Error> {
         let (key, algorithm): (&PublicKey, &Algorithm) = (key.public_key, key.algorithm);
         Ok(Box::pin(self.login.key(user, key, algorithm)).await)
+    }
+
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, Self::Error> {
+        Ok(Box::pin(self.login.certificate(user, certificate)).await)
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _submethods: &str,
+        answers: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(Box::pin(self.login.interact(user, answers)).await)
     }
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {

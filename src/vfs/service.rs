@@ -96,7 +96,7 @@ impl Vfs {
     }
 
     /// The tenants' data keys.
-    pub fn keys(&self) -> &TenantKeys {
+    pub fn keys(&self) -> &Arc<TenantKeys> {
         &self.shared.keys
     }
 

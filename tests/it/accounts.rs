@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sealift::accounts::attempt::Attempt;
 use sealift::accounts::login::PublicKeyBlob;
 use sealift::accounts::manage::{Access, Limit, TenantLimits};
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
@@ -15,6 +16,7 @@ use sealift::domain::path::VfsPath;
 use sealift::domain::rights::Rights;
 use sealift::domain::secret::Secret;
 
+use crate::support::dialects::on_both_databases;
 use crate::support::installation::{Installation, door, name, new_tenant};
 
 const HERE: &str = "192.0.2.1";
@@ -22,24 +24,7 @@ const ELSEWHERE: &str = "198.51.100.7";
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl laptop";
 
-macro_rules! on_both_databases {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(super::Installation::sqlite().await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(super::Installation::postgres().await).await;
-            })*
-        }
-    };
-}
-
-on_both_databases!(
+on_both_databases! {
     one_name_in_two_tenants_is_two_accounts,
     every_refusal_reads_the_same,
     failures_cost_time_that_grows_and_is_forgotten,
@@ -58,7 +43,7 @@ on_both_databases!(
     grants_and_groups_are_kept_and_shown,
     managing_refuses_with_what_to_do,
     logins_and_failures_are_in_the_audit_log,
-);
+}
 
 async fn one_name_in_two_tenants_is_two_accounts(world: Installation) {
     let acme = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
@@ -324,8 +309,8 @@ async fn a_key_opens_the_account_it_was_added_to(world: Installation) {
         .unwrap();
     let blob = PublicKeyBlob(key.blob.clone());
     let knows = async |login: &str| {
-        let asked = world.accounts.knows_key(login, &blob, door(HERE)).await;
-        asked.unwrap()
+        let mut attempt = Attempt::new(world.accounts.clone(), door(HERE));
+        attempt.knows_key(login, &blob).await.unwrap()
     };
     assert!(knows("ann@acme").await);
     for login in ["ann@bolt", "nobody@acme", "ann@nowhere", "ann"] {

@@ -58,6 +58,10 @@ mod lftp;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
+mod logins_ssh;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod openssh;

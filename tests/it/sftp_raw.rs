@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use sealift::accounts::login::Accounts;
-use sealift::accounts::verify::PasswordSettings;
+use sealift::accounts::login::{Accounts, LoginSettings};
 use sealift::db::sql::Dialect;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::net::budget::Budget;
+use sealift::server::keys::source;
 use sealift::sftp::attrs::Viewer;
 use sealift::sftp::connection::{self, Parts};
 use sealift::sftp::context::Context;
@@ -476,9 +476,13 @@ async fn serve(world: &World, login_time: Duration) -> (tokio::io::DuplexStream,
         ssh: Arc::new(ssh_config(&settings, HostKeys::for_tests().unwrap())),
         settings: Arc::new(settings),
         vfs: world.vfs.clone(),
-        accounts: Accounts::start(committer, PasswordSettings::default())
-            .await
-            .unwrap(),
+        accounts: Accounts::start(
+            committer,
+            LoginSettings::default(),
+            source(world.vfs.keys().clone()),
+        )
+        .await
+        .unwrap(),
         budget: world.vfs.budget().clone(),
         clock: world.clock.clone(),
         drain: CancellationToken::new(),

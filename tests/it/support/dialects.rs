@@ -18,3 +18,22 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// The same for each `async fn(Installation)`.
+macro_rules! on_both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Installation::sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Installation::postgres().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_databases;

@@ -4,10 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealift::accounts::login::{Accounts, Door};
+use sealift::accounts::login::{Accounts, Door, LoginSettings};
 use sealift::accounts::manage::Directory;
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
+use sealift::accounts::second_factor::KeySource;
+use sealift::accounts::sessions::SessionLimits;
 use sealift::accounts::verify::PasswordSettings;
+use sealift::crypto::keyring::KeyRing;
 use sealift::crypto::password;
 use sealift::db::accounts;
 use sealift::db::audit::{self, AuditRecord, ChainState};
@@ -20,6 +23,8 @@ use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::id::{RegionId, TenantId};
 use sealift::domain::principal::{LoginName, Principal, Protocol};
 use sealift::domain::secret::Secret;
+use sealift::server::keys::source;
+use sealift::vfs::keys::{KEY_LIFE, TenantKeys};
 
 use crate::support::folder::TempFolder;
 use crate::support::postgres::Postgres;
@@ -33,6 +38,7 @@ pub(crate) struct Installation {
     pub(crate) committer: Committer,
     pub(crate) directory: Directory,
     pub(crate) accounts: Accounts,
+    pub(crate) keys: KeySource,
     _folder: Option<TempFolder>,
 }
 
@@ -58,18 +64,25 @@ impl Installation {
         let clock = clock();
         let committer = Committer::new(open(&location, &clock).await);
         let directory = Directory::new(committer.clone(), ROUNDS);
-        let settings = PasswordSettings {
-            rounds: ROUNDS,
-            at_once: 2,
-            waiting: 100,
+        let settings = LoginSettings {
+            passwords: PasswordSettings {
+                rounds: ROUNDS,
+                at_once: 2,
+                waiting: 100,
+            },
+            sessions: SessionLimits::default(),
         };
-        let accounts = Accounts::start(committer.clone(), settings).await.unwrap();
+        let keys = TenantKeys::new(committer.clone(), KeyRing::for_tests(), KEY_LIFE);
+        let keys = source(Arc::new(keys));
+        let accounts = Accounts::start(committer.clone(), settings, keys.clone());
+        let accounts = accounts.await.unwrap();
         let world = Self {
             location,
             clock,
             committer,
             directory,
             accounts,
+            keys,
             _folder: folder,
         };
         for tenant in ["acme", "bolt"] {

@@ -1,0 +1,355 @@
+//! Logins in several steps, by the clients that people have.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sealift::crypto::totp::step_at;
+use sealift::domain::clock::{Clock, SystemClock};
+use serde_json::Value;
+
+use crate::logins::from_uri;
+use crate::support::client::{SshOptions, paramiko, run, succeed};
+use crate::support::folder::TempFolder;
+use crate::support::server::{DEMO, Server};
+
+/// A server whose demo account has a key beside its password.
+struct Setting {
+    folder: TempFolder,
+    server: Server,
+    options: SshOptions,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let folder = TempFolder::new();
+        let server = Server::up(&folder.join("data"));
+        let options = SshOptions::with_new_key(&server, folder.path());
+        Self {
+            folder,
+            server,
+            options,
+        }
+    }
+
+    fn methods(&self, words: &[&str]) {
+        let words = [&["account", "methods", DEMO], words].concat();
+        self.server.admin(&words, "");
+    }
+
+    /// Gives the account a second factor; returns a code of it.
+    fn code(&self) -> String {
+        let made = self
+            .server
+            .admin(&["account", "totp", "add", DEMO, "--json"], "");
+        let made: Value = serde_json::from_str(&made).unwrap();
+        assert_eq!(made["recovery_codes"].as_array().unwrap().len(), 10);
+        from_uri(made["uri"].as_str().unwrap()).code(step_at(SystemClock.now()))
+    }
+
+    fn paramiko(&self, case: &str, code: &str) {
+        let key = self.folder.join("client-key");
+        let words = [case, key.to_str().unwrap(), code];
+        succeed(&run(paramiko("logins.py", &self.server, &words), ""));
+    }
+
+    /// OpenSSH's client, at whose questions a program answers as a person would.
+    fn openssh(&self, options: &[&str], code: &str) -> Output {
+        let askpass = askpass(self.folder.path(), &self.server.password(), code);
+        let mut command = Command::new("sftp");
+        command
+            .args(["-q", "-P", &self.server.port().to_string()])
+            .args(self.options.words())
+            .args([
+                "-o",
+                &format!("User={DEMO}"),
+                "-o",
+                "NumberOfPasswordPrompts=1",
+            ])
+            .args(options.iter().flat_map(|option| ["-o", option]))
+            .arg("127.0.0.1")
+            .env("SSH_ASKPASS", askpass)
+            .env("SSH_ASKPASS_REQUIRE", "force");
+        run(command, "pwd\n")
+    }
+}
+
+fn askpass(folder: &Path, password: &str, code: &str) -> PathBuf {
+    let program = folder.join("askpass");
+    let text = format!(
+        "#!/bin/sh\ncase \"$1\" in *\"Verification code: \") echo '{code}';; *) echo '{password}';; esac\n"
+    );
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    program
+}
+
+#[track_caller]
+fn refused(output: &Output) {
+    assert!(!output.status.success(), "{output:?}");
+}
+
+#[test]
+fn openssh_goes_through_a_key_and_then_a_password() {
+    let setting = Setting::new();
+    setting.methods(&["publickey,password"]);
+    succeed(&setting.openssh(&[], ""));
+    for one in ["publickey", "password", "keyboard-interactive"] {
+        let only = format!("PreferredAuthentications={one}");
+        refused(&setting.openssh(&[&only], ""));
+    }
+    // A key that was offered too early is not offered again, so the client must know the order.
+    setting.methods(&["password,publickey"]);
+    succeed(&setting.openssh(&["PreferredAuthentications=password,publickey"], ""));
+    setting.server.stop();
+}
+
+#[test]
+fn openssh_answers_for_password_and_code() {
+    let setting = Setting::new();
+    let only = "PreferredAuthentications=keyboard-interactive";
+    succeed(&setting.openssh(&[only], ""));
+    let code = setting.code();
+    succeed(&setting.openssh(&[only], &code));
+    refused(&setting.openssh(&[only], &code));
+    setting.server.stop();
+}
+
+#[test]
+fn openssh_gives_a_code_after_its_key() {
+    let setting = Setting::new();
+    let code = setting.code();
+    setting.methods(&["publickey,keyboard-interactive:totp"]);
+    succeed(&setting.openssh(&[], &code));
+    refused(&setting.openssh(&[], "000000"));
+    refused(&setting.openssh(&["PreferredAuthentications=publickey"], &code));
+    setting.server.stop();
+}
+
+#[test]
+fn sshpass_appends_the_code_where_the_account_says_so() {
+    let setting = Setting::new();
+    let code = setting.code();
+    setting.methods(&["--appended-code", "true"]);
+    let password = format!("{}{code}", setting.server.password());
+    let login = || {
+        let mut command = Command::new("sshpass");
+        command
+            .args(["-p", &password, "sftp", "-q", "-P"])
+            .arg(setting.server.port().to_string())
+            .args(setting.options.words())
+            .args([
+                "-o",
+                "PreferredAuthentications=password",
+                "-o",
+                "NumberOfPasswordPrompts=1",
+            ])
+            .args(["-o", &format!("User={DEMO}"), "127.0.0.1"]);
+        run(command, "pwd\n")
+    };
+    succeed(&login());
+    assert!(!login().status.success(), "a code was taken twice");
+    setting.server.stop();
+}
+
+/// A tenant's authority in `folder`, and certificates by it.
+struct Authority {
+    key: PathBuf,
+    user: PathBuf,
+}
+
+impl Authority {
+    fn new(folder: &Path, name: &str) -> Self {
+        let authority = Self {
+            key: folder.join(name),
+            user: folder.join(format!("{name}-user")),
+        };
+        for key in [&authority.key, &authority.user] {
+            keygen(&["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
+        }
+        authority
+    }
+
+    /// Certifies the user's key, in place of an older certificate.
+    fn certify(&self, words: &[&str]) {
+        let (key, user) = (self.key.to_str().unwrap(), self.user.with_extension("pub"));
+        let words = [&["-q", "-s", key], words, &[user.to_str().unwrap()]].concat();
+        keygen(&words);
+    }
+
+    fn log_in(&self, setting: &Setting) -> Output {
+        let identity = format!("IdentityFile={}", self.user.display());
+        let certificate = format!("CertificateFile={}-cert.pub", self.user.display());
+        let mut command = Command::new("sftp");
+        command
+            .args(["-q", "-b", "-", "-P", &setting.server.port().to_string()])
+            .args(["-F", "none", "-o", "IdentitiesOnly=yes"])
+            .args([
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+            ])
+            .args([
+                "-o",
+                &identity,
+                "-o",
+                &certificate,
+                "-o",
+                &format!("User={DEMO}"),
+            ])
+            .arg("127.0.0.1");
+        run(command, "pwd\n")
+    }
+}
+
+fn keygen(words: &[&str]) {
+    let made = Command::new("ssh-keygen").args(words).output().unwrap();
+    assert!(made.status.success(), "{words:?}: {made:?}");
+}
+
+#[test]
+fn certificates_open_what_they_name_while_they_are_valid() {
+    let setting = Setting::new();
+    let folder = setting.folder.path();
+    let (ours, other) = (
+        Authority::new(folder, "ca"),
+        Authority::new(folder, "other"),
+    );
+    let admin = |words: &[&str]| setting.server.admin(words, "");
+    ours.certify(&["-I", "laptop", "-n", "demo", "-z", "7", "-V", "-1h:+1h"]);
+    refused(&ours.log_in(&setting));
+    let public = ours.key.with_extension("pub");
+    admin(&["tenant", "ca", "add", "demo", public.to_str().unwrap()]);
+    succeed(&ours.log_in(&setting));
+    let log = admin(&["audit", "list", "demo", "--json"]);
+    assert!(
+        log.contains(r#"certificate serial 7, id \\\"laptop\\\""#),
+        "{log}"
+    );
+    // The bare key opens nothing.
+    fs::rename(folder.join("ca-user-cert.pub"), folder.join("kept")).unwrap();
+    refused(&ours.log_in(&setting));
+
+    for right in [
+        &["-n", "demo@demo"][..],
+        &["-n", "somebody,demo"],
+        &["-n", "demo", "-O", "source-address=127.0.0.0/8,::1"],
+        &["-n", "demo", "-O", "clear", "-O", "no-pty"],
+        &["-n", "demo", "-O", "extension:odd@example.com=value"],
+    ] {
+        ours.certify(&[&["-I", "right"], right].concat());
+        succeed(&ours.log_in(&setting));
+    }
+    for wrong in [
+        &["-n", "somebody"][..],
+        &["-n", "demo@other"],
+        &["-n", "DEMO"],
+        &[],
+        &["-n", "demo", "-V", "-2h:-1h"],
+        &["-n", "demo", "-V", "+1h:+2h"],
+        &["-n", "demo", "-h"],
+        &["-n", "demo", "-O", "source-address=192.0.2.0/24"],
+        &["-n", "demo", "-O", "force-command=ls"],
+        &["-n", "demo", "-O", "verify-required"],
+        &["-n", "demo", "-O", "critical:odd@example.com=value"],
+    ] {
+        ours.certify(&[&["-I", "wrong"], wrong].concat());
+        refused(&ours.log_in(&setting));
+    }
+    // Another tenant trusts this one.
+    other.certify(&["-I", "laptop", "-n", "demo"]);
+    admin(&["tenant", "add", "elsewhere"]);
+    let public = other.key.with_extension("pub");
+    admin(&["tenant", "ca", "add", "elsewhere", public.to_str().unwrap()]);
+    refused(&other.log_in(&setting));
+    setting.server.stop();
+}
+
+#[test]
+fn certificates_can_be_revoked_and_bound_to_names() {
+    let setting = Setting::new();
+    let folder = setting.folder.path();
+    let ours = Authority::new(folder, "ca");
+    let admin = |words: &[&str]| setting.server.admin(words, "");
+    let public = ours.key.with_extension("pub");
+    admin(&["tenant", "ca", "add", "demo", public.to_str().unwrap()]);
+    admin(&["account", "principals", DEMO, "ops team", "deploy"]);
+    ours.certify(&["-I", "a", "-n", "demo"]);
+    refused(&ours.log_in(&setting));
+    ours.certify(&["-I", "a", "-z", "1", "-n", "deploy"]);
+    succeed(&ours.log_in(&setting));
+
+    admin(&[
+        "tenant",
+        "ca",
+        "revoke",
+        "demo",
+        "--serial",
+        "1",
+        "--ca",
+        "SHA256:another",
+    ]);
+    succeed(&ours.log_in(&setting));
+    admin(&["tenant", "ca", "revoke", "demo", "--serial", "1"]);
+    refused(&ours.log_in(&setting));
+    ours.certify(&["-I", "b", "-z", "2", "-n", "deploy"]);
+    succeed(&ours.log_in(&setting));
+    admin(&["tenant", "ca", "revoke", "demo", "--key-id", "b"]);
+    refused(&ours.log_in(&setting));
+    ours.certify(&["-I", "c", "-z", "3", "-n", "deploy"]);
+    succeed(&ours.log_in(&setting));
+    let key = ours.user.with_extension("pub");
+    let listed = admin(&[
+        "tenant",
+        "ca",
+        "revoke",
+        "demo",
+        "--key",
+        key.to_str().unwrap(),
+    ]);
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    refused(&ours.log_in(&setting));
+
+    // A certificate is a key, where a key must come first.
+    let fresh = Authority::new(folder, "ca2");
+    let public = fresh.key.with_extension("pub");
+    admin(&["tenant", "ca", "add", "demo", public.to_str().unwrap()]);
+    fresh.certify(&["-I", "d", "-n", "deploy"]);
+    succeed(&fresh.log_in(&setting));
+    setting.methods(&["publickey,password"]);
+    refused(&fresh.log_in(&setting));
+    setting.methods(&["any"]);
+    let all = admin(&["tenant", "ca", "list", "demo", "--json"]);
+    let all: Value = serde_json::from_str(&all).unwrap();
+    let fingerprint = all[1]["fingerprint"].as_str().unwrap();
+    admin(&["tenant", "ca", "remove", "demo", fingerprint]);
+    refused(&fresh.log_in(&setting));
+    setting.server.stop();
+}
+
+#[test]
+fn paramiko_goes_through_methods_in_their_order_only() {
+    let setting = Setting::new();
+    setting.methods(&["publickey,password"]);
+    setting.paramiko("in_order", "-");
+    setting.paramiko("another_name", "-");
+    setting.server.stop();
+}
+
+#[test]
+fn paramiko_answers_questions() {
+    let setting = Setting::new();
+    setting.paramiko("interactive", &setting.code());
+    setting.paramiko("password_then_code", &setting.code());
+    setting.server.stop();
+}
+
+#[test]
+fn paramiko_gets_nowhere_with_odd_answers() {
+    let setting = Setting::new();
+    setting.paramiko("wrong_answers", &setting.code());
+    setting.paramiko("flood", "-");
+    setting.server.stop();
+}
