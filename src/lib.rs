@@ -99,6 +99,7 @@ pub mod net {
     pub mod limit;
     pub mod listen;
     pub mod network;
+    pub mod proxy_protocol;
     pub mod tls;
 }
 

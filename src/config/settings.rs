@@ -318,6 +318,7 @@ fn front(default: SftpSettings, from: &mut Reader) -> SftpSettings {
     );
     SftpSettings {
         algorithms: algorithms(default.algorithms, from),
+        proxies: from.take("sftp", "proxies", default.proxies),
         banner: (!banner.is_empty()).then_some(banner),
         login_time: from.within(
             "limits",

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::net::network::Network;
+
 /// How a value is written in a settings file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -130,6 +132,20 @@ impl Setting for PathBuf {
 
     fn text(&self) -> String {
         self.display().to_string()
+    }
+}
+
+impl Setting for Vec<Network> {
+    const SHAPE: Shape = Shape::List;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+        parts.map(str::parse).collect()
+    }
+
+    fn text(&self) -> String {
+        let parts: Vec<_> = self.iter().map(ToString::to_string).collect();
+        parts.join(", ")
     }
 }
 

@@ -87,20 +87,23 @@ impl Places {
     /// # Errors
     /// The limit that is reached.
     pub fn try_take(&self, address: IpAddr) -> Result<Place, Full> {
-        let address = neighbourhood(address);
+        self.try_take_unnamed()?.named(address)
+    }
+
+    /// Takes a place for an address that will be known later: see [`Place::named`].
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn try_take_unnamed(&self) -> Result<Place, Full> {
         let mut taken = self.shared.lock();
         if taken.total >= self.shared.limits.total {
             return Err(Full::Total);
         }
-        let here = taken.by_address.get(&address).copied().unwrap_or(0);
-        if here >= self.shared.limits.per_address {
-            return Err(Full::Address);
-        }
-        taken.by_address.insert(address, here + 1);
         taken.total += 1;
+        drop(taken);
         Ok(Place {
             shared: self.shared.clone(),
-            address,
+            address: None,
         })
     }
 
@@ -125,16 +128,41 @@ impl Shared {
 #[must_use = "a place that is dropped is given back"]
 pub struct Place {
     shared: Arc<Shared>,
-    address: IpAddr,
+    /// None while it is not known.
+    address: Option<IpAddr>,
+}
+
+impl Place {
+    /// The same place, now of `address`.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn named(mut self, address: IpAddr) -> Result<Self, Full> {
+        let address = neighbourhood(address);
+        let shared = self.shared.clone();
+        let mut taken = shared.lock();
+        let here = taken.by_address.get(&address).copied().unwrap_or(0);
+        if here >= shared.limits.per_address {
+            // Its own drop takes the lock.
+            drop(taken);
+            return Err(Full::Address);
+        }
+        taken.by_address.insert(address, here + 1);
+        self.address = Some(address);
+        drop(taken);
+        Ok(self)
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.shared.lock();
         taken.total -= 1;
-        match taken.by_address.get_mut(&self.address) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => drop(taken.by_address.remove(&self.address)),
+        if let Some(address) = &self.address {
+            match taken.by_address.get_mut(address) {
+                Some(here) if *here > 1 => *here -= 1,
+                _ => drop(taken.by_address.remove(address)),
+            }
         }
         drop(taken);
         self.shared.freed.notify_waiters();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -10,10 +11,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::net::limit::{Place, Places};
+use crate::net::network::Network;
+use crate::net::proxy_protocol::{self, Header};
 
 const BACKLOG: u32 = 1024;
 /// Longest pause when the process or the machine is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long a balancer may take to say for whom it speaks.
+const INTRODUCTION: Duration = Duration::from_secs(5);
 
 /// Binds a TCP port; port 0 takes a free one.
 ///
@@ -60,27 +65,37 @@ fn refusal(address: SocketAddr, error: io::Error) -> Error {
 pub struct Connection {
     /// The socket, with TCP_NODELAY set.
     pub stream: TcpStream,
-    /// The other end.
+    /// The other end, or for whom it speaks.
     pub peer: SocketAddr,
     /// Its place among the connections before login: drop it after login.
     pub place: Place,
 }
 
+/// Who is let in, and how many.
+#[derive(Clone)]
+pub struct Admission {
+    /// The places before login.
+    pub places: Places,
+    /// Balancers that speak for others, and must say for whom (PROXY protocol).
+    pub proxies: Arc<[Network]>,
+}
+
 /// Accepts until `stop`, each connection served by a task of `tasks`. The caller stops the tasks
 /// and waits for them.
 ///
-/// Connections above the limits of `places` are closed at once. Running out of descriptors pauses
+/// Connections above the limits of the places are closed at once. Running out of descriptors pauses
 /// accepting and does not end it.
 pub async fn accept<Serve, Serving>(
     listener: TcpListener,
-    places: Places,
+    admission: Admission,
     tasks: TaskTracker,
     stop: CancellationToken,
     serve: Serve,
 ) where
-    Serve: Fn(Connection) -> Serving,
+    Serve: Fn(Connection) -> Serving + Clone + Send + 'static,
     Serving: Future<Output = ()> + Send + 'static,
 {
+    let Admission { places, proxies } = admission;
     let mut out_of_resources = false;
     loop {
         let accepted = tokio::select! {
@@ -90,20 +105,39 @@ pub async fn accept<Serve, Serving>(
         match accepted {
             Ok((stream, peer)) => {
                 out_of_resources = false;
-                match places.try_take(peer.ip()) {
-                    Ok(place) => {
-                        // Fails only for a connection that is gone already; its reader finds out.
-                        let _ = stream.set_nodelay(true);
-                        tasks.spawn(serve(Connection {
-                            stream,
-                            peer,
-                            place,
-                        }));
-                    }
+                let is_proxy = proxies.iter().any(|proxy| proxy.contains(peer.ip()));
+                let place = match is_proxy {
+                    true => places.try_take_unnamed(),
+                    false => places.try_take(peer.ip()),
+                };
+                let place = match place {
+                    Ok(place) => place,
                     Err(full) => {
                         tracing::debug!(peer = %peer, limit = ?full, "a connection was refused");
+                        continue;
                     }
+                };
+                // Fails only for a connection that is gone already; its reader finds out.
+                let _ = stream.set_nodelay(true);
+                let connection = Connection {
+                    stream,
+                    peer,
+                    place,
+                };
+                if !is_proxy {
+                    tasks.spawn(serve(connection));
+                    continue;
                 }
+                let (serve, stop) = (serve.clone(), stop.clone());
+                tasks.spawn(async move {
+                    let introduced = tokio::select! {
+                        () = stop.cancelled() => None,
+                        introduced = introduced(connection) => introduced,
+                    };
+                    if let Some(connection) = introduced {
+                        serve(connection).await;
+                    }
+                });
             }
             Err(error) if of_one_connection(&error) => {}
             Err(error) => {
@@ -117,6 +151,41 @@ pub async fn accept<Serve, Serving>(
                     () = tokio::time::sleep(PAUSE) => {}
                 }
             }
+        }
+    }
+}
+
+/// The same connection as that of the client for whom the balancer speaks.
+async fn introduced(mut connection: Connection) -> Option<Connection> {
+    let balancer = connection.peer;
+    let reading = proxy_protocol::read(&mut connection.stream);
+    match tokio::time::timeout(INTRODUCTION, reading).await {
+        Ok(Ok(Header::For(client))) => connection.peer = client,
+        Ok(Ok(Header::Local)) => {}
+        Ok(Err(error)) => {
+            // Checks of a balancer's own often just connect.
+            match error.kind() {
+                io::ErrorKind::InvalidData => {
+                    tracing::warn!(peer = %balancer, error = %error, "a balancer did not say for whom it speaks; have it send the PROXY protocol, or take it off sftp.proxies");
+                }
+                _ => tracing::debug!(peer = %balancer, error = %error, "a balancer hung up"),
+            }
+            return None;
+        }
+        Err(_) => {
+            tracing::warn!(peer = %balancer, "a balancer did not say in time for whom it speaks");
+            return None;
+        }
+    }
+    let client = connection.peer;
+    match connection.place.named(client.ip()) {
+        Ok(place) => Some(Connection {
+            place,
+            ..connection
+        }),
+        Err(full) => {
+            tracing::debug!(peer = %client, limit = ?full, "a connection was refused");
+            None
         }
     }
 }
@@ -176,7 +245,10 @@ mod tests {
         let (arrived, mut arrivals) = mpsc::unbounded_channel();
         let serving = accept(
             listener,
-            places.clone(),
+            Admission {
+                places: places.clone(),
+                proxies: [].into(),
+            },
             tasks.clone(),
             stop.clone(),
             move |connection| {

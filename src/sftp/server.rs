@@ -12,7 +12,7 @@ use crate::accounts::login::Accounts;
 use crate::domain::clock::SystemClock;
 use crate::net::budget::Budget;
 use crate::net::limit::Places;
-use crate::net::listen::{self, Connection};
+use crate::net::listen::{self, Admission, Connection};
 use crate::sftp::connection::{self, Parts};
 use crate::sftp::host_keys::HostKeys;
 use crate::sftp::settings::{SftpSettings, ssh_config};
@@ -58,6 +58,10 @@ impl SftpServer {
         drain: CancellationToken,
         end: CancellationToken,
     ) {
+        let admission = Admission {
+            places,
+            proxies: self.settings.proxies.clone().into(),
+        };
         let sessions = Arc::new(Semaphore::new(self.settings.sessions));
         let parts = Arc::new(Parts {
             ssh: Arc::new(ssh_config(&self.settings, self.host_keys)),
@@ -78,7 +82,7 @@ impl SftpServer {
             };
             accepting.spawn(listen::accept(
                 listener,
-                places.clone(),
+                admission.clone(),
                 tasks.clone(),
                 drain.clone(),
                 serve,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use russh::server::Config;
 use russh::{Limits, SshId};
 
+use crate::net::network::Network;
 use crate::sftp::algorithms::{self, Algorithms};
 use crate::sftp::host_keys::HostKeys;
 
@@ -14,6 +15,8 @@ use crate::sftp::host_keys::HostKeys;
 pub struct SftpSettings {
     /// Which clients are served.
     pub algorithms: Algorithms,
+    /// Balancers that speak for others and must say for whom, by the PROXY protocol.
+    pub proxies: Vec<Network>,
     /// Shown to clients before they log in; none shows nothing.
     pub banner: Option<String>,
     /// Time from connecting to having logged in.
@@ -41,6 +44,7 @@ impl Default for SftpSettings {
     fn default() -> Self {
         Self {
             algorithms: Algorithms::Strict,
+            proxies: Vec::new(),
             banner: None,
             login_time: Duration::from_secs(30),
             login_attempts: 6,
