@@ -10,9 +10,8 @@ ALTER TABLE accounts ADD COLUMN networks TEXT;
 ALTER TABLE accounts ADD COLUMN principals TEXT;
 ALTER TABLE accounts ADD COLUMN sessions BIGINT;
 
--- sessions: most at a time. authorities: how many sign certificates for its accounts.
+-- sessions: most at a time, of all its accounts.
 ALTER TABLE tenants ADD COLUMN sessions BIGINT;
-ALTER TABLE tenants ADD COLUMN authorities BIGINT NOT NULL DEFAULT 0;
 
 -- What makes an account's codes (RFC 6238). sealed: the secret under the tenant's data key. last_step:
 -- no code of this time step or an earlier one is taken any more.

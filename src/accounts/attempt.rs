@@ -3,13 +3,12 @@
 //! What was proven belongs to one name, one account and one generation of it; another name, or a
 //! change of the account, leaves nothing of it. Only [`Course::after`] says that enough was proven.
 
-use crate::accounts::certificate::Certificate;
+use crate::accounts::certificate::{Certificate, UNTRUSTED};
 use crate::accounts::login::{Accounts, Caller, Door, PublicKeyBlob, unauthenticated};
 use crate::accounts::methods::{Course, Method, Secrets, Stage, Standing};
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::secrets::{Given, Proof};
 use crate::crypto::totp::DIGITS;
-use crate::db::tenants;
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, TenantId};
 use crate::domain::principal::Principal;
@@ -123,26 +122,46 @@ impl Attempt {
         }
     }
 
-    /// Whether a signature by `key` is worth making. It is not told whose certificate a key belongs
-    /// to, so tenants with authorities say yes to all, and with them half of the tenants that do
-    /// not exist.
+    /// Whether a signature by `key` is worth making. Costs the same for names that do not exist.
     ///
     /// # Errors
     /// Unavailable when the database does not answer.
     pub async fn knows_key(&mut self, login: &str, key: &PublicKeyBlob) -> Result<bool> {
         self.talk = None;
         let now = self.now(login).await?;
-        let inner = &self.accounts.inner;
         let caller = now.as_ref().map(|now| &now.caller);
-        let known = inner.has_key(caller, key).await?;
+        let known = self.accounts.inner.has_key(caller, key).await?;
         let Some(now) = now else {
-            let any = tenants::any_authorities(inner.db()).await?;
-            return Ok(any && inner.lockout.nobody(TenantId(0), tenant_part(login)).0 % 2 == 0);
+            return Ok(false);
         };
-        let certified = now.caller.tenant.authorities > 0;
         let wanted = now.course.wants_key();
         self.keep(login, now);
-        Ok(certified || (known && wanted))
+        Ok(known && wanted)
+    }
+
+    /// Whether a signature by the key of a certificate is worth making.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn knows_certificate(
+        &mut self,
+        login: &str,
+        certificate: &Certificate,
+    ) -> Result<bool> {
+        self.talk = None;
+        let Some(now) = self.now(login).await? else {
+            return Ok(false);
+        };
+        let inner = &self.accounts.inner;
+        let flaw = inner.flaw_of(&now.caller, certificate, self.from).await?;
+        // Nothing was signed yet: only what the tenant's own authorities made is worth a record.
+        let worth = |why: &&String| now.caller.barred.is_none() && *why != UNTRUSTED;
+        if let Some(why) = flaw.as_ref().filter(worth) {
+            inner.note_failure(&now.caller, self.from, &format!("{certificate}: {why}"));
+        }
+        let wanted = now.course.wants_key();
+        self.keep(login, now);
+        Ok(flaw.is_none() && wanted)
     }
 
     /// Takes a key by which a signature was verified.
@@ -410,8 +429,4 @@ fn split(password: &Secret) -> (Secret, Secret) {
         }
         _ => (password.clone(), Secret::new("")),
     }
-}
-
-fn tenant_part(login: &str) -> &str {
-    login.rsplit_once('@').map_or(login, |(_, tenant)| tenant)
 }

@@ -13,6 +13,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::net::network::Network;
 
+/// Anybody can make such a certificate.
+pub(in crate::accounts) const UNTRUSTED: &str = "is signed by a key that the tenant does not trust";
+
 /// A certificate as its owner presents it, its signatures verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -133,7 +136,7 @@ impl Inner {
             )
         };
         Ok(match (trusted, revoked) {
-            (false, _) => Some("is signed by a key that the tenant does not trust".to_owned()),
+            (false, _) => Some(UNTRUSTED.to_owned()),
             (true, true) => Some("is revoked".to_owned()),
             (true, false) => certificate.flaw(caller, account, from.address, self.now()),
         })

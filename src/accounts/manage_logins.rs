@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::accounts::manage::{Directory, Limit};
 use crate::accounts::manage_accounts::account;
-use crate::accounts::methods::Policy;
+use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::second_factor::{self, KeySource};
 use crate::crypto::totp::TotpSecret;
 use crate::db::accounts::{self, LoginRules};
@@ -43,6 +43,8 @@ pub struct LoginView {
     pub principals: Option<Vec<String>>,
     /// Most sessions at a time.
     pub sessions: Option<u64>,
+    /// No sequence fits what the account has: nothing opens it.
+    pub closed: bool,
 }
 
 /// What becomes of how an account may log in; none leaves it.
@@ -80,6 +82,15 @@ impl Directory {
         let factor = second_factors::find(&mut tx, account.id).await?;
         let codes = second_factors::recovery_codes(&mut tx, account.id).await?;
         let rules = account.rules;
+        let equipment = Equipment {
+            password: account.password.is_some(),
+            second_factor: factor.is_some(),
+            appended_code: rules.appended_code,
+        };
+        let policy = match rules.methods.as_deref() {
+            None => Policy::default(),
+            Some(text) => text.parse()?,
+        };
         let list = |text: Option<String>, apart: char| {
             text.map(|text| text.split(apart).map(str::to_owned).collect())
         };
@@ -92,6 +103,7 @@ impl Directory {
             networks: list(rules.networks, ' '),
             principals: list(rules.principals, '\n'),
             sessions: rules.sessions,
+            closed: Course::new(&policy, equipment).methods().is_empty(),
         })
     }
 

@@ -132,6 +132,13 @@ async fn apply(place: &Place, account: &LoginName, change: LoginChange) -> Resul
 }
 
 fn sentence(rules: &LoginView) -> String {
+    let closed = match rules.closed {
+        true => {
+            "\n\nNothing opens it now: every sequence asks for a password or a code that the account does not \
+             have; see 'sealift account passwd' and 'sealift account totp add'"
+        }
+        false => "",
+    };
     let list = |all: &Option<Vec<String>>, none: &str| match all {
         Some(all) => all.join(" "),
         None => none.to_owned(),
@@ -162,6 +169,7 @@ fn sentence(rules: &LoginView) -> String {
         ),
     ]
     .join("\n")
+        + closed
 }
 
 fn words(words: &[String]) -> Vec<&str> {

@@ -56,7 +56,7 @@ pub async fn add(tx: &mut TenantTx, authority: &Authority) -> Result<()> {
         ),
         _ => error,
     })?;
-    count(tx).await
+    Ok(())
 }
 
 /// Trusts a key no more; false when it was not trusted.
@@ -70,7 +70,6 @@ pub async fn remove(tx: &mut TenantTx, fingerprint: &str) -> Result<bool> {
             [fingerprint.into()],
         )
         .await?;
-    count(tx).await?;
     Ok(removed > 0)
 }
 
@@ -181,15 +180,4 @@ pub async fn is_revoked(
         )
         .await?;
     Ok(row.is_some())
-}
-
-/// Keeps the number beside the tenant, where logins see it without another statement.
-async fn count(tx: &mut TenantTx) -> Result<()> {
-    tx.execute(
-        "UPDATE tenants SET authorities = \
-         (SELECT count(*) FROM authorities WHERE tenant = $1) WHERE id = $1",
-        [],
-    )
-    .await?;
-    Ok(())
 }

@@ -32,8 +32,6 @@ pub struct Tenant {
     pub created_at: Timestamp,
     /// Most sessions at a time; none is what the settings say.
     pub sessions: Option<u64>,
-    /// How many sign certificates for its accounts.
-    pub authorities: i64,
 }
 
 /// What a new tenant is given.
@@ -52,7 +50,7 @@ pub struct NewTenant {
 }
 
 const COLUMNS: &str = "SELECT id, name, disabled, root, retention_seconds, quota_bytes, \
-     quota_files, created_at, sessions, authorities FROM tenants";
+     quota_files, created_at, sessions FROM tenants";
 
 /// Adds a tenant with an empty root folder. May be repeated after a failure half-way.
 ///
@@ -133,7 +131,7 @@ pub async fn list(db: &Database) -> Result<Vec<Tenant>> {
     let rows = tx
         .rows(
             "SELECT id, name, disabled, root, retention_seconds, quota_bytes, \
-     quota_files, created_at, sessions, authorities FROM tenants ORDER BY name",
+     quota_files, created_at, sessions FROM tenants ORDER BY name",
             [],
         )
         .await?;
@@ -222,16 +220,6 @@ pub async fn set_sessions(db: &Database, id: TenantId, sessions: Option<u64>) ->
     }
 }
 
-/// Whether accounts of any tenant are opened by certificates.
-///
-/// # Errors
-/// Unavailable when the database does not answer.
-pub async fn any_authorities(db: &Database) -> Result<bool> {
-    let mut tx = db.system_read().await?;
-    let sql = "SELECT CAST(1 AS bigint) FROM tenants WHERE authorities > 0 LIMIT 1";
-    Ok(tx.row(sql, []).await?.is_some())
-}
-
 async fn find(mut tx: SystemTx, column: &str, value: Value) -> Result<Option<Tenant>> {
     let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE {column} = $1"));
     let row = tx.row(sql, [value]).await?;
@@ -250,7 +238,6 @@ fn read(row: &Row) -> Result<Tenant> {
         quota_files: count(row.opt_int(6)?),
         created_at: Timestamp(row.int(7)?),
         sessions: count(row.opt_int(8)?),
-        authorities: row.int(9)?,
     })
 }
 

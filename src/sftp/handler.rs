@@ -213,8 +213,7 @@ impl Handler for SshHandler {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        let (key, algorithm): (&PublicKey, &Algorithm) = (offer.public_key, offer.algorithm);
-        Ok(Box::pin(self.login.offer(user, key, algorithm)).await)
+        Ok(Box::pin(self.login.offer(user, offer)).await)
     }
 
     async fn auth_publickey(

@@ -3,7 +3,7 @@
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, PublicKey};
-use russh::server::{Auth, Response};
+use russh::server::{Auth, PublicKeyOffer, Response};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::accounts::attempt::{Attempt, Question, Step};
@@ -59,17 +59,24 @@ impl Login {
         self.conclude(login, "password", tried)
     }
 
-    /// Says whether signing with `key` is worth while.
-    pub async fn offer(&mut self, login: &str, key: &PublicKey, algorithm: &Algorithm) -> Auth {
+    /// Says whether signing is worth while.
+    pub async fn offer(&mut self, login: &str, offer: PublicKeyOffer<'_>) -> Auth {
         self.offers += 1;
         if self.offers > MAX_OFFERS {
             self.turn_away("too many keys were offered; name the right one".to_owned());
             return self.refused();
         }
-        let Some(blob) = blob(key, algorithm) else {
+        let Some(blob) = blob(offer.public_key, offer.algorithm) else {
             return self.refused();
         };
-        match self.attempt.knows_key(login, &blob).await {
+        let known = match offer.certificate {
+            None => self.attempt.knows_key(login, &blob).await,
+            Some(presented) => match certificate(presented) {
+                None => Ok(false),
+                Some(certificate) => self.attempt.knows_certificate(login, &certificate).await,
+            },
+        };
+        match known {
             Ok(true) => Auth::Accept,
             Ok(false) => self.refused(),
             Err(error) => self.refuse(login, "publickey", &error),

@@ -414,6 +414,8 @@ async fn a_second_factor_can_be_taken_away(world: Installation) {
     world
         .set_methods("password,keyboard-interactive:totp")
         .await;
+    let rules = world.directory.login_rules(&name(ANN)).await.unwrap();
+    assert!(rules.closed);
     assert_eq!(
         world.refusal(ANN, PASSWORD, HERE).await,
         ErrorKind::Unauthenticated

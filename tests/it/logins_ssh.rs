@@ -271,7 +271,6 @@ fn certificates_open_what_they_name_while_they_are_valid() {
         "is for other addresses",
         "forces a command",
         "has the option",
-        "is signed by a key that the tenant does not trust",
     ] {
         assert!(log.contains(reason), "{reason}: {log}");
     }
@@ -346,6 +345,14 @@ fn paramiko_goes_through_methods_in_their_order_only() {
     setting.methods(&["publickey,password"]);
     setting.paramiko("in_order", "-");
     setting.paramiko("another_name", "-");
+    setting.server.stop();
+}
+
+/// paramiko asks for the service anew before every method.
+#[test]
+fn paramiko_goes_on_after_a_refused_key() {
+    let setting = Setting::new();
+    setting.paramiko("refused_key", "-");
     setting.server.stop();
 }
 
@@ -489,8 +496,9 @@ fn a_draining_server_tells_clients_why_it_hangs_up() {
         setting.server.log().contains("logged in").then_some(())
     });
     setting.server.stop();
-    let ended = client.wait_with_output().unwrap();
+    // Until then the client waits for the next command.
     drop(input);
+    let ended = client.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&ended.stderr);
     assert!(
         told.contains("the server is closing; connect again in a moment"),

@@ -168,6 +168,20 @@ fn a_file_of_300_mb_survives_new_keys_every_16_megabytes() {
 }
 
 #[test]
+fn the_server_asks_for_new_keys_without_a_stall() {
+    let folder = TempFolder::new();
+    let often = ("SEALIFT__SFTP__REKEY_BYTES".to_owned(), "1MiB".to_owned());
+    let server = Server::up_with(&folder.join("data"), &[often]);
+    let options = SshOptions::with_new_key(&server, folder.path());
+    let (file, back) = (folder.join("file"), folder.join("back"));
+    write_random(&file, 64 << 20);
+    let batch = format!("put {} big\nget big {}\n", quote(&file), quote(&back));
+    sftp_ok(&server, &options, &batch);
+    assert_eq!(sha256(&file), sha256(&back));
+    server.stop();
+}
+
+#[test]
 fn rename_replaces_a_file_only_when_the_client_asks_for_posix() {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));

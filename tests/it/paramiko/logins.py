@@ -9,7 +9,7 @@ PORT, USER, PASSWORD, CASE, KEY, CODE = sys.argv[1:7]
 
 
 def start():
-    transport = paramiko.ServiceRequestingTransport(("127.0.0.1", int(PORT)))
+    transport = paramiko.Transport(("127.0.0.1", int(PORT)))
     transport.banner_timeout = transport.auth_timeout = 60
     transport.start_client(timeout=60)
     return transport
@@ -104,6 +104,16 @@ def wrong_answers():
         transport.close()
 
 
+def refused_key():
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+    stranger = paramiko.ECDSAKey.generate()
+    client.connect(
+        "127.0.0.1", int(PORT), USER, PASSWORD, pkey=stranger, allow_agent=False, look_for_keys=False, timeout=60
+    )
+    works(client.get_transport())
+
+
 def flood():
     """However often the method is changed, the connection ends."""
     transport = start()
@@ -128,5 +138,6 @@ def flood():
     "interactive": interactive,
     "password_then_code": password_then_code,
     "wrong_answers": wrong_answers,
+    "refused_key": refused_key,
     "flood": flood,
 }[CASE]()
