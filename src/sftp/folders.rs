@@ -1,7 +1,7 @@
 //! One folder being listed: a queue and a task that owns the listing, so that pipelined requests get
 //! each name once, in order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -21,13 +21,21 @@ const REPLY_BYTES: usize = 40_000;
 pub struct FolderLane(UnboundedSender<Caller>);
 
 impl FolderLane {
-    /// Gives `listing` of `folder` to a task of `tasks`.
-    pub fn start(context: Context, folder: Entry, listing: Listing, tasks: &TaskTracker) -> Self {
+    /// Gives `listing` of `folder` to a task of `tasks`; `own` is how the files in it that this session
+    /// writes show themselves to it.
+    pub fn start(
+        context: Context,
+        folder: Entry,
+        listing: Listing,
+        own: BTreeMap<String, Entry>,
+        tasks: &TaskTracker,
+    ) -> Self {
         let (requests, queue) = unbounded_channel();
         let lane = Lane {
             context,
             dots: VecDeque::from([(".", folder.clone()), ("..", folder)]),
             listing,
+            own,
             page: VecDeque::new(),
             is_over: false,
         };
@@ -47,6 +55,8 @@ struct Lane {
     /// The names that every folder has. The one above is shown with this one's attributes.
     dots: VecDeque<(&'static str, Entry)>,
     listing: Listing,
+    /// Those that no page had yet.
+    own: BTreeMap<String, Entry>,
     page: VecDeque<Entry>,
     is_over: bool,
 }
@@ -86,7 +96,14 @@ impl Lane {
                 }
                 continue;
             };
+            let entry = self.own.remove(&entry.name).unwrap_or(entry);
             names.push(&self.context.viewer, &entry.name, &entry, now);
+        }
+        while self.is_over && !names.is_full() {
+            let Some((name, entry)) = self.own.pop_first() else {
+                break;
+            };
+            names.push(&self.context.viewer, &name, &entry, now);
         }
         Ok((!names.is_empty()).then(|| names.finish(id)))
     }

@@ -10,7 +10,7 @@ use crate::sftp::context::Caller;
 use crate::sftp::folders::FolderLane;
 use crate::sftp::reads::ReadFile;
 use crate::sftp::request::HandleId;
-use crate::sftp::writes::{WriteLane, WriteWork};
+use crate::sftp::writes::{HandleUse, Order, WriteLane, WriteWork};
 
 /// What a handle leads to.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct Handles {
 struct Table {
     open: HashMap<HandleId, Open>,
     /// The files being written, by the names that still lead to them.
-    writing: HashMap<Arc<VfsPath>, HandleId>,
+    writing: HashMap<Arc<VfsPath>, WriteLane>,
 }
 
 impl Handles {
@@ -67,8 +67,8 @@ impl Handles {
         loop {
             let id = HandleId::new(random::bytes());
             if id != HandleId::NONE && !table.open.contains_key(&id) {
-                if let Open::Write(path, _) = &opened {
-                    table.writing.insert(path.clone(), id);
+                if let Open::Write(path, lane) = &opened {
+                    table.writing.insert(path.clone(), lane.clone());
                 }
                 table.open.insert(id, opened);
                 return id;
@@ -81,37 +81,93 @@ impl Handles {
         self.lock().open.get(&id).cloned()
     }
 
-    /// Takes `id` out: it leads nowhere from now on.
-    pub fn remove(&self, id: HandleId) -> Option<Open> {
+    /// Takes `id` out: it leads nowhere from now on. Says too whether it was the last that led to its
+    /// file.
+    pub fn remove(&self, id: HandleId) -> Option<(Open, bool)> {
         let mut table = self.lock();
-        let removed = table.open.remove(&id);
-        if let Some(Open::Write(path, _)) = &removed
-            && table.writing.get(path) == Some(&id)
-        {
-            table.writing.remove(path);
+        let removed = table.open.remove(&id)?;
+        let Open::Write(_, lane) = &removed else {
+            return Some((removed, true));
+        };
+        let leads_there = |open: &Open| matches!(open, Open::Write(_, other) if other.is(lane));
+        if table.open.values().any(leads_there) {
+            return Some((removed, false));
         }
-        removed
+        table.writing.retain(|_, other| !other.is(lane));
+        Some((removed, true))
+    }
+
+    /// The file being written at `path`, when there is one.
+    pub fn writer(&self, path: &VfsPath) -> Option<WriteLane> {
+        self.lock().writing.get(path).cloned()
+    }
+
+    /// Adds a handle of the file being written at `path`, when there is one.
+    pub fn share(&self, path: &VfsPath, handle: HandleUse) -> Option<(HandleId, WriteLane)> {
+        // Under one lock: the file cannot be closed in between.
+        let mut table = self.lock();
+        let lane = table.writing.get(path)?.shared(handle);
+        loop {
+            let id = HandleId::new(random::bytes());
+            if id != HandleId::NONE && !table.open.contains_key(&id) {
+                let opened = Open::Write(Arc::new(path.clone()), lane.clone());
+                table.open.insert(id, opened);
+                return Some((id, lane));
+            }
+        }
+    }
+
+    /// The files being written in the folder at `path`, by name.
+    pub fn writers_in(&self, path: &VfsPath) -> Vec<(String, WriteLane)> {
+        let depth = path.names().len() + 1;
+        let table = self.lock();
+        let inside = table
+            .writing
+            .iter()
+            .filter(|(name, _)| name.names().len() == depth && name.starts_with(path));
+        inside
+            .filter_map(|(name, lane)| Some((name.name()?.as_str().to_owned(), lane.clone())))
+            .collect()
     }
 
     /// Gives `work` to the file being written at `path`; gives the caller back when there is none.
     pub fn ask_writer(&self, path: &VfsPath, caller: Caller, work: WriteWork) -> Option<Caller> {
         // Pushed under the lock: what is open cannot have been told to close yet.
-        let table = self.lock();
-        let found = table.writing.get(path).and_then(|id| table.open.get(id));
-        match found {
-            Some(Open::Write(_, lane)) => {
+        match self.lock().writing.get(path) {
+            Some(lane) => {
                 lane.push(caller, work);
                 None
             }
-            _ => Some(caller),
+            None => Some(caller),
         }
     }
 
-    /// Names at `path` and below lead to no file being written any more: they were renamed or
-    /// deleted.
-    pub fn forget(&self, path: &VfsPath) {
-        let is_other = |name: &Arc<VfsPath>| !name.starts_with(path);
-        self.lock().writing.retain(|name, _| is_other(name));
+    /// Lets files being written at `path` and below go when they are closed: their names were deleted
+    /// or given to others.
+    pub fn unlink(&self, path: &VfsPath) {
+        self.lock().writing.retain(|name, lane| {
+            let is_other = !name.starts_with(path);
+            if !is_other {
+                lane.order(Order::Unlink);
+            }
+            is_other
+        });
+    }
+
+    /// What was at `from` and below is at `to` now.
+    pub fn renamed(&self, from: &VfsPath, to: &VfsPath) {
+        let mut table = self.lock();
+        let (moved, rest): (HashMap<_, _>, HashMap<_, _>) = std::mem::take(&mut table.writing)
+            .into_iter()
+            .partition(|(name, _)| name.starts_with(from));
+        table.writing = rest;
+        for (name, lane) in moved {
+            let below = name.names().iter().skip(from.names().len()).cloned();
+            // A path that became too long is found by its handles alone.
+            if let Ok(name) = below.into_iter().try_fold(to.clone(), VfsPath::join) {
+                table.writing.insert(Arc::new(name), lane);
+            }
+        }
     }
 
     /// Takes all out.

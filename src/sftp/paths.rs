@@ -1,6 +1,7 @@
 //! Requests about names: one after the other, in the order they came, since a client may see the
 //! difference. One that touches a file being closed waits until that is settled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::node::Entry;
 use crate::domain::path::VfsPath;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::context::{Caller, Context};
@@ -17,9 +19,9 @@ use crate::sftp::gate::Waiting;
 use crate::sftp::handles::{Handles, Open};
 use crate::sftp::reads::ReadFile;
 use crate::sftp::reply::{self, FileSystem};
-use crate::sftp::request::{OpenFlags, PathRequest, SpaceForm, SumRequest};
+use crate::sftp::request::{HandleId, OpenFlags, PathRequest, SpaceForm, SumRequest};
 use crate::sftp::sums::SumWork;
-use crate::sftp::writes::{WriteLane, WriteWork};
+use crate::sftp::writes::{HandleUse, Order, WriteLane, WriteWork};
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
 
@@ -165,18 +167,20 @@ impl PathLane {
             } => {
                 let path = self.resolve(&path)?;
                 self.handles.check_room()?;
-                let opened = match flags.writes() {
+                let handle = match flags.writes() {
                     true => self.open_write(path, flags, wanted).await?,
-                    false => self.open_read(path).await?,
+                    false => self.handles.insert(self.open_read(path).await?),
                 };
-                return Ok(reply::handle(id, self.handles.insert(opened)));
+                return Ok(reply::handle(id, handle));
             }
             PathRequest::OpenFolder { path } => {
                 let path = self.resolve(&path)?;
                 self.handles.check_room()?;
                 let folder = files.stat(&path).await?;
                 let listing = files.list(&path).await?;
-                let lane = FolderLane::start(self.context.clone(), folder, listing, &self.tasks);
+                let own = self.own_entries(&path).await;
+                let context = self.context.clone();
+                let lane = FolderLane::start(context, folder, listing, own, &self.tasks);
                 let opened = Open::Folder(Arc::new(path), lane);
                 return Ok(reply::handle(id, self.handles.insert(opened)));
             }
@@ -190,19 +194,24 @@ impl PathLane {
             }
             PathRequest::Remove { path } => {
                 let path = self.resolve(&path)?;
-                files.remove_file(&path).await?;
-                self.handles.forget(&path);
+                let removed = files.remove_file(&path).await;
+                unless_new(removed, self.handles.writer(&path).as_ref())?;
+                self.handles.unlink(&path);
             }
             PathRequest::RemoveFolder { path } => {
                 let path = self.resolve(&path)?;
+                if !self.handles.writers_in(&path).is_empty() {
+                    return Err(Error::new(
+                        ErrorKind::NotEmpty,
+                        format!("in the folder '{path}' a file is being written; close it first"),
+                    ));
+                }
                 files.remove_folder(&path).await?;
-                self.handles.forget(&path);
+                self.handles.unlink(&path);
             }
             PathRequest::Rename { from, to, replace } => {
                 let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
-                files.rename(&from, &to, overwrite(replace)).await?;
-                self.handles.forget(&from);
-                self.handles.forget(&to);
+                self.rename(from, to, overwrite(replace)).await?;
             }
             PathRequest::SetStat { path, wanted } => {
                 self.set(&self.resolve(&path)?, wanted).await?;
@@ -220,8 +229,66 @@ impl PathLane {
         Ok(reply::ok(id))
     }
 
+    /// A file that this session writes and nobody knows of yet is renamed by its own lane.
+    async fn rename(&self, from: VfsPath, to: VfsPath, overwrite: Overwrite) -> Result<()> {
+        let (own, other) = (self.handles.writer(&from), self.handles.writer(&to));
+        if other.is_some() && overwrite == Overwrite::Forbid && from != to {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("'{to}' is being written; close it first or choose another name"),
+            ));
+        }
+        let renamed = self.context.files.rename(&from, &to, overwrite).await;
+        match (renamed, &own) {
+            (Err(error), Some(lane)) if error.kind() == ErrorKind::NotFound => {
+                let to = to.clone();
+                ask(lane, |done| Order::Rename {
+                    to,
+                    overwrite,
+                    done,
+                })
+                .await?;
+            }
+            (renamed, _) => renamed?,
+        }
+        if from != to {
+            self.handles.unlink(&to);
+            self.handles.renamed(&from, &to);
+        }
+        Ok(())
+    }
+
+    /// How the files in a folder that this session writes show themselves.
+    async fn own_entries(&self, folder: &VfsPath) -> BTreeMap<String, Entry> {
+        let mut own = BTreeMap::new();
+        for (name, lane) in self.handles.writers_in(folder) {
+            let (sender, entry) = oneshot::channel();
+            lane.order(Order::Entry(sender));
+            // One that is closed before it answers is in the listing.
+            if let Ok(entry) = entry.await {
+                let named = Entry {
+                    name: name.clone(),
+                    ..entry
+                };
+                own.insert(name, named);
+            }
+        }
+        own
+    }
+
+    /// What this session wrote itself it sees as it is now.
     async fn open_read(&self, path: VfsPath) -> Result<Open> {
-        let reader = self.context.files.open_read(&path).await?;
+        let own = match self.handles.writer(&path) {
+            Some(lane) => {
+                self.context.files.check_read(&path).await?;
+                ask(&lane, Order::Read).await.ok()
+            }
+            None => None,
+        };
+        let reader = match own {
+            Some(reader) => reader,
+            None => self.context.files.open_read(&path).await?,
+        };
         Ok(Open::Read(Arc::new(ReadFile {
             path,
             reader,
@@ -229,7 +296,35 @@ impl PathLane {
         })))
     }
 
-    async fn open_write(&self, path: VfsPath, flags: OpenFlags, wanted: Wanted) -> Result<Open> {
+    async fn open_write(
+        &self,
+        path: VfsPath,
+        flags: OpenFlags,
+        wanted: Wanted,
+    ) -> Result<HandleId> {
+        let handle = HandleUse {
+            appends: flags.appends(),
+            reads: flags.reads(),
+        };
+        if handle.reads {
+            self.context.files.check_read(&path).await?;
+        }
+        if flags.is_exclusive() && flags.creates() && self.handles.writer(&path).is_some() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("'{path}' exists already"),
+            ));
+        }
+        // Handles of one session on one file share it, as they do on a disk.
+        if let Some((id, lane)) = self.handles.share(&path, handle) {
+            if flags.truncates()
+                && let Err(error) = ask(&lane, Order::Truncate).await
+            {
+                self.handles.remove(id);
+                return Err(error);
+            }
+            return Ok(id);
+        }
         let create = match (flags.creates(), flags.is_exclusive()) {
             (true, true) => Create::New,
             (true, false) => Create::IfMissing,
@@ -238,18 +333,19 @@ impl PathLane {
         let options = WriteOptions {
             create,
             truncate: flags.truncates(),
-            append: flags.appends(),
+            // Each handle says for itself whether it appends.
+            append: false,
             attributes: wanted.for_new(),
         };
         let writer = self.context.files.open_write(&path, options).await?;
         let lane = WriteLane::start(
             self.context.clone(),
             writer,
-            flags.reads(),
+            handle,
             self.context.ledger.file(),
             &self.tasks,
         );
-        Ok(Open::Write(Arc::new(path), lane))
+        Ok(self.handles.insert(Open::Write(Arc::new(path), lane)))
     }
 
     async fn set(&self, path: &VfsPath, wanted: Wanted) -> Result<()> {
@@ -321,6 +417,29 @@ impl PathLane {
             SpaceForm::Available => reply::space_available(id, system),
             SpaceForm::StatVfs => reply::space(id, system),
         })
+    }
+}
+
+/// Asks a file being written, and waits for the answer.
+async fn ask<T>(
+    lane: &WriteLane,
+    order: impl FnOnce(oneshot::Sender<Result<T>>) -> Order,
+) -> Result<T> {
+    let (sender, answer) = oneshot::channel();
+    lane.order(order(sender));
+    answer.await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Stale,
+            "the file was closed meanwhile; try again",
+        ))
+    })
+}
+
+/// That nobody knows of a file is no error when `writer` has not published it yet.
+fn unless_new(outcome: Result<()>, writer: Option<&WriteLane>) -> Result<()> {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::NotFound && writer.is_some() => Ok(()),
+        outcome => outcome,
     }
 }
 

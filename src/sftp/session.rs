@@ -168,7 +168,7 @@ impl SftpSession {
         request: HandleRequest,
     ) -> Result<()> {
         let work = match request {
-            HandleRequest::Read { .. } if !lane.reads => {
+            HandleRequest::Read { .. } if !lane.handle.reads => {
                 self.refuse(caller, "this file was not opened for reading");
                 return Ok(());
             }
@@ -177,7 +177,7 @@ impl SftpSession {
                 length: (length as usize).min(MAX_DATA_BYTES),
             },
             HandleRequest::Write { offset, data } => WriteWork::Write {
-                offset,
+                offset: (!lane.handle.appends).then_some(offset),
                 waiting: self.context.gate.hold(data.len() + REQUEST_BYTES)?,
                 data,
             },
@@ -198,7 +198,7 @@ impl SftpSession {
         };
         let source = match self.handles.find(request.read) {
             Some(Open::Read(file)) => CopySource::File(file),
-            Some(Open::Write(_, lane)) if lane.reads => {
+            Some(Open::Write(_, lane)) if lane.handle.reads => {
                 let (sender, source) = oneshot::channel();
                 let ticket = self.context.ledger.request()?;
                 lane.push(
@@ -276,10 +276,16 @@ impl SftpSession {
     fn close(&self, caller: Caller, handle: HandleId) {
         match self.handles.remove(handle) {
             None => self.refuse(caller, "this handle is not open"),
-            Some(Open::Folder(..) | Open::Read(_)) => self.context.reply_ok(caller),
-            Some(Open::Write(path, lane)) => {
+            Some((Open::Folder(..) | Open::Read(_), _)) => self.context.reply_ok(caller),
+            Some((Open::Write(path, lane), is_last)) => {
                 let (done, settled) = oneshot::channel();
-                lane.push(caller, WriteWork::Close(done));
+                lane.push(
+                    caller,
+                    match is_last {
+                        true => WriteWork::Close(done),
+                        false => WriteWork::Release(done),
+                    },
+                );
                 let _ = self.paths.send(PathWork::Closing(path, settled));
             }
         }

@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::node::Entry;
+use crate::domain::path::VfsPath;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::gate::Waiting;
@@ -18,6 +20,8 @@ use crate::sftp::reads::ReadFile;
 use crate::sftp::reply;
 use crate::sftp::request::CopyRequest;
 use crate::sftp::room::Place;
+use crate::vfs::read::FileReader;
+use crate::vfs::rename::Overwrite;
 use crate::vfs::source::Source;
 use crate::vfs::write::FileWriter;
 
@@ -41,6 +45,9 @@ pub enum WriteWork {
     },
     /// To set attributes.
     Set(Wanted),
+    /// To store and publish what there is, because one of several handles was closed. The sender is
+    /// dropped when that is settled.
+    Release(oneshot::Sender<()>),
     /// To say what a copy of it would share now. Answers the copy, not the client.
     Source(oneshot::Sender<Result<CountedSource>>),
     /// To show its attributes.
@@ -49,13 +56,41 @@ pub enum WriteWork {
     Sync,
     /// To write.
     Write {
-        /// Where to start, in bytes.
-        offset: u64,
+        /// Where to start, in bytes; none is the end.
+        offset: Option<u64>,
         /// What to write.
         data: Bytes,
         /// Counted until it is stored.
         waiting: Waiting,
     },
+}
+
+/// What the other lanes of the session ask of a file being written. It answers when it has done what
+/// clients asked before.
+pub enum Order {
+    /// To show its attributes, in a listing.
+    Entry(oneshot::Sender<Entry>),
+    /// To be read as it is now.
+    Read(oneshot::Sender<Result<FileReader>>),
+    /// To be published elsewhere, when nothing is published yet.
+    Rename {
+        /// Where.
+        to: VfsPath,
+        /// What happens when that is taken.
+        overwrite: Overwrite,
+        /// How it went.
+        done: oneshot::Sender<Result<()>>,
+    },
+    /// To start again from nothing.
+    Truncate(oneshot::Sender<Result<()>>),
+    /// To go when it is closed: its name is deleted.
+    Unlink,
+}
+
+/// What comes into the queue.
+enum Item {
+    Order(Order),
+    Work(Caller, WriteWork),
 }
 
 /// What a part is copied from.
@@ -73,11 +108,20 @@ pub struct CountedSource {
 }
 
 /// The queue of one file being written. Cheap to clone; when the last one is dropped without a
-/// close, the upload is broken off and kept.
+/// close, the upload is broken off and kept. Several handles of a session may lead to one.
 #[derive(Clone)]
 pub struct WriteLane {
-    work: UnboundedSender<(Caller, WriteWork)>,
-    /// Whether reading was asked for when the file was opened.
+    work: UnboundedSender<Item>,
+    /// What this handle was opened for.
+    pub handle: HandleUse,
+}
+
+/// What a handle of a file being written was opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandleUse {
+    /// Whether its writes go to the end.
+    pub appends: bool,
+    /// Whether reading was asked for.
     pub reads: bool,
 }
 
@@ -86,7 +130,7 @@ impl WriteLane {
     pub fn start(
         context: Context,
         writer: FileWriter,
-        reads: bool,
+        handle: HandleUse,
         file: OpenFile,
         tasks: &TaskTracker,
     ) -> Self {
@@ -98,13 +142,31 @@ impl WriteLane {
             _file: file,
         };
         tasks.spawn(lane.run(queue));
-        Self { work, reads }
+        Self { work, handle }
+    }
+
+    /// The same file through another handle.
+    pub fn shared(&self, handle: HandleUse) -> Self {
+        Self {
+            work: self.work.clone(),
+            handle,
+        }
+    }
+
+    /// Whether both lead to the same file.
+    pub fn is(&self, other: &Self) -> bool {
+        self.work.same_channel(&other.work)
     }
 
     /// Adds to the queue.
     pub fn push(&self, caller: Caller, work: WriteWork) {
         // The task ends before the queue only after a close, and then no handle leads here.
-        let _ = self.work.send((caller, work));
+        let _ = self.work.send(Item::Work(caller, work));
+    }
+
+    /// Adds what another lane asks; its sender is dropped when the file is closed before.
+    pub fn order(&self, order: Order) {
+        let _ = self.work.send(Item::Order(order));
     }
 }
 
@@ -117,8 +179,15 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self, mut queue: UnboundedReceiver<(Caller, WriteWork)>) {
-        while let Some((caller, work)) = queue.recv().await {
+    async fn run(mut self, mut queue: UnboundedReceiver<Item>) {
+        while let Some(item) = queue.recv().await {
+            let (caller, work) = match item {
+                Item::Work(caller, work) => (caller, work),
+                Item::Order(order) => {
+                    Box::pin(self.obey(order)).await;
+                    continue;
+                }
+            };
             match work {
                 // All but writing is boxed: there is one of these for every open file.
                 WriteWork::Close(done) => return Box::pin(self.close(caller, done)).await,
@@ -141,11 +210,13 @@ impl Lane {
                     let bytes = reply::attributes(caller.id, &self.context.viewer, &entry);
                     self.context.reply(caller, bytes);
                 }
+                WriteWork::Release(done) => {
+                    let synced = Box::pin(self.sync()).await;
+                    drop(done);
+                    self.context.reply_status(caller, synced);
+                }
                 WriteWork::Sync => {
-                    let synced = match &self.failed {
-                        Some(error) => Err(again(error)),
-                        None => Box::pin(self.writer.sync()).await,
-                    };
+                    let synced = Box::pin(self.sync()).await;
                     self.context.reply_status(caller, synced);
                 }
                 WriteWork::Write {
@@ -162,8 +233,49 @@ impl Lane {
         self.writer.abandon().await;
     }
 
-    async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
-        let written = self.writer.write_at(offset, data).await;
+    /// Whoever asked may have gone away.
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Entry(sender) => drop(sender.send(self.writer.entry())),
+            Order::Read(sender) => {
+                let reader = match &self.failed {
+                    Some(error) => Err(again(error)),
+                    None => self.writer.reader().await,
+                };
+                drop(sender.send(reader));
+            }
+            Order::Rename {
+                to,
+                overwrite,
+                done,
+            } => {
+                let files = &self.context.files;
+                let renamed = files.rename_new(&mut self.writer, &to, overwrite).await;
+                drop(done.send(renamed));
+            }
+            Order::Truncate(sender) => {
+                let cut = match &self.failed {
+                    Some(error) => Err(again(error)),
+                    None => self.writer.resize(0).await,
+                };
+                drop(sender.send(cut));
+            }
+            Order::Unlink => self.writer.unlink(),
+        }
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        match &self.failed {
+            Some(error) => Err(again(error)),
+            None => self.writer.sync().await,
+        }
+    }
+
+    async fn write(&mut self, offset: Option<u64>, data: Bytes) -> Result<()> {
+        let written = match offset {
+            Some(offset) => self.writer.write_at(offset, data).await,
+            None => self.writer.append(data).await,
+        };
         if let (Err(error), None) = (&written, &self.failed) {
             self.failed = Some(again(error));
         }

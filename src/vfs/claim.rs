@@ -28,7 +28,7 @@ pub struct Claim {
     vfs: Vfs,
     principal: Principal,
     row: Option<Row>,
-    /// The length at the last checkpoint, and when that was.
+    /// What was durable at the last checkpoint, and when that was.
     last: (u64, Timestamp),
 }
 
@@ -87,9 +87,10 @@ impl Claim {
             && now >= at.plus(PAUSE)
     }
 
-    /// Notes that what is durable of a file of `size` bytes is written down.
-    pub fn checkpointed(&mut self, size: u64, now: Timestamp) {
-        self.last = (size, now);
+    /// Notes that `durable` bytes are written down as such. What was on its way then is when it
+    /// arrived, soon.
+    pub fn checkpointed(&mut self, durable: u64, now: Timestamp) {
+        self.last = (durable, now);
     }
 
     /// The row and its epoch, once it is made.

@@ -263,6 +263,20 @@ impl Session {
         sums::blocks(&self.vfs, file, kind, part, block).await
     }
 
+    /// Fails unless a file may be read that is at a path, or would be made there.
+    ///
+    /// # Errors
+    /// Denied; Unavailable when the database does not answer.
+    pub async fn check_read(&self, path: &VfsPath) -> Result<()> {
+        let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+        let (chain, access) = follow(&mut tx, &self.principal, path).await?;
+        match chain.len() >= path.names().len() {
+            true => self.noted(access.require(&chain, Rights::READ), "download", path),
+            // Opening says what is missing on the way.
+            false => Ok(()),
+        }
+    }
+
     /// Opens a file for writing; others see nothing of it until it is committed.
     ///
     /// # Errors

@@ -462,8 +462,9 @@ impl FileWriter {
             return self.claim.begin(opened, self.draft.is_whole(), size).await;
         }
         let progress = self.draft.checkpoint().await?;
+        let durable = progress.size;
         self.claim.advance(progress, size).await?;
-        self.claim.checkpointed(self.draft.size(), self.now());
+        self.claim.checkpointed(durable, self.now());
         Ok(())
     }
 

@@ -76,6 +76,8 @@ mod region_settings;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]
+mod reput;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod s3;

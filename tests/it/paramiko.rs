@@ -57,6 +57,14 @@ fn checksums_come_by_extension_and_by_command() {
 }
 
 #[test]
+fn a_session_sees_what_it_writes_as_on_a_disk() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    succeed(&run(paramiko("semantics.py", &server, &[]), ""));
+    server.stop();
+}
+
+#[test]
 fn nonsense_lengths_end_the_session_and_nothing_else() {
     hostile("fatal");
 }

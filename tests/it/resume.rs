@@ -379,6 +379,7 @@ async fn an_upload_of_a_dead_instance_is_gone_on_with_by_another(dialect: Dialec
         write(&mut frozen, index * MIB, part).await;
         world.clock.advance(Duration::from_secs(1));
     }
+    let sent = trickle(&world, &mut frozen, &bytes, sent).await;
     let hidden = theirs.stat(&at).await.unwrap_err();
     assert_eq!(hidden.kind(), ErrorKind::NotFound);
     let db = world.vfs.database();
@@ -413,6 +414,7 @@ async fn a_frozen_writer_changes_nothing_after_a_take_over(dialect: Dialect) {
             write(&mut frozen, index * MIB, part).await;
             world.clock.advance(Duration::from_secs(1));
         }
+        trickle(&world, &mut frozen, &bytes, 18 * MIB).await;
         let db = world.vfs.database();
         instances::release(db, world.vfs.instance()).await.unwrap();
         // Sweeping while it sleeps must not remove what the upload names.
@@ -444,6 +446,31 @@ async fn a_frozen_writer_changes_nothing_after_a_take_over(dialect: Dialect) {
     }
     let store = world.vfs.store(RegionId::MAIN).unwrap();
     assert!(!store.list(None, 10).await.unwrap().is_empty());
+}
+
+/// Sends on slowly until what was sent before is written down, but for a part or two: a store tells
+/// later than it is asked what has arrived. Says how much is sent.
+async fn trickle(world: &World, writer: &mut FileWriter, bytes: &[u8], mut sent: usize) -> usize {
+    let (db, instance) = (world.vfs.database(), world.vfs.instance());
+    let session = world.session_of("ann").await;
+    for _ in 0..1000 {
+        // As it would look if the instance died now.
+        instances::release(db, instance).await.unwrap();
+        let durable = session
+            .stat(&path("/a"))
+            .await
+            .map_or(0, |entry| entry.size);
+        let lease = Duration::from_secs(1 << 30);
+        instances::renew(db, instance, lease).await.unwrap();
+        if durable + 2 * PART >= sent as u64 {
+            return sent;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        write(writer, sent, &bytes[sent..sent + 1024]).await;
+        sent += 1024;
+        world.clock.advance(Duration::from_secs(1));
+    }
+    panic!("the store confirms nothing");
 }
 
 async fn write_until_refused(writer: &mut FileWriter, from: usize) {
