@@ -90,6 +90,7 @@ pub mod db {
     pub mod upload_edits;
     pub mod uploads;
     pub mod usage;
+    pub mod value;
 }
 
 /// Listeners, TLS certificates, connection limits, the buffer budget.

@@ -1,7 +1,8 @@
 //! The tenant's clock row: the lock, the order and the time of its changes.
 
 use crate::db::audit::{self, AuditRecord, GENESIS, Happening};
-use crate::db::sql::{Dialect, TenantTx, Value};
+use crate::db::sql::{Dialect, TenantTx};
+use crate::db::value::Value;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};

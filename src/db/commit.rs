@@ -61,6 +61,8 @@ pub struct Committer {
 
 struct Shared {
     db: Database,
+    /// As the tasks use it, which may block where they do.
+    writer: Database,
     /// A key is present while a task works its queue off.
     queues: Mutex<HashMap<i64, VecDeque<Waiting>>>,
     tasks: TaskTracker,
@@ -79,6 +81,10 @@ impl Committer {
     pub fn new(db: Database) -> Self {
         Self {
             shared: Arc::new(Shared {
+                writer: match db.dialect() {
+                    Dialect::Postgres => db.clone(),
+                    Dialect::Sqlite => db.blocking(),
+                },
                 db,
                 queues: Mutex::default(),
                 tasks: TaskTracker::new(),
@@ -229,7 +235,7 @@ impl Shared {
         let Some(first) = batch.first() else {
             return Ok(Vec::new());
         };
-        let mut tx = self.db.write(first.tenant).await?;
+        let mut tx = self.writer.write(first.tenant).await?;
         let mut clocks: BTreeMap<TenantId, Clock> = BTreeMap::new();
         let mut outcomes = Vec::with_capacity(batch.len());
         for waiting in batch {

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use sqlx::AssertSqlSafe;
 
 use crate::db::blobs::{self, BlobInfo};
-use crate::db::sql::{Row, TenantTx, Value};
+use crate::db::sql::{Row, TenantTx};
+use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
 use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};

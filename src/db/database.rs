@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
-use crate::db::sqlite::SqlitePool;
+use crate::db::sqlite::{Place, SqlitePool};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::TenantId;
@@ -42,7 +42,7 @@ pub struct Database {
     pools: Pools,
     time: TimeSource,
     clock: Arc<dyn Clock>,
-    background: bool,
+    place: Place,
 }
 
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl Database {
             pools,
             time,
             clock,
-            background: false,
+            place: Place::Here,
         })
     }
 
@@ -85,7 +85,15 @@ impl Database {
     #[must_use]
     pub fn in_background(&self) -> Self {
         Self {
-            background: true,
+            place: Place::Elsewhere,
+            ..self.clone()
+        }
+    }
+
+    /// The same, for a thread that may block.
+    pub(in crate::db) fn blocking(&self) -> Self {
+        Self {
+            place: Place::Blocking,
             ..self.clone()
         }
     }
@@ -147,7 +155,7 @@ impl Database {
     pub async fn read(&self, tenant: TenantId) -> Result<TenantTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN READ ONLY", tenant).await?,
-            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.background).await?),
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.place).await?),
         };
         Ok(TenantTx::new(link, tenant))
     }
@@ -175,7 +183,7 @@ impl Database {
     pub async fn write(&self, tenant: TenantId) -> Result<TenantTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN", tenant).await?,
-            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.background).await?),
+            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.place).await?),
         };
         Ok(TenantTx::new(link, tenant))
     }
@@ -187,7 +195,7 @@ impl Database {
     pub async fn system(&self) -> Result<SystemTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
-            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.background).await?),
+            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.place).await?),
         };
         Ok(SystemTx::new(link))
     }
@@ -199,7 +207,7 @@ impl Database {
     pub async fn system_read(&self) -> Result<SystemTx> {
         let link = match &self.pools {
             Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
-            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.background).await?),
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.place).await?),
         };
         Ok(SystemTx::new(link))
     }

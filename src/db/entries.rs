@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use sqlx::AssertSqlSafe;
 
-use crate::db::sql::{Row, TenantTx, Value};
+use crate::db::sql::{Row, TenantTx};
+use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, ContentId, NodeId};

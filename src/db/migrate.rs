@@ -3,7 +3,8 @@
 use sqlx::AssertSqlSafe;
 
 use crate::db::database::Database;
-use crate::db::sql::{Dialect, SystemTx, Value};
+use crate::db::sql::{Dialect, SystemTx};
+use crate::db::value::Value;
 use crate::domain::error::{Error, Result};
 
 /// A step of the schema. Steps expand first and contract in a later release.

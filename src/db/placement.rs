@@ -103,7 +103,7 @@ pub async fn set_keys_destroyed(tx: &mut TenantTx, at: Timestamp) -> Result<()> 
 async fn update<const N: usize>(
     db: &Database,
     sql: &'static str,
-    values: [crate::db::sql::Value; N],
+    values: [crate::db::value::Value; N],
 ) -> Result<()> {
     let mut tx = db.system().await?;
     match tx.execute(sql, values).await? {

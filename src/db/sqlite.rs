@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use sqlx::SqlStr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::db::sql::Value;
+use crate::db::value::Value;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::random;
 
@@ -27,12 +28,23 @@ const BLOCKING: Duration = Duration::from_secs(1);
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 256;
 
+/// On which thread statements run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::db) enum Place {
+    /// On the one that asks, which serves others too; all but commits.
+    Here,
+    /// On the one that asks, which may block.
+    Blocking,
+    /// On others, which may block: what asks is work in the background.
+    Elsewhere,
+}
+
 /// Connections to one file.
 pub(in crate::db) struct SqlitePool {
     path: PathBuf,
     writes: bool,
     connections: usize,
-    places: Arc<Semaphore>,
+    free: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -47,7 +59,7 @@ impl SqlitePool {
             path: path.to_owned(),
             writes,
             connections,
-            places: Arc::new(Semaphore::new(connections)),
+            free: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
         };
         blocking(move || {
@@ -67,6 +79,8 @@ impl SqlitePool {
         )?;
         connection.busy_timeout(BUSY_PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
+        // Or plans are made anew for other values, which costs more than most statements.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
              PRAGMA cache_size = -32768; PRAGMA temp_store = memory;",
@@ -78,10 +92,10 @@ impl SqlitePool {
         Ok(connection)
     }
 
-    /// Begins a transaction. With `background` all of it runs on threads that may block.
-    pub(in crate::db) async fn begin(self: &Arc<Self>, background: bool) -> Result<SqliteTx> {
-        let place = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await;
-        let place = place
+    /// Begins a transaction.
+    pub(in crate::db) async fn begin(self: &Arc<Self>, place: Place) -> Result<SqliteTx> {
+        let free = tokio::time::timeout(PATIENCE, self.free.clone().acquire_owned()).await;
+        let free = free
             .map_err(|_| silent("no connection was free for a minute"))?
             .map_err(|_| silent("the database is closed"))?;
         let kept = self.lock().pop();
@@ -95,8 +109,8 @@ impl SqlitePool {
         let tx = SqliteTx {
             connection: Some(connection),
             pool: Arc::clone(self),
-            background,
-            _place: place,
+            place,
+            _free: free,
         };
         let deadline = Instant::now() + BUSY_PATIENCE;
         loop {
@@ -116,8 +130,8 @@ impl SqlitePool {
     /// Waits until all connections are back, and closes them.
     pub(in crate::db) async fn close(&self) {
         let all = u32::try_from(self.connections).unwrap_or(u32::MAX);
-        drop(self.places.acquire_many(all).await);
-        self.places.close();
+        drop(self.free.acquire_many(all).await);
+        self.free.close();
         self.lock().clear();
     }
 
@@ -131,8 +145,8 @@ pub(in crate::db) struct SqliteTx {
     /// None only while a call has it.
     connection: Option<Connection>,
     pool: Arc<SqlitePool>,
-    background: bool,
-    _place: OwnedSemaphorePermit,
+    place: Place,
+    _free: OwnedSemaphorePermit,
 }
 
 impl SqliteTx {
@@ -141,11 +155,11 @@ impl SqliteTx {
             return Err(rusqlite::Error::InvalidQuery);
         };
         match self.pool.writes {
-            false => connection.execute_batch("BEGIN"),
+            false => run(connection, "BEGIN"),
             true => {
                 // Another process may write for long: it is waited for without this thread.
                 connection.busy_timeout(Duration::ZERO)?;
-                let begun = connection.execute_batch("BEGIN IMMEDIATE");
+                let begun = run(connection, "BEGIN IMMEDIATE");
                 connection.busy_timeout(BLOCKING)?;
                 begun
             }
@@ -176,11 +190,11 @@ impl SqliteTx {
 
     /// Makes it so. Waits for the disk.
     pub(in crate::db) async fn commit(mut self) -> Result<()> {
-        let commit = |connection: &mut Connection| connection.execute_batch("COMMIT");
-        match self.pool.writes {
-            true => self.run_blocking(commit).await,
-            // Nothing was written.
-            false => self.run(commit).await,
+        let commit = |connection: &mut Connection| run(connection, "COMMIT");
+        match self.place {
+            Place::Here if self.pool.writes => self.run_elsewhere(commit).await,
+            // Nothing was written, or the thread may wait.
+            _ => self.run(commit).await,
         }
     }
 
@@ -188,16 +202,17 @@ impl SqliteTx {
         &mut self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        if self.background {
-            return self.run_blocking(work).await;
+        match self.place {
+            Place::Elsewhere => return self.run_elsewhere(work).await,
+            // Many statements one after the other, none of which waits, let others have a turn.
+            Place::Here => tokio::task::consume_budget().await,
+            Place::Blocking => {}
         }
-        // Many statements one after the other, none of which waits, let others have a turn.
-        tokio::task::consume_budget().await;
         let connection = self.connection.as_mut().ok_or_else(lost)?;
         work(connection).map_err(from_sqlite)
     }
 
-    async fn run_blocking<T: Send + 'static>(
+    async fn run_elsewhere<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -218,11 +233,15 @@ impl Drop for SqliteTx {
             return;
         };
         // After an error SQLite may have rolled back by itself.
-        let usable = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
-        if usable && !self.pool.places.is_closed() {
+        let usable = connection.is_autocommit() || run(&connection, "ROLLBACK").is_ok();
+        if usable && !self.pool.free.is_closed() {
             self.pool.lock().push(connection);
         }
     }
+}
+
+fn run(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.raw_execute().map(drop)
 }
 
 fn rows(

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use sqlx::AssertSqlSafe;
 
 use crate::db::contents::{number, read_extent};
-use crate::db::sql::{Row, TenantTx, Value};
+use crate::db::sql::{Row, TenantTx};
+use crate::db::value::Value;
 use crate::domain::content::{Edit, Extent};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::UploadId;
