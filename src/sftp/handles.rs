@@ -10,15 +10,15 @@ use crate::sftp::context::Caller;
 use crate::sftp::folders::FolderLane;
 use crate::sftp::reads::ReadFile;
 use crate::sftp::request::HandleId;
-use crate::sftp::writes::{HandleUse, Order, WriteLane, WriteWork};
+use crate::sftp::writes::{HandleUse, WriteLane, WriteWork};
 
 /// What a handle leads to.
 #[derive(Clone)]
 pub enum Open {
     /// A folder being listed.
     Folder(Arc<VfsPath>, FolderLane),
-    /// A file being read.
-    Read(Arc<ReadFile>),
+    /// A file being read, and where it is; nowhere when it was deleted through this channel.
+    Read(Option<Arc<VfsPath>>, Arc<ReadFile>),
     /// A file being written.
     Write(Arc<VfsPath>, WriteLane),
 }
@@ -142,16 +142,21 @@ impl Handles {
         }
     }
 
-    /// Lets files being written at `path` and below go when they are closed: their names were deleted
-    /// or given to others.
-    pub fn unlink(&self, path: &VfsPath) {
-        self.lock().writing.retain(|name, lane| {
-            let is_other = !name.starts_with(path);
-            if !is_other {
-                lane.order(Order::Unlink);
+    /// Forgets the names at `path` and below, which were deleted or given to others. Returns the files
+    /// that are being written there, which are to hear of it.
+    pub fn unlink(&self, path: &VfsPath) -> Vec<WriteLane> {
+        let mut table = self.lock();
+        for open in table.open.values_mut() {
+            if let Open::Read(place, _) = open {
+                *place = place.take().filter(|place| !place.starts_with(path));
             }
-            is_other
-        });
+        }
+        let below = |name: &Arc<VfsPath>, _: &mut WriteLane| name.starts_with(path);
+        table
+            .writing
+            .extract_if(below)
+            .map(|(_, lane)| lane)
+            .collect()
     }
 
     /// What was at `from` and below is at `to` now.
@@ -162,10 +167,19 @@ impl Handles {
             .partition(|(name, _)| name.starts_with(from));
         table.writing = rest;
         for (name, lane) in moved {
-            let below = name.names().iter().skip(from.names().len()).cloned();
             // A path that became too long is found by its handles alone.
-            if let Ok(name) = below.into_iter().try_fold(to.clone(), VfsPath::join) {
-                table.writing.insert(Arc::new(name), lane);
+            if let Some(name) = moved_path(&name, from, to) {
+                table.writing.insert(name, lane);
+            }
+        }
+        for open in table.open.values_mut() {
+            match open {
+                Open::Read(Some(path), _) | Open::Folder(path, _) | Open::Write(path, _) => {
+                    if let Some(moved) = moved_path(path, from, to) {
+                        *path = moved;
+                    }
+                }
+                Open::Read(None, _) => {}
             }
         }
     }
@@ -180,4 +194,11 @@ impl Handles {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where `path` is after `from` became `to`; None when it is not below, or too long now.
+fn moved_path(path: &VfsPath, from: &VfsPath, to: &VfsPath) -> Option<Arc<VfsPath>> {
+    let below = path.names().strip_prefix(from.names())?;
+    let moved = below.iter().cloned().try_fold(to.clone(), VfsPath::join);
+    moved.ok().map(Arc::new)
 }

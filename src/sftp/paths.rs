@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::node::Entry;
+use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::context::{Caller, Context};
@@ -158,6 +158,12 @@ impl PathLane {
             }
             PathRequest::MakeFolder { path, wanted } => {
                 let path = self.resolve(&path)?;
+                if self.handles.writer(&path).is_some() {
+                    return Err(Error::new(
+                        ErrorKind::AlreadyExists,
+                        format!("'{path}' exists already"),
+                    ));
+                }
                 files.make_folder(&path, wanted.for_new()).await?;
             }
             PathRequest::Open {
@@ -196,7 +202,7 @@ impl PathLane {
                 let path = self.resolve(&path)?;
                 let removed = files.remove_file(&path).await;
                 unless_new(removed, self.handles.writer(&path).as_ref())?;
-                self.handles.unlink(&path);
+                self.unlink(&path).await;
             }
             PathRequest::RemoveFolder { path } => {
                 let path = self.resolve(&path)?;
@@ -207,7 +213,7 @@ impl PathLane {
                     ));
                 }
                 files.remove_folder(&path).await?;
-                self.handles.unlink(&path);
+                self.unlink(&path).await;
             }
             PathRequest::Rename { from, to, replace } => {
                 let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
@@ -231,12 +237,25 @@ impl PathLane {
 
     /// A file that this session writes and nobody knows of yet is renamed by its own lane.
     async fn rename(&self, from: VfsPath, to: VfsPath, overwrite: Overwrite) -> Result<()> {
-        let (own, other) = (self.handles.writer(&from), self.handles.writer(&to));
-        if other.is_some() && overwrite == Overwrite::Forbid && from != to {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("'{to}' is being written; close it first or choose another name"),
-            ));
+        let own = self.handles.writer(&from);
+        if from != to && self.handles.writer(&to).is_some() {
+            // Nobody else may know of it yet.
+            let is_folder = match &own {
+                Some(_) => false,
+                None => self.context.files.stat(&from).await?.kind == NodeKind::Folder,
+            };
+            if overwrite == Overwrite::Forbid {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("'{to}' is being written; close it first or choose another name"),
+                ));
+            }
+            if is_folder && !to.starts_with(&from) {
+                return Err(Error::new(
+                    ErrorKind::NotFolder,
+                    format!("a folder cannot replace the file '{to}'"),
+                ));
+            }
         }
         let renamed = self.context.files.rename(&from, &to, overwrite).await;
         match (renamed, &own) {
@@ -252,10 +271,21 @@ impl PathLane {
             (renamed, _) => renamed?,
         }
         if from != to {
-            self.handles.unlink(&to);
+            self.unlink(&to).await;
             self.handles.renamed(&from, &to);
         }
         Ok(())
+    }
+
+    /// Lets files that are being written at `path` and below go when they are closed. What is asked
+    /// next finds their names free.
+    async fn unlink(&self, path: &VfsPath) {
+        for lane in self.handles.unlink(path) {
+            let (sender, done) = oneshot::channel();
+            lane.order(Order::Unlink(sender));
+            // Done, or closed, when the other end is dropped.
+            drop(done.await);
+        }
     }
 
     /// How the files in a folder that this session writes show themselves.
@@ -289,11 +319,11 @@ impl PathLane {
             Some(reader) => reader,
             None => self.context.files.open_read(&path).await?,
         };
-        Ok(Open::Read(Arc::new(ReadFile {
-            path,
+        let file = ReadFile {
             reader,
             counted: self.context.ledger.file(),
-        })))
+        };
+        Ok(Open::Read(Some(Arc::new(path)), Arc::new(file)))
     }
 
     async fn open_write(
@@ -379,20 +409,13 @@ impl PathLane {
     /// Opens a file and leaves the rest to those who make checksums.
     async fn sum(&self, caller: Caller, raw: &[u8], wanted: SumRequest) {
         let opened = match self.resolve(raw) {
-            Ok(path) => match self.context.files.open_sum(&path).await {
-                Ok(reader) => Ok((path, reader)),
-                Err(error) => Err(error),
-            },
+            Ok(path) => self.context.files.open_sum(&path).await,
             Err(error) => Err(error),
         };
         match opened {
-            Ok((path, reader)) => {
+            Ok(reader) => {
                 let counted = self.context.ledger.file();
-                let file = Arc::new(ReadFile {
-                    path,
-                    reader,
-                    counted,
-                });
+                let file = Arc::new(ReadFile { reader, counted });
                 // The lane ends only when this session does.
                 drop(self.sums.send(SumWork {
                     caller,

@@ -7,7 +7,6 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::domain::path::VfsPath;
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::ledger::OpenFile;
 use crate::sftp::packet::MAX_DATA_BYTES;
@@ -20,8 +19,6 @@ const MAX_AT_ONCE: usize = 64;
 
 /// A file open for reading: one version of it, from open to close.
 pub struct ReadFile {
-    /// Where it was when it was opened.
-    pub path: VfsPath,
     /// What it holds.
     pub reader: FileReader,
     /// Counted until it is closed and all reads of it are answered.
@@ -76,7 +73,8 @@ async fn answer(context: &Context, read: Read, place: Place) {
     let length = (read.length as usize).min(place.bytes());
     let caller = read.caller;
     if length == 0 {
-        let bytes = reply::end(caller.id);
+        // As OpenSSH's server does, wherever the file ends.
+        let bytes = reply::data(caller.id, b"");
         return context.reply(caller, bytes);
     }
     match read.file.reader.read_at(read.offset, length).await {

@@ -134,7 +134,7 @@ impl SftpSession {
                     HandleRequest::ReadFolder => lane.push(caller),
                     request => self.about_path(caller, &path, request)?,
                 },
-                Some(Open::Read(file)) => match request {
+                Some(Open::Read(path, file)) => match request {
                     HandleRequest::Read { offset, length } => self.queue_read(Read {
                         caller,
                         file,
@@ -152,7 +152,10 @@ impl SftpSession {
                         file,
                         wanted,
                     })),
-                    request => self.about_path(caller, &file.path, request)?,
+                    request => match path {
+                        Some(path) => self.about_path(caller, &path, request)?,
+                        None => self.about_deleted(caller, &request),
+                    },
                 },
                 Some(Open::Write(path, lane)) => self.write(caller, &path, &lane, request)?,
             },
@@ -197,7 +200,7 @@ impl SftpSession {
             return Ok(());
         };
         let source = match self.handles.find(request.read) {
-            Some(Open::Read(file)) => CopySource::File(file),
+            Some(Open::Read(_, file)) => CopySource::File(file),
             Some(Open::Write(_, lane)) if lane.handle.reads => {
                 let (sender, source) = oneshot::channel();
                 let ticket = self.context.ledger.request()?;
@@ -266,6 +269,17 @@ impl SftpSession {
         }
     }
 
+    /// What is asked of a file that has no name any more: nobody else can see what becomes of it.
+    fn about_deleted(&self, caller: Caller, request: &HandleRequest) {
+        match request {
+            HandleRequest::SetStat(wanted) if wanted.size.is_none() => {
+                self.context.reply_ok(caller);
+            }
+            HandleRequest::Sync => self.context.reply_ok(caller),
+            _ => self.refuse(caller, "this file was deleted"),
+        }
+    }
+
     fn push_path(&self, caller: Caller, request: PathRequest) -> Result<()> {
         let waiting = self.context.gate.hold(request.bytes() + REQUEST_BYTES)?;
         // The lane ends only when this session does.
@@ -276,7 +290,7 @@ impl SftpSession {
     fn close(&self, caller: Caller, handle: HandleId) {
         match self.handles.remove(handle) {
             None => self.refuse(caller, "this handle is not open"),
-            Some((Open::Folder(..) | Open::Read(_), _)) => self.context.reply_ok(caller),
+            Some((Open::Folder(..) | Open::Read(..), _)) => self.context.reply_ok(caller),
             Some((Open::Write(path, lane), is_last)) => {
                 let (done, settled) = oneshot::channel();
                 lane.push(

@@ -83,8 +83,8 @@ pub enum Order {
     },
     /// To start again from nothing.
     Truncate(oneshot::Sender<Result<()>>),
-    /// To go when it is closed: its name is deleted.
-    Unlink,
+    /// To go when it is closed: its name is deleted. The sender is dropped when that is known.
+    Unlink(oneshot::Sender<()>),
 }
 
 /// What comes into the queue.
@@ -260,7 +260,10 @@ impl Lane {
                 };
                 drop(sender.send(cut));
             }
-            Order::Unlink => self.writer.unlink(),
+            Order::Unlink(done) => {
+                self.writer.unlink().await;
+                drop(done);
+            }
         }
     }
 
@@ -345,7 +348,7 @@ impl Lane {
 
     async fn read(&mut self, caller: Caller, offset: u64, length: usize) {
         if length == 0 {
-            let bytes = reply::end(caller.id);
+            let bytes = reply::data(caller.id, b"");
             return self.context.reply(caller, bytes);
         }
         let place = place(&self.context, length.min(MAX_DATA_BYTES)).await;

@@ -368,7 +368,8 @@ impl Draft {
             {
                 last.length += run.length;
             }
-            (Some(Edit::Resize(last)), Edit::Resize(size)) if size > *last => *last = size,
+            // Not when it grows again: what was cut off must not come back.
+            (Some(Edit::Resize(last)), Edit::Resize(size)) if size <= *last => *last = size,
             _ if full => {
                 return Err(Error::invalid(
                     "the file is written in too many pieces; write it from the start to the end",

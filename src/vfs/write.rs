@@ -309,9 +309,15 @@ impl FileWriter {
     }
 
     /// Lets the file go when it is closed, as unlink of POSIX does with an open file: its name is
-    /// deleted already.
-    pub fn unlink(&mut self) {
+    /// deleted already, and free for another upload.
+    pub async fn unlink(&mut self) {
         self.is_unlinked = true;
+        self.publish.target.parent = NodeId::NIL;
+        let (target, content) = (&self.publish.target, self.entry.content);
+        if let Err(error) = self.claim.rename(target, content).await {
+            // The name is free when the file is closed, then.
+            tracing::debug!(error = ?error, "a deleted file that is written keeps its name");
+        }
     }
 
     /// Gives a file that was never published another place, where it will be published.
@@ -323,6 +329,10 @@ impl FileWriter {
         self.claim
             .rename(&target, over.and_then(|over| over.content))
             .await?;
+        if over.is_some() && self.publish.update.mode.is_none() {
+            // Its own, not that of what it replaces.
+            self.publish.update.mode = Some(self.entry.attributes.mode);
+        }
         self.entry.content = over.and_then(|over| over.content);
         self.entry.parent = target.parent;
         self.entry.name.clone_from(&target.name);

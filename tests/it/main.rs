@@ -13,6 +13,7 @@ mod support {
     pub(crate) mod line;
     pub(crate) mod lossy;
     pub(crate) mod meddler;
+    pub(crate) mod mount;
     pub(crate) mod postgres;
     pub(crate) mod proxy;
     pub(crate) mod s3;
@@ -43,6 +44,8 @@ mod crash;
 mod crossing;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod differential;
 #[cfg(test)]
 mod exec;
 #[cfg(test)]
@@ -78,6 +81,8 @@ mod regions;
 #[cfg(test)]
 mod reput;
 #[cfg(test)]
+mod restic;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod s3;
@@ -93,6 +98,8 @@ mod sftp_extensions;
 mod sftp_raw;
 #[cfg(test)]
 mod ssh_audit;
+#[cfg(test)]
+mod sshfs;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]

@@ -43,6 +43,7 @@ on_both!(
     replacing_a_file_promises_its_room_to_nobody_before_it_is_done,
     sequential_writes_are_hashed_as_they_come,
     the_audit_chain_is_whole,
+    what_was_cut_off_does_not_come_back,
 );
 
 async fn files_that_are_mostly_holes_do_not_overflow_the_counters(dialect: Dialect) {
@@ -108,6 +109,20 @@ impl commit::Operation for Grow {
         usage::charge(tx, None, used, Amount::default()).await?;
         Ok(Record::Nothing)
     }
+}
+
+async fn what_was_cut_off_does_not_come_back(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let file = path("/a");
+    let mut writer = session.open_write(&file, replace()).await.unwrap();
+    let some = Bytes::from_static(b"some bytes");
+    writer.write_at(0, some).await.unwrap();
+    writer.resize(0).await.unwrap();
+    writer.resize(7).await.unwrap();
+    writer.commit().await.unwrap();
+    let reader = session.open_read(&file).await.unwrap();
+    assert_eq!(&reader.read_at(0, 100).await.unwrap()[..], [0; 7]);
 }
 
 async fn opening_a_file_that_is_there_leaves_its_mode(dialect: Dialect) {

@@ -18,8 +18,8 @@ def transport(rekey_bytes=None):
     return made
 
 
-def sftp(rekey_bytes=None):
-    return paramiko.SFTPClient.from_transport(transport(rekey_bytes))
+def sftp(kind=paramiko.SFTPClient, rekey_bytes=None):
+    return kind.from_transport(transport(rekey_bytes))
 
 
 def arguments():

@@ -45,8 +45,29 @@ impl SshOptions {
         }
     }
 
+    /// Writes the same into a file, for programs that start ssh themselves; the host is `sealift`.
+    pub(crate) fn config(&self, server: &Server, file: &Path) -> PathBuf {
+        let mut lines = vec![
+            "Host sealift".to_owned(),
+            "HostName 127.0.0.1".to_owned(),
+            format!("Port {}", server.port()),
+            format!("User {DEMO}"),
+        ];
+        let options = self.options().into_iter();
+        lines.extend(options.map(|option| option.replacen('=', " ", 1)));
+        fs::write(file, lines.join("\n") + "\n").unwrap();
+        file.to_owned()
+    }
+
     pub(crate) fn words(&self) -> Vec<String> {
         let mut words = vec!["-F".to_owned(), "none".to_owned()];
+        for option in self.options() {
+            words.extend(["-o".to_owned(), option]);
+        }
+        words
+    }
+
+    fn options(&self) -> Vec<String> {
         let mut options = vec![
             format!("UserKnownHostsFile={}", self.known_hosts.display()),
             format!("IdentityFile={}", self.key.display()),
@@ -55,10 +76,7 @@ impl SshOptions {
             "LogLevel=ERROR".to_owned(),
         ];
         options.extend(self.more.iter().cloned());
-        for option in options {
-            words.extend(["-o".to_owned(), option]);
-        }
-        words
+        options
     }
 }
 

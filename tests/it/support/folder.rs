@@ -114,7 +114,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     walk(folder).into_iter().filter(|p| p.is_file()).collect()
 }
 
-fn walk(folder: &Path) -> Vec<PathBuf> {
+/// All that is in `folder`, and itself first.
+pub(crate) fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![folder.to_owned()];
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
