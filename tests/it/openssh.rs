@@ -148,6 +148,29 @@ fn any_number_of_outstanding_requests_is_served() {
 }
 
 #[test]
+fn requests_may_be_few_and_of_any_length() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let options = SshOptions::with_new_key(&server, folder.path());
+    let file = folder.join("file");
+    write_random(&file, 2_000_003);
+    for (outstanding, length) in [
+        ("1", "1024"),
+        ("1", "261120"),
+        ("64", "1024"),
+        ("4096", "1024"),
+    ] {
+        let back = folder.join("back");
+        let batch = format!("put {} file\nget file {}\n", quote(&file), quote(&back));
+        let words = ["-R", outstanding, "-B", length];
+        succeed(&sftp(&server, &options, &words, &batch));
+        assert_eq!(sha256(&file), sha256(&back), "{words:?}");
+        fs::remove_file(&back).unwrap();
+    }
+    server.stop();
+}
+
+#[test]
 fn a_file_of_300_mb_survives_new_keys_every_16_megabytes() {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));

@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::client::{odd_names, python, run, succeed, write_odd_files};
 use crate::support::folder::{TempFolder, sums, write_random};
+use crate::support::mount::Mount;
 use crate::support::server::{DEMO, Server};
 
 const FILES: usize = 1_000;
@@ -105,6 +107,39 @@ fn checksums_are_found_and_compared_without_fetching() {
     assert!(!checked.status.success());
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(said.contains("large: md5 differ"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn a_mount_reads_and_writes_without_a_cache() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let (out, there) = (folder.folder("out"), folder.folder("mounted"));
+    write_random(&out.join("large"), 20_000_003);
+    write_odd_files(&out);
+    let words = ["mount", "sealift:", text(&there), "--vfs-cache-mode", "off"];
+    let mount = || Mount::new(rclone_over(&server, &words, &NO_SHELL), &there);
+    let mounted = mount();
+    let copied = there.join("copied");
+    fs::create_dir(&copied).unwrap();
+    for entry in fs::read_dir(&out).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copied.join(path.file_name().unwrap())).unwrap();
+    }
+    mounted.unmount();
+    let mounted = mount();
+    assert_eq!(sums(&out), sums(&copied));
+    let mut part = vec![0; 100_000];
+    let file = fs::File::open(copied.join("large")).unwrap();
+    for at in [15_000_000, 3, 19_900_003, 7_654_321] {
+        file.read_exact_at(&mut part, at).unwrap();
+        let expected = &fs::read(out.join("large")).unwrap()[at as usize..][..part.len()];
+        assert!(part == expected, "{at}");
+    }
+    drop(file);
+    fs::rename(copied.join("large"), there.join("renamed")).unwrap();
+    fs::remove_dir_all(&copied).unwrap();
+    mounted.unmount();
     server.stop();
 }
 

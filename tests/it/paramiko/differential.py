@@ -13,13 +13,11 @@ import subprocess
 import sys
 
 from connect import arguments, sftp
-
-import paramiko
+from packets import APPEND, BAD_MESSAGE, CREATE, FAILURE, NO_SUCH_FILE, OK, READ, TRUNCATE, WRITE
+from packets import Client, attributes
 from paramiko import sftp as wire
 from paramiko.sftp import int64
 
-OK, EOF, NO_SUCH_FILE, DENIED, FAILURE, BAD_MESSAGE = range(6)
-READ, WRITE, APPEND, CREATE, TRUNCATE, EXCLUSIVE = (1 << bit for bit in range(6))
 BLOCK = 4096
 # Times that the script sets are before this; all others are what the clocks say.
 SET_BEFORE = 1_200_000_000
@@ -51,59 +49,6 @@ class Different(Exception):
     pass
 
 
-class Refused(Exception):
-    pass
-
-
-class Client(paramiko.SFTPClient):
-    """Requests as they go over the wire: paramiko's own files would hide offsets and codes."""
-
-    def _convert_status(self, message):
-        code, text = message.get_int(), message.get_text()
-        if code != OK:
-            raise Refused(code, text)
-
-    def ask(self, kind, *words):
-        """The status code, and what came with it."""
-        try:
-            answer, message = self._request(kind, *words)
-        except Refused as refused:
-            return refused.args
-        if answer in (wire.CMD_HANDLE, wire.CMD_DATA):
-            return OK, message.get_string()
-        if answer == wire.CMD_ATTRS:
-            return OK, paramiko.SFTPAttributes._from_msg(message)
-        if answer == wire.CMD_NAME:
-            names = {}
-            for _ in range(message.get_int()):
-                name, _ = message.get_text(), message.get_text()
-                assert name not in names, f"{name!r} twice"
-                names[name] = paramiko.SFTPAttributes._from_msg(message)
-            return OK, names
-        return OK, None
-
-    def listed(self, path):
-        code, handle = self.ask(wire.CMD_OPENDIR, path)
-        if code != OK:
-            return code, handle
-        names = {}
-        while (answer := self.ask(wire.CMD_READDIR, handle))[0] == OK:
-            assert not names.keys() & answer[1].keys(), "a name twice"
-            names.update(answer[1])
-        assert answer[0] == EOF, answer
-        assert self.ask(wire.CMD_CLOSE, handle)[0] == OK
-        return OK, names
-
-    def content(self, handle):
-        """All bytes of an open file."""
-        content = b""
-        while (answer := self.ask(wire.CMD_READ, handle, int64(len(content)), 200_000))[0] == OK:
-            assert answer[1], "no bytes and no end"
-            content += answer[1]
-        assert answer[0] == EOF, answer
-        return content
-
-
 class Pipe(socket.socket):
     """A socket that paramiko takes for a channel."""
 
@@ -120,14 +65,6 @@ def reference(folder):
     return process, Client(Pipe(fileno=here.detach()))
 
 
-def attributes(size=None, mode=None, mtime=None):
-    made = paramiko.SFTPAttributes()
-    made.st_size, made.st_mode = size, mode
-    if mtime is not None:
-        made.st_atime = made.st_mtime = mtime
-    return made
-
-
 class File:
     """A file, whatever it is named now."""
 
@@ -135,6 +72,8 @@ class File:
         self.handles = []
         # Whether the time is the same: not after a time was set and more was written.
         self.is_timed = True
+        # Whether that happened since it was opened for writing.
+        self.has_set_time = False
 
     def writers(self):
         return [handle for handle in self.handles if handle.flags & WRITE]
@@ -145,7 +84,6 @@ class Handle:
         self.file, self.flags, self.ids = file, flags, ids
         # What is shown from open to close, of a handle that only reads.
         self.version = None
-        self.has_set_time = False
 
 
 class Sequence:
@@ -274,6 +212,8 @@ class Sequence:
             return
         if is_new:
             self.files[posixpath.normpath(path)] = file
+        if flags & TRUNCATE:
+            file.is_timed &= not file.has_set_time
         handle = Handle(file, flags, ids)
         self.handles.append(handle)
         file.handles.append(handle)
@@ -318,8 +258,7 @@ class Sequence:
         """What is written through an open handle from now on makes the time differ, if one is set; and
         so does a size that is the old one."""
         file.is_timed = mtime is not None or (file.is_timed and size is None)
-        for writer in file.writers():
-            writer.has_set_time |= mtime is not None
+        file.has_set_time |= mtime is not None and bool(file.writers())
 
     def rename(self):
         old, new = self.path(self.FILES, self.FOLDERS), self.path(self.FILES, self.FOLDERS)
@@ -384,8 +323,7 @@ class Sequence:
         data = self.dice.randbytes(length)
         label = ("write", *self.about(handle), offset, length)
         self.by_handle(label, handle, wire.CMD_WRITE, int64(offset), data)
-        if handle.has_set_time:
-            handle.file.is_timed = False
+        handle.file.is_timed &= not handle.file.has_set_time
 
     def read(self):
         handle = self.some()
@@ -438,6 +376,7 @@ class Sequence:
         label = ("close", *self.about(handle))
         self.handles.remove(handle)
         handle.file.handles.remove(handle)
+        handle.file.has_set_time &= bool(handle.file.writers())
         self.by_handle(label, handle, wire.CMD_CLOSE)
 
     def about(self, handle):
