@@ -12,7 +12,7 @@ run:
 
 # First what files and clients are promised, with blobs in S3 and keys in a key service; then everything,
 # on the local disk.
-CLOUD_TESTS := crash crossing feeding hostile lftp model openssh paramiko rclone regions vfs::
+CLOUD_TESTS := crash crossing differential feeding hostile lftp model openssh paramiko rclone regions restic sshfs vfs::
 test: packages
 	fuzz/run.sh 60
 	TESTS_ON=cloud SEALIFT_CRASH_ROUNDS=15 cargo test --test it -- $(CLOUD_TESTS)
