@@ -277,7 +277,8 @@ impl Inner {
         self.verifier.verify(password, None).await?;
         self.failures.count(from.address, self.now());
         tracing::info!(
-            login = %login.escape_debug().to_string().chars().take(128).collect::<String>(),
+            // Quoted, so that a name cannot look like a field of its own.
+            login = ?login.chars().take(128).collect::<String>(),
             peer = %from.address,
             protocol = from.protocol.as_str(),
             "login failed: no such tenant"

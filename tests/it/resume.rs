@@ -11,6 +11,7 @@ use sealift::db::tenants::NewTenant;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::id::RegionId;
 use sealift::domain::path::VfsPath;
+use sealift::domain::sum::SumKind;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::rename::Overwrite;
@@ -107,6 +108,9 @@ async fn a_broken_off_upload_is_seen_by_its_own_account_only(dialect: Dialect) {
     let stored = get(&ann, &path("/new")).await.unwrap();
     assert!(stored.len() + 64 * 1024 >= bytes.len());
     assert!(bytes.starts_with(&stored));
+    let file = ann.open_sum(&path("/new")).await.unwrap();
+    let sum = ann.sum(&file, SumKind::Sha256).await.unwrap();
+    assert_eq!(sum, Sha256::digest(&stored).to_vec());
     clean(&world).await;
     for at in [path("/old"), path("/new")] {
         let from = go_on(&ann, &at, &bytes).await;
