@@ -54,6 +54,15 @@ impl Budget {
         (self.used() <= self.total() / 4 * 3).then_some(share)
     }
 
+    /// As [`Budget::try_take_spare`], for one of many who each keep what they take for as long as they
+    /// like and have `own` bytes already: nobody gets above an eighth of what is left for those who
+    /// come next, so that however many take and give nothing back, the next one still gets something.
+    pub fn try_take_fair(&self, own: usize, bytes: usize) -> Option<Share> {
+        let spare = (self.total() / 4 * 3).saturating_sub(self.used());
+        let is_fair = own.saturating_add(bytes) <= spare / 8;
+        is_fair.then(|| self.try_take(bytes)).flatten()
+    }
+
     /// Bytes taken now.
     pub fn used(&self) -> usize {
         self.counts.used.load(Ordering::Acquire)
@@ -171,6 +180,21 @@ mod tests {
         assert_eq!(budget.used(), 30);
         drop(part);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn who_keeps_all_that_one_can_get_leaves_something_for_the_next() {
+        let budget = Budget::new(1 << 20);
+        let mut kept = Vec::new();
+        for _ in 0..30 {
+            let mut own = 0;
+            while let Some(share) = budget.try_take_fair(own, 16) {
+                own += share.bytes();
+                kept.push(share);
+            }
+            assert!(own >= 1024, "{own}");
+        }
+        assert!(budget.used() <= budget.total() / 4 * 3);
     }
 
     #[test]

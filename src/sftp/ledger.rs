@@ -85,7 +85,8 @@ impl Ledger {
         let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
         shares.truncate(steps);
         while shares.len() < steps {
-            match self.0.budget.try_take(STEP * REQUEST_BYTES) {
+            let own = shares.len() * STEP * REQUEST_BYTES;
+            match self.0.budget.try_take_fair(own, STEP * REQUEST_BYTES) {
                 Some(share) => shares.push(share),
                 None => return false,
             }
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn many_requests_are_paid_for_and_given_back() {
-        let budget = Budget::new(2 * STEP * REQUEST_BYTES);
+        // An eighth of what is left of three quarters: two steps, not three.
+        let budget = Budget::new(24 * STEP * REQUEST_BYTES);
         let ledger = Ledger::new(budget.clone());
         let mut tickets: Vec<_> = (1..STEP).map(|_| ledger.request().unwrap()).collect();
         assert_eq!(budget.used(), 0);

@@ -1,9 +1,10 @@
 //! Room for replies that carry data: what has been read and is not yet on its way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::net::budget::{Budget, Share};
 
@@ -18,7 +19,15 @@ const AGAIN: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Room {
     free: Arc<Semaphore>,
+    taken: Arc<Taken>,
     budget: Budget,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// Of all places; the semaphore counts those that wait as well.
+    bytes: AtomicUsize,
+    given_back: Notify,
 }
 
 impl Room {
@@ -26,6 +35,7 @@ impl Room {
     pub fn new(budget: Budget) -> Self {
         Self {
             free: Arc::new(Semaphore::new(TOTAL_BYTES)),
+            taken: Arc::default(),
             budget,
         }
     }
@@ -40,13 +50,11 @@ impl Room {
         let permit = self.free.clone().acquire_many_owned(wanted).await.ok();
         loop {
             if let Some((bytes, share)) = self.pay(bytes) {
-                return Place {
-                    bytes,
-                    _permit: permit,
-                    _share: share,
-                };
+                return self.place(bytes, permit, share);
             }
-            tokio::time::sleep(AGAIN).await;
+            // By this connection; what others give back is found out by asking.
+            let given_back = self.taken.given_back.notified();
+            let _ = tokio::time::timeout(AGAIN, given_back).await;
         }
     }
 
@@ -56,19 +64,35 @@ impl Room {
         let wanted = u32::try_from(bytes).ok()?;
         let permit = self.free.clone().try_acquire_many_owned(wanted).ok()?;
         let (bytes, share) = self.pay(bytes)?;
-        Some(Place {
-            bytes,
-            _permit: Some(permit),
-            _share: share,
-        })
+        Some(self.place(bytes, Some(permit), share))
     }
 
+    /// A client that takes no replies keeps its places: it must not be able to keep all the budget.
     fn pay(&self, bytes: usize) -> Option<(usize, Option<Share>)> {
-        let share = self.budget.try_take(bytes);
-        let is_alone = self.free.available_permits() + bytes >= TOTAL_BYTES;
-        match share {
-            Some(share) => Some((bytes, Some(share))),
-            None => is_alone.then_some((bytes.min(FREE_BYTES), None)),
+        let own = self.taken.bytes.load(Ordering::Acquire);
+        if let Some(share) = self.budget.try_take_fair(own, bytes) {
+            self.taken.bytes.fetch_add(bytes, Ordering::AcqRel);
+            return Some((bytes, Some(share)));
+        }
+        let bytes = bytes.min(FREE_BYTES);
+        let alone =
+            self.taken
+                .bytes
+                .compare_exchange(0, bytes, Ordering::AcqRel, Ordering::Acquire);
+        alone.is_ok().then_some((bytes, None))
+    }
+
+    fn place(
+        &self,
+        bytes: usize,
+        permit: Option<OwnedSemaphorePermit>,
+        share: Option<Share>,
+    ) -> Place {
+        Place {
+            bytes,
+            taken: self.taken.clone(),
+            _permit: permit,
+            _share: share,
         }
     }
 }
@@ -77,6 +101,7 @@ impl Room {
 #[must_use = "room that is dropped is free again"]
 pub struct Place {
     bytes: usize,
+    taken: Arc<Taken>,
     _permit: Option<OwnedSemaphorePermit>,
     _share: Option<Share>,
 }
@@ -85,6 +110,13 @@ impl Place {
     /// How much fits.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.taken.given_back.notify_one();
     }
 }
 
@@ -106,9 +138,42 @@ mod tests {
         drop(second.await);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_together_without_any_budget_go_on_one_by_one() {
+        let room = Room::new(Budget::new(0));
+        let first = room.take(1000).await;
+        let (second, third) = (room.take(1000), room.take(1000));
+        tokio::pin!(second, third);
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(first);
+        drop(second.await);
+        drop(third.await);
+    }
+
+    #[tokio::test]
+    async fn clients_that_take_nothing_leave_budget_for_others() {
+        let budget = Budget::new(256 << 20);
+        let stalled: Vec<_> = (0..40)
+            .map(|_| {
+                let room = Room::new(budget.clone());
+                let mut places = Vec::new();
+                while let Some(place) = room.try_take(255 * 1024) {
+                    places.push(place);
+                }
+                places
+            })
+            .collect();
+        assert!(budget.try_take(budget.total() / 4).is_some());
+        let next = Room::new(budget.clone());
+        assert!(next.try_take(255 * 1024).is_some());
+        drop(stalled);
+        assert_eq!(budget.used(), 0);
+    }
+
     #[tokio::test]
     async fn what_is_taken_counts_until_it_is_dropped() {
-        let budget = Budget::new(TOTAL_BYTES * 2);
+        let budget = Budget::new(TOTAL_BYTES * 16);
         let room = Room::new(budget.clone());
         let all = room.take(TOTAL_BYTES).await;
         assert_eq!(budget.used(), TOTAL_BYTES);
