@@ -36,7 +36,7 @@ struct Peer {
 
 impl Peer {
     fn start(files: &Session, line: &[u8]) -> Self {
-        let budget = Budget::new(64 << 20);
+        let budget = Budget::new(256 << 20);
         let (replies, _) = Replies::new();
         let ledger = Ledger::new(budget.clone());
         let room = Room::new(budget.clone());

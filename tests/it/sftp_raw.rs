@@ -111,7 +111,7 @@ impl Channel {
     }
 
     fn start(files: &Session) -> Self {
-        let budget = Budget::new(64 << 20);
+        let budget = Budget::new(256 << 20);
         let (replies, outlet) = Replies::new();
         let ledger = Ledger::new(budget.clone());
         let context = Context {
