@@ -281,8 +281,9 @@ mod tests {
         let error = tx.script(insert).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
         drop(tx);
-        // Another connection, which that limit is not set for.
+        // There is room again.
         let mut tx = db.write(TenantId(1)).await.unwrap();
+        tx.script("PRAGMA max_page_count = 1000000").await.unwrap();
         tx.script(insert).await.unwrap();
         tx.commit().await.unwrap();
         db.close().await;
