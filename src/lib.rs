@@ -107,6 +107,7 @@ pub mod net {
 /// Sessions, access, content, reading, writing, history: all that can be done to files.
 pub mod vfs {
     pub mod access;
+    pub mod admission;
     pub mod attributes;
     pub mod blob_reader;
     pub mod chunks;

@@ -1,5 +1,7 @@
 //! Replies of SFTP version 3, and the table from our errors to its status codes.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::domain::clock::Timestamp;
@@ -82,9 +84,23 @@ pub fn status(id: u32, code: Code, message: &str) -> Bytes {
         out.put_u8(STATUS);
         out.put_u32(id);
         out.put_u32(code as u32);
-        put_string(out, message.as_bytes());
+        put_string(out, printable(message).as_bytes());
         put_string(out, b"en");
     })
+}
+
+/// Without what a terminal would obey: names in messages are others' choice.
+fn printable(message: &str) -> Cow<'_, str> {
+    match message.contains(char::is_control) {
+        false => Cow::Borrowed(message),
+        true => {
+            let shown = message.chars().map(|c| match c.is_control() {
+                true => c.escape_default().to_string(),
+                false => c.to_string(),
+            });
+            Cow::Owned(shown.collect())
+        }
+    }
 }
 
 /// The status that says that it worked.
@@ -346,6 +362,14 @@ mod tests {
             let length = u32::from_be_bytes(bytes[..4].try_into().unwrap());
             assert_eq!(length as usize, bytes.len() - 4);
         }
+    }
+
+    #[test]
+    fn a_status_has_nothing_that_a_terminal_obeys() {
+        let error = Error::not_found("no file 'a\x1b[31m\u{9b}b' here");
+        let sent = super::error(7, &error);
+        let wanted = b"no file 'a\\u{1b}[31m\\u{9b}b' here";
+        assert!(sent.windows(wanted.len()).any(|part| part == wanted));
     }
 
     #[test]

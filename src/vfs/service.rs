@@ -7,10 +7,11 @@ use tokio_util::task::TaskTracker;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
 use crate::domain::error::Result;
-use crate::domain::id::{InstanceId, RegionId};
+use crate::domain::id::{InstanceId, RegionId, TenantId};
 use crate::net::budget::Budget;
 use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
+use crate::vfs::admission::{Admission, Admissions};
 use crate::vfs::damage::Damage;
 use crate::vfs::keys::TenantKeys;
 use crate::vfs::sealers::Sealers;
@@ -29,6 +30,7 @@ struct Shared {
     keys: Arc<TenantKeys>,
     sealers: Sealers,
     budget: Budget,
+    admissions: Arc<Admissions>,
     instance: InstanceId,
     damage: Damage,
     tasks: TaskTracker,
@@ -53,6 +55,7 @@ impl Vfs {
                 keys,
                 sealers,
                 budget,
+                admissions: Arc::default(),
                 instance,
                 damage: Damage::default(),
                 tasks: TaskTracker::new(),
@@ -108,6 +111,12 @@ impl Vfs {
     /// The memory of the process.
     pub fn budget(&self) -> &Budget {
         &self.shared.budget
+    }
+
+    /// Grants memory to an upload; see [`Admissions::admit`].
+    pub(in crate::vfs) fn admit(&self, tenant: TenantId, bytes: usize) -> Result<Admission> {
+        let shared = &self.shared;
+        shared.admissions.admit(&shared.budget, tenant, bytes)
     }
 
     /// This process.

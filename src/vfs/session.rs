@@ -401,7 +401,7 @@ impl Session {
         };
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
         drop(tx);
-        let share = sink::admit(self.vfs.budget())?;
+        let admission = self.vfs.admit(self.principal.tenant, sink::GRANTED)?;
         let resumed = match kept {
             Some(upload) if options.goes_on() => {
                 resume::take_over(&self.vfs, &self.principal, upload).await?
@@ -424,7 +424,7 @@ impl Session {
             target,
             base,
             resumed,
-            share,
+            admission,
         };
         let principal = self.principal.clone();
         Ok(FileWriter::new(self.vfs.clone(), principal, options, start))

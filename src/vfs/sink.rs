@@ -9,13 +9,15 @@ use sha2::{Digest, Sha256};
 
 use crate::crypto::seal::{FRAME_BYTES, HEADER_BYTES, Sealer, TAG_BYTES};
 use crate::db::blobs::BlobInfo;
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::Result;
 use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::net::budget::{Budget, Share};
 use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape};
 use crate::vfs::service::Vfs;
 
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
+/// What an upload holds at least, in bytes: a plain frame and a sealed one.
+pub const GRANTED: usize = FRAME_BYTES + SEALED_FRAME + HEADER_BYTES;
 /// The first step beyond what an upload is granted at admission, in sealed bytes.
 const FIRST_STEP: usize = 4 * SEALED_FRAME + HEADER_BYTES;
 /// States of the hash that are kept for pieces on their way.
@@ -341,19 +343,4 @@ fn piece(out: BytesMut, share: Option<Share>) -> Bytes {
         None => out.freeze(),
         Some(share) => share.around(out.freeze()),
     }
-}
-
-/// What an upload holds at least: a plain frame and a sealed one.
-///
-/// # Errors
-/// Busy when the process has no memory left for another upload.
-pub fn admit(budget: &Budget) -> Result<Share> {
-    budget
-        .try_take(FRAME_BYTES + SEALED_FRAME + HEADER_BYTES)
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Busy,
-                "the server is short of memory; try again in a moment",
-            )
-        })
 }

@@ -11,7 +11,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ContentId, NodeId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
-use crate::net::budget::Share;
+use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
 use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
@@ -47,7 +47,7 @@ pub struct FileWriter {
     /// Whether the file was deleted by whoever writes it: it goes when it is closed.
     is_unlinked: bool,
     over: bool,
-    _share: Share,
+    _admission: Admission,
 }
 
 /// What a writer starts from.
@@ -56,7 +56,7 @@ pub(in crate::vfs) struct Start {
     pub target: Target,
     pub base: Option<StoredContent>,
     pub resumed: Option<Resumed>,
-    pub share: Share,
+    pub admission: Admission,
 }
 
 impl FileWriter {
@@ -110,7 +110,7 @@ impl FileWriter {
             is_untouched,
             is_unlinked: false,
             over: false,
-            _share: start.share,
+            _admission: start.admission,
         }
     }
 

@@ -1,0 +1,100 @@
+//! Which uploads may begin while memory is short.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::TenantId;
+use crate::net::budget::{Budget, Share};
+
+/// A tenant with no more uploads than this may begin another one while there is any memory left.
+const FEW: usize = 32;
+
+/// Counts the uploads of each tenant, so that none takes the memory in which others begin theirs.
+#[derive(Default)]
+pub struct Admissions {
+    open: Mutex<HashMap<TenantId, usize>>,
+}
+
+/// The memory that an upload is granted as long as it is open.
+pub struct Admission {
+    admissions: Arc<Admissions>,
+    tenant: TenantId,
+    _share: Share,
+}
+
+impl Admissions {
+    /// Grants `bytes` to one more upload of `tenant`. The last quarter of the memory is for those
+    /// tenants that have few.
+    ///
+    /// # Errors
+    /// Busy when there is no memory for it.
+    pub fn admit(
+        self: &Arc<Self>,
+        budget: &Budget,
+        tenant: TenantId,
+        bytes: usize,
+    ) -> Result<Admission> {
+        let mut open = self.lock();
+        let count = open.get(&tenant).copied().unwrap_or(0);
+        let share = match count < FEW {
+            true => budget
+                .try_take(bytes)
+                .ok_or("the server is short of memory; try again in a moment"),
+            false => budget.try_take_spare(bytes).ok_or(
+                "too many files are being written at once and the server is short of memory; \
+                 close some and try again",
+            ),
+        };
+        let share = share.map_err(|context| Error::new(ErrorKind::Busy, context))?;
+        open.insert(tenant, count + 1);
+        drop(open);
+        Ok(Admission {
+            admissions: Arc::clone(self),
+            tenant,
+            _share: share,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut open = self.admissions.lock();
+        if let Some(count) = open.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_that_opens_all_it_can_leaves_room_for_another() {
+        let (admissions, budget) = (Arc::new(Admissions::default()), Budget::new(1000));
+        let (greedy, other) = (TenantId(1), TenantId(2));
+        let mut held = Vec::new();
+        let refused = loop {
+            match admissions.admit(&budget, greedy, 10) {
+                Ok(admission) => held.push(admission),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((refused.kind(), held.len()), (ErrorKind::Busy, 75));
+        let others: Vec<_> = (0..25)
+            .map(|_| admissions.admit(&budget, other, 10).unwrap())
+            .collect();
+        assert!(admissions.admit(&budget, other, 10).is_err());
+        drop((held, others));
+        assert_eq!(budget.used(), 0);
+        assert!(admissions.lock().is_empty());
+    }
+}
