@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::oneshot;
+
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::path::VfsPath;
 use crate::domain::random;
@@ -35,6 +37,26 @@ struct Table {
     open: HashMap<HandleId, Open>,
     /// The files being written, by the names that still lead to them.
     writing: HashMap<Arc<VfsPath>, WriteLane>,
+    /// The files being closed; the other end is dropped when that is settled. A file is here from the
+    /// moment when it is not in `writing` any more.
+    closing: Vec<Closing>,
+}
+
+type Closing = (Arc<VfsPath>, oneshot::Receiver<()>);
+
+impl Table {
+    fn remove(&mut self, id: HandleId) -> Option<(Open, bool)> {
+        let removed = self.open.remove(&id)?;
+        let Open::Write(_, lane) = &removed else {
+            return Some((removed, true));
+        };
+        let leads_there = |open: &Open| matches!(open, Open::Write(_, other) if other.is(lane));
+        if self.open.values().any(leads_there) {
+            return Some((removed, false));
+        }
+        self.writing.retain(|_, other| !other.is(lane));
+        Some((removed, true))
+    }
 }
 
 impl Handles {
@@ -84,17 +106,34 @@ impl Handles {
     /// Takes `id` out: it leads nowhere from now on. Says too whether it was the last that led to its
     /// file.
     pub fn remove(&self, id: HandleId) -> Option<(Open, bool)> {
+        self.lock().remove(id)
+    }
+
+    /// As [`Handles::remove`], to close it; what is returned is to be dropped when that is settled.
+    pub fn close(&self, id: HandleId) -> Option<(Open, bool, oneshot::Sender<()>)> {
         let mut table = self.lock();
-        let removed = table.open.remove(&id)?;
-        let Open::Write(_, lane) = &removed else {
-            return Some((removed, true));
-        };
-        let leads_there = |open: &Open| matches!(open, Open::Write(_, other) if other.is(lane));
-        if table.open.values().any(leads_there) {
-            return Some((removed, false));
+        let (removed, is_last) = table.remove(id)?;
+        let (done, settled) = oneshot::channel();
+        if let Open::Write(path, _) = &removed {
+            table.closing.retain_mut(|(_, settled)| {
+                matches!(settled.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+            });
+            table.closing.push((path.clone(), settled));
         }
-        table.writing.retain(|_, other| !other.is(lane));
-        Some((removed, true))
+        Some((removed, is_last, done))
+    }
+
+    /// Waits until those of the files being closed are settled of whose path `touches` holds. Not for
+    /// two who wait for one file.
+    pub async fn settle(&self, touches: impl Fn(&VfsPath) -> bool) {
+        let touched: Vec<Closing> = {
+            let mut table = self.lock();
+            let touched = |(path, _): &mut Closing| touches(path);
+            table.closing.extract_if(.., touched).collect()
+        };
+        for (_, settled) in touched {
+            drop(settled.await);
+        }
     }
 
     /// The file being written at `path`, when there is one.
@@ -184,10 +223,18 @@ impl Handles {
         }
     }
 
-    /// Takes all out.
+    /// Takes all out; what is being closed is still waited for.
     pub fn clear(&self) {
+        let all = {
+            let mut table = self.lock();
+            let closing = std::mem::take(&mut table.closing);
+            let empty = Table {
+                closing,
+                ..Table::default()
+            };
+            std::mem::replace(&mut *table, empty)
+        };
         // Dropped outside the lock.
-        let all = std::mem::take(&mut *self.lock());
         drop(all);
     }
 

@@ -25,13 +25,8 @@ use crate::sftp::writes::{HandleUse, Order, WriteLane, WriteWork};
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
 
-/// What comes into the queue.
-pub enum PathWork {
-    /// A file is being closed; the other end is dropped when that is settled.
-    Closing(Arc<VfsPath>, oneshot::Receiver<()>),
-    /// A request, its names counted until it is done.
-    Request(Caller, PathRequest, Waiting),
-}
+/// A request, its names counted until it is done.
+pub struct PathWork(pub Caller, pub PathRequest, pub Waiting);
 
 /// The one task for requests about names of a channel.
 pub struct PathLane {
@@ -48,53 +43,35 @@ pub struct PathLane {
 impl PathLane {
     /// Answers requests until no more can come.
     pub async fn run(self, mut queue: UnboundedReceiver<PathWork>) {
-        let mut closing: Vec<(Arc<VfsPath>, oneshot::Receiver<()>)> = Vec::new();
-        while let Some(work) = queue.recv().await {
+        while let Some(PathWork(caller, request, waiting)) = queue.recv().await {
             if self.context.broken.is_cancelled() {
                 return;
             }
-            match work {
-                PathWork::Closing(path, done) => {
-                    closing.retain_mut(|(_, done)| !is_settled(done));
-                    closing.push((path, done));
-                }
-                PathWork::Request(caller, request, waiting) => {
-                    self.settle(&mut closing, &request).await;
-                    let Some(caller) = self.ask_writer(caller, &request) else {
-                        continue;
-                    };
-                    if let PathRequest::Sum { path, wanted } = request {
-                        Box::pin(self.sum(caller, &path, wanted)).await;
-                        continue;
-                    }
-                    let id = caller.id;
-                    // Boxed: most sessions wait most of the time.
-                    let done = Box::pin(self.answer(id, request)).await;
-                    drop(waiting);
-                    match done {
-                        Ok(bytes) => self.context.reply(caller, bytes),
-                        Err(error) => self.context.reply_error(caller, &error),
-                    }
-                }
+            self.settle(&request).await;
+            let Some(caller) = self.ask_writer(caller, &request) else {
+                continue;
+            };
+            // What was closed just now.
+            self.settle(&request).await;
+            if let PathRequest::Sum { path, wanted } = request {
+                Box::pin(self.sum(caller, &path, wanted)).await;
+                continue;
+            }
+            let id = caller.id;
+            // Boxed: most sessions wait most of the time.
+            let done = Box::pin(self.answer(id, request)).await;
+            drop(waiting);
+            match done {
+                Ok(bytes) => self.context.reply(caller, bytes),
+                Err(error) => self.context.reply_error(caller, &error),
             }
         }
     }
 
     /// Waits for the closes of files that `request` may see.
-    async fn settle(
-        &self,
-        closing: &mut Vec<(Arc<VfsPath>, oneshot::Receiver<()>)>,
-        request: &PathRequest,
-    ) {
-        let mut rest = Vec::new();
-        for (path, done) in closing.drain(..) {
-            match self.touches(request, &path) {
-                // Settled when the other end is dropped.
-                true => drop(done.await),
-                false => rest.push((path, done)),
-            }
-        }
-        *closing = rest;
+    async fn settle(&self, request: &PathRequest) {
+        let touches = |path: &VfsPath| self.touches(request, path);
+        self.handles.settle(touches).await;
     }
 
     fn touches(&self, request: &PathRequest, path: &VfsPath) -> bool {
@@ -316,6 +293,10 @@ impl PathLane {
             }
             None => None,
         };
+        if own.is_none() {
+            // It may have been closed just now.
+            self.handles.settle(|closed| *closed == path).await;
+        }
         let reader = match own {
             Some(reader) => reader,
             None => self.context.files.open_read(&path).await?,
@@ -356,6 +337,8 @@ impl PathLane {
             }
             return Ok(id);
         }
+        // It may have been closed just now.
+        self.handles.settle(|closed| *closed == path).await;
         let create = match (flags.creates(), flags.is_exclusive()) {
             (true, true) => Create::New,
             (true, false) => Create::IfMissing,
@@ -486,9 +469,4 @@ fn only_own_home() -> Error {
         ErrorKind::Denied,
         "only your own home folder can be asked for; leave the name away",
     )
-}
-
-/// Whether the other end is gone: nothing is ever sent.
-fn is_settled(done: &mut oneshot::Receiver<()>) -> bool {
-    !matches!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty))
 }

@@ -283,25 +283,21 @@ impl SftpSession {
     fn push_path(&self, caller: Caller, request: PathRequest) -> Result<()> {
         let waiting = self.context.gate.hold(request.bytes() + REQUEST_BYTES)?;
         // The lane ends only when this session does.
-        let _ = self.paths.send(PathWork::Request(caller, request, waiting));
+        let _ = self.paths.send(PathWork(caller, request, waiting));
         Ok(())
     }
 
     fn close(&self, caller: Caller, handle: HandleId) {
-        match self.handles.remove(handle) {
+        match self.handles.close(handle) {
             None => self.refuse(caller, "this handle is not open"),
-            Some((Open::Folder(..) | Open::Read(..), _)) => self.context.reply_ok(caller),
-            Some((Open::Write(path, lane), is_last)) => {
-                let (done, settled) = oneshot::channel();
-                lane.push(
-                    caller,
-                    match is_last {
-                        true => WriteWork::Close(done),
-                        false => WriteWork::Release(done),
-                    },
-                );
-                let _ = self.paths.send(PathWork::Closing(path, settled));
-            }
+            Some((Open::Folder(..) | Open::Read(..), ..)) => self.context.reply_ok(caller),
+            Some((Open::Write(_, lane), is_last, done)) => lane.push(
+                caller,
+                match is_last {
+                    true => WriteWork::Close(done),
+                    false => WriteWork::Release(done),
+                },
+            ),
         }
     }
 
