@@ -400,6 +400,22 @@ const V1: &str = "PROXY TCP4 203.0.113.77 198.51.100.1 50000 22\r\n";
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x11\xcb\x00\x71\x4d\xc6\x33\x64\x01\xc3\x50\x00\x16\x01\x00\x02h2";
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 
+/// Logs in as the demo account at a port that leads to the server.
+fn demo_at(options: &SshOptions, port: u16) -> Output {
+    let mut command = Command::new("sftp");
+    command
+        .args(["-q", "-b", "-", "-P", &port.to_string()])
+        .args(options.words())
+        .args([
+            "-o",
+            &format!("User={DEMO}"),
+            "-o",
+            "ConnectTimeout=20",
+            "127.0.0.1",
+        ]);
+    run(command, "pwd\n")
+}
+
 #[test]
 fn a_balancer_says_for_whom_it_speaks() {
     let folder = TempFolder::new();
@@ -409,20 +425,7 @@ fn a_balancer_says_for_whom_it_speaks() {
     );
     let server = Server::up_with(&folder.join("data"), &[proxies]);
     let options = SshOptions::with_new_key(&server, folder.path());
-    let log_in = |port: u16| {
-        let mut command = Command::new("sftp");
-        command
-            .args(["-q", "-b", "-", "-P", &port.to_string()])
-            .args(options.words())
-            .args([
-                "-o",
-                &format!("User={DEMO}"),
-                "-o",
-                "ConnectTimeout=20",
-                "127.0.0.1",
-            ]);
-        run(command, "pwd\n")
-    };
+    let log_in = |port: u16| demo_at(&options, port);
     for header in [V1.as_bytes(), V2] {
         succeed(&log_in(balancer(&server, header.to_vec())));
     }
@@ -458,20 +461,7 @@ fn nobody_else_may_speak_for_others() {
     );
     let server = Server::up_with(&folder.join("data"), &[proxies]);
     let options = SshOptions::with_new_key(&server, folder.path());
-    let log_in = |port: u16| {
-        let mut command = Command::new("sftp");
-        command
-            .args(["-q", "-b", "-", "-P", &port.to_string()])
-            .args(options.words())
-            .args([
-                "-o",
-                &format!("User={DEMO}"),
-                "-o",
-                "ConnectTimeout=20",
-                "127.0.0.1",
-            ]);
-        run(command, "pwd\n")
-    };
+    let log_in = |port: u16| demo_at(&options, port);
     for header in [V1.as_bytes(), V2, LOCAL] {
         refused(&log_in(balancer(&server, header.to_vec())));
     }
