@@ -213,7 +213,8 @@ class Sequence:
         if is_new:
             self.files[posixpath.normpath(path)] = file
         if flags & TRUNCATE:
-            file.is_timed &= not file.has_set_time
+            # Where a handle writes already, it is a new size, and may be the old one.
+            file.is_timed &= not (file.has_set_time or file.writers())
         handle = Handle(file, flags, ids)
         self.handles.append(handle)
         file.handles.append(handle)
