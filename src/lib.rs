@@ -9,6 +9,7 @@ pub mod domain {
     pub mod clock;
     pub mod content;
     pub mod error;
+    pub mod host;
     pub mod id;
     pub mod node;
     pub mod path;
@@ -86,6 +87,7 @@ pub mod db {
     pub mod second_factors;
     pub mod sql;
     pub mod sqlite;
+    pub mod tenant_hosts;
     pub mod tenants;
     pub mod upload_edits;
     pub mod uploads;
@@ -153,6 +155,7 @@ pub mod accounts {
     pub mod manage;
     pub mod manage_accounts;
     pub mod manage_authorities;
+    pub mod manage_doors;
     pub mod manage_grants;
     pub mod manage_groups;
     pub mod manage_logins;

@@ -3,6 +3,8 @@
 //! What was proven belongs to one name, one account and one generation of it; another name, or a
 //! change of the account, leaves nothing of it. Only [`Course::after`] says that enough was proven.
 
+use std::borrow::Cow;
+
 use crate::accounts::certificate::{Certificate, UNTRUSTED};
 use crate::accounts::login::{Accounts, Caller, Door, PublicKeyBlob, unauthenticated};
 use crate::accounts::methods::{Course, Method, Secrets, Stage, Standing};
@@ -35,9 +37,21 @@ pub enum Question {
 }
 
 /// A stranger at a door, and what they have proven.
+///
+/// A door with one line for a password and one for a code after it (FTP's PASS and ACCT) makes a new
+/// one for each name (USER), and calls [`Attempt::in_tenant`] where the client named a host, then:
+/// - [`Attempt::may_ask`] at USER: false refuses before a password is sent;
+/// - certificates that the client showed, if they count: [`Attempt::certificate`] and the like;
+/// - [`Attempt::password_line`] at PASS: Admitted lets in, Ask(Code) asks for ACCT (332); Further is
+///   something this door cannot ask for: it is refused as a wrong password is;
+/// - [`Attempt::answer`] at ACCT. After an error the login begins anew, at USER.
+///
+/// Unauthenticated means that the next try may follow, Busy that it has to wait.
 pub struct Attempt {
     accounts: Accounts,
     from: Door,
+    /// Names are those of this tenant.
+    tenant: Option<String>,
     progress: Option<Progress>,
     talk: Option<Talk>,
 }
@@ -82,9 +96,28 @@ impl Attempt {
         Self {
             accounts,
             from,
+            tenant: None,
             progress: None,
             talk: None,
         }
+    }
+
+    /// Chooses the tenant whose accounts are meant: a name without it is the user's name there, and
+    /// no name reaches another tenant any more. Undoes what was proven. Without one, names are in
+    /// full again.
+    pub fn in_tenant(&mut self, tenant: Option<String>) {
+        self.tenant = tenant;
+        self.progress = None;
+        self.talk = None;
+    }
+
+    /// As [`Accounts::may_ask`].
+    ///
+    /// # Errors
+    /// As [`Accounts::may_ask`].
+    pub async fn may_ask(&self, login: &str) -> Result<bool> {
+        let login = self.in_full(login);
+        self.accounts.may_ask(&login, self.from).await
     }
 
     /// The methods that may follow what was proven; none says nothing was.
@@ -102,7 +135,9 @@ impl Attempt {
         self.talk = None;
         let Some(now) = self.now(login).await? else {
             let inner = &self.accounts.inner;
-            return Err(inner.stranger(login, password, self.from).await?);
+            return Err(inner
+                .stranger(&self.in_full(login), password, self.from)
+                .await?);
         };
         let secrets = now.course.password();
         let parts = match secrets {
@@ -119,6 +154,43 @@ impl Attempt {
                 self.go_on(login, now, stage, proof).await
             }
             (proof, _) => Err(self.stay(login, now, proof)),
+        }
+    }
+
+    /// Takes a password on a line of its own, whichever method of the account it serves, and asks for
+    /// the code where one must follow; it may stand behind the password where the account says so.
+    ///
+    /// # Errors
+    /// As [`Attempt::password`].
+    pub async fn password_line(&mut self, login: &str, password: &Secret) -> Result<Step> {
+        let now = self.now(login).await?;
+        let course = now.as_ref().map(|now| now.course.clone());
+        if let Some(now) = now {
+            self.keep(login, now);
+        }
+        let (as_password, as_answer) = course.map_or((None, None), |course| {
+            (course.password(), course.interactive())
+        });
+        let has_code = !split(password).1.expose().is_empty();
+        let is_answer = match (as_password, as_answer) {
+            (None, Some(_)) => true,
+            // Without a code behind it, the code comes on the next line.
+            (Some(Secrets::Both), Some(Secrets::Both)) => !has_code,
+            _ => false,
+        };
+        if is_answer {
+            self.talk = Some(Talk {
+                login: login.to_owned(),
+                about: as_answer,
+                password_of: None,
+            });
+            return self.answer(login, password).await;
+        }
+        match self.password(login, password).await? {
+            Step::Further(methods) if methods.contains(&Method::Interactive) => {
+                self.ask(login).await
+            }
+            step => Ok(step),
         }
     }
 
@@ -253,7 +325,9 @@ impl Attempt {
         };
         let Some(now) = self.now(login).await? else {
             let inner = &self.accounts.inner;
-            return Err(inner.stranger(login, answer, self.from).await?);
+            return Err(inner
+                .stranger(&self.in_full(login), answer, self.from)
+                .await?);
         };
         let same = talk.about.is_some() && now.course.interactive() == talk.about;
         let password_known = talk.password_of.is_some();
@@ -291,7 +365,8 @@ impl Attempt {
     /// Who is meant by `login`, and what they have proven; none when there is no such tenant.
     async fn now(&mut self, login: &str) -> Result<Option<Now>> {
         let before = self.progress.take();
-        let Some(caller) = self.accounts.inner.caller(login, self.from).await? else {
+        let in_full = self.in_full(login);
+        let Some(caller) = self.accounts.inner.caller(&in_full, self.from).await? else {
             return Ok(None);
         };
         let identity = caller.usable().map(|account| Identity {
@@ -310,6 +385,18 @@ impl Attempt {
             course,
             by,
         }))
+    }
+
+    /// The name as it is in full.
+    fn in_full<'a>(&self, login: &'a str) -> Cow<'a, str> {
+        let Some(tenant) = &self.tenant else {
+            return Cow::Borrowed(login);
+        };
+        // Any other '@' belongs to the user's name, so that no other tenant can be named.
+        match login.rsplit_once('@') {
+            Some((_, named)) if named == tenant => Cow::Borrowed(login),
+            _ => Cow::Owned(format!("{login}@{tenant}")),
+        }
     }
 
     async fn prove(

@@ -18,11 +18,13 @@ use crate::db::commit::Committer;
 use crate::db::database::Database;
 use crate::db::login_guard;
 use crate::db::second_factors::{self, SecondFactor};
+use crate::db::tenant_hosts;
 use crate::db::tenants::{self, Tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::host::HostName;
 use crate::domain::id::{AccountId, SessionId, TenantId};
-use crate::domain::principal::{Actor, LoginName, Principal, Protocol};
+use crate::domain::principal::{Actor, DoorOptions, LoginName, Principal, Protocol};
 use crate::domain::secret::Secret;
 use crate::net::limit::{Failures, neighbourhood};
 use crate::net::network::Network;
@@ -45,6 +47,15 @@ pub struct LoginSettings {
     pub sessions: SessionLimits,
 }
 
+/// Whether what is typed can be read on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// It can: nothing encrypts the connection.
+    Clear,
+    /// It cannot.
+    Sealed,
+}
+
 /// Where somebody knocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Door {
@@ -52,6 +63,8 @@ pub struct Door {
     pub protocol: Protocol,
     /// The peer's address.
     pub address: IpAddr,
+    /// Whether what is typed travels encrypted.
+    pub secrecy: Secrecy,
 }
 
 impl Door {
@@ -128,7 +141,7 @@ impl Caller {
 }
 
 /// Why nothing opens the account from there.
-fn barred(tenant: &Tenant, account: Option<&Account>, from: IpAddr) -> Option<&'static str> {
+fn barred(tenant: &Tenant, account: Option<&Account>, from: Door) -> Option<&'static str> {
     let Some(account) = account else {
         return Some("no such account");
     };
@@ -138,7 +151,11 @@ fn barred(tenant: &Tenant, account: Option<&Account>, from: IpAddr) -> Option<&'
     if tenant.disabled {
         return Some("the tenant is disabled");
     }
+    if from.secrecy == Secrecy::Clear && !account.rules.clear_text {
+        return Some("it may not log in in the clear");
+    }
     let networks = account.rules.networks.as_deref()?;
+    let from = from.address;
     let is_listed = |text: &str| text.parse::<Network>().is_ok_and(|net| net.contains(from));
     match networks.split_ascii_whitespace().any(is_listed) {
         true => None,
@@ -174,6 +191,55 @@ impl Accounts {
     pub async fn stop(&self) {
         self.inner.sessions.stop().await;
         self.inner.verifier.stop().await;
+    }
+
+    /// Whether it makes sense to ask for a secret at this door: false when the account would not be
+    /// let in there in the clear, so that its password never travels. Names that do not exist are
+    /// answered as those are. At a door that seals everything, everybody is asked.
+    ///
+    /// An answer of false is a failed login: it is counted against the address.
+    ///
+    /// # Errors
+    /// Busy when the address has failed too often, with how long to wait; Unavailable.
+    pub async fn may_ask(&self, login: &str, door: Door) -> Result<bool> {
+        if door.secrecy == Secrecy::Sealed {
+            return Ok(true);
+        }
+        let inner = &self.inner;
+        let caller = inner.caller(login, door).await?;
+        let (tenant, account) = caller
+            .as_ref()
+            .map_or((TenantId(0), AccountId(0)), |c| (c.tenant.id, c.counted));
+        let last_login = {
+            let mut tx = inner.db().read(tenant).await?;
+            login_guard::last_login(&mut tx, account, &door.neighbourhood()).await?
+        };
+        if last_login.is_none() {
+            inner.refuse_address(door)?;
+        }
+        let why = match &caller {
+            Some(caller) => caller.barred,
+            None => Some("no such tenant"),
+        };
+        let Some(why) = why else {
+            return Ok(true);
+        };
+        inner.failures.count(door.address, inner.now());
+        if let Some(caller) = &caller {
+            inner.note_failure(caller, door, why);
+        }
+        Ok(false)
+    }
+
+    /// The name of the tenant that a name of a host belongs to, as a client asks for it.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn tenant_of_host(&self, host: &str) -> Result<Option<String>> {
+        match host.parse::<HostName>() {
+            Ok(host) => tenant_hosts::tenant_of(self.inner.db(), &host).await,
+            Err(_) => Ok(None),
+        }
     }
 
     /// Returns when the session must end: its account or tenant was disabled, or the account's
@@ -227,7 +293,7 @@ impl Inner {
         };
         let nobody = self.lockout.nobody(id, &login.user);
         Ok(Some(Caller {
-            barred: barred(&tenant, account.as_ref(), from.address),
+            barred: barred(&tenant, account.as_ref(), from),
             counted: account.as_ref().map_or(nobody, |account| account.id),
             account,
             second_factor,
@@ -347,6 +413,10 @@ impl Inner {
             session: SessionId::random(),
             protocol: from.protocol,
             address: from.address,
+            door_options: DoorOptions {
+                account: account.rules.door_options.clone(),
+                tenant: caller.tenant.door_options.clone(),
+            },
         };
         let limits = self.sessions.limits().over(&caller.tenant, account);
         self.sessions.add(&principal, limits).inspect_err(|error| {

@@ -80,6 +80,8 @@ pub struct TenantView {
     pub quota_files: Option<u64>,
     /// When it was added.
     pub created_at: String,
+    /// Words for the doors of its accounts.
+    pub door_options: Option<String>,
 }
 
 impl Directory {
@@ -220,5 +222,6 @@ pub(in crate::accounts) fn view(tenant: &Tenant) -> TenantView {
         quota_bytes: tenant.quota_bytes,
         quota_files: tenant.quota_files,
         created_at: tenant.created_at.to_string(),
+        door_options: tenant.door_options.clone(),
     }
 }

@@ -37,10 +37,13 @@ pub struct NewAccount {
     pub quota_bytes: Option<u64>,
     /// Most live files and folders.
     pub quota_files: Option<u64>,
+    /// It may log in where what is typed can be read on the way.
+    pub clear_text: bool,
 }
 
 impl NewAccount {
-    /// An account with a home of its own name, all rights there, no quota and no password yet.
+    /// An account with a home of its own name, all rights there, no quota and no password yet; nothing of
+    /// it travels in the clear.
     pub fn new(login: LoginName) -> Self {
         Self {
             login,
@@ -49,6 +52,7 @@ impl NewAccount {
             ceiling: Rights::ALL,
             quota_bytes: None,
             quota_files: None,
+            clear_text: false,
         }
     }
 }
@@ -119,6 +123,7 @@ impl Directory {
             ceiling: new.ceiling,
             quota_bytes: new.quota_bytes,
             quota_files: new.quota_files,
+            clear_text: new.clear_text,
         };
         self.run(tenant.id, adding).await
     }
@@ -277,6 +282,7 @@ struct Add {
     ceiling: Rights,
     quota_bytes: Option<u64>,
     quota_files: Option<u64>,
+    clear_text: bool,
 }
 
 #[async_trait]
@@ -296,7 +302,10 @@ impl Operation for Add {
             quota_files: self.quota_files,
             generation: 1,
             created_at: next.at,
-            rules: LoginRules::default(),
+            rules: LoginRules {
+                clear_text: self.clear_text,
+                ..LoginRules::default()
+            },
         };
         accounts::insert(tx, &account).await?;
         usage::create(tx, Some(id)).await?;

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::accounts::manage::{Directory, Limit};
 use crate::accounts::manage_accounts::account;
+use crate::accounts::manage_doors::check_options;
 use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::second_factor::{self, KeySource};
 use crate::crypto::totp::TotpSecret;
@@ -43,6 +44,10 @@ pub struct LoginView {
     pub principals: Option<Vec<String>>,
     /// Most sessions at a time.
     pub sessions: Option<u64>,
+    /// Whether it may log in where what is typed can be read on the way.
+    pub clear_text: bool,
+    /// Words for the door.
+    pub door_options: Option<String>,
     /// No sequence fits what the account has: nothing opens it.
     pub closed: bool,
 }
@@ -60,6 +65,10 @@ pub struct LoginChange {
     pub principals: Option<Vec<String>>,
     /// Most sessions at a time.
     pub sessions: Limit<u64>,
+    /// Whether it may log in where what is typed can be read on the way.
+    pub clear_text: Option<bool>,
+    /// Words for the door; `Some(None)` is what the tenant and the settings say.
+    pub door_options: Option<Option<String>>,
 }
 
 /// What is shown once of a new second factor.
@@ -103,6 +112,8 @@ impl Directory {
             networks: list(rules.networks, ' '),
             principals: list(rules.principals, '\n'),
             sessions: rules.sessions,
+            clear_text: rules.clear_text,
+            door_options: rules.door_options,
             closed: Course::new(&policy, equipment).methods().is_empty(),
         })
     }
@@ -110,8 +121,8 @@ impl Directory {
     /// Changes how and from where an account may log in; ends its sessions.
     ///
     /// # Errors
-    /// NotFound when there is no such account; Invalid for lists that are too long or names that
-    /// no certificate has.
+    /// NotFound when there is no such account; Invalid for lists and texts that are too long or
+    /// names that no certificate has.
     pub async fn set_login_rules(&self, login: &LoginName, change: LoginChange) -> Result<()> {
         if change.networks.as_ref().map_or(0, Vec::len) > MAX_NETWORKS {
             return Err(Error::invalid(format!(
@@ -129,6 +140,7 @@ impl Directory {
                 "give at most {MAX_PRINCIPALS} names of at most {MAX_PRINCIPAL_BYTES} bytes of plain text"
             )));
         }
+        check_options(change.door_options.as_ref().and_then(Option::as_deref))?;
         let tenant = self.tenant(&login.tenant).await?;
         let login = login.clone();
         self.run(tenant.id, Change { login, change }).await
@@ -228,6 +240,15 @@ impl Change {
                 .sessions
                 .map_or("as set".to_owned(), |n| n.to_string());
             said.push(format!("sessions {limit}"));
+        }
+        if let Some(clear_text) = change.clear_text {
+            rules.clear_text = clear_text;
+            let word = if clear_text { "may" } else { "may not" };
+            said.push(format!("it {word} log in in the clear"));
+        }
+        if let Some(options) = &change.door_options {
+            rules.door_options.clone_from(options);
+            said.push(format!("doors {}", shown(options, "as set")));
         }
         (rules, said)
     }

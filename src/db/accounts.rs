@@ -52,6 +52,10 @@ pub struct LoginRules {
     pub principals: Option<String>,
     /// Most sessions at a time; none is what the settings say.
     pub sessions: Option<u64>,
+    /// It may log in where what is typed can be read on the way.
+    pub clear_text: bool,
+    /// Words for the door; none is what the tenant and the settings say.
+    pub door_options: Option<String>,
 }
 
 /// A public key that opens an account.
@@ -79,7 +83,8 @@ pub struct Standing {
 macro_rules! columns {
     () => {
         "id, name, disabled, password, home, ceiling, quota_bytes, quota_files, generation, \
-         created_at, methods, appended_code, networks, principals, sessions"
+         created_at, methods, appended_code, networks, principals, sessions, clear_text, \
+         door_options"
     };
 }
 
@@ -108,7 +113,7 @@ pub async fn insert(tx: &mut TenantTx, account: &Account) -> Result<()> {
             "INSERT INTO accounts (tenant, ",
             columns!(),
             ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-             $14, $15, $16)"
+             $14, $15, $16, $17, $18)"
         ),
         [
             account.id.0.into(),
@@ -126,6 +131,8 @@ pub async fn insert(tx: &mut TenantTx, account: &Account) -> Result<()> {
             account.rules.networks.clone().into(),
             account.rules.principals.clone().into(),
             limit(account.rules.sessions),
+            i64::from(account.rules.clear_text).into(),
+            account.rules.door_options.clone().into(),
         ],
     )
     .await
@@ -287,7 +294,7 @@ pub async fn set_ceiling(tx: &mut TenantTx, id: AccountId, ceiling: Rights) -> R
 pub async fn set_rules(tx: &mut TenantTx, id: AccountId, rules: &LoginRules) -> Result<()> {
     tx.execute(
         "UPDATE accounts SET methods = $3, appended_code = $4, networks = $5, principals = $6, \
-         sessions = $7, generation = generation + 1 WHERE tenant = $1 AND id = $2",
+         sessions = $7, clear_text = $8, door_options = $9, generation = generation + 1 WHERE tenant = $1 AND id = $2",
         [
             id.0.into(),
             rules.methods.clone().into(),
@@ -295,6 +302,8 @@ pub async fn set_rules(tx: &mut TenantTx, id: AccountId, rules: &LoginRules) -> 
             rules.networks.clone().into(),
             rules.principals.clone().into(),
             limit(rules.sessions),
+            i64::from(rules.clear_text).into(),
+            rules.door_options.clone().into(),
         ],
     )
     .await?;
@@ -453,6 +462,8 @@ fn read(row: &Row) -> Result<Account> {
             networks: row.opt_text(12)?,
             principals: row.opt_text(13)?,
             sessions: count(row.opt_int(14)?),
+            clear_text: row.int(15)? != 0,
+            door_options: row.opt_text(16)?,
         },
     })
 }

@@ -40,6 +40,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0005_uploads.sql"),
         postgres: include_str!("../../migrations/0005_uploads.postgres.sql"),
     },
+    Migration {
+        version: 6,
+        shared: include_str!("../../migrations/0006_doors.sql"),
+        postgres: include_str!("../../migrations/0006_doors.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.
@@ -93,6 +98,14 @@ pub async fn require_current(db: &Database) -> Result<()> {
 /// # Errors
 /// Invalid when the schema is newer than this program or the role's name is not plain.
 pub async fn migrate(db: &Database, server_role: &str) -> Result<usize> {
+    migrate_to(db, server_role, newest()).await
+}
+
+/// The same, up to the version `wanted` and no further.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result<usize> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if server_role.is_empty() || !server_role.chars().all(plain) {
         return Err(Error::invalid(
@@ -108,7 +121,10 @@ pub async fn migrate(db: &Database, server_role: &str) -> Result<usize> {
         if done > newest() {
             return Err(newer());
         }
-        let Some(next) = MIGRATIONS.iter().find(|m| m.version > done) else {
+        let Some(next) = MIGRATIONS
+            .iter()
+            .find(|m| m.version > done && m.version <= wanted)
+        else {
             tx.commit().await?;
             return Ok(taken);
         };
@@ -163,7 +179,8 @@ async fn version(tx: &mut SystemTx) -> Result<Option<i64>> {
     row.map_or(Ok(None), |row| row.opt_int(0))
 }
 
-fn newest() -> i64 {
+/// The version that this program needs.
+pub fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |m| m.version)
 }
 

@@ -33,6 +33,8 @@ pub struct Tenant {
     pub created_at: Timestamp,
     /// Most sessions at a time; none is what the settings say.
     pub sessions: Option<u64>,
+    /// Words for the doors of its accounts; none is what the settings say.
+    pub door_options: Option<String>,
 }
 
 /// What a new tenant is given.
@@ -51,7 +53,7 @@ pub struct NewTenant {
 }
 
 const COLUMNS: &str = "SELECT id, name, disabled, root, retention_seconds, quota_bytes, \
-     quota_files, created_at, sessions FROM tenants";
+     quota_files, created_at, sessions, door_options FROM tenants";
 
 /// Adds a tenant with an empty root folder. May be repeated after a failure half-way.
 ///
@@ -132,7 +134,7 @@ pub async fn list(db: &Database) -> Result<Vec<Tenant>> {
     let rows = tx
         .rows(
             "SELECT id, name, disabled, root, retention_seconds, quota_bytes, \
-     quota_files, created_at, sessions FROM tenants ORDER BY name",
+     quota_files, created_at, sessions, door_options FROM tenants ORDER BY name",
             [],
         )
         .await?;
@@ -221,6 +223,24 @@ pub async fn set_sessions(db: &Database, id: TenantId, sessions: Option<u64>) ->
     }
 }
 
+/// Sets the words for the doors of a tenant's accounts.
+///
+/// # Errors
+/// NotFound when there is no such tenant.
+pub async fn set_door_options(db: &Database, id: TenantId, options: Option<&str>) -> Result<()> {
+    let mut tx = db.system().await?;
+    let touched = tx
+        .execute(
+            "UPDATE tenants SET door_options = $2 WHERE id = $1",
+            [id.0.into(), options.map(str::to_owned).into()],
+        )
+        .await?;
+    match touched {
+        0 => Err(Error::not_found("no such tenant")),
+        _ => tx.commit().await,
+    }
+}
+
 async fn find(mut tx: SystemTx, column: &str, value: Value) -> Result<Option<Tenant>> {
     let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE {column} = $1"));
     let row = tx.row(sql, [value]).await?;
@@ -239,6 +259,7 @@ fn read(row: &Row) -> Result<Tenant> {
         quota_files: count(row.opt_int(6)?),
         created_at: Timestamp(row.int(7)?),
         sessions: count(row.opt_int(8)?),
+        door_options: row.opt_text(9)?,
     })
 }
 

@@ -14,6 +14,10 @@ use crate::domain::rights::Rights;
 pub enum Protocol {
     /// The command line beside the server.
     Admin,
+    /// File Transfer Protocol (RFC 959) over a control connection in the clear.
+    Ftp,
+    /// The same over TLS (RFC 4217).
+    Ftps,
     /// A background job.
     Job,
     /// SSH File Transfer Protocol.
@@ -25,6 +29,8 @@ impl Protocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
+            Self::Ftp => "ftp",
+            Self::Ftps => "ftps",
             Self::Job => "job",
             Self::Sftp => "sftp",
         }
@@ -86,6 +92,18 @@ pub struct Principal {
     pub protocol: Protocol,
     /// The peer's address.
     pub address: IpAddr,
+    /// What the operator told the door about this login.
+    pub door_options: DoorOptions,
+}
+
+/// Words that mean something to a door that reads them, and nothing elsewhere: as they were stored
+/// when somebody logged in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoorOptions {
+    /// The account's; they go before the tenant's.
+    pub account: Option<String>,
+    /// The tenant's.
+    pub tenant: Option<String>,
 }
 
 impl Principal {

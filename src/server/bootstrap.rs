@@ -164,6 +164,8 @@ async fn demo(data: &Path, installation: &Installation) -> Result<()> {
     let mut account = NewAccount::new(ACCOUNT.parse()?);
     account.password = NewPassword::Plain(Secret::new(password));
     account.home = Some(VfsPath::parse("/")?);
+    // Plain FTP is there to be tried: `up` listens on this machine only.
+    account.clear_text = true;
     there_already(directory.add_account(account).await)?;
     facts::keep(db, MADE, "yes").await.map(drop)
 }

@@ -208,7 +208,7 @@ mod tests {
     use crate::domain::id::{AccountId, NodeId, SessionId, TenantId};
     use crate::domain::node::Attributes;
     use crate::domain::path::VfsPath;
-    use crate::domain::principal::Protocol;
+    use crate::domain::principal::{DoorOptions, Protocol};
     use crate::domain::rights::Rights;
 
     fn viewer() -> Viewer {
@@ -222,6 +222,7 @@ mod tests {
             session: SessionId::NIL,
             protocol: Protocol::Sftp,
             address: [127, 0, 0, 1].into(),
+            door_options: DoorOptions::default(),
         })
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::login::{Accounts, Door};
+use crate::accounts::login::{Accounts, Door, Secrecy};
 use crate::domain::clock::Clock;
 use crate::domain::principal::{Principal, Protocol};
 use crate::net::budget::Budget;
@@ -67,6 +67,7 @@ where
     let door = Door {
         protocol: Protocol::Sftp,
         address: peer.ip().to_canonical(),
+        secrecy: Secrecy::Sealed,
     };
     let handler = SshHandler {
         settings: parts.settings.clone(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealift::accounts::login::{Accounts, Door, LoginSettings};
+use sealift::accounts::login::{Accounts, Door, LoginSettings, Secrecy};
 use sealift::accounts::manage::Directory;
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
 use sealift::accounts::second_factor::KeySource;
@@ -207,5 +207,6 @@ pub(crate) fn door(from: &str) -> Door {
     Door {
         protocol: Protocol::Sftp,
         address: from.parse::<IpAddr>().unwrap(),
+        secrecy: Secrecy::Sealed,
     }
 }

@@ -21,7 +21,7 @@ use sealift::domain::error::Result;
 use sealift::domain::id::{AccountId, InstanceId, RegionId, SessionId};
 use sealift::domain::node::AttributeUpdate;
 use sealift::domain::path::VfsPath;
-use sealift::domain::principal::{Actor, LoginName, Principal, Protocol};
+use sealift::domain::principal::{Actor, DoorOptions, LoginName, Principal, Protocol};
 use sealift::domain::rights::Rights;
 use sealift::jobs::fsck::{self, Depth, Repair};
 use sealift::net::budget::Budget;
@@ -220,6 +220,7 @@ impl World {
             session: SessionId::random(),
             protocol: Protocol::Sftp,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            door_options: DoorOptions::default(),
         })
     }
 }

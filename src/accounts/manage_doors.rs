@@ -1,0 +1,83 @@
+//! What the operator tells doors about a tenant: names of hosts, and words for the front ends.
+
+use crate::accounts::manage::Directory;
+use crate::db::audit::Happening;
+use crate::db::{tenant_hosts, tenants};
+use crate::domain::error::{Error, Result};
+use crate::domain::host::HostName;
+
+const MAX_OPTIONS_BYTES: usize = 1_000;
+
+impl Directory {
+    /// Gives a name of a host to a tenant: clients that ask for it reach this tenant only.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; AlreadyExists when a tenant has the name.
+    pub async fn add_host(&self, tenant: &str, host: &HostName) -> Result<()> {
+        let found = self.tenant(tenant).await?;
+        tenant_hosts::add(self.db(), found.id, host).await?;
+        let happening = Happening::new("tenant-host-add", format!("{tenant}: {host}"));
+        self.write_down(found.id, happening).await
+    }
+
+    /// Takes a name of a host from a tenant. Sessions go on.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant, or it does not have the name.
+    pub async fn remove_host(&self, tenant: &str, host: &HostName) -> Result<()> {
+        let found = self.tenant(tenant).await?;
+        if !tenant_hosts::remove(self.db(), found.id, host).await? {
+            return Err(Error::not_found(format!(
+                "the tenant does not have the host name {host}; 'sealift tenant host list {tenant}' shows all"
+            )));
+        }
+        let happening = Happening::new("tenant-host-remove", format!("{tenant}: {host}"));
+        self.write_down(found.id, happening).await
+    }
+
+    /// The names of hosts that a tenant has, in order.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn hosts(&self, tenant: &str) -> Result<Vec<String>> {
+        let found = self.tenant(tenant).await?;
+        tenant_hosts::list(self.db(), found.id).await
+    }
+
+    /// The words for the doors of a tenant's accounts; none is what the settings say.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn door_options(&self, tenant: &str) -> Result<Option<String>> {
+        Ok(self.tenant(tenant).await?.door_options)
+    }
+
+    /// Sets them, for logins from now on. Sessions go on as they began.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when they are too long or not plain text.
+    pub async fn set_door_options(&self, tenant: &str, options: Option<&str>) -> Result<()> {
+        check_options(options)?;
+        let found = self.tenant(tenant).await?;
+        tenants::set_door_options(self.db(), found.id, options).await?;
+        let detail = format!("{tenant}: {}", options.unwrap_or("none"));
+        self.write_down(found.id, Happening::new("tenant-doors", detail))
+            .await
+    }
+}
+
+/// What may be stored: what the words mean is the doors' business.
+///
+/// # Errors
+/// Invalid, with the rule.
+pub(in crate::accounts) fn check_options(options: Option<&str>) -> Result<()> {
+    let plain = |text: &str| {
+        (1..=MAX_OPTIONS_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+    };
+    match options.is_none_or(plain) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "give options of at most {MAX_OPTIONS_BYTES} bytes of plain text in all"
+        ))),
+    }
+}
