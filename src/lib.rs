@@ -98,12 +98,15 @@ pub mod db {
 /// Listeners, TLS certificates, connection limits, the buffer budget.
 pub mod net {
     pub mod budget;
+    pub mod certificates;
     pub mod cloud;
     pub mod limit;
     pub mod listen;
     pub mod network;
     pub mod proxy_protocol;
+    pub mod tickets;
     pub mod tls;
+    pub mod tls_server;
 }
 
 /// Sessions, access, content, reading, writing, history: all that can be done to files.

@@ -1,0 +1,316 @@
+//! The certificates of a server: files in PEM, chosen by the name that a client asks for, and read
+//! again when they change.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{Error as TlsError, InconsistentKeys};
+use tokio_util::sync::CancellationToken;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::error::{Error, ErrorKind, Result};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often, and how long before a certificate ends, the log speaks of it.
+const REMIND: Duration = Duration::from_secs(24 * 60 * 60);
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The files of one certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemFiles {
+    /// The certificate first, then those that lead to its authority.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Certificates that follow their files. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Certificates(Arc<Pairs>);
+
+#[derive(Debug)]
+struct Pairs {
+    current: RwLock<Arc<[Arc<Pair>]>>,
+    watched: Mutex<Vec<Watched>>,
+}
+
+/// One certificate as it was read.
+#[derive(Debug)]
+struct Pair {
+    names: Vec<String>,
+    ends: Timestamp,
+    certified: Arc<CertifiedKey>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    files: PemFiles,
+    /// What the files were when they were read, or when the log said that they cannot be.
+    settled: Stamp,
+    /// What could not be read at the last look: perhaps they are being written just now.
+    doubtful: Option<Stamp>,
+}
+
+/// Changes with the files: device and inode, size, times of change, of each file that is there.
+type Stamp = [Option<(u64, u64, u64, i64, i64, i64)>; 2];
+
+impl Certificates {
+    /// Reads all; the first serves clients that ask for no name, or for one that is not there.
+    ///
+    /// # Errors
+    /// Invalid, naming the file and what to do.
+    pub fn load(files: Vec<PemFiles>, now: Timestamp) -> Result<Self> {
+        if files.is_empty() {
+            return Err(Error::invalid("TLS needs a certificate; name one"));
+        }
+        let mut watched = Vec::with_capacity(files.len());
+        let mut pairs = Vec::with_capacity(files.len());
+        for files in files {
+            let settled = stamp(&files);
+            let pair = Pair::read(&files)?;
+            pair.warn(&files, now);
+            pairs.push(Arc::new(pair));
+            watched.push(Watched {
+                files,
+                settled,
+                doubtful: None,
+            });
+        }
+        Ok(Self(Arc::new(Pairs {
+            current: RwLock::new(pairs.into()),
+            watched: Mutex::new(watched),
+        })))
+    }
+
+    /// Looks at the files every few seconds until `stop`: what changed is read again, and what
+    /// cannot be read leaves the old certificate in its place.
+    pub async fn follow(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
+        let mut reminded = clock.now();
+        let rounds = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let (certificates, now) = (self.clone(), clock.now());
+                let remind = now.since(reminded) >= REMIND;
+                if remind {
+                    reminded = now;
+                }
+                let looked = tokio::task::spawn_blocking(move || {
+                    certificates.look(now);
+                    if remind {
+                        certificates.remind(now);
+                    }
+                });
+                if let Err(error) = looked.await {
+                    tracing::error!(%error, "the files of certificates cannot be watched");
+                }
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+    }
+
+    /// Reads again what changed since it was last read; blocks.
+    pub fn look(&self, now: Timestamp) {
+        let mut all = self.0.watched();
+        for (index, watched) in all.iter_mut().enumerate() {
+            let seen = stamp(&watched.files);
+            if seen == watched.settled {
+                watched.doubtful = None;
+                continue;
+            }
+            match Pair::read(&watched.files) {
+                Ok(pair) => {
+                    pair.warn(&watched.files, now);
+                    let chain = watched.files.chain.display();
+                    tracing::info!(certificate = %chain, names = ?pair.names, "certificate read again");
+                    self.0.put(index, pair);
+                }
+                // A certificate and its key are two files, and one is written before the other.
+                Err(_) if watched.doubtful != Some(seen) => {
+                    watched.doubtful = Some(seen);
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(?error, "keeping the certificate that was read before");
+                }
+            }
+            watched.settled = seen;
+            watched.doubtful = None;
+        }
+    }
+
+    fn remind(&self, now: Timestamp) {
+        let watched = self.0.watched();
+        for (watched, pair) in watched.iter().zip(self.0.current().iter()) {
+            pair.warn(&watched.files, now);
+        }
+    }
+}
+
+impl Pairs {
+    fn watched(&self) -> std::sync::MutexGuard<'_, Vec<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Arc<[Arc<Pair>]> {
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn put(&self, index: usize, pair: Pair) {
+        let mut pairs = self.current().to_vec();
+        if let Some(place) = pairs.get_mut(index) {
+            *place = Arc::new(pair);
+        }
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = pairs.into();
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let pairs = self.0.current();
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let schemes = hello.signature_schemes();
+        let usable = |pair: &&Arc<Pair>| pair.certified.key.choose_scheme(schemes).is_some();
+        let named = name.as_deref().and_then(|name| {
+            let exact = pairs.iter().filter(|pair| pair.is_for(name));
+            let wild = pairs.iter().filter(|pair| pair.covers(name));
+            // Of an RSA and an ECDSA certificate for one name, the first that the client knows.
+            exact.chain(wild).find(usable)
+        });
+        let chosen = named
+            .or_else(|| pairs.iter().find(usable))
+            .or(pairs.first());
+        chosen.map(|pair| pair.certified.clone())
+    }
+}
+
+impl Pair {
+    fn read(files: &PemFiles) -> Result<Self> {
+        let chain = read_chain(&files.chain)?;
+        let key = read_key(&files.key)?;
+        let (shown_chain, shown_key) = (files.chain.display(), files.key.display());
+        let no_certificate = || {
+            Error::invalid(format!(
+                "'{shown_chain}' holds no certificate that can be read; put one in PEM there"
+            ))
+        };
+        let leaf = chain.first().ok_or_else(no_certificate)?;
+        let (_, parsed) = X509Certificate::from_der(leaf)
+            .map_err(|error| no_certificate().because(error.to_string()))?;
+        let names = names(&parsed);
+        let ends = Timestamp::from_seconds(parsed.validity().not_after.timestamp());
+        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+        let certified = certified.map_err(|error| match error {
+            TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch) => Error::invalid(format!(
+                "the key '{shown_key}' is not the one of the certificate '{shown_chain}'; \
+                 put the two that belong together there"
+            )),
+            TlsError::General(_) => Error::invalid(format!(
+                "'{shown_key}' is a key of an unknown kind; use an RSA key of 2048 to 8192 bits, \
+                 or ECDSA P-256, P-384 or P-521, or Ed25519"
+            ))
+            .because(error),
+            error => no_certificate().because(error),
+        })?;
+        Ok(Self {
+            names,
+            ends,
+            certified: Arc::new(certified),
+        })
+    }
+
+    fn is_for(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
+    /// A wildcard stands for one label, the first (RFC 6125, section 6.4.3).
+    fn covers(&self, name: &str) -> bool {
+        let Some((first, rest)) = name.split_once('.') else {
+            return false;
+        };
+        let wild = |own: &String| own.strip_prefix("*.").is_some_and(|own| own == rest);
+        !first.is_empty() && self.names.iter().any(wild)
+    }
+
+    fn warn(&self, files: &PemFiles, now: Timestamp) {
+        let chain = files.chain.display();
+        if self.ends <= now {
+            tracing::warn!(certificate = %chain, ended = %self.ends, "a certificate has expired; renew it");
+        } else if self.ends <= now.plus(SOON) {
+            tracing::warn!(certificate = %chain, ends = %self.ends, "a certificate expires soon; renew it");
+        }
+    }
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = names.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = read(path)?;
+    let chain: std::result::Result<Vec<_>, pem::Error> =
+        CertificateDer::pem_slice_iter(&pem).collect();
+    let shown = path.display();
+    chain.map_err(|error| {
+        let sentence = format!("'{shown}' is not PEM throughout; put the certificate there again");
+        Error::invalid(sentence).because(error)
+    })
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    let pem = zeroize::Zeroizing::new(read(path)?);
+    let shown = path.display();
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        let encrypted = String::from_utf8_lossy(&pem).contains("ENCRYPTED");
+        let sentence = match encrypted {
+            true => format!("the key '{shown}' is encrypted; put it there without a passphrase"),
+            false => format!("'{shown}' holds no private key; put one in PEM there"),
+        };
+        Error::invalid(sentence).because(error)
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| {
+        let sentence = format!(
+            "'{}' cannot be read: {error}; check tls.certificates",
+            path.display()
+        );
+        Error::new(ErrorKind::Invalid, sentence).because(error)
+    })
+}
+
+fn stamp(files: &PemFiles) -> Stamp {
+    [&files.chain, &files.key].map(|path| {
+        let about = fs::metadata(path).ok()?;
+        Some((
+            about.dev(),
+            about.ino(),
+            about.size(),
+            about.mtime(),
+            about.mtime_nsec(),
+            about.ctime_nsec().wrapping_add(about.ctime()),
+        ))
+    })
+}
