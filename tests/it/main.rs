@@ -105,6 +105,8 @@ mod sshfs;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
+mod tls_server;
+#[cfg(test)]
 mod trace;
 #[cfg(test)]
 mod vectors;
