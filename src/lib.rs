@@ -265,6 +265,7 @@ pub mod cli {
     pub mod audit;
     pub mod check_config;
     pub mod fsck;
+    pub mod ftp_options;
     pub mod grant;
     pub mod group;
     pub mod keys;
@@ -276,6 +277,7 @@ pub mod cli {
     pub mod serve;
     pub mod tenant;
     pub mod tenant_ca;
+    pub mod tenant_host;
     pub mod tenant_place;
     pub mod up;
 }

@@ -178,15 +178,17 @@ impl Attempt {
             (Some(Secrets::Both), Some(Secrets::Both)) => !has_code,
             _ => false,
         };
-        if is_answer {
+        let step = if is_answer {
             self.talk = Some(Talk {
                 login: login.to_owned(),
                 about: as_answer,
                 password_of: None,
             });
-            return self.answer(login, password).await;
-        }
-        match self.password(login, password).await? {
+            self.answer(login, password).await?
+        } else {
+            self.password(login, password).await?
+        };
+        match step {
             Step::Further(methods) if methods.contains(&Method::Interactive) => {
                 self.ask(login).await
             }

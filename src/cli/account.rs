@@ -10,6 +10,7 @@ use crate::cli::account_key::Key;
 use crate::cli::account_login::{Addresses, Methods, Principals};
 use crate::cli::account_totp::Totp;
 use crate::cli::arguments::{self, Quota};
+use crate::cli::ftp_options::OfAccount;
 use crate::cli::output;
 use crate::cli::password::PasswordFrom;
 use crate::cli::place::Place;
@@ -45,6 +46,8 @@ pub enum Account {
     /// Codes of an authenticator app as a second factor
     #[command(subcommand)]
     Totp(Totp),
+    /// Sets or shows what FTP does for an account; ends its sessions
+    Ftp(OfAccount),
 }
 
 /// A new account.
@@ -133,6 +136,7 @@ impl Account {
             Self::Addresses(addresses) => addresses.run().await,
             Self::Principals(principals) => principals.run().await,
             Self::Totp(totp) => totp.run().await,
+            Self::Ftp(ftp) => ftp.run().await,
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct Methods {
     /// A code may stand behind the password, for clients that cannot ask for it: true or false
     #[arg(long, value_name = "BOOL")]
     appended_code: Option<bool>,
+    /// It may log in by plain FTP, where anybody on the way can read its password and its files: true or
+    /// false
+    #[arg(long, value_name = "BOOL")]
+    clear_text: Option<bool>,
     #[command(flatten)]
     place: Place,
 }
@@ -71,6 +75,7 @@ impl Methods {
         let change = LoginChange {
             methods,
             appended_code: self.appended_code,
+            clear_text: self.clear_text,
             ..LoginChange::default()
         };
         apply(&self.place, &self.account, change).await
@@ -119,7 +124,10 @@ impl Principals {
 }
 
 /// Changes what is to be changed, and shows what is.
-async fn apply(place: &Place, account: &LoginName, change: LoginChange) -> Result<()> {
+///
+/// # Errors
+/// As [`Directory`](crate::accounts::manage::Directory) says.
+pub async fn apply(place: &Place, account: &LoginName, change: LoginChange) -> Result<()> {
     let installation = place.open().await?;
     let directory = installation.directory();
     if change != LoginChange::default() {
@@ -156,6 +164,7 @@ fn sentence(rules: &LoginView) -> String {
             rules.recovery_codes
         ),
         format!("code appended    {}", yes(rules.appended_code)),
+        format!("in the clear     {}", yes(rules.clear_text)),
         format!("from             {}", list(&rules.networks, "anywhere")),
         format!(
             "principals       {}",
@@ -166,6 +175,10 @@ fn sentence(rules: &LoginView) -> String {
             rules
                 .sessions
                 .map_or("as set for all".to_owned(), |n| n.to_string())
+        ),
+        format!(
+            "FTP              {}",
+            rules.door_options.as_deref().unwrap_or("as set for all")
         ),
     ]
     .join("\n")

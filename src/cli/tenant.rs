@@ -7,9 +7,11 @@ use serde_json::json;
 
 use crate::accounts::manage::{Access, Directory, Limit, TenantLimits};
 use crate::cli::arguments::{self, Quota};
+use crate::cli::ftp_options::OfTenant;
 use crate::cli::output;
 use crate::cli::place::Place;
 use crate::cli::tenant_ca::Ca;
+use crate::cli::tenant_host::Host;
 use crate::cli::tenant_place::{self, Move, Show};
 use crate::config::value::Setting as _;
 use crate::db::tenants::NewTenant;
@@ -35,6 +37,11 @@ pub enum Tenant {
     /// Keys whose certificates open a tenant's accounts
     #[command(subcommand)]
     Ca(Ca),
+    /// Names of hosts that lead to one tenant only
+    #[command(subcommand)]
+    Host(Host),
+    /// Sets or shows what FTP does for a tenant's accounts, at logins from now on
+    Ftp(OfTenant),
 }
 
 /// A new tenant.
@@ -108,6 +115,8 @@ impl Tenant {
             Self::Enable(named) => named.run(Access::Allow).await,
             Self::Set(set) => set.run().await,
             Self::Ca(ca) => ca.run().await,
+            Self::Host(host) => host.run().await,
+            Self::Ftp(ftp) => ftp.run().await,
         }
     }
 }

@@ -130,6 +130,7 @@ fn text(placed: &PlacedTenant) {
         ("to move", shown_rest(placed)),
         ("replica", shown_replica(placed)),
         ("KMS key", placed.kms_key.clone().unwrap_or_else(dash)),
+        ("FTP", tenant.door_options.clone().unwrap_or_else(dash)),
     ] {
         output::text(&format!("{head:<8}  {value}"));
     }

@@ -77,6 +77,92 @@ fn what_is_added_is_listed_changed_and_taken_away_beside_the_server() {
 }
 
 #[test]
+fn what_ftp_asks_of_accounts_and_tenants_is_set_shown_and_taken_away() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let run = |words: &[&str]| json(&server.admin(&[words, &["--json"]].concat(), ""));
+    run(&["tenant", "add", "acme"]);
+    run(&["account", "add", "ann@acme", "--generate"]);
+
+    // What `up` makes may log in in the clear, nobody else may.
+    assert_eq!(run(&["account", "methods", DEMO])["clear_text"], true);
+    let ann = ["account", "methods", "ann@acme"];
+    assert_eq!(run(&ann)["clear_text"], false);
+    for (word, shown) in [("true", "yes"), ("false", "no")] {
+        run(&[&ann[..], &["--clear-text", word]].concat());
+        let said = server.admin(&ann, "");
+        assert!(
+            said.contains(&format!("in the clear     {shown}")),
+            "{said}"
+        );
+    }
+
+    let ann = ["account", "ftp", "ann@acme"];
+    assert!(run(&ann)["door_options"].is_null());
+    let words = ["charset=shift_jis", "stall=60s"];
+    run(&[&ann[..], &words].concat());
+    assert_eq!(run(&ann)["door_options"], words.join(" "));
+    assert!(
+        server
+            .admin(&ann, "")
+            .contains("FTP              charset=shift_jis stall=60s")
+    );
+    run(&[&ann[..], &["--clear"]].concat());
+    assert!(run(&ann)["door_options"].is_null());
+    let acme = ["tenant", "ftp", "acme"];
+    assert!(run(&acme)["door_options"].is_null());
+    run(&[&acme[..], &["data-tls=required"]].concat());
+    assert_eq!(run(&acme)["door_options"], "data-tls=required");
+    assert!(
+        server
+            .admin(&["tenant", "show", "acme"], "")
+            .contains("data-tls=required")
+    );
+    run(&[&acme[..], &["--clear"]].concat());
+    assert!(run(&["tenant", "show", "acme"])["door_options"].is_null());
+
+    let host = "files.acme.example";
+    run(&["tenant", "host", "add", "acme", "Files.Acme.Example."]);
+    assert_eq!(run(&["tenant", "host", "list", "acme"])[0], host);
+    let data = folder.join("data");
+    let refused = |words: &[&str], code: i32, subject: &str| {
+        let place = ["--data", data.to_str().unwrap()];
+        let ran = sealift(&[words, &place].concat(), "");
+        let errors = text(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(code), "{words:?}: {errors}");
+        assert!(errors.contains(subject), "{words:?}: {errors}");
+    };
+    refused(
+        &["tenant", "host", "add", "demo", host],
+        1,
+        "belongs to a tenant already",
+    );
+    refused(
+        &["tenant", "host", "remove", "demo", host],
+        1,
+        "does not have",
+    );
+    refused(
+        &["tenant", "host", "add", "demo", "192.0.2.1"],
+        2,
+        "files.example.org",
+    );
+    refused(&["tenant", "ftp", "nowhere", "stall=60s"], 1, "nowhere");
+    refused(
+        &["account", "ftp", DEMO, "stall=60s", "--clear"],
+        2,
+        "--clear",
+    );
+    run(&["tenant", "host", "remove", "acme", host]);
+    assert_eq!(
+        run(&["tenant", "host", "list", "acme"]),
+        Value::Array(vec![])
+    );
+    assert_eq!(run(&["audit", "verify", "acme"])["whole"], true);
+    server.stop();
+}
+
+#[test]
 fn refusals_are_one_sentence_and_misuse_is_told_apart() {
     let folder = TempFolder::new();
     let data = folder.join("data");

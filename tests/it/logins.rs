@@ -427,7 +427,7 @@ impl Installation {
         Attempt::new(self.accounts.clone(), door(from))
     }
 
-    async fn set_methods(&self, policy: &str) {
+    pub(crate) async fn set_methods(&self, policy: &str) {
         let change = LoginChange {
             methods: Some(Some(policy.parse().unwrap())),
             ..LoginChange::default()
@@ -438,14 +438,14 @@ impl Installation {
             .unwrap();
     }
 
-    async fn add_key(&self, line: &str) -> PublicKeyBlob {
+    pub(crate) async fn add_key(&self, line: &str) -> PublicKeyBlob {
         let key = PublicKey::parse(line).unwrap();
         self.directory.add_key(&name(ANN), &key).await.unwrap();
         PublicKeyBlob(key.blob)
     }
 
     /// Gives Ann a second factor, as her authenticator app sees it.
-    async fn enrol(&self) -> TotpSecret {
+    pub(crate) async fn enrol(&self) -> TotpSecret {
         let made = self
             .directory
             .add_second_factor(&name(ANN), &self.keys)
@@ -455,7 +455,7 @@ impl Installation {
     }
 
     /// The code some steps from now.
-    fn code(&self, totp: &TotpSecret, off: i64) -> String {
+    pub(crate) fn code(&self, totp: &TotpSecret, off: i64) -> String {
         use sealift::domain::clock::Clock;
         totp.code(step_at(self.clock.now()) + off)
     }
@@ -487,17 +487,17 @@ pub(crate) fn from_uri(uri: &str) -> TotpSecret {
     ))
 }
 
-fn secret(text: &str) -> Secret {
+pub(crate) fn secret(text: &str) -> Secret {
     Secret::new(text)
 }
 
 #[track_caller]
-fn refused(step: Result<Step>) {
+pub(crate) fn refused(step: Result<Step>) {
     assert_eq!(step.unwrap_err().kind(), ErrorKind::Unauthenticated);
 }
 
 #[track_caller]
-fn further(step: Result<Step>, wanted: &[Method]) {
+pub(crate) fn further(step: Result<Step>, wanted: &[Method]) {
     match step.unwrap() {
         Step::Further(methods) => assert_eq!(methods, wanted),
         step => panic!("{step:?}"),
@@ -505,7 +505,7 @@ fn further(step: Result<Step>, wanted: &[Method]) {
 }
 
 #[track_caller]
-fn asked(step: Result<Step>, wanted: Question) {
+pub(crate) fn asked(step: Result<Step>, wanted: Question) {
     match step.unwrap() {
         Step::Ask(question) => assert_eq!(question, wanted),
         step => panic!("{step:?}"),
@@ -514,7 +514,7 @@ fn asked(step: Result<Step>, wanted: Question) {
 
 /// Who was let in.
 #[track_caller]
-fn admitted(step: Result<Step>) -> String {
+pub(crate) fn admitted(step: Result<Step>) -> String {
     match step.unwrap() {
         Step::Admitted(principal) => principal.login.to_string(),
         step => panic!("{step:?}"),

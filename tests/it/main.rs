@@ -65,7 +65,11 @@ mod listing;
 #[cfg(test)]
 mod logins;
 #[cfg(test)]
+mod logins_doors;
+#[cfg(test)]
 mod logins_ssh;
+#[cfg(test)]
+mod migrations;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
