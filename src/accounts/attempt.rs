@@ -13,7 +13,7 @@ use crate::accounts::secrets::{Given, Proof};
 use crate::crypto::totp::DIGITS;
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, TenantId};
-use crate::domain::principal::Principal;
+use crate::domain::principal::{LoginName, Principal};
 use crate::domain::secret::Secret;
 
 /// What comes of a step.
@@ -389,15 +389,10 @@ impl Attempt {
         }))
     }
 
-    /// The name as it is in full.
     fn in_full<'a>(&self, login: &'a str) -> Cow<'a, str> {
-        let Some(tenant) = &self.tenant else {
-            return Cow::Borrowed(login);
-        };
-        // Any other '@' belongs to the user's name, so that no other tenant can be named.
-        match login.rsplit_once('@') {
-            Some((_, named)) if named == tenant => Cow::Borrowed(login),
-            _ => Cow::Owned(format!("{login}@{tenant}")),
+        match &self.tenant {
+            Some(tenant) => LoginName::in_full(login, tenant),
+            None => Cow::Borrowed(login),
         }
     }
 

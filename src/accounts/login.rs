@@ -214,13 +214,14 @@ impl Accounts {
             let mut tx = inner.db().read(tenant).await?;
             login_guard::last_login(&mut tx, account, &door.neighbourhood()).await?
         };
-        if last_login.is_none() {
-            inner.refuse_address(door)?;
-        }
         let why = match &caller {
             Some(caller) => caller.barred,
             None => Some("no such tenant"),
         };
+        // Refusals are written down: where somebody has failed too often, no more of them.
+        if last_login.is_none() || why.is_some() {
+            inner.refuse_address(door)?;
+        }
         let Some(why) = why else {
             return Ok(true);
         };

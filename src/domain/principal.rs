@@ -1,5 +1,6 @@
 //! Who acts: the account behind a session, or the operator.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -136,6 +137,15 @@ impl LoginName {
         name == self.user.as_bytes() || name == self.to_string().as_bytes()
     }
 
+    /// What was typed as the name of an account of `tenant`, in full. An '@' before anything but this
+    /// tenant belongs to the user's name, so that no other tenant can be named.
+    pub fn in_full<'a>(typed: &'a str, tenant: &str) -> Cow<'a, str> {
+        match typed.rsplit_once('@') {
+            Some((_, named)) if named == tenant => Cow::Borrowed(typed),
+            _ => Cow::Owned(format!("{typed}@{tenant}")),
+        }
+    }
+
     /// Checks a tenant's name: 1 to 128 of `a-z 0-9 . _ -`, starting with a letter or digit.
     ///
     /// # Errors
@@ -207,6 +217,31 @@ mod tests {
             (login.user.as_str(), login.tenant.as_str()),
             ("ann@example.org", "acme")
         );
+    }
+
+    #[test]
+    fn no_name_reaches_another_tenant_than_the_one_that_was_chosen() {
+        let parts = ["a", "acme", "bolt", "@", ".", "+", "", "A", "\0", " "];
+        let mut reached = 0;
+        for mixed in 0..parts.len().pow(5) {
+            let digit = |place: u32| parts.get(mixed / parts.len().pow(place) % parts.len());
+            let login: String = (0..5).filter_map(digit).copied().collect();
+            let name = LoginName::in_full(&login, "acme");
+            if let Ok(name) = name.parse::<LoginName>() {
+                assert_eq!(name.tenant, "acme", "{login:?}");
+                reached += 1;
+            }
+        }
+        assert!(reached > 1_000);
+        for (typed, meant) in [
+            ("ann", "ann@acme"),
+            ("ann@acme", "ann@acme"),
+            ("ann@acme@bolt", "ann@acme@bolt@acme"),
+            ("ann@example.org", "ann@example.org@acme"),
+            ("ann@ACME", "ann@ACME@acme"),
+        ] {
+            assert_eq!(LoginName::in_full(typed, "acme"), meant);
+        }
     }
 
     #[test]

@@ -67,6 +67,8 @@ mod logins;
 #[cfg(test)]
 mod logins_doors;
 #[cfg(test)]
+mod logins_lines;
+#[cfg(test)]
 mod logins_ssh;
 #[cfg(test)]
 mod migrations;
