@@ -89,6 +89,7 @@ pub mod db {
     pub mod sqlite;
     pub mod tenant_hosts;
     pub mod tenants;
+    pub mod ticket_keys;
     pub mod upload_edits;
     pub mod uploads;
     pub mod usage;
@@ -233,6 +234,7 @@ pub mod config {
     pub mod regions;
     pub mod settings;
     pub mod source;
+    pub mod tls;
     pub mod value;
 }
 
@@ -253,6 +255,8 @@ pub mod server {
     pub mod ready;
     pub mod run;
     pub mod stores;
+    pub mod tickets;
+    pub mod tls;
 }
 
 /// The commands.

@@ -11,8 +11,10 @@ use crate::accounts::sessions::SessionLimits;
 use crate::config::reader::{Known, Reader};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
+use crate::config::tls;
 use crate::config::value::{KeyKind, LogFormat, Size};
 use crate::jobs::runner::JobSettings;
+use crate::net::certificates::PemFiles;
 use crate::net::limit::ConnectionLimits;
 use crate::sftp::algorithms::Algorithms;
 use crate::sftp::settings::SftpSettings;
@@ -32,6 +34,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Most bytes that transfers of all clients may hold in memory.
     pub memory: Size,
+    /// The certificates of front ends that speak TLS; without any, none does.
+    pub certificates: Vec<PemFiles>,
     /// The SFTP front end.
     pub sftp: SftpSection,
     /// What strangers may take up.
@@ -112,7 +116,12 @@ impl Settings {
 
     /// What `sealift up` has: everything in one folder, listening on this machine only.
     pub fn embedded(data: &Path) -> Self {
-        Self::below(data)
+        let mut settings = Self::below(data);
+        settings.certificates = vec![PemFiles {
+            chain: data.join("tls/certificate.pem"),
+            key: data.join("tls/key.pem"),
+        }];
+        settings
     }
 
     fn below(data: &Path) -> Self {
@@ -129,6 +138,7 @@ impl Settings {
             keys: KeyKind::Local,
             key_file: data.join("keys/local.key"),
             memory: Size(256 << 20),
+            certificates: Vec::new(),
             sftp: SftpSection {
                 listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, SFTP_PORT_EMBEDDED))],
                 host_keys: data.join("ssh"),
@@ -215,6 +225,7 @@ impl Settings {
                 self.memory,
                 Size(16 << 20)..=Size(1 << 40),
             ),
+            certificates: tls::read(self.certificates, from),
             sftp: self.sftp.read(from),
             limits: limits(self.limits, from),
             sessions: sessions(self.sessions, from),

@@ -45,6 +45,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0006_doors.sql"),
         postgres: include_str!("../../migrations/0006_doors.postgres.sql"),
     },
+    Migration {
+        version: 7,
+        shared: include_str!("../../migrations/0007_tls.sql"),
+        postgres: include_str!("../../migrations/0007_tls.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

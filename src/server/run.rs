@@ -16,6 +16,7 @@ use crate::server::doors::Doors;
 use crate::server::installation::Installation;
 use crate::server::keys;
 use crate::server::ready::Ready;
+use crate::server::tls::Tls;
 use crate::sftp::host_keys::HostKeys;
 use crate::sftp::server::SftpServer;
 use crate::vfs::service::Vfs;
@@ -64,6 +65,7 @@ struct Server {
     accounts: Accounts,
     vfs: Vfs,
     jobs: Jobs,
+    tls: Tls,
     sftp: FrontEnd,
 }
 
@@ -76,6 +78,7 @@ impl Server {
             .await
             .map_err(Error::internal)??;
         let vfs = installation.vfs().await?;
+        let tls = Tls::start(installation, vfs.keys().ring()).await?;
         let logins = LoginSettings {
             passwords: PasswordSettings {
                 rounds: settings.password_rounds,
@@ -100,12 +103,14 @@ impl Server {
             accounts,
             vfs,
             jobs,
+            tls,
         })
     }
 
     /// Ends in the order of dependence: clients, jobs, commits.
     async fn drain(self, time: Duration) {
         self.sftp.drain(time).await;
+        self.tls.stop().await;
         self.jobs.stop().await;
         self.accounts.stop().await;
         self.vfs.drain().await;

@@ -111,6 +111,8 @@ mod sshfs;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
+mod ticket_keys;
+#[cfg(test)]
 mod tls_server;
 #[cfg(test)]
 mod trace;

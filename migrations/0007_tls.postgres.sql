@@ -1,0 +1,16 @@
+DO $$
+DECLARE
+    name TEXT;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['x509_authorities', 'x509_crls', 'account_certificates'] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format(
+            'CREATE POLICY tenant_only ON %I USING '
+            '(tenant = nullif(current_setting(''sealift.tenant'', true), '''')::bigint)', name);
+    END LOOP;
+END
+$$;
+
+GRANT SELECT, INSERT, UPDATE, DELETE
+    ON ticket_keys, x509_authorities, x509_crls, account_certificates TO SERVER_ROLE;
