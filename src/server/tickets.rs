@@ -63,7 +63,7 @@ impl SharedTicketKeys {
             loop {
                 let jitter = Duration::from_millis(random::below(5_000));
                 tokio::time::sleep(LOOK + jitter).await;
-                self.try_look().await;
+                Box::pin(self.try_look()).await;
             }
         };
         stop.run_until_cancelled(rounds).await;

@@ -37,7 +37,7 @@ impl Tls {
                 .map_err(Error::internal)??;
             let home = installation.region(&installation.settings.home).await?;
             let mut shared = SharedTicketKeys::new(db.clone(), ring.clone(), home);
-            shared.try_look().await;
+            Box::pin(shared.try_look()).await;
             served = Some((certificates.clone(), shared.keys()));
             tasks.spawn(certificates.follow(clock, stop.clone()));
             tasks.spawn(shared.follow(stop.clone()));
