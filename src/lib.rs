@@ -61,6 +61,7 @@ pub mod storage {
 
 /// Pools, transactions, changes, one file per kind of record.
 pub mod db {
+    pub mod account_certificates;
     pub mod accounts;
     pub mod audit;
     pub mod authorities;
@@ -94,6 +95,7 @@ pub mod db {
     pub mod uploads;
     pub mod usage;
     pub mod value;
+    pub mod x509;
 }
 
 /// Listeners, TLS certificates, connection limits, the buffer budget.
@@ -164,12 +166,15 @@ pub mod accounts {
     pub mod manage_groups;
     pub mod manage_logins;
     pub mod manage_placement;
+    pub mod manage_x509;
     pub mod methods;
     pub mod public_key;
     pub mod second_factor;
     pub mod secrets;
     pub mod sessions;
     pub mod verify;
+    pub mod x509;
+    pub mod x509_verify;
 }
 
 /// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.
@@ -262,6 +267,7 @@ pub mod server {
 /// The commands.
 pub mod cli {
     pub mod account;
+    pub mod account_certificate;
     pub mod account_key;
     pub mod account_login;
     pub mod account_totp;
@@ -283,5 +289,6 @@ pub mod cli {
     pub mod tenant_ca;
     pub mod tenant_host;
     pub mod tenant_place;
+    pub mod tenant_x509;
     pub mod up;
 }

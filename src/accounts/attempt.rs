@@ -10,6 +10,7 @@ use crate::accounts::login::{Accounts, Caller, Door, PublicKeyBlob, unauthentica
 use crate::accounts::methods::{Course, Method, Secrets, Stage, Standing};
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::secrets::{Given, Proof};
+use crate::accounts::x509_verify::Verdict;
 use crate::crypto::totp::DIGITS;
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, TenantId};
@@ -41,7 +42,8 @@ pub enum Question {
 /// A door with one line for a password and one for a code after it (FTP's PASS and ACCT) makes a new
 /// one for each name (USER), and calls [`Attempt::in_tenant`] where the client named a host, then:
 /// - [`Attempt::may_ask`] at USER: false refuses before a password is sent;
-/// - certificates that the client showed, if they count: [`Attempt::certificate`] and the like;
+/// - [`Attempt::tls_certificate`] then, if the client showed certificates: Admitted lets in without a
+///   password; after Further and after Unauthenticated PASS follows;
 /// - [`Attempt::password_line`] at PASS: Admitted lets in, Ask(Code) asks for ACCT (332); Further is
 ///   something this door cannot ask for: it is refused as a wrong password is;
 /// - [`Attempt::answer`] at ACCT. After an error the login begins anew, at USER.
@@ -292,6 +294,35 @@ impl Attempt {
         let by = certificate.to_string();
         let proof = inner.proof_by_key(&now.caller, by, self.from).await?;
         self.go_on(login, now, Stage::Key, proof).await
+    }
+
+    /// Takes the certificates (X.509) that a client showed in its TLS handshake, its own first, of
+    /// which it was proven that it has the key. Where the account is not opened by certificates, or a
+    /// certificate is not what comes next, it is refused without a trace: clients cannot help showing
+    /// theirs, and the password follows.
+    ///
+    /// # Errors
+    /// As [`Attempt::password`].
+    pub async fn tls_certificate(&mut self, login: &str, chain: &[Vec<u8>]) -> Result<Step> {
+        self.talk = None;
+        let Some(now) = self.now(login).await? else {
+            return Err(unauthenticated());
+        };
+        let inner = &self.accounts.inner;
+        let verdict = match now.course.wants_certificate() {
+            true => inner.look_at_x509(&now.caller, chain).await?,
+            false => Verdict::Beside,
+        };
+        let by = match verdict {
+            Verdict::Good(by) => by,
+            Verdict::Beside => return Err(self.stay(login, now, Err(unauthenticated()))),
+            Verdict::Flawed(why) => {
+                inner.note_failure(&now.caller, self.from, &why);
+                return Err(self.stay(login, now, Err(unauthenticated())));
+            }
+        };
+        let proof = inner.proof_by_key(&now.caller, by, self.from).await?;
+        self.go_on(login, now, Stage::Certificate, proof).await
     }
 
     /// Begins questions and answers. Names that do not exist are asked as well.

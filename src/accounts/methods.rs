@@ -14,6 +14,8 @@ const MAX_SEQUENCES: usize = 8;
 /// A way to prove who one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
+    /// A certificate (X.509) that the client showed in its TLS handshake.
+    Certificate,
     /// Questions and answers (RFC 4256).
     Interactive,
     /// A password (RFC 4252 section 8).
@@ -36,6 +38,7 @@ pub enum Secrets {
 /// A method as an operator writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Element {
+    Certificate,
     /// What the account has and was not asked for before.
     Interactive,
     InteractiveCode,
@@ -44,7 +47,8 @@ enum Element {
     PublicKey,
 }
 
-const WORDS: [(&str, Element); 5] = [
+const WORDS: [(&str, Element); 6] = [
+    ("certificate", Element::Certificate),
     ("keyboard-interactive", Element::Interactive),
     ("keyboard-interactive:totp", Element::InteractiveCode),
     (
@@ -63,6 +67,7 @@ impl Default for Policy {
     /// Any one method.
     fn default() -> Self {
         Self(vec![
+            vec![Element::Certificate],
             vec![Element::PublicKey],
             vec![Element::Password],
             vec![Element::Interactive],
@@ -108,14 +113,9 @@ fn sequence(text: &str) -> Result<Vec<Element>> {
     let mut codes = 0;
     for (index, element) in elements.iter().enumerate() {
         match element {
-            Element::PublicKey => {
-                if elements
-                    .iter()
-                    .filter(|e| **e == Element::PublicKey)
-                    .count()
-                    > 1
-                {
-                    return Err(wrong("name publickey once"));
+            Element::Certificate | Element::PublicKey => {
+                if elements.iter().filter(|e| *e == element).count() > 1 {
+                    return Err(wrong("name certificate and publickey once"));
                 }
             }
             Element::Password | Element::InteractivePassword => passwords += 1,
@@ -125,7 +125,7 @@ fn sequence(text: &str) -> Result<Vec<Element>> {
             }
             Element::InteractiveCode if index == 0 => {
                 return Err(wrong(
-                    "a code alone opens nothing; put publickey or password before it",
+                    "a code alone opens nothing; put certificate, publickey or password before it",
                 ));
             }
             Element::InteractiveCode => codes += 1,
@@ -165,6 +165,8 @@ pub struct Equipment {
 /// One thing that was asked for and is given at once, as far as SSH can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// A certificate of TLS.
+    Certificate,
     /// Questions about these.
     Interactive(Secrets),
     /// A key or a certificate.
@@ -176,6 +178,7 @@ pub enum Stage {
 impl Stage {
     fn method(self) -> Method {
         match self {
+            Self::Certificate => Method::Certificate,
             Self::Interactive(_) => Method::Interactive,
             Self::Key => Method::PublicKey,
             Self::Password(_) => Method::Password,
@@ -213,6 +216,11 @@ impl Course {
         Self(Vec::new())
     }
 
+    /// Whether a certificate of TLS comes next in some sequence.
+    pub fn wants_certificate(&self) -> bool {
+        self.next().any(|stage| stage == Stage::Certificate)
+    }
+
     /// Whether a key comes next in some sequence.
     pub fn wants_key(&self) -> bool {
         self.next().any(|stage| stage == Stage::Key)
@@ -222,7 +230,7 @@ impl Course {
     pub fn password(&self) -> Option<Secrets> {
         self.next().find_map(|stage| match stage {
             Stage::Password(secrets) => Some(secrets),
-            Stage::Interactive(_) | Stage::Key => None,
+            Stage::Certificate | Stage::Interactive(_) | Stage::Key => None,
         })
     }
 
@@ -230,7 +238,7 @@ impl Course {
     pub fn interactive(&self) -> Option<Secrets> {
         self.next().find_map(|stage| match stage {
             Stage::Interactive(secrets) => Some(secrets),
-            Stage::Key | Stage::Password(_) => None,
+            Stage::Certificate | Stage::Key | Stage::Password(_) => None,
         })
     }
 
@@ -276,6 +284,10 @@ fn stages(sequence: &[Element], has: Equipment) -> Option<VecDeque<Stage>> {
     let mut code_given = false;
     for element in sequence {
         let secrets = match element {
+            Element::Certificate => {
+                stages.push_back(Stage::Certificate);
+                continue;
+            }
             Element::PublicKey => {
                 stages.push_back(Stage::Key);
                 continue;
@@ -418,7 +430,7 @@ mod tests {
             ..SECURED
         };
         let course = Course::new(&Policy::default(), keyless);
-        assert_eq!(course.methods(), [Method::PublicKey]);
+        assert_eq!(course.methods(), [Method::Certificate, Method::PublicKey]);
         let course = Course::new(&policy("keyboard-interactive"), keyless);
         assert_eq!(course.methods(), []);
         assert!(opens(

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::accounts::manage::{Access, Limit};
 use crate::accounts::manage_accounts::NewAccount;
 use crate::accounts::manage_logins::LoginChange;
+use crate::cli::account_certificate::Certificate;
 use crate::cli::account_key::Key;
 use crate::cli::account_login::{Addresses, Methods, Principals};
 use crate::cli::account_totp::Totp;
@@ -37,6 +38,9 @@ pub enum Account {
     /// Public keys that open an account
     #[command(subcommand)]
     Key(Key),
+    /// Certificates (X.509) that open an account over TLS
+    #[command(subcommand)]
+    Certificate(Certificate),
     /// Sets or shows the methods that open an account, in their order; ends its sessions
     Methods(Methods),
     /// Sets or shows the networks that an account may log in from; ends its sessions
@@ -132,6 +136,7 @@ impl Account {
             Self::Passwd(passwd) => passwd.run().await,
             Self::Set(set) => set.run().await,
             Self::Key(key) => key.run().await,
+            Self::Certificate(certificate) => certificate.run().await,
             Self::Methods(methods) => methods.run().await,
             Self::Addresses(addresses) => addresses.run().await,
             Self::Principals(principals) => principals.run().await,

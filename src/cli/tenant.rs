@@ -13,6 +13,7 @@ use crate::cli::place::Place;
 use crate::cli::tenant_ca::Ca;
 use crate::cli::tenant_host::Host;
 use crate::cli::tenant_place::{self, Move, Show};
+use crate::cli::tenant_x509::X509;
 use crate::config::value::Setting as _;
 use crate::db::tenants::NewTenant;
 use crate::domain::error::{Error, Result};
@@ -37,6 +38,9 @@ pub enum Tenant {
     /// Keys whose certificates open a tenant's accounts
     #[command(subcommand)]
     Ca(Ca),
+    /// Authorities (X.509) whose certificates open a tenant's accounts over TLS
+    #[command(subcommand)]
+    X509(X509),
     /// Names of hosts that lead to one tenant only
     #[command(subcommand)]
     Host(Host),
@@ -115,6 +119,7 @@ impl Tenant {
             Self::Enable(named) => named.run(Access::Allow).await,
             Self::Set(set) => set.run().await,
             Self::Ca(ca) => ca.run().await,
+            Self::X509(x509) => x509.run().await,
             Self::Host(host) => host.run().await,
             Self::Ftp(ftp) => ftp.run().await,
         }

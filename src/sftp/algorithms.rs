@@ -26,11 +26,13 @@ pub(crate) fn login_methods() -> MethodSet {
 /// SSH's names for methods.
 pub(crate) fn methods(methods: &[Method]) -> MethodSet {
     let kind = |method: &Method| match method {
-        Method::Interactive => MethodKind::KeyboardInteractive,
-        Method::Password => MethodKind::Password,
-        Method::PublicKey => MethodKind::PublicKey,
+        // SSH has no TLS.
+        Method::Certificate => None,
+        Method::Interactive => Some(MethodKind::KeyboardInteractive),
+        Method::Password => Some(MethodKind::Password),
+        Method::PublicKey => Some(MethodKind::PublicKey),
     };
-    let kinds: Vec<_> = methods.iter().map(kind).collect();
+    let kinds: Vec<_> = methods.iter().filter_map(kind).collect();
     MethodSet::from(kinds.as_slice())
 }
 

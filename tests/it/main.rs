@@ -122,3 +122,5 @@ mod vectors;
 mod vfs;
 #[cfg(test)]
 mod winscp;
+#[cfg(test)]
+mod x509;

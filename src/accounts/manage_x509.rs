@@ -1,0 +1,398 @@
+//! Certificates (X.509) that open accounts: what the operator does about them.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use serde::Serialize;
+use webpki::BorrowedCertRevocationList;
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+
+use crate::accounts::manage::Directory;
+use crate::accounts::manage_accounts::account;
+use crate::accounts::x509::{CertificateRule, fingerprint};
+use crate::db::account_certificates::{self, AccountCertificate};
+use crate::db::accounts;
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::db::x509::{self, X509Authority, X509Crl};
+use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, Result};
+use crate::domain::principal::LoginName;
+
+/// A list is read at each login that it may concern.
+const MAX_CRL_BYTES: usize = 4 << 20;
+
+/// A trusted authority as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct X509AuthorityView {
+    /// The certificate's SHA-256, in hex.
+    pub fingerprint: String,
+    /// Whose it is.
+    pub subject: String,
+    /// When its certificate ends.
+    pub valid_to: String,
+    /// When it was added.
+    pub added_at: String,
+}
+
+/// A list of revoked certificates as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct X509CrlView {
+    /// Whose it is.
+    pub issuer: String,
+    /// How many it names.
+    pub revoked: usize,
+    /// When it was made.
+    pub made_at: String,
+    /// When there must be a newer one.
+    pub next_at: String,
+}
+
+/// What opens an account, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountCertificateView {
+    /// `email:ann@acme.example`, for instance.
+    pub rule: String,
+    /// When it was added.
+    pub added_at: String,
+}
+
+impl Directory {
+    /// Lets certificates of an authority open the tenant's accounts that are mapped to them; takes its
+    /// certificate in PEM or DER. Returns its fingerprint and whose it is.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when it is no authority's certificate;
+    /// AlreadyExists when the tenant trusts it.
+    pub async fn add_x509_authority(&self, tenant: &str, file: &[u8]) -> Result<(String, String)> {
+        let authority = authority(file, self.db().clock().now())?;
+        let added = (authority.fingerprint.clone(), authority.subject.clone());
+        let tenant = self.tenant(tenant).await?;
+        self.run(tenant.id, TenantEdit::Add(authority)).await?;
+        Ok(added)
+    }
+
+    /// The authorities that a tenant trusts, oldest first.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn x509_authorities(&self, tenant: &str) -> Result<Vec<X509AuthorityView>> {
+        let tenant = self.tenant(tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let all = x509::list(&mut tx).await?;
+        let view = |one: X509Authority| {
+            let parsed = X509Certificate::from_der(&one.certificate);
+            let valid_to = parsed.map(|(_, c)| moment(c.validity().not_after.timestamp()));
+            X509AuthorityView {
+                valid_to: valid_to.unwrap_or_default(),
+                fingerprint: one.fingerprint,
+                subject: one.subject,
+                added_at: one.added_at.to_string(),
+            }
+        };
+        Ok(all.into_iter().map(view).collect())
+    }
+
+    /// Trusts an authority no more; ends the sessions of accounts that certificates open.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant, or it does not trust the authority.
+    pub async fn remove_x509_authority(&self, tenant: &str, fingerprint: &str) -> Result<()> {
+        let rule: CertificateRule = format!("fingerprint:{fingerprint}").parse()?;
+        let tenant = self.tenant(tenant).await?;
+        let edit = TenantEdit::Remove(rule.value().to_owned());
+        self.run(tenant.id, edit).await
+    }
+
+    /// Puts a list of revoked certificates, in PEM or DER, in the place of the same authority's last one. When it
+    /// names more than that did, the sessions of accounts that certificates open are ended.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when it is no such list, or older than the last.
+    pub async fn set_x509_crl(&self, tenant: &str, file: &[u8]) -> Result<X509CrlView> {
+        let crl = crl(file, self.db().clock().now())?;
+        let shown = crl_view(&crl);
+        let tenant = self.tenant(tenant).await?;
+        self.run(tenant.id, TenantEdit::Crl(crl)).await?;
+        Ok(shown)
+    }
+
+    /// The lists of revoked certificates that a tenant has.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn x509_crls(&self, tenant: &str) -> Result<Vec<X509CrlView>> {
+        let tenant = self.tenant(tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        Ok(x509::crls(&mut tx).await?.iter().map(crl_view).collect())
+    }
+
+    /// Lets certificates open an account.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account; AlreadyExists when they do.
+    pub async fn add_certificate(&self, login: &LoginName, rule: &CertificateRule) -> Result<()> {
+        self.edit_certificates(login, rule, Opening::Add).await
+    }
+
+    /// Takes it back; ends the account's sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account, or such certificates did not open it.
+    pub async fn remove_certificate(
+        &self,
+        login: &LoginName,
+        rule: &CertificateRule,
+    ) -> Result<()> {
+        self.edit_certificates(login, rule, Opening::Remove).await
+    }
+
+    /// Which certificates open an account, oldest first.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn certificates(&self, login: &LoginName) -> Result<Vec<AccountCertificateView>> {
+        let tenant = self.tenant(&login.tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let id = account(&mut tx, login).await?.id;
+        let all = account_certificates::list(&mut tx, id).await?;
+        let view = |one: AccountCertificate| AccountCertificateView {
+            rule: format!("{}:{}", one.kind, one.value),
+            added_at: one.added_at.to_string(),
+        };
+        Ok(all.into_iter().map(view).collect())
+    }
+
+    async fn edit_certificates(
+        &self,
+        login: &LoginName,
+        rule: &CertificateRule,
+        opening: Opening,
+    ) -> Result<()> {
+        let tenant = self.tenant(&login.tenant).await?;
+        let edit = AccountEdit {
+            login: login.clone(),
+            rule: rule.clone(),
+            opening,
+        };
+        self.run(tenant.id, edit).await
+    }
+}
+
+/// The certificate in a file of one, in PEM or DER.
+///
+/// # Errors
+/// Invalid when there is none, or more than one.
+pub fn read_certificate(file: &[u8]) -> Result<Vec<u8>> {
+    let wrong = || Error::invalid("the file holds no certificate; give one in PEM or DER");
+    if !is_pem(file) {
+        X509Certificate::from_der(file).map_err(|error| wrong().because(error.to_string()))?;
+        return Ok(file.to_vec());
+    }
+    let all: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file).collect();
+    let all = all.map_err(|error| wrong().because(error))?;
+    let [one] = all.as_slice() else {
+        let many = "the file holds more than one certificate; give each in a file of its own";
+        return Err(if all.is_empty() {
+            wrong()
+        } else {
+            Error::invalid(many)
+        });
+    };
+    X509Certificate::from_der(one).map_err(|error| wrong().because(error.to_string()))?;
+    Ok(one.to_vec())
+}
+
+fn is_pem(file: &[u8]) -> bool {
+    !file.starts_with(&[0x30])
+}
+
+fn authority(file: &[u8], now: Timestamp) -> Result<X509Authority> {
+    let der = read_certificate(file)?;
+    let none = || {
+        Error::invalid(
+            "this is no authority's certificate; one that opens a single account is added by \
+             'sealift account certificate add'",
+        )
+    };
+    let (_, parsed) =
+        X509Certificate::from_der(&der).map_err(|error| none().because(error.to_string()))?;
+    if !parsed.is_ca() {
+        return Err(none());
+    }
+    let trusted = CertificateDer::from(der.as_slice());
+    webpki::anchor_from_trusted_cert(&trusted).map_err(|error| none().because(error))?;
+    Ok(X509Authority {
+        fingerprint: fingerprint(&der),
+        subject: parsed.subject().to_string(),
+        added_at: now,
+        certificate: der,
+    })
+}
+
+fn crl(file: &[u8], now: Timestamp) -> Result<X509Crl> {
+    let wrong = || {
+        Error::invalid(
+            "the file holds no list of revoked certificates that is understood; give one of \
+             version 2 with its next update, in PEM or DER",
+        )
+    };
+    let der = match is_pem(file) {
+        true => CertificateRevocationListDer::from_pem_slice(file)
+            .map_err(|error| wrong().because(error))?
+            .to_vec(),
+        false => file.to_vec(),
+    };
+    if der.len() > MAX_CRL_BYTES {
+        return Err(Error::invalid(format!(
+            "the list is longer than {} MiB; have the authority split it",
+            MAX_CRL_BYTES >> 20
+        )));
+    }
+    BorrowedCertRevocationList::from_der(&der).map_err(|error| wrong().because(error))?;
+    let (_, parsed) = CertificateRevocationList::from_der(&der)
+        .map_err(|error| wrong().because(error.to_string()))?;
+    Ok(X509Crl {
+        issuer: fingerprint(parsed.issuer().as_raw()),
+        name: parsed.issuer().to_string(),
+        added_at: now,
+        crl: der,
+    })
+}
+
+fn crl_view(stored: &X509Crl) -> X509CrlView {
+    let parsed = CertificateRevocationList::from_der(&stored.crl).ok();
+    let parsed = parsed.map(|(_, crl)| crl);
+    let parsed = parsed.as_ref();
+    let next = parsed.and_then(CertificateRevocationList::next_update);
+    X509CrlView {
+        issuer: stored.name.clone(),
+        revoked: parsed.map_or(0, |crl| crl.iter_revoked_certificates().count()),
+        made_at: parsed.map_or_else(String::new, |crl| moment(crl.last_update().timestamp())),
+        next_at: next.map_or_else(String::new, |next| moment(next.timestamp())),
+    }
+}
+
+fn moment(seconds: i64) -> String {
+    Timestamp::from_seconds(seconds).to_string()
+}
+
+/// Whether a list names what the last one did not.
+fn names_more(new: &X509Crl, last: Option<&X509Crl>) -> Result<bool> {
+    let (_, new) = CertificateRevocationList::from_der(&new.crl).map_err(unreadable)?;
+    let Some(last) = last else {
+        return Ok(new.iter_revoked_certificates().next().is_some());
+    };
+    let (_, last) = CertificateRevocationList::from_der(&last.crl).map_err(unreadable)?;
+    if new.last_update() < last.last_update() {
+        return Err(Error::invalid(
+            "the tenant has a newer list of this authority; give the newest",
+        ));
+    }
+    let before: BTreeSet<_> = last
+        .iter_revoked_certificates()
+        .map(|one| one.raw_serial())
+        .collect();
+    let mut now = new.iter_revoked_certificates();
+    Ok(now.any(|one| !before.contains(one.raw_serial())))
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::internal(format!("a stored list of revoked certificates: {error}"))
+}
+
+enum TenantEdit {
+    Add(X509Authority),
+    Crl(X509Crl),
+    Remove(String),
+}
+
+#[async_trait]
+impl Operation for TenantEdit {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let happening = match self {
+            Self::Add(authority) => {
+                x509::add(tx, authority).await?;
+                let X509Authority {
+                    subject,
+                    fingerprint,
+                    ..
+                } = authority;
+                Happening::new("x509-add", format!("{subject}, SHA-256 {fingerprint}"))
+            }
+            Self::Crl(crl) => {
+                let stored = x509::crls(tx).await?;
+                let last = stored.iter().find(|last| last.issuer == crl.issuer);
+                let more = names_more(crl, last)?;
+                x509::set_crl(tx, crl).await?;
+                if more {
+                    account_certificates::end_sessions(tx).await?;
+                }
+                let revoked = crl_view(crl).revoked;
+                Happening::new("x509-crl", format!("{}: {revoked} revoked", crl.name))
+            }
+            Self::Remove(fingerprint) => {
+                if !x509::remove(tx, fingerprint).await? {
+                    return Err(Error::not_found(format!(
+                        "the tenant does not trust '{fingerprint}'; 'sealift tenant x509 list' shows all"
+                    )));
+                }
+                account_certificates::end_sessions(tx).await?;
+                Happening::new("x509-remove", fingerprint.as_str())
+            }
+        };
+        Ok(Record::Event(happening))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Add,
+    Remove,
+}
+
+struct AccountEdit {
+    login: LoginName,
+    rule: CertificateRule,
+    opening: Opening,
+}
+
+#[async_trait]
+impl Operation for AccountEdit {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let Self {
+            login,
+            rule,
+            opening,
+        } = self;
+        let id = account(tx, login).await?.id;
+        let kind = match opening {
+            Opening::Add => {
+                let stored = AccountCertificate {
+                    kind: rule.kind().to_owned(),
+                    value: rule.value().to_owned(),
+                    added_at: next.at,
+                };
+                account_certificates::add(tx, id, &stored).await?;
+                "certificate-add"
+            }
+            Opening::Remove => {
+                if !account_certificates::remove(tx, id, rule.kind(), rule.value()).await? {
+                    return Err(Error::not_found(format!(
+                        "{rule} does not open {login}; 'sealift account certificate list' shows all"
+                    )));
+                }
+                accounts::end_sessions(tx, id).await?;
+                "certificate-remove"
+            }
+        };
+        Ok(Record::Event(Happening::new(
+            kind,
+            format!("{login}: {rule}"),
+        )))
+    }
+}
