@@ -11,8 +11,10 @@ pub mod domain {
     pub mod error;
     pub mod host;
     pub mod id;
+    pub mod long_name;
     pub mod node;
     pub mod path;
+    pub mod pattern;
     pub mod principal;
     pub mod random;
     pub mod rights;
@@ -200,7 +202,6 @@ pub mod sftp {
     pub mod outlet;
     pub mod packet;
     pub mod paths;
-    pub mod pattern;
     pub mod pipe;
     pub mod reads;
     pub mod reply;

@@ -4,6 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
+use crate::domain::long_name;
 use crate::domain::node::{AttributeUpdate, Entry, NodeKind};
 use crate::domain::principal::Principal;
 use crate::sftp::fields::Fields;
@@ -131,15 +132,7 @@ impl Viewer {
 
     /// The line that `ls -l` would print for `entry` under `name`, as OpenSSH's server forms it.
     pub fn long_name(&self, name: &str, entry: &Entry, now: Timestamp) -> String {
-        format!(
-            "{} {:3} {:<8} {:<8} {:8} {} {name}",
-            permissions(entry),
-            1,
-            self.user,
-            self.group,
-            entry.size,
-            date(entry.attributes.modified, now),
-        )
+        long_name::line(name, entry, (&self.user, &self.group), now)
     }
 }
 
@@ -161,105 +154,11 @@ fn seconds(time: Timestamp) -> u32 {
     u32::try_from(time.seconds().max(0)).unwrap_or(u32::MAX)
 }
 
-fn permissions(entry: &Entry) -> String {
-    let mut text = String::with_capacity(10);
-    text.push(match entry.kind {
-        NodeKind::File => '-',
-        NodeKind::Folder => 'd',
-    });
-    let mode = entry.attributes.mode;
-    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let bits = mode >> shift;
-        text.push(if bits & 4 == 0 { '-' } else { 'r' });
-        text.push(if bits & 2 == 0 { '-' } else { 'w' });
-        text.push(match (mode & special != 0, bits & 1 != 0) {
-            (false, false) => '-',
-            (false, true) => 'x',
-            (true, false) => letter.to_ascii_uppercase(),
-            (true, true) => letter,
-        });
-    }
-    text
-}
-
-const HALF_A_YEAR_SECONDS: i64 = 365 * 24 * 3600 / 2;
-
-/// `Nov 22 15:49` within half a year, else `Nov 22  2024`; in UTC.
-fn date(time: Timestamp, now: Timestamp) -> String {
-    let age = now.seconds().saturating_sub(time.seconds());
-    let form = match (0..HALF_A_YEAR_SECONDS).contains(&age) {
-        true => "%b %e %H:%M",
-        false => "%b %e  %Y",
-    };
-    jiff::Timestamp::from_second(time.seconds()).map_or_else(
-        |_| "Jan  1  1970".to_owned(),
-        |time| {
-            let zoned = time.to_zoned(jiff::tz::TimeZone::UTC);
-            zoned.strftime(form).to_string()
-        },
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::domain::id::{AccountId, NodeId, SessionId, TenantId};
-    use crate::domain::node::Attributes;
-    use crate::domain::path::VfsPath;
-    use crate::domain::principal::{DoorOptions, Protocol};
-    use crate::domain::rights::Rights;
-
-    fn viewer() -> Viewer {
-        Viewer::new(&Principal {
-            tenant: TenantId(3),
-            account: AccountId(7),
-            login: "ann@acme".parse().unwrap(),
-            generation: 1,
-            ceiling: Rights::ALL,
-            home: VfsPath::root(),
-            session: SessionId::NIL,
-            protocol: Protocol::Sftp,
-            address: [127, 0, 0, 1].into(),
-            door_options: DoorOptions::default(),
-        })
-    }
-
-    fn entry(kind: NodeKind, mode: u32, modified: i64) -> Entry {
-        let modified = Timestamp::from_seconds(modified);
-        Entry {
-            node: NodeId::NIL,
-            parent: NodeId::NIL,
-            name: "x".to_owned(),
-            kind,
-            content: None,
-            size: 1234,
-            owner: None,
-            attributes: Attributes {
-                mode,
-                modified,
-                accessed: modified,
-            },
-            born: 1,
-            died: None,
-        }
-    }
-
-    #[test]
-    fn long_names_are_lines_of_ls() {
-        let now = Timestamp::from_seconds(1_700_000_000);
-        let file = entry(NodeKind::File, 0o644, 1_699_999_999);
-        assert_eq!(
-            viewer().long_name("a b", &file, now),
-            "-rw-r--r--   1 ann      acme         1234 Nov 14 22:13 a b"
-        );
-        let folder = entry(NodeKind::Folder, 0o5755, 1_600_000_000);
-        assert_eq!(
-            viewer().long_name("d", &folder, now),
-            "drwsr-xr-t   1 ann      acme         1234 Sep 13  2020 d"
-        );
-    }
 
     #[test]
     fn times_outside_32_bits_are_shown_as_the_nearest_that_fits() {

@@ -77,6 +77,17 @@ impl Session {
         Ok(entry.clone())
     }
 
+    /// What this principal may do with what is at a path.
+    ///
+    /// # Errors
+    /// NotFound, NotFolder, Denied; Unavailable when the database does not answer.
+    pub async fn rights(&self, path: &VfsPath) -> Result<Rights> {
+        let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+        let (chain, access) = follow(&mut tx, &self.principal, path).await?;
+        access.see(&mut tx, path, &chain).await?;
+        Ok(access.rights(&chain))
+    }
+
     /// What is in a folder.
     ///
     /// # Errors
