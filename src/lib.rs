@@ -179,6 +179,69 @@ pub mod accounts {
     pub mod x509_verify;
 }
 
+/// FTP and FTPS: parses requests, calls `vfs` and `accounts`, renders replies.
+pub mod ftp {
+    pub mod argument;
+    pub mod ascii;
+    pub mod charset;
+    pub mod core;
+    pub mod data_connection;
+    pub mod ending;
+    pub mod facts;
+    pub mod files;
+    pub mod line;
+    pub mod listing;
+    pub mod login;
+    pub mod options;
+    pub mod reply;
+    pub mod server;
+    pub mod session;
+    pub mod settings;
+    pub mod state;
+    pub mod transfer;
+    pub mod verb;
+    pub mod wire;
+    pub mod work;
+
+    /// The commands, a few lines each.
+    pub mod verbs {
+        pub mod abor;
+        pub mod acct;
+        pub mod allo;
+        pub mod auth;
+        pub mod avbl;
+        pub mod ccc;
+        pub mod cdup;
+        pub mod client;
+        pub mod cwd;
+        pub mod dele;
+        pub mod epsv;
+        pub mod feat;
+        pub mod hash;
+        pub mod host;
+        pub mod list;
+        pub mod login;
+        pub mod mkd;
+        pub mod mlst;
+        pub mod noop;
+        pub mod opts;
+        pub mod port;
+        pub mod prot;
+        pub mod pwd;
+        pub mod rename;
+        pub mod rest;
+        pub mod retr;
+        pub mod rmd;
+        pub mod site;
+        pub mod size;
+        pub mod stat;
+        pub mod stor;
+        pub mod structure;
+        pub mod table;
+        pub mod times;
+    }
+}
+
 /// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.
 pub mod sftp {
     pub mod algorithms;
@@ -235,6 +298,7 @@ pub mod jobs {
 
 /// Settings: a file, the environment, and all that may be wrong with them.
 pub mod config {
+    pub mod ftp;
     pub mod reader;
     pub mod region_values;
     pub mod regions;

@@ -9,6 +9,8 @@ use crate::cli::output;
 use crate::cli::place::Place;
 use crate::domain::error::Result;
 use crate::domain::principal::LoginName;
+use crate::ftp::options::Options;
+use crate::ftp::settings::FtpSettings;
 
 /// What FTP does for an account.
 #[derive(Args, Debug)]
@@ -88,14 +90,7 @@ fn change(words: &[String], clear: bool) -> Result<Option<Option<String>>> {
     }
 }
 
-/// Whether FTP knows these options.
-///
-/// # Errors
-/// Invalid, naming the option that it does not know.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "what FTP takes is said here, once it takes any"
-)]
-fn check(_words: &str) -> Result<()> {
-    Ok(())
+/// Fails unless FTP knows what the words mean.
+fn check(words: &str) -> Result<()> {
+    Options::of(&FtpSettings::default()).with(words).map(drop)
 }

@@ -54,6 +54,10 @@ fn banner(data: &Path, ready: &Ready) -> String {
         let target = format!("sftp -P {} {ACCOUNT}@{}", sftp.port(), sftp.ip());
         text += &format!("  {target}\n  sshpass -f {password} {target}\n\n");
     }
+    if let Some(ftps) = ready.listeners.get("ftps") {
+        let user = format!("--user {ACCOUNT}:$(cat {password})");
+        text += &format!("  curl --insecure {user} ftps://{ftps}/\n\n");
+    }
     text += &format!("The password of {ACCOUNT} is in {password}.\n");
     text + &format!("In another terminal: sealift account list demo --data {shown}")
 }

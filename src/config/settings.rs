@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::accounts::sessions::SessionLimits;
+use crate::config::ftp::FtpSection;
 use crate::config::reader::{Known, Reader};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub certificates: Vec<PemFiles>,
     /// The SFTP front end.
     pub sftp: SftpSection,
+    /// The FTP front end.
+    pub ftp: FtpSection,
     /// What strangers may take up.
     pub limits: ConnectionLimits,
     /// How many sessions accounts and tenants may have at a time.
@@ -102,6 +105,8 @@ pub struct LogSettings {
 
 const DAY: Duration = Duration::from_secs(86_400);
 const YEARS: Duration = Duration::from_secs(100 * 365 * 86_400);
+const FTP_PORT_EMBEDDED: u16 = 2121;
+const FTPS_PORT_EMBEDDED: u16 = 2990;
 const SFTP_PORT: u16 = 22;
 const SFTP_PORT_EMBEDDED: u16 = 2222;
 
@@ -117,6 +122,9 @@ impl Settings {
     /// What `sealift up` has: everything in one folder, listening on this machine only.
     pub fn embedded(data: &Path) -> Self {
         let mut settings = Self::below(data);
+        let here = |port| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
+        settings.ftp.clear.listen = here(FTP_PORT_EMBEDDED);
+        settings.ftp.tls.listen = here(FTPS_PORT_EMBEDDED);
         settings.certificates = vec![PemFiles {
             chain: data.join("tls/certificate.pem"),
             key: data.join("tls/key.pem"),
@@ -144,6 +152,7 @@ impl Settings {
                 host_keys: data.join("ssh"),
                 front: SftpSettings::default(),
             },
+            ftp: FtpSection::default(),
             limits: ConnectionLimits::default(),
             sessions: SessionLimits::default(),
             retention: 30 * DAY,
@@ -227,6 +236,7 @@ impl Settings {
             ),
             certificates: tls::read(self.certificates, from),
             sftp: self.sftp.read(from),
+            ftp: self.ftp.read(from),
             limits: limits(self.limits, from),
             sessions: sessions(self.sessions, from),
             retention: from.within("retention", "keep", self.retention, Duration::ZERO..=YEARS),

@@ -171,6 +171,7 @@ pub async fn sum(tx: &mut TenantTx, id: ContentId, kind: SumKind) -> Result<Opti
         SumKind::Md5 => "SELECT md5 FROM contents WHERE tenant = $1 AND id = $2",
         SumKind::Sha1 => "SELECT sha1 FROM contents WHERE tenant = $1 AND id = $2",
         SumKind::Sha256 => "SELECT sha256 FROM contents WHERE tenant = $1 AND id = $2",
+        SumKind::Sha512 => "SELECT sha512 FROM contents WHERE tenant = $1 AND id = $2",
     };
     let row = tx.row(sql, [id.as_bytes().into()]).await?;
     row.map_or(Ok(None), |row| row.opt_bytes(0))
@@ -186,6 +187,7 @@ pub async fn set_sum(tx: &mut TenantTx, id: ContentId, kind: SumKind, sum: &[u8]
         SumKind::Md5 => "UPDATE contents SET md5 = $3 WHERE tenant = $1 AND id = $2",
         SumKind::Sha1 => "UPDATE contents SET sha1 = $3 WHERE tenant = $1 AND id = $2",
         SumKind::Sha256 => "UPDATE contents SET sha256 = $3 WHERE tenant = $1 AND id = $2",
+        SumKind::Sha512 => "UPDATE contents SET sha512 = $3 WHERE tenant = $1 AND id = $2",
     };
     tx.execute(sql, [id.as_bytes().into(), sum.into()]).await?;
     Ok(())

@@ -50,6 +50,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0007_tls.sql"),
         postgres: include_str!("../../migrations/0007_tls.postgres.sql"),
     },
+    Migration {
+        version: 8,
+        shared: include_str!("../../migrations/0008_sha512.sql"),
+        postgres: include_str!("../../migrations/0008_sha512.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

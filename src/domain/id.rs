@@ -26,6 +26,13 @@ macro_rules! random_id {
                 Self(bytes)
             }
 
+            /// When [`Self::mint`] made it, to the millisecond.
+            pub fn minted(&self) -> Timestamp {
+                let mut millis = [0; 8];
+                millis[2..].copy_from_slice(&self.0[..6]);
+                Timestamp(i64::from_be_bytes(millis).saturating_mul(1000))
+            }
+
             /// Mints an id of 128 random bits.
             pub fn random() -> Self {
                 Self(random::bytes())

@@ -11,14 +11,22 @@ pub enum SumKind {
     Sha1,
     /// SHA-256.
     Sha256,
+    /// SHA-512.
+    Sha512,
 }
 
 impl SumKind {
     /// The one of this name, in any case.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Crc32, Self::Md5, Self::Sha1, Self::Sha256]
-            .into_iter()
-            .find(|kind| kind.name().eq_ignore_ascii_case(name.trim()))
+        [
+            Self::Crc32,
+            Self::Md5,
+            Self::Sha1,
+            Self::Sha256,
+            Self::Sha512,
+        ]
+        .into_iter()
+        .find(|kind| kind.name().eq_ignore_ascii_case(name.trim()))
     }
 
     /// The name by which clients ask for it.
@@ -28,6 +36,7 @@ impl SumKind {
             Self::Md5 => "md5",
             Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
         }
     }
 
@@ -38,6 +47,7 @@ impl SumKind {
             Self::Md5 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+            Self::Sha512 => 64,
         }
     }
 }

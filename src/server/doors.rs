@@ -20,6 +20,10 @@ pub enum Ports {
 
 /// Open ports that nobody accepts from yet.
 pub struct Doors {
+    /// For FTP that begins in the clear.
+    pub ftp: Vec<TcpListener>,
+    /// For FTP that begins with TLS.
+    pub ftps: Vec<TcpListener>,
     /// For SFTP.
     pub sftp: Vec<TcpListener>,
 }
@@ -38,11 +42,13 @@ impl Doors {
             opened.collect::<Result<Vec<_>>>()
         };
         let doors = Self {
+            ftp: open(&settings.ftp.clear.listen)?,
+            ftps: open(&settings.ftp.tls.listen)?,
             sftp: open(&settings.sftp.listen)?,
         };
-        match doors.sftp.is_empty() {
+        match doors.sftp.is_empty() && doors.ftp.is_empty() && doors.ftps.is_empty() {
             true => Err(Error::invalid(
-                "the server would listen nowhere; set sftp.listen",
+                "the server would listen nowhere; set sftp.listen, ftp.listen or ftps.listen",
             )),
             false => Ok(doors),
         }
@@ -57,7 +63,12 @@ impl Doors {
             let first = listeners.first();
             first.map(|listener| listener.local_addr().map(|address| (name, address)))
         };
-        let all = [first("sftp", &self.sftp)].into_iter().flatten();
+        let all = [
+            first("ftp", &self.ftp),
+            first("ftps", &self.ftps),
+            first("sftp", &self.sftp),
+        ];
+        let all = all.into_iter().flatten();
         all.collect::<std::io::Result<_>>().map_err(Error::internal)
     }
 }

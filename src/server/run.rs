@@ -4,13 +4,19 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::login::{Accounts, LoginSettings};
 use crate::accounts::verify::PasswordSettings;
+use crate::config::ftp::PortSection;
+use crate::config::settings::Settings;
 use crate::domain::error::{Error, Result};
+use crate::ftp::server::{FtpServer, Listening};
+use crate::ftp::settings::{FtpSettings, Start};
 use crate::jobs::runner::Jobs;
 use crate::net::limit::Places;
+use crate::net::tls_server::ClientCertificates;
 use crate::process::signals::Signals;
 use crate::server::doors::Doors;
 use crate::server::installation::Installation;
@@ -66,11 +72,12 @@ struct Server {
     vfs: Vfs,
     jobs: Jobs,
     tls: Tls,
+    ftp: Option<FrontEnd>,
     sftp: FrontEnd,
 }
 
 impl Server {
-    async fn start(installation: &Installation, doors: Doors) -> Result<Self> {
+    async fn start(installation: &Installation, mut doors: Doors) -> Result<Self> {
         let settings = &installation.settings;
         let addresses = doors.addresses()?;
         let folder = settings.sftp.host_keys.clone();
@@ -90,6 +97,8 @@ impl Server {
         let accounts = Accounts::start(installation.committer.clone(), logins, source).await?;
         let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
         let places = Places::new(settings.limits);
+        let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
+        let strangers = places.clone();
         let sftp = SftpServer::new(
             settings.sftp.front.clone(),
             host_keys,
@@ -99,6 +108,9 @@ impl Server {
         );
         Ok(Self {
             ready: Ready::new(vfs.instance(), addresses),
+            ftp: ftp.map(|ftp| {
+                FrontEnd::start(|drain, end| ftp.serve(ftp_listeners, strangers, drain, end))
+            }),
             sftp: FrontEnd::start(|drain, end| sftp.serve(doors.sftp, places, drain, end)),
             accounts,
             vfs,
@@ -109,12 +121,54 @@ impl Server {
 
     /// Ends in the order of dependence: clients, jobs, commits.
     async fn drain(self, time: Duration) {
-        self.sftp.drain(time).await;
+        let ftp = async {
+            if let Some(ftp) = self.ftp {
+                ftp.drain(time).await;
+            }
+        };
+        tokio::join!(self.sftp.drain(time), ftp);
         self.tls.stop().await;
         self.jobs.stop().await;
         self.accounts.stop().await;
         self.vfs.drain().await;
     }
+}
+
+/// The FTP front end and its ports; none when it listens nowhere.
+fn ftp(
+    settings: &Settings,
+    tls: &Tls,
+    vfs: &Vfs,
+    accounts: &Accounts,
+    doors: &mut Doors,
+) -> Result<(Option<FtpServer>, Vec<Listening>)> {
+    let section = &settings.ftp;
+    let listening = |listeners: &mut Vec<TcpListener>, start, ports: &PortSection| {
+        let passive = ports.passive.clone();
+        let listeners = std::mem::take(listeners).into_iter();
+        listeners.map(move |listener| Listening {
+            listener,
+            start,
+            passive: passive.clone(),
+        })
+    };
+    let clear = listening(&mut doors.ftp, Start::Clear, &section.clear);
+    let sealed = listening(&mut doors.ftps, Start::Tls, &section.tls);
+    let all: Vec<_> = clear.chain(sealed).collect();
+    if all.is_empty() {
+        return Ok((None, all));
+    }
+    let tls = tls.server(ClientCertificates::Ask).ok_or_else(|| {
+        Error::invalid(
+            "FTP needs a certificate; set tls.certificates, or empty ftp.listen and ftps.listen",
+        )
+    })?;
+    let front = FtpSettings {
+        login_time: settings.sftp.front.login_time,
+        ..section.front.clone()
+    };
+    let server = FtpServer::new(front, tls, vfs.clone(), accounts.clone());
+    Ok((Some(server), all))
 }
 
 /// A front end that runs as a task of its own.

@@ -34,8 +34,8 @@ pub enum Summer {
     Crc32(crc32fast::Hasher),
     /// MD5.
     Md5(Md5),
-    /// SHA-1.
-    Sha1(digest::Context),
+    /// SHA-1 or SHA-512.
+    Other(digest::Context),
     /// SHA-256.
     Sha256(Sha256),
 }
@@ -46,8 +46,9 @@ impl Summer {
         match kind {
             SumKind::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
             SumKind::Md5 => Self::Md5(Md5::new()),
-            SumKind::Sha1 => Self::Sha1(digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY)),
+            SumKind::Sha1 => Self::Other(digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY)),
             SumKind::Sha256 => Self::Sha256(Sha256::new()),
+            SumKind::Sha512 => Self::Other(digest::Context::new(&digest::SHA512)),
         }
     }
 
@@ -56,7 +57,7 @@ impl Summer {
         match self {
             Self::Crc32(sum) => sum.update(bytes),
             Self::Md5(sum) => sum.update(bytes),
-            Self::Sha1(sum) => sum.update(bytes),
+            Self::Other(sum) => sum.update(bytes),
             Self::Sha256(sum) => sum.update(bytes),
         }
     }
@@ -66,7 +67,7 @@ impl Summer {
         match self {
             Self::Crc32(sum) => sum.finalize().to_be_bytes().to_vec(),
             Self::Md5(sum) => sum.finalize().to_vec(),
-            Self::Sha1(sum) => sum.finish().as_ref().to_vec(),
+            Self::Other(sum) => sum.finish().as_ref().to_vec(),
             Self::Sha256(sum) => sum.finalize().to_vec(),
         }
     }
@@ -218,6 +219,13 @@ mod tests {
                 SumKind::Sha256,
                 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
                 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
+            (
+                SumKind::Sha512,
+                "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce\
+                 47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e",
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                 2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
             ),
         ] {
             let mut sum = Summer::new(kind);

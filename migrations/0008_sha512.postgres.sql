@@ -1,0 +1,1 @@
+-- Columns of a table whose policy and grants there are already.

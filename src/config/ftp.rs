@@ -1,0 +1,119 @@
+//! `[ftp]` and `[ftps]`: the FTP front end's two kinds of ports, and all that they share.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::reader::Reader;
+use crate::config::value::{Setting, Shape};
+use crate::ftp::settings::{Demand, FtpSettings, PassiveSettings};
+
+/// The FTP front end.
+#[derive(Clone, Debug, Default)]
+pub struct FtpSection {
+    /// Where control connections begin in the clear.
+    pub clear: PortSection,
+    /// Where they begin with TLS.
+    pub tls: PortSection,
+    /// All else.
+    pub front: FtpSettings,
+}
+
+/// Ports of one kind.
+#[derive(Clone, Debug, Default)]
+pub struct PortSection {
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// Where data connections come in.
+    pub passive: PassiveSettings,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+impl FtpSection {
+    /// Reads both sections.
+    pub fn read(self, from: &mut Reader) -> Self {
+        let clear = self.clear.read("ftp", from);
+        let tls = self.tls.read("ftps", from);
+        let default = self.front;
+        let mut count = |key, default: usize, most| {
+            let default = u32::try_from(default).unwrap_or(u32::MAX);
+            from.within("ftp", key, default, 1..=most) as usize
+        };
+        let login_attempts = count("login_attempts", default.login_attempts, 100);
+        let sessions = count("sessions", default.sessions, 1_000_000);
+        Self {
+            clear,
+            tls,
+            front: FtpSettings {
+                proxies: from.take("ftp", "proxies", default.proxies),
+                banner: from.take("ftp", "banner", default.banner),
+                login_time: default.login_time,
+                login_attempts,
+                idle_time: from.within("ftp", "idle_time", default.idle_time, SECOND..=WEEK),
+                stall_time: from.within("ftp", "stall_time", default.stall_time, SECOND..=WEEK),
+                sessions,
+                data_tls: from.take("ftp", "data_tls", default.data_tls),
+                resumption: from.take("ftp", "resumption", default.resumption),
+            },
+        }
+    }
+}
+
+impl PortSection {
+    fn read(self, section: &'static str, from: &mut Reader) -> Self {
+        Self {
+            listen: from.take(section, "listen", self.listen),
+            passive: PassiveSettings {
+                ports: from
+                    .take(section, "passive_ports", Ports(self.passive.ports))
+                    .0,
+                address: from.take(section, "passive_address", self.passive.address),
+                private: from.take(section, "passive_private", self.passive.private),
+            },
+        }
+    }
+}
+
+/// A range of ports, as in `49152-65535`.
+struct Ports(RangeInclusive<u16>);
+
+impl Setting for Ports {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "write two ports from 1024 on, as in \"49152-65535\"".to_owned();
+        let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+        let port = |text: &str| text.trim().parse::<u16>().map_err(|_| wrong());
+        let (first, last) = (port(first)?, port(last)?);
+        match first >= 1024 && first <= last {
+            true => Ok(Self(first..=last)),
+            false => Err(wrong()),
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("{}-{}", self.0.start(), self.0.end())
+    }
+}
+
+impl Setting for Demand {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "optional" => Ok(Self::Optional),
+            "required" => Ok(Self::Required),
+            _ => Err("write \"optional\" or \"required\"".to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+        .to_owned()
+    }
+}

@@ -1,0 +1,375 @@
+//! A session without files, sockets or time: bytes and events in, replies and work out.
+//!
+//! Commands are answered in the order in which they came; but for those that are answered during a
+//! transfer, all wait for what is under way.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::domain::path::VfsPath;
+use crate::ftp::argument::Argument;
+use crate::ftp::line::{Line, Splitter};
+use crate::ftp::options::Options;
+use crate::ftp::reply::Reply;
+use crate::ftp::state::{Channel, Data, Stage, State};
+use crate::ftp::verb::Who;
+use crate::ftp::verbs::table;
+use crate::ftp::work::{Action, Change, Done, What, Work};
+
+/// Lines that wait: beyond them nothing more is read, so that TCP slows the client down.
+const MAX_WAITING: usize = 64;
+/// Lines too long before the session is ended.
+const MAX_TOO_LONG: usize = 16;
+/// Commands that nobody knows before the session of a stranger is ended (HTTP, port scans).
+const MAX_UNKNOWN: usize = 32;
+
+/// A session.
+pub struct Core {
+    /// What it knows of itself.
+    pub state: State,
+    splitter: Splitter,
+    lines: VecDeque<Line>,
+    effects: VecDeque<Effect>,
+    busy: Busy,
+    closing: bool,
+    too_long: usize,
+    unknown: usize,
+}
+
+/// What the session's owner is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// End the transfer that is under way.
+    Abort,
+    /// End the connection, after all that was to be sent.
+    Close,
+    /// Send this.
+    Send(Reply),
+    /// Do this, and tell what came of it.
+    Work(Work),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    Free,
+    Transferring,
+    Working,
+}
+
+/// What came of work.
+#[derive(Debug)]
+pub enum Outcome {
+    /// What was done with files.
+    Done(Result<Done, Reply>),
+    /// The tenant of a host's name is known.
+    HostKnown,
+    /// A data connection may come in there; the reply tells where.
+    Listening(Reply),
+    /// Where a step of logging in led.
+    Login(LoginOutcome),
+    /// Somebody logged out.
+    LoggedOut,
+    /// The control connection is encrypted, or in the clear again.
+    Channel(Channel),
+    /// It did not work out, with nothing changed but this reply.
+    Refused(Reply),
+}
+
+/// Where a step of logging in led.
+#[derive(Debug)]
+pub enum LoginOutcome {
+    /// Into a folder, with what holds for the account.
+    In {
+        /// The reply.
+        reply: Reply,
+        /// The name in full.
+        name: String,
+        /// The home.
+        home: VfsPath,
+        /// What holds.
+        options: Box<Options>,
+    },
+    /// Something more is to be sent; the stage says what.
+    Further(Reply, Stage),
+    /// To nothing.
+    Refused(Reply),
+}
+
+impl Core {
+    /// A session that begins with its greeting.
+    pub fn new(state: State) -> Self {
+        let greeting = Reply::new(220, state.settings.banner.clone());
+        Self {
+            state,
+            splitter: Splitter::default(),
+            lines: VecDeque::new(),
+            effects: VecDeque::from([Effect::Send(greeting)]),
+            busy: Busy::Free,
+            closing: false,
+            too_long: 0,
+            unknown: 0,
+        }
+    }
+
+    /// Whether more bytes may be read.
+    pub fn wants_bytes(&self) -> bool {
+        self.lines.len() < MAX_WAITING && !self.closing
+    }
+
+    /// Whether nothing is under way and nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.busy == Busy::Free && self.lines.is_empty() && self.effects.is_empty()
+    }
+
+    /// Whether the session may go when the server drains: no transfer is under way.
+    pub fn may_go(&self) -> bool {
+        self.busy != Busy::Transferring
+    }
+
+    /// Takes bytes of the control connection.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let before = self.lines.len();
+        self.splitter.feed(bytes, &mut self.lines);
+        let is_abort = |line: &Line| match line {
+            Line::Command(line) => verb_of(line).eq_ignore_ascii_case(b"ABOR"),
+            Line::TooLong => false,
+        };
+        if self.busy == Busy::Transferring && self.lines.iter().skip(before).any(is_abort) {
+            self.effects.push_back(Effect::Abort);
+        }
+    }
+
+    /// What is to be done next; none when there is nothing until something comes.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        loop {
+            if let Some(effect) = self.effects.pop_front() {
+                return Some(effect);
+            }
+            if self.closing {
+                if self.busy == Busy::Transferring {
+                    return None;
+                }
+                // Once.
+                self.busy = Busy::Working;
+                self.closing = false;
+                self.lines.clear();
+                return Some(Effect::Close);
+            }
+            let may = match (self.busy, self.lines.front()?) {
+                (Busy::Free, _) => true,
+                (Busy::Transferring, line) => is_at_any_time(line),
+                (Busy::Working, _) => false,
+            };
+            if !may {
+                return None;
+            }
+            let line = self.lines.pop_front()?;
+            self.take(&line);
+        }
+    }
+
+    /// Takes what came of work.
+    pub fn worked(&mut self, outcome: Outcome) {
+        self.busy = Busy::Free;
+        match outcome {
+            Outcome::Done(done) => self.done(done),
+            Outcome::HostKnown => self.send(Reply::new(220, "host accepted")),
+            Outcome::Listening(reply) => {
+                self.state.data = Data::Passive;
+                self.send(reply);
+            }
+            Outcome::Login(outcome) => self.login(outcome),
+            Outcome::LoggedOut => {
+                self.state.reset();
+                self.send(Reply::new(220, "you are logged out"));
+            }
+            Outcome::Channel(channel) => {
+                // What came in the meantime was not said over this channel (RFC 4217 section 15.1).
+                self.lines.clear();
+                self.splitter.clear();
+                self.state.channel = channel;
+                if channel == Channel::Sealed {
+                    self.state.is_buffer_agreed = false;
+                    self.state.protection = Channel::Clear;
+                    self.state.reset();
+                }
+            }
+            Outcome::Refused(reply) => self.send(reply),
+        }
+    }
+
+    /// A transfer has begun: bytes may flow from now on.
+    pub fn transfer_began(&mut self, reply: Reply) {
+        self.busy = Busy::Transferring;
+        self.send(reply);
+        // Somebody may have thought better of it before.
+        let line = Line::Command(b"ABOR".to_vec());
+        if self.lines.contains(&line) {
+            self.effects.push_back(Effect::Abort);
+        }
+    }
+
+    /// A transfer is over.
+    pub fn transfer_ended(&mut self, reply: Reply) {
+        self.busy = Busy::Free;
+        self.state.under_way = None;
+        self.state.data = Data::None;
+        self.send(reply);
+    }
+
+    /// Ends the session with a reply, after the transfer under way.
+    pub fn close(&mut self, reply: Reply) {
+        self.send(reply);
+        self.closing = true;
+    }
+
+    fn send(&mut self, reply: Reply) {
+        self.effects.push_back(Effect::Send(reply));
+    }
+
+    fn take(&mut self, line: &Line) {
+        let line = match line {
+            Line::Command(line) => line,
+            Line::TooLong => return self.refuse_long(),
+        };
+        let (verb, argument) = split(line);
+        if verb.is_empty() && argument.is_empty() {
+            return self.send(Reply::new(500, "an empty line is no command"));
+        }
+        let verb = match table::find(verb) {
+            Ok(verb) => verb,
+            Err(reply) => {
+                self.send(reply);
+                return self.count_unknown();
+            }
+        };
+        if verb.who == Who::Known && !self.state.is_in() {
+            return self.send(Reply::new(530, "log in first: USER and PASS"));
+        }
+        // REST and RNFR hold for the very next command that could use them.
+        let is_between = matches!(
+            verb.name,
+            "NOOP" | "STAT" | "PASV" | "EPSV" | "PORT" | "EPRT" | "TYPE"
+        );
+        let (restart, renaming) = (self.state.restart, self.state.renaming.clone());
+        let answer = (verb.run)(&mut self.state, Argument(argument));
+        if !is_between && self.state.restart == restart && verb.name != "REST" {
+            self.state.restart = None;
+        }
+        if verb.name != "NOOP" && self.state.renaming == renaming {
+            self.state.renaming = None;
+        }
+        match answer {
+            Ok(Action::Reply(reply)) | Err(reply) => self.send(reply),
+            Ok(Action::Close(reply)) => self.close(reply),
+            Ok(Action::Work(work)) => {
+                self.busy = Busy::Working;
+                match &work {
+                    Work::StartTls => self.send(Reply::new(234, "begin TLS now")),
+                    Work::StopTls => self.send(Reply::new(200, "in the clear from here on")),
+                    Work::Transfer(plan) => self.state.under_way = Some(told(&plan.what)),
+                    _ => {}
+                }
+                self.effects.push_back(Effect::Work(work));
+            }
+        }
+    }
+
+    fn refuse_long(&mut self) {
+        self.too_long += 1;
+        match self.too_long < MAX_TOO_LONG {
+            true => self.send(Reply::new(500, "no command is that long")),
+            false => self.close(Reply::new(421, "too many lines were too long; goodbye")),
+        }
+    }
+
+    fn count_unknown(&mut self) {
+        self.unknown += 1;
+        if self.unknown >= MAX_UNKNOWN && !self.state.is_in() {
+            self.close(Reply::new(421, "this is FTP; goodbye"));
+        }
+    }
+
+    fn done(&mut self, done: Result<Done, Reply>) {
+        let done = match done {
+            Ok(done) => done,
+            Err(reply) => return self.send(reply),
+        };
+        match done.change {
+            Change::Entered(path) => self.state.folder = path,
+            Change::Nothing => {}
+            Change::Renaming(path) => self.state.renaming = Some(path),
+        }
+        self.send(done.reply);
+    }
+
+    fn login(&mut self, outcome: LoginOutcome) {
+        match outcome {
+            LoginOutcome::In {
+                reply,
+                name,
+                home,
+                options,
+            } => {
+                self.state.stage = Stage::In(name);
+                self.state.folder = home;
+                self.state.options = *options;
+                self.send(reply);
+            }
+            LoginOutcome::Further(reply, stage) => {
+                self.state.stage = stage;
+                self.send(reply);
+            }
+            LoginOutcome::Refused(reply) => {
+                self.state.stage = Stage::Stranger;
+                self.state.failures += 1;
+                self.send(reply);
+                if self.state.failures >= self.state.settings.login_attempts {
+                    self.close(Reply::new(421, "too many failed logins; goodbye"));
+                }
+            }
+        }
+    }
+}
+
+/// What the session's owner needs to know of where data comes from.
+impl Core {
+    /// Where we are to connect to for data; none when the client connects to us.
+    pub fn active(&self) -> Option<SocketAddr> {
+        match self.state.data {
+            Data::Active(address) => Some(address),
+            Data::None | Data::Passive => None,
+        }
+    }
+}
+
+fn told(what: &What) -> String {
+    match what {
+        What::List(request) => format!("Listing {}", request.path),
+        What::Retrieve { path, .. } => format!("Sending {path}"),
+        What::Store { path, .. } => format!("Receiving {path}"),
+    }
+}
+
+fn is_at_any_time(line: &Line) -> bool {
+    match line {
+        Line::Command(line) => table::find(verb_of(line)).is_ok_and(|verb| verb.during_transfer),
+        Line::TooLong => true,
+    }
+}
+
+fn verb_of(line: &[u8]) -> &[u8] {
+    split(line).0
+}
+
+/// The verb, and what stands behind it: one space parts them, all others belong to names.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii_start();
+    match line.iter().position(|byte| *byte == b' ') {
+        Some(at) => {
+            let (verb, rest) = line.split_at(at);
+            (verb, rest.get(1..).unwrap_or_default())
+        }
+        None => (line, &[]),
+    }
+}

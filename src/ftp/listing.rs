@@ -1,0 +1,185 @@
+//! What LIST, NLST, MLSD and STAT are asked for, and the lines they show.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::long_name;
+use crate::domain::node::{Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::pattern;
+use crate::domain::rights::Rights;
+use crate::ftp::argument::{self, Argument};
+use crate::ftp::charset::Charset;
+use crate::ftp::facts::{Facts, Relation};
+use crate::ftp::reply::{Reply, printable};
+use crate::ftp::state::State;
+
+/// What is listed, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRequest {
+    /// The folder or file.
+    pub path: VfsPath,
+    /// Which of the folder's names; none is all.
+    pub pattern: Option<String>,
+    /// What is shown of each.
+    pub style: Style,
+    /// What names are shown with in front (`NLST folder`).
+    pub prefix: String,
+}
+
+/// What is shown of each name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Facts for programs (MLSD).
+    Facts(Facts),
+    /// The lines of `ls -l`, which clients of forty years read (LIST).
+    Long,
+    /// Names alone (NLST).
+    Names,
+}
+
+impl ListRequest {
+    /// What LIST, NLST and STAT ask for: flags of ls, which change nothing but for -R, and a path,
+    /// whose last name may be a pattern.
+    ///
+    /// # Errors
+    /// 504 for -R; else as paths.
+    pub fn parse(argument: Argument<'_>, state: &State, style: Style) -> Result<Self, Reply> {
+        let text = argument.text(state)?;
+        let rest = flags(&text)?;
+        if rest.is_empty() {
+            return Ok(Self::whole(state.folder.clone(), style));
+        }
+        let prefix = match rest.rfind('/') {
+            Some(at) => rest.get(..=at).unwrap_or_default(),
+            None => "",
+        };
+        let last = rest.get(prefix.len()..).unwrap_or_default();
+        if !last.contains(['*', '?', '[']) {
+            let mut request = Self::whole(argument::path(rest, state)?, style);
+            request.prefix = rest.to_owned();
+            return Ok(request);
+        }
+        let folder = match prefix.is_empty() {
+            true => state.folder.clone(),
+            false => argument::path(prefix, state)?,
+        };
+        Ok(Self {
+            pattern: Some(last.to_owned()),
+            prefix: prefix.to_owned(),
+            ..Self::whole(folder, style)
+        })
+    }
+
+    /// All of a folder.
+    pub fn whole(path: VfsPath, style: Style) -> Self {
+        Self {
+            path,
+            pattern: None,
+            style,
+            prefix: String::new(),
+        }
+    }
+
+    /// Whether a name is asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        let pattern = self.pattern.as_deref();
+        pattern.is_none_or(|pattern| pattern::matches(pattern, name))
+    }
+}
+
+/// What follows the flags.
+fn flags(text: &str) -> Result<&str, Reply> {
+    let mut rest = text.trim_start_matches(' ');
+    while let Some(after) = rest.strip_prefix('-') {
+        let (word, behind) = after.split_once(' ').unwrap_or((after, ""));
+        let behind = behind.trim_start_matches(' ');
+        match word {
+            "-" => return Ok(behind),
+            _ if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_alphanumeric()) => break,
+            _ if word.contains('R') => {
+                return Err(Reply::new(504, "-R is not offered; list folder by folder"));
+            }
+            _ => rest = behind,
+        }
+    }
+    Ok(rest)
+}
+
+/// Who looks at a listing.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// What files are shown as belonging to.
+    pub owners: (String, String),
+    /// The time.
+    pub now: Timestamp,
+    /// What may be done in the folder.
+    pub rights: Rights,
+    /// How names are written.
+    pub charset: Charset,
+}
+
+impl Viewer {
+    /// The same, in the client's character set.
+    pub fn encoded(&self, style: Style, entry: &Entry, name: &str) -> Vec<u8> {
+        let line = self.line(style, entry, name);
+        self.charset.encode(&line).into_owned()
+    }
+
+    /// The line of an entry under a name, with its end.
+    pub fn line(&self, style: Style, entry: &Entry, name: &str) -> String {
+        let name = printable(name.to_owned());
+        let (user, group) = (&self.owners.0, &self.owners.1);
+        match style {
+            Style::Facts(facts) => {
+                let facts = facts.of(entry, Relation::Child, self.rights);
+                format!("{facts}{name}\r\n")
+            }
+            Style::Long => {
+                let line = long_name::line(&name, entry, (user, group), self.now);
+                format!("{line}\r\n")
+            }
+            Style::Names => format!("{name}\r\n"),
+        }
+    }
+}
+
+/// The name under which NLST shows an entry: with the path that was asked for in front, as ls does.
+pub fn shown_name(request: &ListRequest, entry: &Entry) -> String {
+    match (request.style, request.prefix.as_str()) {
+        (Style::Names, prefix) if !prefix.is_empty() => match prefix.ends_with('/') {
+            true => format!("{prefix}{}", entry.name),
+            false => format!("{prefix}/{}", entry.name),
+        },
+        _ => entry.name.clone(),
+    }
+}
+
+/// The name under which a file is shown that was asked for itself.
+pub fn file_name(request: &ListRequest, entry: &Entry) -> String {
+    match (request.prefix.is_empty(), entry.kind) {
+        (false, NodeKind::File) => request.prefix.clone(),
+        _ => entry.name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_not_paths() {
+        for (text, rest) in [
+            ("", ""),
+            ("-a", ""),
+            ("-al", ""),
+            ("-la -t *.txt", "*.txt"),
+            ("-a x y", "x y"),
+            ("-- -a", "-a"),
+            ("-", "-"),
+            ("-1x/y", "-1x/y"),
+            ("a -l", "a -l"),
+        ] {
+            assert_eq!(flags(text).as_deref(), Ok(rest), "{text}");
+        }
+        assert_eq!(flags("-lR x").unwrap_err().code(), 504);
+    }
+}

@@ -1,0 +1,171 @@
+//! Logging in over FTP: from USER, PASS and ACCT to a principal. Every error leaves a stranger.
+
+use crate::accounts::attempt::{Attempt, Question, Step};
+use crate::accounts::login::{Accounts, Door, Secrecy};
+use crate::domain::error::{Error, ErrorKind};
+use crate::domain::principal::{Principal, Protocol};
+use crate::ftp::core::LoginOutcome;
+use crate::ftp::files;
+use crate::ftp::options::Options;
+use crate::ftp::reply::Reply;
+use crate::ftp::settings::{Ends, FtpSettings};
+use crate::ftp::state::{Channel, Stage};
+use crate::ftp::work::Credential;
+
+/// Where a connection's client shows who it is.
+pub struct Desk {
+    accounts: Accounts,
+    ends: Ends,
+    options: Options,
+    /// The tenant that a host's name stands for, by SNI or HOST.
+    tenant: Option<String>,
+    attempt: Option<Attempt>,
+    principal: Option<Principal>,
+}
+
+impl Desk {
+    /// For a connection.
+    pub fn new(accounts: Accounts, ends: Ends, settings: &FtpSettings) -> Self {
+        Self {
+            accounts,
+            ends,
+            options: Options::of(settings),
+            tenant: None,
+            attempt: None,
+            principal: None,
+        }
+    }
+
+    /// Who logged in.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// A host's name was told, by TLS: what it stands for holds, if it stands for anything.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn meet_at(&mut self, host: &str) -> Result<(), Error> {
+        self.attempt = None;
+        self.tenant = self.accounts.tenant_of_host(host).await?;
+        Ok(())
+    }
+
+    /// A host's name was told by HOST (RFC 7151).
+    ///
+    /// # Errors
+    /// 504 when it stands for nothing, or for another tenant than the name that TLS brought.
+    pub async fn host(&mut self, host: &str) -> Result<(), Reply> {
+        let tenant = self.accounts.tenant_of_host(host).await?;
+        let unknown = || Reply::new(504, "no such host here; leave HOST out");
+        let tenant = tenant.ok_or_else(unknown)?;
+        match self.tenant.as_ref().is_none_or(|known| *known == tenant) {
+            true => {
+                self.tenant = Some(tenant);
+                Ok(())
+            }
+            false => Err(unknown()),
+        }
+    }
+
+    /// Takes a step.
+    pub async fn step(&mut self, credential: Credential, channel: Channel) -> LoginOutcome {
+        let taken = match credential {
+            Credential::Code { name, code } => match &mut self.attempt {
+                Some(attempt) => (attempt.answer(&name, &code).await, name),
+                None => return out_of_order(),
+            },
+            Credential::Password { name, password } => match &mut self.attempt {
+                Some(attempt) => (attempt.password_line(&name, &password).await, name),
+                None => return out_of_order(),
+            },
+            Credential::User(name) => return self.begin(name, channel).await,
+        };
+        match taken {
+            (Ok(Step::Admitted(principal)), _) => self.admit(*principal),
+            (Ok(Step::Ask(Question::Code)), name) => LoginOutcome::Further(
+                Reply::new(332, "send ACCT and a code of your second factor"),
+                Stage::Code(name),
+            ),
+            // Nothing that FTP could ask for.
+            (Ok(Step::Ask(Question::Password) | Step::Further(_)), _) => self.refuse(&Error::new(
+                ErrorKind::Unauthenticated,
+                "the name or the password is wrong, or the account needs another way to log in",
+            )),
+            (Err(error), _) => self.refuse(&error),
+        }
+    }
+
+    /// Logs out, if somebody has logged in.
+    pub async fn log_out(&mut self) {
+        self.attempt = None;
+        if let Some(principal) = self.principal.take() {
+            self.accounts.log_out(&principal).await;
+            tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, "session ended");
+        }
+    }
+
+    async fn begin(&mut self, name: String, channel: Channel) -> LoginOutcome {
+        let (protocol, secrecy) = match channel {
+            Channel::Clear => (Protocol::Ftp, Secrecy::Clear),
+            Channel::Sealed => (Protocol::Ftps, Secrecy::Sealed),
+        };
+        let door = Door {
+            protocol,
+            address: self.ends.peer,
+            secrecy,
+        };
+        let mut attempt = Attempt::new(self.accounts.clone(), door);
+        attempt.in_tenant(self.tenant.clone());
+        match attempt.may_ask(&name).await {
+            Ok(true) => {
+                self.attempt = Some(attempt);
+                let reply = Reply::new(331, "send PASS and the password");
+                LoginOutcome::Further(reply, Stage::Named(name))
+            }
+            Ok(false) => LoginOutcome::Refused(Reply::new(
+                530,
+                "passwords are not taken in the clear; send AUTH TLS first",
+            )),
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    fn admit(&mut self, principal: Principal) -> LoginOutcome {
+        self.attempt = None;
+        let options = &principal.door_options;
+        // The account's go before the tenant's.
+        let texts = [options.tenant.as_deref(), options.account.as_deref()];
+        let known = texts.into_iter().flatten();
+        let options = known.fold(self.options, |options, text| {
+            options.with(text).unwrap_or_else(|error| {
+                tracing::error!(user.id = %principal.login, error = %error, "options for FTP make no sense and are not used");
+                options
+            })
+        });
+        tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, protocol = principal.protocol.as_str(), "logged in");
+        let outcome = LoginOutcome::In {
+            reply: Reply::new(230, format!("welcome, {}", principal.login)),
+            name: principal.login.to_string(),
+            home: principal.home.clone(),
+            options: Box::new(options),
+        };
+        self.principal = Some(principal);
+        outcome
+    }
+
+    fn refuse(&mut self, error: &Error) -> LoginOutcome {
+        self.attempt = None;
+        files::log(error);
+        let code = match error.kind() {
+            // The session stays; what must be waited for is said.
+            ErrorKind::Busy | ErrorKind::Unauthenticated => 530,
+            _ => 451,
+        };
+        LoginOutcome::Refused(Reply::new(code, error.context()))
+    }
+}
+
+fn out_of_order() -> LoginOutcome {
+    LoginOutcome::Further(Reply::new(503, "send USER first"), Stage::Stranger)
+}

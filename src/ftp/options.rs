@@ -1,0 +1,137 @@
+//! What an account or a tenant has otherwise than the server's settings, as words of a short text.
+
+use std::time::Duration;
+
+use crate::domain::error::{Error, Result};
+use crate::ftp::charset::Charset;
+use crate::ftp::settings::{Demand, FtpSettings};
+
+/// What holds for a session once its account is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether transfers must be encrypted when the control connection is.
+    pub data_tls: Demand,
+    /// Whether data connections must resume the TLS session of the control connection.
+    pub resumption: Demand,
+    /// Whether an upload over TLS that ends without close_notify is taken for whole (clients that
+    /// never send it).
+    pub abrupt_end: bool,
+    /// Whether the control connection may go back to clear text (CCC).
+    pub ccc: bool,
+    /// How names are written.
+    pub charset: Charset,
+    /// A session in which nothing is asked for so long is ended.
+    pub idle: Duration,
+    /// A transfer in which nothing moves for so long is broken off.
+    pub stall: Duration,
+}
+
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+impl Options {
+    /// What the server's settings say.
+    pub fn of(settings: &FtpSettings) -> Self {
+        Self {
+            data_tls: settings.data_tls,
+            resumption: settings.resumption,
+            abrupt_end: false,
+            ccc: false,
+            charset: Charset::UTF_8,
+            idle: settings.idle_time,
+            stall: settings.stall_time,
+        }
+    }
+
+    /// These with the words of `text` over them: `data-tls=required`, `resumption=optional`,
+    /// `abrupt-end=allowed`, `ccc=refused`, `charset=shift_jis`, `idle=15m`, `stall=60s`.
+    ///
+    /// # Errors
+    /// Invalid, naming the word that is wrong and what to write.
+    pub fn with(self, text: &str) -> Result<Self> {
+        text.split_ascii_whitespace().try_fold(self, Self::word)
+    }
+
+    fn word(mut self, word: &str) -> Result<Self> {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let wrong = |wanted: &str| Error::invalid(format!("'{word}' is not right; write {wanted}"));
+        let demand = || match value {
+            "optional" => Ok(Demand::Optional),
+            "required" => Ok(Demand::Required),
+            _ => Err(wrong(&format!("{key}=required or {key}=optional"))),
+        };
+        let allowed = || match value {
+            "allowed" => Ok(true),
+            "refused" => Ok(false),
+            _ => Err(wrong(&format!("{key}=allowed or {key}=refused"))),
+        };
+        let time = || {
+            let time = duration(value).filter(|time| !time.is_zero() && *time <= LONGEST);
+            time.ok_or_else(|| wrong(&format!("{key}= and a number with s, m or h, up to 168h")))
+        };
+        match key {
+            "abrupt-end" => self.abrupt_end = allowed()?,
+            "ccc" => self.ccc = allowed()?,
+            "charset" => {
+                let named = Charset::named(value);
+                self.charset = named.ok_or_else(|| {
+                    wrong("charset= and one like utf-8, latin1, shift_jis, euc-kr")
+                })?;
+            }
+            "data-tls" => self.data_tls = demand()?,
+            "idle" => self.idle = time()?,
+            "resumption" => self.resumption = demand()?,
+            "stall" => self.stall = time()?,
+            _ => {
+                return Err(wrong(
+                    "data-tls, resumption, abrupt-end, ccc, charset, idle or stall, `=` and a value",
+                ));
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let number: u64 = digits.parse().ok()?;
+    let unit = match text.get(digits.len()..)? {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    number.checked_mul(unit).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_lie_over_what_was_there() {
+        let options = Options::of(&FtpSettings::default());
+        let text = "data-tls=optional stall=90s charset=latin1 ccc=allowed";
+        let with = options.with(text).unwrap();
+        assert_eq!(with.data_tls, Demand::Optional);
+        assert_eq!(with.stall, Duration::from_secs(90));
+        assert_eq!(with.charset.name(), "windows-1252");
+        assert!(with.ccc && !with.abrupt_end);
+        assert_eq!(options.with("").unwrap(), options);
+    }
+
+    #[test]
+    fn a_wrong_word_is_named() {
+        let options = Options::of(&FtpSettings::default());
+        for word in [
+            "x",
+            "data-tls",
+            "stall=0s",
+            "idle=5",
+            "charset=utf-16le",
+            "ccc=yes",
+        ] {
+            let error = options.with(word).unwrap_err();
+            assert!(error.context().contains(word), "{error}");
+        }
+    }
+}

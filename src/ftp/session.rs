@@ -1,0 +1,500 @@
+//! One control connection from TCP to its end: the task that owns the session and all that it does.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accounts::login::Accounts;
+use crate::domain::clock::Clock;
+use crate::ftp::core::{Core, Effect, Outcome};
+use crate::ftp::data_connection::{self, Passive};
+use crate::ftp::ending::Ending;
+use crate::ftp::files::Files;
+use crate::ftp::login::Desk;
+use crate::ftp::reply::Reply;
+use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
+use crate::ftp::state::{Channel, Stage, State};
+use crate::ftp::transfer::{Cuts, DataTls, Line, Transfer};
+use crate::ftp::wire::Wire;
+use crate::ftp::work::{Family, Plan, Work};
+use crate::net::limit::Place;
+use crate::net::network::Network;
+use crate::net::tickets::Mark;
+use crate::net::tls_server::TlsServer;
+use crate::vfs::service::Vfs;
+
+/// How long a client may take for replies.
+const REPLIES: Duration = Duration::from_secs(60);
+/// How long it may take for our last words.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Bytes read at a time: commands are short.
+const READ_BYTES: usize = 2048;
+
+/// What sessions need.
+pub struct Parts {
+    /// What the operator chose.
+    pub settings: Arc<FtpSettings>,
+    /// Balancers.
+    pub proxies: Arc<[Network]>,
+    /// TLS.
+    pub tls: TlsServer,
+    /// The files.
+    pub vfs: Vfs,
+    /// Who may log in.
+    pub accounts: Accounts,
+    /// The time, for listings.
+    pub clock: Arc<dyn Clock>,
+    /// Cancelled when sessions shall end as soon as nothing is broken off by it.
+    pub drain: CancellationToken,
+    /// Cancelled when sessions shall end now.
+    pub end: CancellationToken,
+}
+
+/// A connection that was accepted.
+pub struct Accepted {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Who talks to whom.
+    pub ends: Ends,
+    /// How it begins.
+    pub start: Start,
+    /// Where its data connections come in.
+    pub passive: Arc<PassiveSettings>,
+    /// Its place among strangers.
+    pub place: Place,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
+    let Accepted {
+        stream,
+        ends,
+        start,
+        passive,
+        place,
+    } = accepted;
+    // Telnet's Synch comes as urgent data (RFC 959 section 4.1.3); what it marks is read like the rest.
+    let _ = socket2::SockRef::from(&stream).set_out_of_band_inline(true);
+    let mark = Mark::random();
+    let mut desk = Desk::new(parts.accounts.clone(), ends, &parts.settings);
+    let wire = match start {
+        Start::Clear => Wire::Clear(stream),
+        Start::Tls => match secure(&parts, stream, mark, &mut desk).await {
+            Ok(wire) => wire,
+            Err(error) => {
+                tracing::debug!(peer = %ends.peer, error = %error, "no TLS came about");
+                return;
+            }
+        },
+    };
+    let tasks = TaskTracker::new();
+    let mut session = Session {
+        core: Core::new(State::new(parts.settings.clone(), ends, start)),
+        wire: Some(wire),
+        out: Vec::new(),
+        desk,
+        mark,
+        ends,
+        passive_settings: passive,
+        passive: None,
+        work: None,
+        transfer: None,
+        is_over: false,
+        place: Some(place),
+        since: Instant::now(),
+        tasks: tasks.clone(),
+        parts,
+    };
+    if let Err(error) = session.run().await {
+        tracing::debug!(peer = %ends.peer, error = %error, "a connection broke");
+    }
+    session.end_transfer().await;
+    session.desk.log_out().await;
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn secure(
+    parts: &Parts,
+    stream: TcpStream,
+    mark: Mark,
+    desk: &mut Desk,
+) -> io::Result<Wire<TcpStream>> {
+    let secured = parts.tls.accept(stream, mark).await?;
+    if let Some(name) = &secured.server_name
+        && let Err(error) = desk.meet_at(name).await
+    {
+        return Err(io::Error::other(error.to_string()));
+    }
+    Ok(Wire::Sealed(Box::new(secured.stream)))
+}
+
+struct Session {
+    parts: Arc<Parts>,
+    core: Core,
+    /// None only while it is being encrypted.
+    wire: Option<Wire<TcpStream>>,
+    /// Replies that are not sent yet.
+    out: Vec<u8>,
+    desk: Desk,
+    mark: Mark,
+    ends: Ends,
+    passive_settings: Arc<PassiveSettings>,
+    passive: Option<Arc<Passive>>,
+    work: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    transfer: Option<Running>,
+    /// The client has said all that it will say.
+    is_over: bool,
+    /// The place among strangers, until somebody is known.
+    place: Option<Place>,
+    /// When something was last asked for, or ended.
+    since: Instant,
+    tasks: TaskTracker,
+}
+
+/// A transfer under way.
+struct Running {
+    cuts: Cuts,
+    began: UnboundedReceiver<Reply>,
+    task: JoinSet<Ending>,
+}
+
+/// What a session waits for.
+enum Event {
+    Began(Reply),
+    Ended(Ending),
+    Read(io::Result<usize>),
+    Worked(Outcome),
+    TurnedAway,
+    Changed,
+    Draining,
+    Stopping,
+}
+
+impl Session {
+    async fn run(&mut self) -> io::Result<()> {
+        let started = Instant::now();
+        let mut bytes = [0; READ_BYTES];
+        let mut is_draining = false;
+        loop {
+            if self.advance().await? {
+                return self.say_goodbye().await;
+            }
+            if self.is_over && self.core.is_idle() && self.work.is_none() && self.transfer.is_none()
+            {
+                return Ok(());
+            }
+            let deadline = self.deadline(started);
+            match self.next(&mut bytes, deadline, is_draining).await {
+                Event::Began(reply) => self.core.transfer_began(reply),
+                Event::Ended(ending) => {
+                    self.transfer = None;
+                    self.since = Instant::now();
+                    self.core.transfer_ended(ending.reply());
+                }
+                Event::Read(Ok(0)) => {
+                    self.is_over = true;
+                    if let Some(transfer) = &self.transfer {
+                        transfer.cuts.lost.cancel();
+                    }
+                }
+                Event::Read(Ok(count)) => {
+                    self.since = Instant::now();
+                    self.core.feed(bytes.get(..count).unwrap_or_default());
+                }
+                Event::Read(Err(error)) => return Err(error),
+                Event::Worked(outcome) => {
+                    self.work = None;
+                    self.since = Instant::now();
+                    self.core.worked(outcome);
+                }
+                Event::TurnedAway => self.turn_away("nothing was asked for too long; goodbye"),
+                Event::Changed => {
+                    if let Some(transfer) = &self.transfer {
+                        transfer.cuts.stop.cancel();
+                    }
+                    self.turn_away("the account was changed or disabled; log in again");
+                }
+                Event::Draining => {
+                    is_draining = true;
+                    self.turn_away("the server is closing; connect again in a moment");
+                }
+                Event::Stopping => {
+                    if let Some(transfer) = &self.transfer {
+                        transfer.cuts.stop.cancel();
+                    }
+                    is_draining = true;
+                    self.turn_away("the server is closing; connect again in a moment");
+                }
+            }
+        }
+    }
+
+    fn turn_away(&mut self, why: &str) {
+        self.core.close(Reply::new(421, why));
+    }
+
+    /// When the session is ended if nothing happens; none during transfers and work.
+    fn deadline(&self, started: Instant) -> Option<Instant> {
+        if self.transfer.is_some() || self.work.is_some() {
+            return None;
+        }
+        Some(match self.core.state.is_in() {
+            true => self.since + self.core.state.options.idle,
+            false => started + self.parts.settings.login_time,
+        })
+    }
+
+    async fn next(
+        &mut self,
+        bytes: &mut [u8],
+        deadline: Option<Instant>,
+        is_draining: bool,
+    ) -> Event {
+        let wants_bytes = self.core.wants_bytes() && !self.is_over;
+        let may_go = self.core.may_go() && !is_draining;
+        let (accounts, principal) = (&self.parts.accounts, self.desk.principal());
+        let wire = self.wire.as_mut();
+        let transfer = self.transfer.as_mut();
+        tokio::select! {
+            biased;
+            (began, ended) = async {
+                match transfer {
+                    Some(running) => tokio::select! {
+                        biased;
+                        Some(reply) = running.began.recv() => (Some(reply), None),
+                        ended = running.task.join_next() => (None, ended),
+                    },
+                    None => std::future::pending().await,
+                }
+            } => match (began, ended) {
+                (Some(reply), _) => Event::Began(reply),
+                (None, Some(Ok(ending))) => Event::Ended(ending),
+                (None, other) => {
+                    tracing::error!(outcome = ?other.map(|r| r.is_ok()), "a transfer ended without a word");
+                    Event::Ended(Ending::Stopped)
+                }
+            },
+            outcome = async {
+                match self.work.as_mut() {
+                    Some(work) => work.await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Worked(outcome),
+            read = async {
+                match wire {
+                    Some(wire) if wants_bytes => wire.read(bytes).await,
+                    _ => std::future::pending().await,
+                }
+            } => Event::Read(read),
+            () = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::TurnedAway,
+            () = async {
+                match principal {
+                    Some(principal) => accounts.ended(principal).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Changed,
+            () = self.parts.drain.cancelled(), if may_go => Event::Draining,
+            () = self.parts.end.cancelled(), if !is_draining => Event::Stopping,
+        }
+    }
+
+    /// Does what is to be done; says whether the session is over.
+    async fn advance(&mut self) -> io::Result<bool> {
+        while let Some(effect) = self.core.next_effect() {
+            match effect {
+                Effect::Abort => {
+                    if let Some(transfer) = &self.transfer {
+                        transfer.cuts.abort.cancel();
+                    }
+                }
+                Effect::Close => return Ok(true),
+                Effect::Send(reply) => {
+                    let charset = self.core.state.options.charset;
+                    self.out.extend_from_slice(&charset.encode(&reply.text()));
+                }
+                Effect::Work(work) => self.begin(work).await?,
+            }
+        }
+        self.flush().await?;
+        Ok(false)
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let Some(wire) = self.wire.as_mut().filter(|_| !self.out.is_empty()) else {
+            return Ok(());
+        };
+        let sending = async {
+            wire.write_all(&self.out).await?;
+            wire.flush().await
+        };
+        timeout(REPLIES, sending).await??;
+        self.out.clear();
+        // A long listing is not kept for the rest of the session.
+        self.out.shrink_to(READ_BYTES);
+        Ok(())
+    }
+
+    async fn say_goodbye(&mut self) -> io::Result<()> {
+        let goodbye = async {
+            self.flush().await?;
+            match &mut self.wire {
+                Some(wire) => wire.shutdown().await,
+                None => Ok(()),
+            }
+        };
+        timeout(FAREWELL, goodbye).await?
+    }
+
+    async fn begin(&mut self, work: Work) -> io::Result<()> {
+        match work {
+            Work::Files(task) => match self.files() {
+                Some(files) => {
+                    let doing = task.run(files);
+                    self.work = Some(Box::pin(async move { Outcome::Done(doing.await) }));
+                }
+                None => self.core.worked(Outcome::Refused(not_in())),
+            },
+            Work::Host(name) => {
+                let outcome = match self.desk.host(&name).await {
+                    Ok(()) => Outcome::HostKnown,
+                    Err(reply) => Outcome::Refused(reply),
+                };
+                self.core.worked(outcome);
+            }
+            Work::Listen(family) => {
+                let outcome = match self.listen(family).await {
+                    Ok(reply) => Outcome::Listening(reply),
+                    Err(reply) => Outcome::Refused(reply),
+                };
+                self.core.worked(outcome);
+            }
+            Work::LogIn(credential) => {
+                if self.parts.drain.is_cancelled() {
+                    self.core.worked(Outcome::Refused(Reply::new(
+                        421,
+                        "the server is closing; connect again in a moment",
+                    )));
+                    return Ok(());
+                }
+                let channel = self.core.state.channel;
+                let outcome = self.desk.step(credential, channel).await;
+                self.core.worked(Outcome::Login(outcome));
+                if matches!(self.core.state.stage, Stage::In(_)) {
+                    self.place = None;
+                }
+            }
+            Work::LogOut => {
+                self.desk.log_out().await;
+                self.passive = None;
+                self.core.worked(Outcome::LoggedOut);
+            }
+            Work::StartTls => {
+                self.flush().await?;
+                self.desk.log_out().await;
+                self.passive = None;
+                if let Some(Wire::Clear(stream)) = self.wire.take() {
+                    let wire = secure(&self.parts, stream, self.mark, &mut self.desk).await?;
+                    self.wire = Some(wire);
+                }
+                self.core.worked(Outcome::Channel(Channel::Sealed));
+            }
+            Work::StopTls => {
+                self.flush().await?;
+                if let Some(wire) = self.wire.take() {
+                    self.wire = Some(timeout(REPLIES, wire.unseal()).await??);
+                }
+                self.core.worked(Outcome::Channel(Channel::Clear));
+            }
+            Work::Transfer(plan) => self.begin_transfer(plan),
+        }
+        Ok(())
+    }
+
+    async fn listen(&mut self, family: Family) -> Result<Reply, Reply> {
+        // The old port is free before a new one is looked for.
+        self.passive = None;
+        let settings = &self.passive_settings;
+        let passive = Passive::listen(settings, self.ends, self.parts.proxies.clone())?;
+        let port = passive
+            .port()
+            .map_err(|_| Reply::new(425, "no port is free for data; try again in a moment"))?;
+        let reply = data_connection::told(port, family, settings, self.ends).await?;
+        self.passive = Some(Arc::new(passive));
+        Ok(reply)
+    }
+
+    fn begin_transfer(&mut self, plan: Plan) {
+        let state = &self.core.state;
+        let line = match (self.core.active(), self.passive.take()) {
+            (Some(address), _) => Some(Line::Active(address, self.ends)),
+            (None, Some(passive)) => Some(Line::Passive(passive)),
+            (None, None) => None,
+        };
+        let (Some(files), Some(line)) = (self.files(), line) else {
+            let reply = Reply::new(425, "send PASV, EPSV, PORT or EPRT first");
+            return self.core.transfer_ended(reply);
+        };
+        let tls = (state.protection == Channel::Sealed).then(|| DataTls {
+            server: self.parts.tls.clone(),
+            mark: self.mark,
+            resumption: state.options.resumption,
+        });
+        let (began, told) = unbounded_channel();
+        let transfer = Transfer {
+            plan,
+            files,
+            line,
+            tls,
+            stall: state.options.stall,
+            abrupt_end: state.options.abrupt_end,
+            budget: self.parts.vfs.budget().clone(),
+            began,
+            tasks: self.tasks.clone(),
+        };
+        let cuts = Cuts::default();
+        let mut task = JoinSet::new();
+        task.spawn(transfer.run(cuts.clone()));
+        self.transfer = Some(Running {
+            cuts,
+            began: told,
+            task,
+        });
+    }
+
+    fn files(&self) -> Option<Files> {
+        let principal = self.desk.principal()?;
+        Some(Files {
+            session: self.parts.vfs.session(principal.clone()),
+            clock: self.parts.clock.clone(),
+            charset: self.core.state.options.charset,
+        })
+    }
+
+    /// Ends the transfer under way, if there is one, and waits for it.
+    async fn end_transfer(&mut self) {
+        if let Some(mut running) = self.transfer.take() {
+            running.cuts.lost.cancel();
+            while running.task.join_next().await.is_some() {}
+        }
+    }
+}
+
+fn not_in() -> Reply {
+    Reply::new(530, "log in first: USER and PASS")
+}

@@ -1,0 +1,161 @@
+//! What a session knows of itself between commands.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::domain::path::VfsPath;
+use crate::domain::sum::SumKind;
+use crate::ftp::facts::Facts;
+use crate::ftp::options::Options;
+use crate::ftp::reply::Reply;
+use crate::ftp::settings::{Demand, Ends, FtpSettings, Start};
+
+/// What a session knows of itself.
+#[derive(Debug)]
+pub struct State {
+    /// The server's settings.
+    pub settings: Arc<FtpSettings>,
+    /// Who talks to whom.
+    pub ends: Ends,
+    /// How the listener's connections begin.
+    pub start: Start,
+    /// The control connection now.
+    pub channel: Channel,
+    /// Whether PBSZ was said (RFC 2228: before PROT).
+    pub is_buffer_agreed: bool,
+    /// Data connections to come.
+    pub protection: Channel,
+    /// Who the client is.
+    pub stage: Stage,
+    /// Failed logins.
+    pub failures: usize,
+    /// What holds for this session.
+    pub options: Options,
+    /// TYPE.
+    pub form: Form,
+    /// Where the next transfer begins; none unless REST came just before.
+    pub restart: Option<u64>,
+    /// What RNFR named, if it came just before.
+    pub renaming: Option<VfsPath>,
+    /// Where the next data connection comes from.
+    pub data: Data,
+    /// EPSV ALL was said: nothing else may make a data connection (RFC 2428 section 4).
+    pub only_extended_passive: bool,
+    /// The facts that MLSD shows.
+    pub facts: Facts,
+    /// What HASH makes.
+    pub sum: SumKind,
+    /// Where paths start.
+    pub folder: VfsPath,
+    /// What the transfer under way does, for STAT.
+    pub under_way: Option<String>,
+}
+
+/// How something travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// For all to read.
+    Clear,
+    /// By TLS.
+    Sealed,
+}
+
+/// Who the client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody.
+    Stranger,
+    /// Somebody who says that this is their name.
+    Named(String),
+    /// The same, whose password was right, and a code is asked for.
+    Code(String),
+    /// Somebody who has logged in.
+    In(String),
+}
+
+/// What TYPE says of a transfer's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Lines that end with CRLF on the way and with LF in the file (TYPE A).
+    Ascii,
+    /// As they are (TYPE I, TYPE L 8).
+    Image,
+}
+
+/// Where the next data connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// The client has not said.
+    None,
+    /// The client connects to us.
+    Passive,
+    /// We connect to the client.
+    Active(SocketAddr),
+}
+
+impl State {
+    /// A stranger.
+    pub fn new(settings: Arc<FtpSettings>, ends: Ends, start: Start) -> Self {
+        let channel = match start {
+            Start::Clear => Channel::Clear,
+            Start::Tls => Channel::Sealed,
+        };
+        Self {
+            options: Options::of(&settings),
+            settings,
+            ends,
+            start,
+            channel,
+            is_buffer_agreed: false,
+            // RFC 4217 section 12: on the port for TLS nobody expects clear text.
+            protection: channel,
+            stage: Stage::Stranger,
+            failures: 0,
+            form: Form::Ascii,
+            restart: None,
+            renaming: None,
+            data: Data::None,
+            only_extended_passive: false,
+            facts: Facts::default(),
+            sum: SumKind::Sha256,
+            folder: VfsPath::root(),
+            under_way: None,
+        }
+    }
+
+    /// Back to a stranger, on the same connection (REIN; AUTH, RFC 4217 section 4).
+    pub fn reset(&mut self) {
+        let fresh = Self::new(self.settings.clone(), self.ends, self.start);
+        *self = Self {
+            channel: self.channel,
+            is_buffer_agreed: self.is_buffer_agreed,
+            protection: self.protection,
+            failures: self.failures,
+            ..fresh
+        };
+    }
+
+    /// Whether somebody has logged in.
+    pub fn is_in(&self) -> bool {
+        matches!(self.stage, Stage::In(_))
+    }
+
+    /// Fails unless a transfer may begin now.
+    ///
+    /// # Errors
+    /// The reply that says what is missing.
+    pub fn check_data(&self) -> Result<(), Reply> {
+        let in_clear = self.channel == Channel::Sealed && self.protection == Channel::Clear;
+        match self.data {
+            _ if in_clear && self.options.data_tls == Demand::Required => {
+                // RFC 4217 section 10.
+                Err(Reply::new(
+                    521,
+                    "data connections must be encrypted; send PROT P first",
+                ))
+            }
+            Data::None => Err(Reply::new(425, "send PASV, EPSV, PORT or EPRT first")),
+            Data::Active(_) | Data::Passive => Ok(()),
+        }
+    }
+}

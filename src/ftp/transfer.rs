@@ -1,0 +1,491 @@
+//! One transfer, from the command to its end: opens what is transferred, waits for the data connection,
+//! moves the bytes, and tells how it ended.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::error::ErrorKind;
+use crate::domain::node::{AttributeUpdate, Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::random;
+use crate::domain::rights::Rights;
+use crate::ftp::ascii::{FromNetwork, ToNetwork};
+use crate::ftp::data_connection::{self, Passive};
+use crate::ftp::ending::Ending;
+use crate::ftp::files::Files;
+use crate::ftp::listing::{self, ListRequest, Style, Viewer};
+use crate::ftp::reply::Reply;
+use crate::ftp::settings::{Demand, Ends};
+use crate::ftp::state::Form;
+use crate::ftp::wire::Wire;
+use crate::ftp::work::{How, Plan, What};
+use crate::net::budget::Budget;
+use crate::net::tickets::Mark;
+use crate::net::tls_server::TlsServer;
+use crate::vfs::listing::Listing;
+use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::read::FileReader;
+use crate::vfs::write::FileWriter;
+
+/// Bytes moved at a time when there is memory, and when there is not.
+const PIECE_BYTES: usize = 256 * 1024;
+const SMALL_PIECE_BYTES: usize = 16 * 1024;
+/// How long we wait for the client's end of a data connection after ours.
+const LINGER: Duration = Duration::from_secs(5);
+/// Names that STOU tries.
+const MOST_NAMES: usize = 8;
+
+/// All that a transfer needs.
+pub struct Transfer {
+    /// What is transferred.
+    pub plan: Plan,
+    /// From and to where.
+    pub files: Files,
+    /// Where the data connection comes from.
+    pub line: Line,
+    /// How it is encrypted; none leaves it in the clear.
+    pub tls: Option<DataTls>,
+    /// Nothing may move for so long.
+    pub stall: Duration,
+    /// An upload over TLS is whole without close_notify.
+    pub abrupt_end: bool,
+    /// Memory for pieces.
+    pub budget: Budget,
+    /// Told when bytes are about to flow.
+    pub began: UnboundedSender<Reply>,
+    /// What outlives the transfer for a moment.
+    pub tasks: TaskTracker,
+}
+
+/// Where a data connection comes from.
+pub enum Line {
+    /// We connect.
+    Active(SocketAddr, Ends),
+    /// The client connects.
+    Passive(Arc<Passive>),
+}
+
+/// How a data connection is encrypted.
+pub struct DataTls {
+    /// By whom.
+    pub server: TlsServer,
+    /// What ties it to its control connection.
+    pub mark: Mark,
+    /// Whether it must be tied to it.
+    pub resumption: Demand,
+}
+
+/// Why a transfer is ended from outside.
+#[derive(Clone, Default)]
+pub struct Cuts {
+    /// ABOR.
+    pub abort: CancellationToken,
+    /// The control connection is gone.
+    pub lost: CancellationToken,
+    /// The server is ending.
+    pub stop: CancellationToken,
+}
+
+/// What is open.
+enum Opened {
+    List(Box<List>),
+    Read(FileReader, u64),
+    Write(Box<FileWriter>, String),
+}
+
+struct List {
+    request: ListRequest,
+    viewer: Viewer,
+    /// A file that was asked for itself.
+    file: Option<Entry>,
+    names: Option<Listing>,
+}
+
+impl Transfer {
+    /// Carries it out.
+    pub async fn run(self, cuts: Cuts) -> Ending {
+        let opened = match self.open().await {
+            Ok(opened) => opened,
+            Err(reply) => return Ending::Refused(reply),
+        };
+        let cut = async {
+            tokio::select! {
+                () = cuts.abort.cancelled() => Ending::Aborted,
+                () = cuts.lost.cancelled() => Ending::ControlLost,
+                () = cuts.stop.cancelled() => Ending::Stopped,
+            }
+        };
+        tokio::pin!(cut);
+        let mut opened = opened;
+        let moved = tokio::select! {
+            ending = &mut cut => Err(ending),
+            moved = self.move_bytes(&mut opened) => moved,
+        };
+        self.finish(opened, moved).await
+    }
+
+    async fn open(&self) -> Result<Opened, Reply> {
+        match &self.plan.what {
+            What::List(request) => {
+                let list = self.open_list(request.clone()).await?;
+                Ok(Opened::List(Box::new(list)))
+            }
+            What::Retrieve { path, from } => {
+                let file = self.files.session.open_read(path).await?;
+                let size = file.entry().size;
+                if *from > size {
+                    let sentence = format!("the file has {size} bytes, so that none is at {from}");
+                    return Err(Reply::new(554, sentence));
+                }
+                Ok(Opened::Read(file, *from))
+            }
+            What::Store { path, how } => self.open_write(path, *how).await,
+        }
+    }
+
+    async fn open_list(&self, request: ListRequest) -> Result<List, Reply> {
+        let session = &self.files.session;
+        let is_for_programs = matches!(request.style, Style::Facts(_));
+        let entry = session.stat(&request.path).await?;
+        if entry.kind == NodeKind::File {
+            if is_for_programs || request.pattern.is_some() {
+                let sentence = format!("'{}' is a file; MLST tells of it", request.path);
+                return Err(Reply::new(501, sentence));
+            }
+            return Ok(List {
+                viewer: self.files.viewer(Rights::NONE),
+                request,
+                file: Some(entry),
+                names: None,
+            });
+        }
+        let rights = match is_for_programs {
+            true => session.rights(&request.path).await?,
+            false => Rights::NONE,
+        };
+        Ok(List {
+            viewer: self.files.viewer(rights),
+            names: Some(session.list(&request.path).await?),
+            request,
+            file: None,
+        })
+    }
+
+    async fn open_write(&self, path: &VfsPath, how: How) -> Result<Opened, Reply> {
+        let session = &self.files.session;
+        let options = |create, truncate, append| WriteOptions {
+            create,
+            truncate,
+            append,
+            attributes: AttributeUpdate::default(),
+        };
+        let mut told = "stored".to_owned();
+        let mut writer = match how {
+            How::Append => {
+                session
+                    .open_write(path, options(Create::IfMissing, false, true))
+                    .await?
+            }
+            How::From(_) => {
+                session
+                    .open_write(path, options(Create::IfMissing, false, false))
+                    .await?
+            }
+            How::Replace => {
+                session
+                    .open_write(path, options(Create::IfMissing, true, false))
+                    .await?
+            }
+            How::Unique => {
+                let (writer, name) = self
+                    .open_unique(path, options(Create::New, true, false))
+                    .await?;
+                told = format!("stored; FILE: {name}");
+                writer
+            }
+        };
+        if let How::From(from) = how {
+            let size = writer.entry().size;
+            if from > size {
+                let sentence =
+                    format!("{size} bytes are here, so that nothing can go on at {from}");
+                return Err(Reply::new(554, sentence));
+            }
+            writer.resize(from).await?;
+        }
+        Ok(Opened::Write(Box::new(writer), told))
+    }
+
+    async fn open_unique(
+        &self,
+        wish: &VfsPath,
+        options: WriteOptions,
+    ) -> Result<(FileWriter, String), Reply> {
+        let name = wish.name().map_or("file", |name| name.as_str()).to_owned();
+        let folder = wish.parent().unwrap_or_default();
+        for attempt in 0..MOST_NAMES {
+            let name = match attempt {
+                0 => name.clone(),
+                _ => {
+                    let suffix = data_encoding::HEXLOWER.encode(&random::bytes::<4>());
+                    let start: String = name.chars().take(100).collect();
+                    format!("{start}.{suffix}")
+                }
+            };
+            let path = VfsPath::resolve(&folder, name.as_bytes())?;
+            match self.files.session.stat(&path).await {
+                Ok(_) => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+            match self.files.session.open_write(&path, options).await {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                opened => return Ok((opened?, name)),
+            }
+        }
+        Err(Reply::new(450, "no name is free; try again"))
+    }
+
+    async fn connect(&self) -> Result<TcpStream, Ending> {
+        let opening = |reply| {
+            // Whoever is gone needs no reply.
+            let _ = self.began.send(reply);
+        };
+        let text = match &self.plan.what {
+            What::List(_) => "here come the names",
+            What::Retrieve { .. } => "here comes the file",
+            What::Store { .. } => "send the file",
+        };
+        match &self.line {
+            Line::Passive(passive) => {
+                let stream = passive.accept().await.map_err(|_| Ending::NoConnection)?;
+                opening(Reply::new(150, text));
+                Ok(stream)
+            }
+            Line::Active(address, ends) => {
+                // RFC 959 section 5.4: the reply goes before the connection.
+                opening(Reply::new(150, text));
+                data_connection::connect(*address, *ends)
+                    .await
+                    .map_err(|error| {
+                        tracing::debug!(to = %address, error = %error, "a client could not be connected to");
+                        Ending::NoConnection
+                    })
+            }
+        }
+    }
+
+    async fn secure(&self, stream: TcpStream) -> Result<Wire<TcpStream>, Ending> {
+        let Some(tls) = &self.tls else {
+            return Ok(Wire::Clear(stream));
+        };
+        let secured = match &self.plan.what {
+            What::Store { .. } => tls.server.accept_writer(stream, tls.mark).await,
+            What::List(_) | What::Retrieve { .. } => tls.server.accept(stream, tls.mark).await,
+        };
+        let secured = secured.map_err(|error| {
+            tracing::debug!(error = %error, "no TLS came about on a data connection");
+            Ending::TlsFailed
+        })?;
+        match secured.resumed == Some(tls.mark) || tls.resumption == Demand::Optional {
+            true => Ok(Wire::Sealed(Box::new(secured.stream))),
+            false => Err(Ending::TlsNotResumed),
+        }
+    }
+
+    /// `Ok` when all is through; of an upload, nothing is published yet.
+    async fn move_bytes(&self, opened: &mut Opened) -> Result<(), Ending> {
+        let stream = self.connect().await?;
+        let mut wire = self.secure(stream).await?;
+        match opened {
+            Opened::List(list) => self.send_names(list, &mut wire).await?,
+            Opened::Read(file, from) => self.send_file(file, *from, &mut wire).await?,
+            Opened::Write(writer, _) => self.receive(writer, &mut wire).await?,
+        }
+        self.close(wire, matches!(opened, Opened::Write(..))).await
+    }
+
+    async fn send_file(
+        &self,
+        file: &FileReader,
+        from: u64,
+        wire: &mut Wire<TcpStream>,
+    ) -> Result<(), Ending> {
+        let share = self.budget.try_take_spare(PIECE_BYTES);
+        let piece = share.as_ref().map_or(SMALL_PIECE_BYTES, |_| PIECE_BYTES);
+        let mut convert = ToNetwork::default();
+        let mut converted = Vec::new();
+        let mut at = from;
+        loop {
+            let bytes = file.read_at(at, piece).await.map_err(Ending::Failed)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            at += bytes.len() as u64;
+            match self.plan.form {
+                Form::Image => self.send(&bytes, wire).await?,
+                Form::Ascii => {
+                    converted.clear();
+                    convert.convert(&bytes, &mut converted);
+                    self.send(&converted, wire).await?;
+                }
+            }
+        }
+    }
+
+    async fn send_names(&self, list: &mut List, wire: &mut Wire<TcpStream>) -> Result<(), Ending> {
+        let (request, viewer) = (&list.request, &list.viewer);
+        if let Some(file) = &list.file {
+            let name = listing::file_name(request, file);
+            let line = viewer.encoded(request.style, file, &name);
+            return self.send(&line, wire).await;
+        }
+        let Some(names) = &mut list.names else {
+            return Ok(());
+        };
+        loop {
+            let page = names.next_page().await.map_err(Ending::Failed)?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut text = Vec::new();
+            for entry in page.iter().filter(|entry| request.wants(&entry.name)) {
+                let name = listing::shown_name(request, entry);
+                text.extend_from_slice(&viewer.encoded(request.style, entry, &name));
+            }
+            self.send(&text, wire).await?;
+        }
+    }
+
+    async fn send(&self, mut bytes: &[u8], wire: &mut Wire<TcpStream>) -> Result<(), Ending> {
+        while !bytes.is_empty() {
+            let sent = timeout(self.stall, wire.write(bytes))
+                .await
+                .map_err(|_| Ending::Stalled)?
+                .map_err(|_| Ending::Reset)?;
+            if sent == 0 {
+                return Err(Ending::Reset);
+            }
+            bytes = bytes.get(sent..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn receive(
+        &self,
+        writer: &mut FileWriter,
+        wire: &mut Wire<TcpStream>,
+    ) -> Result<(), Ending> {
+        let share = self.budget.try_take_spare(PIECE_BYTES);
+        let piece = share.as_ref().map_or(SMALL_PIECE_BYTES, |_| PIECE_BYTES);
+        let mut convert = FromNetwork::default();
+        let mut buffer = BytesMut::new();
+        let mut at = writer.entry().size;
+        loop {
+            buffer.reserve(piece);
+            let is_over = self.fill(&mut buffer, piece, wire).await?;
+            let mut bytes = buffer.split().freeze();
+            if self.plan.form == Form::Ascii {
+                let mut converted = Vec::with_capacity(bytes.len() + 1);
+                convert.convert(&bytes, &mut converted);
+                if is_over {
+                    convert.finish(&mut converted);
+                }
+                bytes = converted.into();
+            }
+            if !bytes.is_empty() {
+                let length = bytes.len() as u64;
+                let written = match self.plan.what {
+                    What::Store {
+                        how: How::Append, ..
+                    } => writer.append(bytes).await,
+                    _ => writer.write_at(at, bytes).await,
+                };
+                written.map_err(Ending::Failed)?;
+                at += length;
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads until the buffer has a piece; says whether that was all.
+    async fn fill(
+        &self,
+        buffer: &mut BytesMut,
+        piece: usize,
+        wire: &mut Wire<TcpStream>,
+    ) -> Result<bool, Ending> {
+        while buffer.len() < piece {
+            let read = timeout(self.stall, wire.read_buf(buffer))
+                .await
+                .map_err(|_| Ending::Stalled)?;
+            match read {
+                Ok(0) => return Ok(true),
+                Ok(_) => {}
+                // TLS's word for a connection that ends without close_notify.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return match self.abrupt_end {
+                        true => Ok(true),
+                        false => Err(Ending::Truncated),
+                    };
+                }
+                Err(_) => return Err(Ending::Reset),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Says the end of a data connection: by close_notify where there is TLS.
+    async fn close(&self, mut wire: Wire<TcpStream>, is_upload: bool) -> Result<(), Ending> {
+        match timeout(self.stall, wire.shutdown()).await {
+            Ok(Ok(())) => {}
+            // All of it came; a client that does not wait for our end misses nothing.
+            Ok(Err(_)) if is_upload => return Ok(()),
+            Ok(Err(_)) => return Err(Ending::Reset),
+            Err(_) => return Err(Ending::Stalled),
+        }
+        if let (Wire::Sealed(_), false) = (&wire, is_upload) {
+            // Closing before the client's close_notify is read would reset what it has not read yet.
+            self.tasks.spawn(async move {
+                let mut rest = [0; 256];
+                let _ = timeout(LINGER, async {
+                    while matches!(wire.read(&mut rest).await, Ok(1..)) {}
+                })
+                .await;
+            });
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, opened: Opened, moved: Result<(), Ending>) -> Ending {
+        match (opened, moved) {
+            (Opened::List(_) | Opened::Read(..), Ok(())) => Ending::Complete("sent".to_owned()),
+            (Opened::List(_) | Opened::Read(..), Err(ending)) => ending,
+            (Opened::Write(writer, told), Ok(())) => match writer.commit().await {
+                Ok(_) => Ending::Complete(told),
+                Err(error) => Ending::Failed(error),
+            },
+            // Nothing began: an upload that broke off before is as it was.
+            (
+                Opened::Write(..),
+                Err(ending @ (Ending::NoConnection | Ending::TlsFailed | Ending::TlsNotResumed)),
+            ) => ending,
+            (Opened::Write(writer, _), Err(ending)) => {
+                writer.abandon().await;
+                ending
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! RNFR and RNTO: another name, or another folder, as one change.
+
+use crate::ftp::reply::Reply;
+use crate::ftp::verb::Verb;
+use crate::ftp::work::{Action, Change, Done, Task, Work};
+use crate::vfs::rename::Overwrite;
+
+/// RNFR.
+pub const RNFR: Verb = Verb::new("RNFR", "<old>", |state, argument| {
+    let path = argument.path(state)?;
+    Ok(Action::Work(Work::Files(Task::new(
+        move |files| async move {
+            files.session.stat(&path).await?;
+            let done = Done::new(350, "send RNTO with the new name");
+            Ok(done.changing(Change::Renaming(path)))
+        },
+    ))))
+});
+
+/// RNTO: takes the place of a file that is there, as servers on POSIX do.
+pub const RNTO: Verb = Verb::new("RNTO", "<new>", |state, argument| {
+    let Some(from) = state.renaming.take() else {
+        return Err(Reply::new(503, "send RNFR just before"));
+    };
+    let to = argument.path(state)?;
+    Ok(Action::Work(Work::Files(Task::new(
+        move |files| async move {
+            let renamed = files.session.rename(&from, &to, Overwrite::Allow).await;
+            renamed?;
+            Ok(Done::new(250, "renamed"))
+        },
+    ))))
+});

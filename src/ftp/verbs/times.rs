@@ -1,0 +1,106 @@
+//! MDTM, MFMT, MFCT and MFF: times and modes (RFC 3659 section 3, draft-somers-ftp-mfxx).
+
+use crate::domain::clock::Timestamp;
+use crate::domain::node::AttributeUpdate;
+use crate::domain::path::VfsPath;
+use crate::ftp::argument;
+use crate::ftp::facts;
+use crate::ftp::reply::Reply;
+use crate::ftp::verb::Verb;
+use crate::ftp::work::{Action, Done, Task, Work};
+
+/// MDTM: tells the time of modification, or sets it when a time comes first (rclone, old clients).
+pub const MDTM: Verb = Verb::new("MDTM", "[YYYYMMDDHHMMSS] <file>", |state, argument| {
+    let text = argument.text(state)?;
+    if let Some((time, path)) = text.split_once(' ')
+        && let Some(modified) = facts::parse_time(time)
+        && time.len() >= 14
+        && !path.is_empty()
+    {
+        let path = argument::path(path, state)?;
+        let update = modification(modified);
+        return Ok(setting(path, update, 253, "the time was set".to_owned()));
+    }
+    let path = argument.path(state)?;
+    Ok(Action::Work(Work::Files(Task::new(
+        move |files| async move {
+            let entry = files.session.stat(&path).await?;
+            Ok(Done::new(213, facts::time(entry.attributes.modified)))
+        },
+    ))))
+});
+
+/// MFMT: sets the time of modification.
+pub const MFMT: Verb = Verb::new("MFMT", "YYYYMMDDHHMMSS <path>", |state, argument| {
+    let text = argument.text(state)?;
+    let (time, path) = text.split_once(' ').unwrap_or((&text, ""));
+    let modified = facts::parse_time(time)
+        .ok_or_else(|| Reply::new(501, "write MFMT YYYYMMDDHHMMSS and a path"))?;
+    let named = argument::path(path, state)?;
+    let told = format!("Modify={}; {path}", facts::time(modified));
+    Ok(setting(named, modification(modified), 213, told))
+});
+
+/// MFCT: sets the time of creation, which here is a matter of record.
+pub const MFCT: Verb = Verb::new("MFCT", "YYYYMMDDHHMMSS <path>", |_, _| {
+    Err(Reply::new(
+        504,
+        "the time of creation cannot be changed; MFMT sets that of modification",
+    ))
+});
+
+/// MFF: sets facts.
+pub const MFF: Verb = Verb::new(
+    "MFF",
+    "modify=YYYYMMDDHHMMSS;UNIX.mode=0644; <path>",
+    |state, argument| {
+        let text = argument.text(state)?;
+        let (list, path) = text.split_once(' ').unwrap_or((&text, ""));
+        let mut update = AttributeUpdate::default();
+        for fact in list.split(';').filter(|fact| !fact.is_empty()) {
+            let (name, value) = fact.split_once('=').unwrap_or((fact, ""));
+            let wrong = || Reply::new(501, format!("'{fact}' is not right"));
+            match name.to_ascii_lowercase().as_str() {
+                "modify" => update.modified = Some(facts::parse_time(value).ok_or_else(wrong)?),
+                "unix.mode" => update.mode = Some(mode(value).ok_or_else(wrong)?),
+                _ => {
+                    return Err(Reply::new(
+                        504,
+                        "modify and UNIX.mode can be set, and nothing else",
+                    ));
+                }
+            }
+        }
+        if update.is_empty() {
+            return Err(Reply::new(
+                501,
+                "write MFF modify=YYYYMMDDHHMMSS; and a path",
+            ));
+        }
+        let named = argument::path(path, state)?;
+        Ok(setting(named, update, 213, format!("{list} {path}")))
+    },
+);
+
+/// A mode in octal digits.
+pub fn mode(text: &str) -> Option<u32> {
+    let mode = u32::from_str_radix(text, 8).ok()?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_plain && mode <= 0o7777).then_some(mode)
+}
+
+/// What sets the time of modification.
+pub fn modification(modified: Timestamp) -> AttributeUpdate {
+    AttributeUpdate {
+        modified: Some(modified),
+        ..AttributeUpdate::default()
+    }
+}
+
+/// Sets attributes and says so.
+pub fn setting(path: VfsPath, update: AttributeUpdate, code: u16, told: String) -> Action {
+    Action::Work(Work::Files(Task::new(move |files| async move {
+        files.session.set_attributes(&path, update).await?;
+        Ok(Done::new(code, told))
+    })))
+}

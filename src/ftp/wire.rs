@@ -1,0 +1,109 @@
+//! A connection that may be encrypted.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+/// A connection that may be encrypted.
+pub enum Wire<S> {
+    /// Bytes as they are.
+    Clear(S),
+    /// TLS.
+    Sealed(Box<TlsStream<S>>),
+}
+
+/// Longest TLS record (RFC 8446 section 5.2).
+const MAX_RECORD_BYTES: usize = 16_384 + 256;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Goes back to clear text: says the end of TLS and waits for that of the client.
+    ///
+    /// # Errors
+    /// When the client says anything else, or is gone.
+    pub async fn unseal(self) -> io::Result<Self> {
+        let stream = match self {
+            Self::Clear(stream) => return Ok(Self::Clear(stream)),
+            Self::Sealed(stream) => stream,
+        };
+        let (mut stream, mut connection) = stream.into_inner();
+        connection.send_close_notify();
+        let mut out = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut out)?;
+        }
+        stream.write_all(&out).await?;
+        loop {
+            // Record by record, lest what follows in the clear is taken for TLS.
+            let mut record = vec![0; 5];
+            stream.read_exact(&mut record).await?;
+            let length = record.get(3..5).map_or(0, |length| {
+                length
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+            });
+            if length > MAX_RECORD_BYTES {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            record.resize(5 + length, 0);
+            stream
+                .read_exact(record.get_mut(5..).unwrap_or_default())
+                .await?;
+            let mut rest = record.as_slice();
+            while !rest.is_empty() {
+                connection.read_tls(&mut rest)?;
+                let state = connection
+                    .process_new_packets()
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+                if state.peer_has_closed() {
+                    return Ok(Self::Clear(stream));
+                }
+                if state.plaintext_bytes_to_read() > 0 {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Sealed(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Sealed(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Sealed(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Sealed(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
