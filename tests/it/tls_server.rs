@@ -13,12 +13,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use sealift::domain::clock::{Clock as _, SystemClock};
+use sealift::domain::clock::{Clock, SystemClock};
 use sealift::net::certificates::{Certificates, PemFiles};
 use sealift::net::tickets::{Mark, TicketKey, TicketKeys};
 use sealift::net::tls_server::{ClientCertificates, HANDSHAKE, Secured, TlsServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::folder::TempFolder;
 
@@ -448,4 +449,72 @@ fn what_is_wrong_with_the_files_is_said_with_their_names() {
         let said = refused(files);
         assert!(said.contains(says), "{said}");
     }
+}
+
+/// OpenSSL against a port: what it prints.
+async fn s_client(port: u16, words: &[&str]) -> String {
+    let mut command = std::process::Command::new("openssl");
+    command.args(["s_client", "-ign_eof", "-servername", "first.test"]);
+    command.args(["-connect", &format!("127.0.0.1:{port}")]);
+    command.args(words).stdin(std::process::Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    format!("{out}{}", String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openssl_resumes_its_sessions_and_speaks_no_older_version() {
+    let world = World::new();
+    let server = world.server(&keys());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mark = Mark::random();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut secured) = server.accept(stream, mark).await else {
+                continue;
+            };
+            let resumed = secured.resumed == Some(mark);
+            let line = format!("the mark came back: {resumed}\n");
+            secured.stream.write_all(line.as_bytes()).await.unwrap();
+            secured.stream.shutdown().await.unwrap();
+        }
+    });
+    for version in ["-tls1_2", "-tls1_3"] {
+        let session = world.folder.join(version);
+        let session = session.to_str().unwrap();
+        let first = s_client(port, &[version, "-sess_out", session]).await;
+        assert!(first.contains("the mark came back: false"), "{first}");
+        let again = s_client(port, &[version, "-sess_in", session]).await;
+        assert!(again.contains("Reused, "), "{again}");
+        assert!(again.contains("the mark came back: true"), "{again}");
+    }
+    for version in ["-tls1", "-tls1_1"] {
+        let refused = s_client(port, &[version, "-cipher", "DEFAULT:@SECLEVEL=0"]).await;
+        assert!(!refused.contains("the mark"), "{refused}");
+        assert!(refused.contains("alert"), "{refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_are_followed_until_the_server_ends() {
+    let world = World::new();
+    let stop = CancellationToken::new();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut following = tokio::task::JoinSet::new();
+    following.spawn(world.certificates.clone().follow(clock, stop.clone()));
+    let _files = world
+        .authority
+        .files(world.folder.path(), "first", &["new.test"]);
+    let mut looks = 0;
+    while !served(&world, "new.test").await {
+        looks += 1;
+        assert!(looks < 100, "the new certificate was not read");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    stop.cancel();
+    following.join_next().await.unwrap().unwrap();
 }

@@ -11,10 +11,13 @@ use sealift::accounts::methods::Method;
 use sealift::accounts::x509::CertificateRule;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::secret::Secret;
+use serde_json::Value;
 
 use crate::logins::{admitted, asked, further, refused};
 use crate::support::dialects::on_both_databases;
+use crate::support::folder::TempFolder;
 use crate::support::installation::{Installation, door, name};
+use crate::support::server::{DEMO, Server, sealift};
 
 on_both_databases! {
     a_certificate_that_an_authority_of_the_tenant_made_opens_the_account_it_is_mapped_to,
@@ -487,4 +490,84 @@ async fn files_that_are_no_such_thing_are_refused_with_a_reason(world: Installat
     directory.add_x509_authority("acme", &der).await.unwrap();
     let again = directory.add_x509_authority("acme", pem.as_bytes()).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn the_commands_add_show_and_take_away_authorities_lists_and_certificates() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let run = |words: &[&str]| -> Value {
+        let said = server.admin(&[words, &["--json"]].concat(), "");
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    let authority = Authority::new("Demo CA");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let ca = file("ca.pem", authority.0.pem().as_bytes());
+    let crl = file(
+        "crl.pem",
+        authority.revoke(&[7, 9], (2023, 2040)).as_bytes(),
+    );
+    let leaf = file("ann.der", &Leaf::default().self_signed()[0]);
+
+    let added = run(&["tenant", "x509", "add", "demo", &ca]);
+    let shown = run(&["tenant", "x509", "list", "demo"]);
+    assert_eq!(shown[0]["fingerprint"], added["fingerprint"]);
+    assert_eq!(shown[0]["subject"], "CN=Demo CA");
+    let lists = run(&["tenant", "x509", "crl", "demo", &crl]);
+    assert_eq!(
+        (&lists[0]["revoked"], &lists[0]["issuer"]),
+        (&2.into(), &"CN=Demo CA".into())
+    );
+    assert_eq!(run(&["tenant", "x509", "crl", "demo"]), lists);
+
+    let certificate = ["account", "certificate"];
+    let with = |words: &[&str]| run(&[&certificate[..], words].concat());
+    with(&["add", DEMO, EMAIL]);
+    let pinned = with(&["add", DEMO, &leaf])["certificate"].clone();
+    assert_eq!(with(&["list", DEMO]).as_array().unwrap().len(), 2);
+    with(&["remove", DEMO, EMAIL]);
+    with(&["remove", DEMO, pinned.as_str().unwrap()]);
+    assert_eq!(with(&["list", DEMO]), Value::Array(Vec::new()));
+    let methods = "certificate,password password";
+    run(&[
+        "account",
+        "methods",
+        DEMO,
+        "certificate,password",
+        "password",
+    ]);
+    let said = server.admin(&["account", "methods", DEMO], "");
+    assert!(said.contains(methods), "{said}");
+
+    let fingerprint = added["fingerprint"].as_str().unwrap();
+    run(&["tenant", "x509", "remove", "demo", fingerprint]);
+    let data = server.data().to_str().unwrap().to_owned();
+    for (words, says) in [
+        (
+            &["tenant", "x509", "remove", "demo", fingerprint][..],
+            "does not trust",
+        ),
+        (
+            &["tenant", "x509", "add", "demo", &leaf],
+            "account certificate add",
+        ),
+        (
+            &["account", "certificate", "add", DEMO, "/nowhere.pem"],
+            "cannot be read",
+        ),
+        (
+            &["account", "certificate", "remove", DEMO, EMAIL],
+            "does not open",
+        ),
+    ] {
+        let ran = sealift(&[words, &["--data", &data]].concat(), "");
+        let errors = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(says), "{errors}");
+    }
+    server.stop();
 }
