@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::reader::Reader;
 use crate::config::value::{Setting, Shape};
 use crate::ftp::settings::{Demand, FtpSettings, PassiveSettings};
+use crate::net::limit::ConnectionLimits;
 
 /// The FTP front end.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,14 @@ impl FtpSection {
             from.within("ftp", key, default, 1..=most) as usize
         };
         let login_attempts = count("login_attempts", default.login_attempts, 100);
-        let sessions = count("sessions", default.sessions, 1_000_000);
+        let connections = ConnectionLimits {
+            total: count("sessions", default.connections.total, 1_000_000),
+            per_address: count(
+                "sessions_per_address",
+                default.connections.per_address,
+                1_000_000,
+            ),
+        };
         Self {
             clear,
             tls,
@@ -53,7 +61,7 @@ impl FtpSection {
                 login_attempts,
                 idle_time: from.within("ftp", "idle_time", default.idle_time, SECOND..=WEEK),
                 stall_time: from.within("ftp", "stall_time", default.stall_time, SECOND..=WEEK),
-                sessions,
+                connections,
                 data_tls: from.take("ftp", "data_tls", default.data_tls),
                 resumption: from.take("ftp", "resumption", default.resumption),
             },

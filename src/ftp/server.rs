@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::login::Accounts;
 use crate::domain::clock::SystemClock;
+use crate::ftp::reply::Reply;
 use crate::ftp::session::{self, Accepted, Parts};
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
 use crate::net::limit::Places;
@@ -62,7 +63,7 @@ impl FtpServer {
             places,
             proxies: self.settings.proxies.clone().into(),
         };
-        let sessions = Arc::new(Semaphore::new(self.settings.sessions));
+        let sessions = Places::new(self.settings.connections);
         let parts = Arc::new(Parts {
             proxies: admission.proxies.clone(),
             settings: Arc::new(self.settings),
@@ -99,20 +100,28 @@ impl FtpServer {
 
 async fn serve_one(
     parts: Arc<Parts>,
-    sessions: Arc<Semaphore>,
+    sessions: Places,
     connection: Connection,
     start: Start,
     passive: Arc<PassiveSettings>,
 ) {
-    let Ok(_session) = sessions.try_acquire() else {
-        tracing::warn!(peer = %connection.peer, "a connection was refused: all sessions are taken");
-        return;
-    };
     let Connection {
-        stream,
+        mut stream,
         peer,
         place,
     } = connection;
+    let _session = match sessions.try_take(peer.ip()) {
+        Ok(session) => session,
+        Err(full) => {
+            tracing::warn!(peer = %peer, limit = ?full, "a connection was refused: too many are open");
+            if start == Start::Clear {
+                // It fits the socket's buffer; who does not read it misses nothing.
+                let busy = Reply::new(421, "too many connections; come back in a moment");
+                let _ = stream.write_all(busy.text().as_bytes()).await;
+            }
+            return;
+        }
+    };
     let Ok(local) = stream.local_addr() else {
         return;
     };

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::net::limit::ConnectionLimits;
 use crate::net::network::Network;
 
 /// Whether something has to be.
@@ -30,8 +31,8 @@ pub struct FtpSettings {
     pub idle_time: Duration,
     /// A transfer in which nothing moves for so long is broken off.
     pub stall_time: Duration,
-    /// Sessions at once, in all.
-    pub sessions: usize,
+    /// Connections at once, in all and of one address, logged in or not.
+    pub connections: ConnectionLimits,
     /// Whether what is transferred must be encrypted when the control connection is.
     pub data_tls: Demand,
     /// Whether a data connection over TLS must resume the TLS session of its control connection.
@@ -47,7 +48,10 @@ impl Default for FtpSettings {
             login_attempts: 6,
             idle_time: Duration::from_secs(15 * 60),
             stall_time: Duration::from_secs(5 * 60),
-            sessions: 10_000,
+            connections: ConnectionLimits {
+                per_address: 1_000,
+                total: 10_000,
+            },
             data_tls: Demand::Required,
             resumption: Demand::Optional,
         }
