@@ -130,10 +130,6 @@ impl Core {
     pub fn feed(&mut self, bytes: &[u8]) {
         let before = self.lines.len();
         self.splitter.feed(bytes, &mut self.lines);
-        let is_abort = |line: &Line| match line {
-            Line::Command(line) => verb_of(line).eq_ignore_ascii_case(b"ABOR"),
-            Line::TooLong => false,
-        };
         if self.busy == Busy::Transferring && self.lines.iter().skip(before).any(is_abort) {
             self.effects.push_back(Effect::Abort);
         }
@@ -146,7 +142,7 @@ impl Core {
                 return Some(effect);
             }
             if self.closing {
-                if self.busy == Busy::Transferring {
+                if self.busy != Busy::Free {
                     return None;
                 }
                 // Once.
@@ -198,15 +194,9 @@ impl Core {
         }
     }
 
-    /// A transfer has begun: bytes may flow from now on.
+    /// Bytes of a transfer may flow from now on.
     pub fn transfer_began(&mut self, reply: Reply) {
-        self.busy = Busy::Transferring;
         self.send(reply);
-        // Somebody may have thought better of it before.
-        let line = Line::Command(b"ABOR".to_vec());
-        if self.lines.contains(&line) {
-            self.effects.push_back(Effect::Abort);
-        }
     }
 
     /// A transfer is over.
@@ -267,10 +257,18 @@ impl Core {
                 match &work {
                     Work::StartTls => self.send(Reply::new(234, "begin TLS now")),
                     Work::StopTls => self.send(Reply::new(200, "in the clear from here on")),
-                    Work::Transfer(plan) => self.state.under_way = Some(told(&plan.what)),
+                    Work::Transfer(plan) => {
+                        self.busy = Busy::Transferring;
+                        self.state.under_way = Some(told(&plan.what));
+                    }
                     _ => {}
                 }
+                let is_transfer = self.busy == Busy::Transferring;
                 self.effects.push_back(Effect::Work(work));
+                // Pipelined: it was unsaid before it began.
+                if is_transfer && self.lines.iter().any(is_abort) {
+                    self.effects.push_back(Effect::Abort);
+                }
             }
         }
     }
@@ -348,6 +346,13 @@ fn told(what: &What) -> String {
         What::List(request) => format!("Listing {}", request.path),
         What::Retrieve { path, .. } => format!("Sending {path}"),
         What::Store { path, .. } => format!("Receiving {path}"),
+    }
+}
+
+fn is_abort(line: &Line) -> bool {
+    match line {
+        Line::Command(line) => verb_of(line).eq_ignore_ascii_case(b"ABOR"),
+        Line::TooLong => false,
     }
 }
 

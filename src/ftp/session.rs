@@ -112,6 +112,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         is_over: false,
         place: Some(place),
         since: Instant::now(),
+        stranger_since: Instant::now(),
         tasks: tasks.clone(),
         parts,
     };
@@ -159,6 +160,8 @@ struct Session {
     place: Option<Place>,
     /// When something was last asked for, or ended.
     since: Instant,
+    /// When the client was last nobody.
+    stranger_since: Instant,
     tasks: TaskTracker,
 }
 
@@ -183,7 +186,6 @@ enum Event {
 
 impl Session {
     async fn run(&mut self) -> io::Result<()> {
-        let started = Instant::now();
         let mut bytes = [0; READ_BYTES];
         let mut is_draining = false;
         loop {
@@ -194,7 +196,7 @@ impl Session {
             {
                 return Ok(());
             }
-            let deadline = self.deadline(started);
+            let deadline = self.deadline();
             match self.next(&mut bytes, deadline, is_draining).await {
                 Event::Began(reply) => self.core.transfer_began(reply),
                 Event::Ended(ending) => {
@@ -245,13 +247,13 @@ impl Session {
     }
 
     /// When the session is ended if nothing happens; none during transfers and work.
-    fn deadline(&self, started: Instant) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         if self.transfer.is_some() || self.work.is_some() {
             return None;
         }
         Some(match self.core.state.is_in() {
             true => self.since + self.core.state.options.idle,
-            false => started + self.parts.settings.login_time,
+            false => self.stranger_since + self.parts.settings.login_time,
         })
     }
 
@@ -400,14 +402,12 @@ impl Session {
                 }
             }
             Work::LogOut => {
-                self.desk.log_out().await;
-                self.passive = None;
+                self.log_out().await;
                 self.core.worked(Outcome::LoggedOut);
             }
             Work::StartTls => {
                 self.flush().await?;
-                self.desk.log_out().await;
-                self.passive = None;
+                self.log_out().await;
                 if let Some(Wire::Clear(stream)) = self.wire.take() {
                     let wire = secure(&self.parts, stream, self.mark, &mut self.desk).await?;
                     self.wire = Some(wire);
@@ -424,6 +424,14 @@ impl Session {
             Work::Transfer(plan) => self.begin_transfer(plan),
         }
         Ok(())
+    }
+
+    async fn log_out(&mut self) {
+        if self.desk.principal().is_some() {
+            self.stranger_since = Instant::now();
+        }
+        self.desk.log_out().await;
+        self.passive = None;
     }
 
     async fn listen(&mut self, family: Family) -> Result<Reply, Reply> {
