@@ -83,20 +83,23 @@ impl SharedTicketKeys {
         }
     }
 
-    /// Looks once, and makes a key when the newest has served its term.
+    /// Looks once, and makes a key when the newest has served its term. Keys that can be had are used,
+    /// whatever becomes of the others.
     ///
     /// # Errors
-    /// Unavailable when database or key service do not answer; Unsupported when nothing wraps keys.
+    /// Unavailable when database or key service do not answer; Unsupported when nothing wraps keys;
+    /// Corrupt when a key was wrapped by something else.
     pub async fn look(&mut self) -> Result<()> {
         let now = self.db.now().await?;
         let mut stored = ticket_keys::list(&self.db).await?;
+        let mut outcome = Ok(());
         let newest = stored.first();
         if newest.is_none_or(|key| now.since(key.made_at) >= TERM) {
             let id = newest.map_or(1, |key| key.id.saturating_add(1));
             match self.make(id, now).await {
                 // Another instance was faster.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                made => made?,
+                made => outcome = made,
             }
             stored = ticket_keys::list(&self.db).await?;
         }
@@ -104,7 +107,9 @@ impl SharedTicketKeys {
         self.known
             .retain(|id, _| stored.iter().any(|key| key.id == *id));
         for key in &stored {
-            self.learn(key).await?;
+            if let Err(error) = self.learn(key).await {
+                outcome = Err(error);
+            }
         }
         let order = in_order(&stored, now);
         let keys = order.into_iter().filter_map(|id| self.known.get(&id));
@@ -112,7 +117,7 @@ impl SharedTicketKeys {
         if !keys.is_empty() {
             self.keys.replace(keys);
         }
-        Ok(())
+        outcome
     }
 
     async fn make(&self, id: u32, now: Timestamp) -> Result<()> {

@@ -17,6 +17,7 @@ on_both! {
     instances_share_keys_from_the_first_moment,
     a_new_key_is_known_to_all_before_it_seals,
     of_instances_that_make_a_key_at_once_one_wins,
+    a_key_that_cannot_be_unwrapped_does_not_keep_others_from_use,
     keys_lie_in_the_database_wrapped_and_go_when_they_are_over,
 }
 
@@ -83,6 +84,26 @@ async fn of_instances_that_make_a_key_at_once_one_wins(dialect: Dialect) {
     assert_eq!(ticket_keys::list(db).await.unwrap().len(), 1);
     let sealed = ticket(&all[0].keys());
     assert!(all.iter().all(|instance| opens(&instance.keys(), &sealed)));
+}
+
+async fn a_key_that_cannot_be_unwrapped_does_not_keep_others_from_use(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (mut here, mut there) = (instance(&world), instance(&world));
+    let db = world.vfs.database();
+    let mut broken = SharedTicketKeys::new(db.clone(), KeyRing::for_tests(), RegionId(1));
+    broken.look().await.unwrap();
+    assert!(here.look().await.is_err());
+    world.clock.advance(TERM);
+    assert!(here.look().await.is_err());
+    assert!(there.look().await.is_err());
+    world.clock.advance(3 * MINUTE);
+    assert!(here.look().await.is_err());
+    assert!(opens(&there.keys(), &ticket(&here.keys())));
+    for _ in 0..5 {
+        world.clock.advance(TERM);
+        here.try_look().await;
+    }
+    here.look().await.unwrap();
 }
 
 async fn keys_lie_in_the_database_wrapped_and_go_when_they_are_over(dialect: Dialect) {
