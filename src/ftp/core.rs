@@ -378,3 +378,157 @@ fn split(line: &[u8]) -> (&[u8], &[u8]) {
         None => (line, &[]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ftp::settings::{Ends, FtpSettings, Start};
+    use crate::ftp::state::Form;
+    use crate::ftp::work::How;
+
+    const BY_ITSELF: &[&str] = &[];
+
+    fn core() -> Core {
+        let ends = Ends {
+            peer: [127, 0, 0, 1].into(),
+            local: "127.0.0.1:21".parse().unwrap(),
+        };
+        let settings = Arc::new(FtpSettings::default());
+        let mut core = Core::new(State::new(settings, ends, Start::Clear));
+        assert_eq!(effects(&mut core), ["220"]);
+        core
+    }
+
+    fn known() -> Core {
+        let mut core = core();
+        core.state.stage = Stage::In("ann@acme".to_owned());
+        core.state.form = Form::Image;
+        core
+    }
+
+    /// Codes of replies, and names of all else.
+    fn effects(core: &mut Core) -> Vec<String> {
+        let effects = std::iter::from_fn(|| core.next_effect());
+        let shown = effects.map(|effect| match effect {
+            Effect::Abort => "abort".to_owned(),
+            Effect::Close => "close".to_owned(),
+            Effect::Send(reply) => reply.code().to_string(),
+            Effect::Work(Work::Transfer(plan)) => format!("{:?}", plan.what),
+            Effect::Work(work) => format!("{work:?}"),
+        });
+        shown.collect()
+    }
+
+    fn said(core: &mut Core, text: &str) -> Vec<String> {
+        core.feed(text.as_bytes());
+        effects(core)
+    }
+
+    fn passive(core: &mut Core) {
+        assert_eq!(said(core, "EPSV\r\n"), ["Listen"]);
+        core.worked(Outcome::Listening(Reply::new(229, "there")));
+        assert_eq!(effects(core), ["229"]);
+    }
+
+    #[test]
+    fn replies_come_in_the_order_of_the_commands() {
+        let mut core = known();
+        let told = said(&mut core, "NOOP\r\nMKD a\r\nSYST\r\nXYZZY\r\n");
+        assert_eq!(told, ["200", "Files"]);
+        assert_eq!(effects(&mut core), BY_ITSELF);
+        core.worked(Outcome::Done(Ok(Done::new(257, "made"))));
+        assert_eq!(effects(&mut core), ["257", "215", "500"]);
+    }
+
+    #[test]
+    fn some_are_answered_during_a_transfer_and_others_wait() {
+        let mut core = known();
+        passive(&mut core);
+        let told = said(&mut core, "RETR x\r\nNOOP\r\nPWD\r\nSTAT\r\n");
+        assert_eq!(told.len(), 2, "{told:?}");
+        core.transfer_began(Reply::new(150, "here"));
+        assert_eq!(effects(&mut core), ["150"]);
+        assert_eq!(said(&mut core, "ABOR\r\n"), ["abort"]);
+        core.transfer_ended(Reply::new(426, "ended"));
+        assert_eq!(effects(&mut core), ["426", "257", "211", "226"]);
+    }
+
+    #[test]
+    fn goodbye_is_said_at_once_and_done_after_the_transfer() {
+        let mut core = known();
+        passive(&mut core);
+        assert_eq!(said(&mut core, "STOR x\r\nQUIT\r\nDELE x\r\n")[1], "221");
+        core.transfer_ended(Reply::new(226, "stored"));
+        assert_eq!(effects(&mut core), ["226", "close"]);
+    }
+
+    #[test]
+    fn what_came_in_the_clear_behind_auth_is_dropped() {
+        let mut core = core();
+        assert_eq!(
+            said(&mut core, "AUTH TLS\r\nUSER a\r\nPASS"),
+            ["234", "StartTls"]
+        );
+        core.worked(Outcome::Channel(Channel::Sealed));
+        assert_eq!(effects(&mut core), BY_ITSELF);
+        assert_eq!(said(&mut core, " b\r\nPROT P\r\n"), ["500", "503"]);
+    }
+
+    #[test]
+    fn data_in_the_clear_is_refused_beside_an_encrypted_control_connection() {
+        let mut core = known();
+        core.state.channel = Channel::Sealed;
+        passive(&mut core);
+        assert_eq!(
+            said(&mut core, "RETR x\r\nPBSZ 0\r\nPROT C\r\n"),
+            ["521", "200", "534"]
+        );
+        assert_eq!(
+            said(&mut core, "PORT 127,0,0,1,4,1\r\nSTOR x\r\n"),
+            ["200", "521"]
+        );
+        assert_eq!(said(&mut core, "PROT P\r\nLIST\r\n").len(), 2);
+    }
+
+    #[test]
+    fn rest_holds_for_the_next_transfer_only() {
+        let mut core = known();
+        passive(&mut core);
+        let told = said(&mut core, "REST 5\r\nSTOR x\r\n");
+        assert!(told[1].contains(&format!("{:?}", How::From(5))), "{told:?}");
+        core.transfer_ended(Reply::new(226, "stored"));
+        effects(&mut core);
+        assert_eq!(said(&mut core, "REST 5\r\nPWD\r\n"), ["350", "257"]);
+        passive(&mut core);
+        let told = said(&mut core, "RETR x\r\n");
+        assert!(told[0].contains("from: 0"), "{told:?}");
+    }
+
+    #[test]
+    fn a_flood_of_long_lines_ends_the_session() {
+        let mut core = core();
+        let long = "x".repeat(9000) + "\r\n";
+        let told = said(&mut core, &long.repeat(20));
+        assert_eq!(
+            told.iter().filter(|code| *code == "500").count(),
+            MAX_TOO_LONG - 1
+        );
+        assert_eq!(told[MAX_TOO_LONG - 1..], ["421", "close"]);
+    }
+
+    #[test]
+    fn data_goes_nowhere_but_to_the_client() {
+        let mut core = known();
+        let told = said(
+            &mut core,
+            "PORT 127,0,0,2,4,1\r\nPORT 127,0,0,1,3,255\r\nEPRT |1|10.0.0.1|2000|\r\n",
+        );
+        assert_eq!(told, ["501", "501", "501"]);
+        assert_eq!(
+            said(&mut core, "EPSV ALL\r\nPORT 127,0,0,1,4,1\r\nPASV\r\n"),
+            ["200", "501", "501"]
+        );
+    }
+}

@@ -71,6 +71,7 @@ fn parse_eprt(text: &str) -> Result<SocketAddr, Reply> {
             .next()
             .and_then(|text| text.parse().ok())
             .map(IpAddr::V6),
+        "" => return Err(wrong()),
         _ => return Err(Reply::new(522, "no such protocol here, use (1,2)")),
     }
     .ok_or_else(wrong)?;
