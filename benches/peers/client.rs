@@ -31,10 +31,15 @@ impl Key {
 
 /// Runs a batch in OpenSSH's client with a cipher of choice.
 pub(crate) fn sftp(peer: &Peer, key: &Key, cipher: &str, batch: &str) -> Outcome<()> {
+    sftp_at(peer.port, &peer.user, key, cipher, batch)
+}
+
+/// The same, by way of another port.
+pub(crate) fn sftp_at(port: u16, user: &str, key: &Key, cipher: &str, batch: &str) -> Outcome<()> {
     let mut command = Command::new("sftp");
     command
         .args(["-q", "-F", "none", "-b", "-", "-c", cipher])
-        .args(["-P", &peer.port.to_string()])
+        .args(["-P", &port.to_string()])
         .args([
             "-o",
             "StrictHostKeyChecking=no",
@@ -42,7 +47,7 @@ pub(crate) fn sftp(peer: &Peer, key: &Key, cipher: &str, batch: &str) -> Outcome
             "UserKnownHostsFile=/dev/null",
         ])
         .args(["-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR"])
-        .args(["-o", &format!("User={}", peer.user)])
+        .args(["-o", &format!("User={user}")])
         .arg("-i")
         .arg(&key.private)
         .arg("127.0.0.1");

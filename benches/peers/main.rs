@@ -10,6 +10,7 @@ mod measure;
 mod namespace;
 mod peer;
 mod report;
+mod sessions;
 mod sink;
 mod slow_lines;
 #[expect(
@@ -61,6 +62,7 @@ impl Case {
 fn cases() -> Vec<Case> {
     transfer::cases()
         .into_iter()
+        .chain(sessions::cases())
         .chain(namespace::cases())
         .chain(content::cases())
         .chain(bucket::cases())

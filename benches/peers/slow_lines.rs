@@ -64,7 +64,7 @@ async fn upload_all(lines: &Lines) -> Outcome<()> {
     Ok(())
 }
 
-struct Trusting;
+pub(crate) struct Trusting;
 
 impl client::Handler for Trusting {
     type Error = russh::Error;
@@ -77,25 +77,32 @@ impl client::Handler for Trusting {
     }
 }
 
+/// A connection of somebody who has logged in.
+pub(crate) async fn log_in(
+    port: u16,
+    user: &str,
+    key: &std::path::Path,
+) -> Outcome<Handle<Trusting>> {
+    let config = Arc::new(Config::default());
+    let mut connection = client::connect(config, ("127.0.0.1", port), Trusting).await?;
+    let key = PrivateKeyWithHashAlg::new(Arc::new(load_secret_key(key, None)?), None);
+    let proven = connection.authenticate_publickey(user, key).await?;
+    match proven.success() {
+        true => Ok(connection),
+        false => Err("the key is refused".into()),
+    }
+}
+
 /// A connection with SFTP on it.
-struct Line {
+pub(crate) struct Line {
     channel: Channel<Msg>,
     input: BytesMut,
     _connection: Handle<Trusting>,
 }
 
 impl Line {
-    async fn open(port: u16, user: &str, key: &std::path::Path) -> Outcome<Self> {
-        let config = Arc::new(Config::default());
-        let mut connection = client::connect(config, ("127.0.0.1", port), Trusting).await?;
-        let key = PrivateKeyWithHashAlg::new(Arc::new(load_secret_key(key, None)?), None);
-        if !connection
-            .authenticate_publickey(user, key)
-            .await?
-            .success()
-        {
-            return Err("the key is refused".into());
-        }
+    pub(crate) async fn open(port: u16, user: &str, key: &std::path::Path) -> Outcome<Self> {
+        let connection = log_in(port, user, key).await?;
         let channel = connection.channel_open_session().await?;
         channel.request_subsystem(true, "sftp").await?;
         let mut line = Self {
@@ -111,7 +118,7 @@ impl Line {
         Ok(line)
     }
 
-    async fn upload(&mut self, name: &str, bytes: usize, pace: usize) -> Outcome<()> {
+    pub(crate) async fn upload(&mut self, name: &str, bytes: usize, pace: usize) -> Outcome<()> {
         let mut open = BytesMut::new();
         open.put_u8(OPEN);
         open.put_u32(1);
