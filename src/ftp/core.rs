@@ -32,6 +32,8 @@ pub struct Core {
     effects: VecDeque<Effect>,
     busy: Busy,
     closing: bool,
+    /// What is said last, when all that is under way has been answered.
+    farewell: Option<Reply>,
     too_long: usize,
     unknown: usize,
 }
@@ -106,6 +108,7 @@ impl Core {
             effects: VecDeque::from([Effect::Send(greeting)]),
             busy: Busy::Free,
             closing: false,
+            farewell: None,
             too_long: 0,
             unknown: 0,
         }
@@ -121,9 +124,15 @@ impl Core {
         self.busy == Busy::Free && self.lines.is_empty() && self.effects.is_empty()
     }
 
-    /// Whether the session may go when the server drains: no transfer is under way.
+    /// Whether the session may go when the server drains: nothing is under way, not even a transfer
+    /// that waits for its data connection.
     pub fn may_go(&self) -> bool {
-        self.busy != Busy::Transferring
+        self.busy == Busy::Free
+    }
+
+    /// Whether the session ends as soon as nothing is under way.
+    pub fn is_closing(&self) -> bool {
+        self.closing
     }
 
     /// Takes bytes of the control connection.
@@ -132,6 +141,9 @@ impl Core {
         self.splitter.feed(bytes, &mut self.lines);
         if self.busy == Busy::Transferring && self.lines.iter().skip(before).any(is_abort) {
             self.effects.push_back(Effect::Abort);
+        }
+        if self.splitter.is_flooded() && !self.closing {
+            self.close(Reply::new(421, "no line is that long; goodbye"));
         }
     }
 
@@ -144,6 +156,9 @@ impl Core {
             if self.closing {
                 if self.busy != Busy::Free {
                     return None;
+                }
+                if let Some(reply) = self.farewell.take() {
+                    return Some(Effect::Send(reply));
                 }
                 // Once.
                 self.busy = Busy::Working;
@@ -207,9 +222,9 @@ impl Core {
         self.send(reply);
     }
 
-    /// Ends the session with a reply, after the transfer under way.
+    /// Ends the session with a reply, after what is under way has been answered.
     pub fn close(&mut self, reply: Reply) {
-        self.send(reply);
+        self.farewell.get_or_insert(reply);
         self.closing = true;
     }
 
@@ -251,7 +266,11 @@ impl Core {
         }
         match answer {
             Ok(Action::Reply(reply)) | Err(reply) => self.send(reply),
-            Ok(Action::Close(reply)) => self.close(reply),
+            Ok(Action::Close(reply)) => {
+                // At once: the transfer under way is answered behind it (RFC 959 section 4.1.1).
+                self.send(reply);
+                self.closing = true;
+            }
             Ok(Action::Work(work)) => {
                 self.busy = Busy::Working;
                 match &work {

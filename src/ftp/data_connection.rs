@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::domain::random;
 use crate::ftp::reply::Reply;
@@ -20,6 +20,8 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 const MOST_TRIES: u32 = 2048;
 /// Data connections that wait to be taken; all but one of them are strangers'.
 const BACKLOG: u32 = 16;
+/// Pause when connections cannot be taken, as for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A port at which a client's data connection is awaited.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub struct Passive {
     listener: TcpListener,
     peer: IpAddr,
     proxies: Arc<[Network]>,
+    arrived: Option<TcpStream>,
 }
 
 impl Passive {
@@ -52,6 +55,7 @@ impl Passive {
                         listener,
                         peer: ends.peer,
                         proxies,
+                        arrived: None,
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
@@ -76,23 +80,36 @@ impl Passive {
         Ok(self.listener.local_addr()?.port())
     }
 
-    /// The client's connection. Others that come are hung up on, and change nothing.
+    /// Waits until the client's connection is there; never returns again after that. Others that come
+    /// are hung up on at once, lest they keep the client from coming in. May be dropped at any time.
+    pub async fn arrive(&mut self) {
+        if self.arrived.is_some() {
+            std::future::pending::<()>().await;
+        }
+        while self.arrived.is_none() {
+            let Ok((stream, from)) = self.listener.accept().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            let from = from.ip().to_canonical();
+            if from == self.peer || self.proxies.iter().any(|proxy| proxy.contains(from)) {
+                let _ = stream.set_nodelay(true);
+                self.arrived = Some(stream);
+                return;
+            }
+            tracing::info!(peer = %self.peer, stranger = %from, "somebody else came for a data connection and was sent away");
+        }
+    }
+
+    /// The client's connection.
     ///
     /// # Errors
     /// TimedOut when it does not come within [`CONNECT`].
-    pub async fn accept(&self) -> io::Result<TcpStream> {
-        let accepting = async {
-            loop {
-                let (stream, from) = self.listener.accept().await?;
-                let from = from.ip().to_canonical();
-                if from == self.peer || self.proxies.iter().any(|proxy| proxy.contains(from)) {
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                tracing::info!(peer = %self.peer, stranger = %from, "somebody else came for a data connection and was sent away");
-            }
-        };
-        timeout(CONNECT, accepting).await?
+    pub async fn accept(mut self) -> io::Result<TcpStream> {
+        if self.arrived.is_none() {
+            timeout(CONNECT, self.arrive()).await?;
+        }
+        self.arrived.ok_or_else(|| io::ErrorKind::TimedOut.into())
     }
 }
 

@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 /// Longest line, in bytes without its end.
 pub const MAX_LINE_BYTES: usize = 8 * 1024;
 
+/// Bytes of one line, all of them dropped, that nobody sends by mistake.
+const FLOOD_BYTES: u64 = 1024 * 1024;
+
 /// Telnet's escape, and those of its commands that have an option behind them.
 const IAC: u8 = 255;
 const SUBNEGOTIATION: u8 = 250;
@@ -29,6 +32,7 @@ pub enum Line {
 pub struct Splitter {
     line: Vec<u8>,
     is_too_long: bool,
+    dropped: u64,
     telnet: Telnet,
 }
 
@@ -57,11 +61,17 @@ impl Splitter {
         *self = Self::default();
     }
 
+    /// Whether a line that is too long goes on and on.
+    pub fn is_flooded(&self) -> bool {
+        self.dropped > FLOOD_BYTES
+    }
+
     fn put(&mut self, byte: u8, lines: &mut VecDeque<Line>) {
         match byte {
             b'\n' => {
                 let mut line = std::mem::take(&mut self.line);
                 let too_long = std::mem::take(&mut self.is_too_long);
+                self.dropped = 0;
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
@@ -70,7 +80,7 @@ impl Splitter {
                     false => Line::Command(line),
                 });
             }
-            _ if self.is_too_long => {}
+            _ if self.is_too_long => self.dropped += 1,
             // One more than the limit, for the CR.
             _ if self.line.len() > MAX_LINE_BYTES => {
                 self.is_too_long = true;

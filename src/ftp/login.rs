@@ -19,6 +19,8 @@ pub struct Desk {
     options: Options,
     /// The tenant that a host's name stands for, by SNI or HOST.
     tenant: Option<String>,
+    /// That of SNI alone.
+    tls_tenant: Option<String>,
     attempt: Option<Attempt>,
     principal: Option<Principal>,
 }
@@ -31,6 +33,7 @@ impl Desk {
             ends,
             options: Options::of(settings),
             tenant: None,
+            tls_tenant: None,
             attempt: None,
             principal: None,
         }
@@ -47,7 +50,8 @@ impl Desk {
     /// Unavailable when the database does not answer.
     pub async fn meet_at(&mut self, host: &str) -> Result<(), Error> {
         self.attempt = None;
-        self.tenant = self.accounts.tenant_of_host(host).await?;
+        self.tls_tenant = self.accounts.tenant_of_host(host).await?;
+        self.tenant.clone_from(&self.tls_tenant);
         Ok(())
     }
 
@@ -59,7 +63,11 @@ impl Desk {
         let tenant = self.accounts.tenant_of_host(host).await?;
         let unknown = || Reply::new(504, "no such host here; leave HOST out");
         let tenant = tenant.ok_or_else(unknown)?;
-        match self.tenant.as_ref().is_none_or(|known| *known == tenant) {
+        match self
+            .tls_tenant
+            .as_ref()
+            .is_none_or(|known| *known == tenant)
+        {
             true => {
                 self.tenant = Some(tenant);
                 Ok(())
@@ -96,9 +104,11 @@ impl Desk {
         }
     }
 
-    /// Logs out, if somebody has logged in.
+    /// Logs out, if somebody has logged in, and forgets what HOST said (RFC 7151 section 3.3; in the
+    /// clear, anybody on the way could have said it).
     pub async fn log_out(&mut self) {
         self.attempt = None;
+        self.tenant.clone_from(&self.tls_tenant);
         if let Some(principal) = self.principal.take() {
             self.accounts.log_out(&principal).await;
             tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, "session ended");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use crate::ftp::login::Desk;
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
 use crate::ftp::state::{Channel, Stage, State};
-use crate::ftp::transfer::{Cuts, DataTls, Line, Transfer};
+use crate::ftp::transfer::{Cuts, DataTls, Line, News, Transfer};
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{Family, Plan, Work};
 use crate::net::limit::Place;
@@ -110,6 +111,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         work: None,
         transfer: None,
         is_over: false,
+        has_changed: false,
         place: Some(place),
         since: Instant::now(),
         stranger_since: Instant::now(),
@@ -121,6 +123,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
     }
     session.end_transfer().await;
     session.desk.log_out().await;
+    session.linger().await;
     tasks.close();
     tasks.wait().await;
 }
@@ -151,11 +154,13 @@ struct Session {
     mark: Mark,
     ends: Ends,
     passive_settings: Arc<PassiveSettings>,
-    passive: Option<Arc<Passive>>,
+    passive: Option<Passive>,
     work: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     transfer: Option<Running>,
     /// The client has said all that it will say.
     is_over: bool,
+    /// The account is not what it was at login.
+    has_changed: bool,
     /// The place among strangers, until somebody is known.
     place: Option<Place>,
     /// When something was last asked for, or ended.
@@ -168,16 +173,20 @@ struct Session {
 /// A transfer under way.
 struct Running {
     cuts: Cuts,
-    began: UnboundedReceiver<Reply>,
+    news: UnboundedReceiver<News>,
     task: JoinSet<Ending>,
 }
 
 /// What a session waits for.
 enum Event {
+    /// The client's data connection is there.
+    Arrived,
     Began(Reply),
     Ended(Ending),
     Read(io::Result<usize>),
     Worked(Outcome),
+    /// All of an upload came: may it be published?
+    Through(oneshot::Sender<bool>),
     TurnedAway,
     Changed,
     Draining,
@@ -198,6 +207,7 @@ impl Session {
             }
             let deadline = self.deadline();
             match self.next(&mut bytes, deadline, is_draining).await {
+                Event::Arrived => {}
                 Event::Began(reply) => self.core.transfer_began(reply),
                 Event::Ended(ending) => {
                     self.transfer = None;
@@ -220,8 +230,13 @@ impl Session {
                     self.since = Instant::now();
                     self.core.worked(outcome);
                 }
+                Event::Through(answer) => {
+                    // Whoever said QUIT may be gone.
+                    let _ = answer.send(self.core.is_closing() || !self.is_lost());
+                }
                 Event::TurnedAway => self.turn_away("nothing was asked for too long; goodbye"),
                 Event::Changed => {
+                    self.has_changed = true;
                     if let Some(transfer) = &self.transfer {
                         transfer.cuts.stop.cancel();
                     }
@@ -248,7 +263,7 @@ impl Session {
 
     /// When the session is ended if nothing happens; none during transfers and work.
     fn deadline(&self) -> Option<Instant> {
-        if self.transfer.is_some() || self.work.is_some() {
+        if self.transfer.is_some() || self.work.is_some() || self.core.is_closing() {
             return None;
         }
         Some(match self.core.state.is_in() {
@@ -265,22 +280,25 @@ impl Session {
     ) -> Event {
         let wants_bytes = self.core.wants_bytes() && !self.is_over;
         let may_go = self.core.may_go() && !is_draining;
+        let may_change = !self.has_changed;
         let (accounts, principal) = (&self.parts.accounts, self.desk.principal());
         let wire = self.wire.as_mut();
         let transfer = self.transfer.as_mut();
+        let passive = self.passive.as_mut();
         tokio::select! {
             biased;
-            (began, ended) = async {
+            (news, ended) = async {
                 match transfer {
                     Some(running) => tokio::select! {
                         biased;
-                        Some(reply) = running.began.recv() => (Some(reply), None),
+                        Some(news) = running.news.recv() => (Some(news), None),
                         ended = running.task.join_next() => (None, ended),
                     },
                     None => std::future::pending().await,
                 }
-            } => match (began, ended) {
-                (Some(reply), _) => Event::Began(reply),
+            } => match (news, ended) {
+                (Some(News::Began(reply)), _) => Event::Began(reply),
+                (Some(News::Through(answer)), _) => Event::Through(answer),
                 (None, Some(Ok(ending))) => Event::Ended(ending),
                 (None, other) => {
                     tracing::error!(outcome = ?other.map(|r| r.is_ok()), "a transfer ended without a word");
@@ -300,6 +318,12 @@ impl Session {
                 }
             } => Event::Read(read),
             () = async {
+                match passive {
+                    Some(passive) => passive.arrive().await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Arrived,
+            () = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
                     None => std::future::pending().await,
@@ -310,7 +334,7 @@ impl Session {
                     Some(principal) => accounts.ended(principal).await,
                     None => std::future::pending().await,
                 }
-            } => Event::Changed,
+            }, if may_change => Event::Changed,
             () = self.parts.drain.cancelled(), if may_go => Event::Draining,
             () = self.parts.end.cancelled(), if !is_draining => Event::Stopping,
         }
@@ -361,6 +385,19 @@ impl Session {
             }
         };
         timeout(FAREWELL, goodbye).await?
+    }
+
+    /// Reads over what the client still sends: closing before would reset the connection, and our last
+    /// words would be lost.
+    async fn linger(&mut self) {
+        if self.is_over {
+            return;
+        }
+        if let Some(wire) = &mut self.wire {
+            let mut rest = [0; READ_BYTES];
+            let reading = async { while matches!(wire.read(&mut rest).await, Ok(1..)) {} };
+            let _ = timeout(FAREWELL, reading).await;
+        }
     }
 
     async fn begin(&mut self, work: Work) -> io::Result<()> {
@@ -429,6 +466,7 @@ impl Session {
     async fn log_out(&mut self) {
         if self.desk.principal().is_some() {
             self.stranger_since = Instant::now();
+            self.has_changed = false;
         }
         self.desk.log_out().await;
         self.passive = None;
@@ -443,7 +481,7 @@ impl Session {
             .port()
             .map_err(|_| Reply::new(425, "no port is free for data; try again in a moment"))?;
         let reply = data_connection::told(port, family, settings, self.ends).await?;
-        self.passive = Some(Arc::new(passive));
+        self.passive = Some(passive);
         Ok(reply)
     }
 
@@ -463,26 +501,27 @@ impl Session {
             mark: self.mark,
             resumption: state.options.resumption,
         });
-        let (began, told) = unbounded_channel();
+        let (told, news) = unbounded_channel();
         let transfer = Transfer {
             plan,
             files,
-            line,
+            line: Some(line),
             tls,
             stall: state.options.stall,
             abrupt_end: state.options.abrupt_end,
             budget: self.parts.vfs.budget().clone(),
-            began,
+            told,
             tasks: self.tasks.clone(),
         };
         let cuts = Cuts::default();
         let mut task = JoinSet::new();
         task.spawn(transfer.run(cuts.clone()));
-        self.transfer = Some(Running {
-            cuts,
-            began: told,
-            task,
-        });
+        self.transfer = Some(Running { cuts, news, task });
+    }
+
+    /// Whether the client has hung up, also when that is still to be read.
+    fn is_lost(&self) -> bool {
+        self.is_over || self.wire.as_ref().is_none_or(Wire::has_ended)
     }
 
     fn files(&self) -> Option<Files> {

@@ -140,6 +140,20 @@ impl State {
         matches!(self.stage, Stage::In(_))
     }
 
+    /// Where the transfer begins that takes what REST said.
+    ///
+    /// # Errors
+    /// 504 when TYPE A was said since.
+    pub fn take_restart(&mut self) -> Result<Option<u64>, Reply> {
+        match (self.restart.take(), self.form) {
+            (Some(1..), Form::Ascii) => Err(Reply::new(
+                504,
+                "in TYPE A nobody knows which byte that is; send TYPE I first",
+            )),
+            (restart, _) => Ok(restart),
+        }
+    }
+
     /// Fails unless a transfer may begin now.
     ///
     /// # Errors

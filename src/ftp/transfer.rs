@@ -3,13 +3,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,7 +52,7 @@ pub struct Transfer {
     /// From and to where.
     pub files: Files,
     /// Where the data connection comes from.
-    pub line: Line,
+    pub line: Option<Line>,
     /// How it is encrypted; none leaves it in the clear.
     pub tls: Option<DataTls>,
     /// Nothing may move for so long.
@@ -61,10 +61,19 @@ pub struct Transfer {
     pub abrupt_end: bool,
     /// Memory for pieces.
     pub budget: Budget,
-    /// Told when bytes are about to flow.
-    pub began: UnboundedSender<Reply>,
+    /// Who hears how it goes.
+    pub told: UnboundedSender<News>,
     /// What outlives the transfer for a moment.
     pub tasks: TaskTracker,
+}
+
+/// What is heard of a transfer before its end.
+pub enum News {
+    /// Bytes are about to flow.
+    Began(Reply),
+    /// All of an upload came, as it seems. It is published if the answer is yes: a client that is
+    /// killed closes its data connection as if that were all, and its control connection with it.
+    Through(oneshot::Sender<bool>),
 }
 
 /// Where a data connection comes from.
@@ -72,7 +81,7 @@ pub enum Line {
     /// We connect.
     Active(SocketAddr, Ends),
     /// The client connects.
-    Passive(Arc<Passive>),
+    Passive(Passive),
 }
 
 /// How a data connection is encrypted.
@@ -113,7 +122,7 @@ struct List {
 
 impl Transfer {
     /// Carries it out.
-    pub async fn run(self, cuts: Cuts) -> Ending {
+    pub async fn run(mut self, cuts: Cuts) -> Ending {
         let opened = match self.open().await {
             Ok(opened) => opened,
             Err(reply) => return Ending::Refused(reply),
@@ -128,6 +137,7 @@ impl Transfer {
         tokio::pin!(cut);
         let mut opened = opened;
         let moved = tokio::select! {
+            biased;
             ending = &mut cut => Err(ending),
             moved = self.move_bytes(&mut opened) => moved,
         };
@@ -256,26 +266,27 @@ impl Transfer {
         Err(Reply::new(450, "no name is free; try again"))
     }
 
-    async fn connect(&self) -> Result<TcpStream, Ending> {
+    async fn connect(&mut self) -> Result<TcpStream, Ending> {
         let opening = |reply| {
             // Whoever is gone needs no reply.
-            let _ = self.began.send(reply);
+            let _ = self.told.send(News::Began(reply));
         };
         let text = match &self.plan.what {
             What::List(_) => "here come the names",
             What::Retrieve { .. } => "here comes the file",
             What::Store { .. } => "send the file",
         };
-        match &self.line {
-            Line::Passive(passive) => {
+        match self.line.take() {
+            None => Err(Ending::NoConnection),
+            Some(Line::Passive(passive)) => {
                 let stream = passive.accept().await.map_err(|_| Ending::NoConnection)?;
                 opening(Reply::new(150, text));
                 Ok(stream)
             }
-            Line::Active(address, ends) => {
+            Some(Line::Active(address, ends)) => {
                 // RFC 959 section 5.4: the reply goes before the connection.
                 opening(Reply::new(150, text));
-                data_connection::connect(*address, *ends)
+                data_connection::connect(address, ends)
                     .await
                     .map_err(|error| {
                         tracing::debug!(to = %address, error = %error, "a client could not be connected to");
@@ -304,13 +315,18 @@ impl Transfer {
     }
 
     /// `Ok` when all is through; of an upload, nothing is published yet.
-    async fn move_bytes(&self, opened: &mut Opened) -> Result<(), Ending> {
+    async fn move_bytes(&mut self, opened: &mut Opened) -> Result<(), Ending> {
         let stream = self.connect().await?;
         let mut wire = self.secure(stream).await?;
         match opened {
             Opened::List(list) => self.send_names(list, &mut wire).await?,
             Opened::Read(file, from) => self.send_file(file, *from, &mut wire).await?,
-            Opened::Write(writer, _) => self.receive(writer, &mut wire).await?,
+            Opened::Write(writer, _) => {
+                self.receive(writer, &mut wire).await?;
+                self.ask_whether_all_came().await?;
+                // What broke off was whole already.
+                writer.go_on();
+            }
         }
         self.close(wire, matches!(opened, Opened::Write(..))).await
     }
@@ -467,6 +483,15 @@ impl Transfer {
             });
         }
         Ok(())
+    }
+
+    async fn ask_whether_all_came(&self) -> Result<(), Ending> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.told.send(News::Through(answer));
+        match answered.await == Ok(true) || self.abrupt_end {
+            true => Ok(()),
+            false => Err(Ending::ControlLost),
+        }
     }
 
     async fn finish(&self, opened: Opened, moved: Result<(), Ending>) -> Ending {

@@ -1,10 +1,13 @@
 //! A connection that may be encrypted.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// A connection that may be encrypted.
@@ -64,6 +67,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
             }
+        }
+    }
+}
+
+impl Wire<TcpStream> {
+    /// Whether the other end has closed the connection, and all it sent was read. Asks the system, which
+    /// knows before a read that waits is woken.
+    pub fn has_ended(&self) -> bool {
+        let stream = match self {
+            Self::Clear(stream) => stream,
+            Self::Sealed(stream) => stream.get_ref().0,
+        };
+        let mut one = [MaybeUninit::uninit()];
+        match SockRef::from(stream).peek(&mut one) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
 }

@@ -340,6 +340,14 @@ impl FileWriter {
         Ok(())
     }
 
+    /// What broke off counts as gone on with though nothing more came: a client whose last bytes got
+    /// through, and whose end did not, says now that this is all. [`FileWriter::commit`] publishes it.
+    pub fn go_on(&mut self) {
+        if self.is_untouched {
+            self.changed();
+        }
+    }
+
     /// Whether no version of the file is published, as far as this handle knows.
     pub fn is_new(&self) -> bool {
         self.publish.target.node.is_none()

@@ -2,6 +2,7 @@
 //! it: firewalls can then read it, and so can everybody else.
 
 use crate::ftp::reply::Reply;
+use crate::ftp::settings::Demand;
 use crate::ftp::state::Channel;
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Work};
@@ -13,5 +14,14 @@ pub const CCC: Verb = Verb::new("CCC", "", |state, _| match state.channel {
         534,
         "this connection stays encrypted; an administrator can allow your account CCC",
     )),
+    // No PROT can be said behind it: what was chosen holds to the end.
+    Channel::Sealed
+        if state.options.data_tls == Demand::Required && state.protection == Channel::Clear =>
+    {
+        Err(Reply::new(
+            521,
+            "data connections must be encrypted; send PROT P first",
+        ))
+    }
     Channel::Sealed => Ok(Action::Work(Work::StopTls)),
 });

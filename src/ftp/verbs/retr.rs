@@ -5,7 +5,7 @@ use crate::ftp::work::{Action, Plan, What, Work};
 
 /// RETR.
 pub const RETR: Verb = Verb::new("RETR", "<file>", |state, argument| {
-    let from = state.restart.take().unwrap_or(0);
+    let from = state.take_restart()?.unwrap_or(0);
     let path = argument.path(state)?;
     state.check_data()?;
     Ok(Action::Work(Work::Transfer(Plan {

@@ -9,7 +9,7 @@ use crate::ftp::work::{Action, How, Plan, What, Work};
 
 /// STOR: in place of what is there, whole or not at all; after REST, behind what is there.
 pub const STOR: Verb = Verb::new("STOR", "<file>", |state, argument| {
-    let how = match state.restart.take() {
+    let how = match state.take_restart()? {
         None | Some(0) => How::Replace,
         Some(from) => How::From(from),
     };
