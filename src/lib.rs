@@ -138,6 +138,7 @@ pub mod vfs {
     pub mod options;
     pub mod publish;
     pub mod read;
+    pub mod recycled;
     pub mod remove;
     pub mod rename;
     pub mod resume;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::Range;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey};
-use bytes::BytesMut;
 
 use crate::crypto::seal::{
     DataKey, FORMAT_VERSION, FRAME_BYTES, HEADER_BYTES, MAGIC, Position, TAG_BYTES, blob_key, nonce,
@@ -55,19 +54,19 @@ impl Opener {
         })
     }
 
-    /// Opens the frame `index`, with its tag at the end of `sealed`, and appends its plain text to
-    /// `plain`.
+    /// Opens the frame `index`, with its tag at the end of `sealed`, into the beginning of `plain`
+    /// ([`FRAME_BYTES`] are always enough), and says how long its plain text is.
     ///
     /// # Errors
-    /// Corrupt, naming the frame, with `plain` as it was, when anything about it is not as it was
-    /// sealed.
+    /// Corrupt, naming the frame, when anything about it is not as it was sealed; what `plain` holds
+    /// then means nothing.
     pub fn open(
         &self,
         index: u64,
         position: Position,
         sealed: &[u8],
-        plain: &mut BytesMut,
-    ) -> Result<()> {
+        plain: &mut [u8],
+    ) -> Result<usize> {
         let split = sealed.len().checked_sub(TAG_BYTES);
         let Some((text, tag)) = split
             .filter(|length| fits(index, position, *length))
@@ -76,16 +75,16 @@ impl Opener {
             let cause = format!("{} bytes cannot be a {position:?} frame", sealed.len());
             return Err(self.corrupt(index, &cause));
         };
-        let start = plain.len();
-        plain.resize(start + text.len(), 0);
-        let (_, opened) = plain.split_at_mut(start);
+        let plain = plain
+            .get_mut(..text.len())
+            .ok_or_else(|| Error::internal("no room for a frame"))?;
         let (nonce, header) = (nonce(index, position), Aad::from(&self.header));
         self.key
-            .open_separate_gather(nonce, header, text, tag, opened)
+            .open_separate_gather(nonce, header, text, tag, plain)
             .map_err(|_| {
-                plain.truncate(start);
                 self.corrupt(index, &format!("fails its check as a {position:?} frame"))
-            })
+            })?;
+        Ok(text.len())
     }
 
     fn corrupt(&self, index: u64, cause: &str) -> Error {
@@ -183,6 +182,8 @@ fn bad_header(cause: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
     use crate::crypto::seal::Sealer;
 
@@ -225,11 +226,11 @@ mod tests {
                     false => Position::Middle,
                 };
                 let frame = &blob[range.start as usize..range.end as usize];
-                let mut opened = BytesMut::from("before");
-                opener.open(index, position, frame, &mut opened).unwrap();
+                let mut opened = [7; FRAME_BYTES];
+                let length = opener.open(index, position, frame, &mut opened).unwrap();
                 let start = (index * FRAME) as usize;
                 let end = plain.len().min(start + FRAME_BYTES);
-                assert!(opened.strip_prefix(b"before").unwrap() == &plain[start..end]);
+                assert!(opened[..length] == plain[start..end]);
             }
         }
     }
@@ -270,11 +271,10 @@ mod tests {
         let (id, mut blob) = seal(b"hello");
         let opener = Opener::new(TENANT, id, &blob, &key()).unwrap();
         blob[HEADER_BYTES] ^= 1;
-        let (frame, mut plain) = (&blob[HEADER_BYTES..], BytesMut::new());
+        let (frame, mut plain) = (&blob[HEADER_BYTES..], [0; 5]);
         let error = opener
             .open(0, Position::Final, frame, &mut plain)
             .unwrap_err();
-        assert!(plain.is_empty());
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.context().contains("frame 0"));
         assert!(!error.context().contains(&id.to_string()));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 
 use crate::crypto::open::{Opener, frame_range, frames};
 use crate::crypto::seal::{DataKey, FRAME_BYTES, HEADER_BYTES, TAG_BYTES};
@@ -53,20 +53,19 @@ impl BlobReader {
     /// # Errors
     /// Corrupt when they fail verification everywhere or lie beyond the blob; Unavailable when no
     /// store answers.
-    pub async fn read(&self, start: u64, end: u64) -> Result<BytesMut> {
+    pub async fn read(&self, start: u64, end: u64) -> Result<Bytes> {
         if start >= end || end > self.info.size {
             return Err(self.damaged(Error::internal("read beyond the end of the blob")));
         }
         let first = start / FRAME_BYTES as u64;
         let last = (end - 1) / FRAME_BYTES as u64;
-        let mut plain = self.load(first, last).await?;
-        let skipped = (start - first * FRAME_BYTES as u64) as usize;
-        let mut wanted = plain.split_off(skipped.min(plain.len()));
-        wanted.truncate((end - start) as usize);
-        Ok(wanted)
+        let plain = self.load(first, last).await?;
+        let skipped = ((start - first * FRAME_BYTES as u64) as usize).min(plain.len());
+        let wanted = skipped.saturating_add((end - start) as usize);
+        Ok(plain.slice(skipped..wanted.min(plain.len())))
     }
 
-    async fn load(&self, first: u64, last: u64) -> Result<BytesMut> {
+    async fn load(&self, first: u64, last: u64) -> Result<Bytes> {
         let region = RegionId(self.region.load(Ordering::Relaxed));
         // A key that cannot be had is no damage, and no better elsewhere.
         let key = self.key().await?;
@@ -160,16 +159,17 @@ impl BlobReader {
         first: u64,
         last: u64,
         key: Option<&DataKey>,
-    ) -> Result<BytesMut> {
+    ) -> Result<Bytes> {
         let (store, info) = (self.vfs.store(region)?, &self.info);
+        let memory = self.vfs.recycled();
         let range = frame_range(info.size, first, last);
         if let Some(opener) = self.opener.get() {
-            let mut frames = Frames::new(info, Key::Known(opener), first, last);
+            let mut frames = Frames::new(info, Key::Known(opener), (first, last), memory);
             store.read_into(info.id, range, &mut frames).await?;
             return Ok(frames.finish()?.0);
         }
         let key = key.ok_or_else(|| Error::internal("an opener was forgotten"))?;
-        let mut frames = Frames::new(info, Key::Unread(self.tenant, key), first, last);
+        let mut frames = Frames::new(info, Key::Unread(self.tenant, key), (first, last), memory);
         if first == 0 {
             store.read_into(info.id, 0..range.end, &mut frames).await?;
         } else {

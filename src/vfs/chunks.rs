@@ -139,7 +139,7 @@ async fn load(budget: &Budget, blob: &BlobReader, range: ChunkRange) -> Result<O
         .try_take_spare(bytes + bytes / 1024)
         .ok_or_else(|| Error::new(ErrorKind::Busy, "no memory for a chunk"))?;
     Ok(Opened {
-        plain: blob.read(range.start, range.end).await?.freeze(),
+        plain: blob.read(range.start, range.end).await?,
         _share: share,
     })
 }

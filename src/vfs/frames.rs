@@ -1,6 +1,6 @@
 //! Frames opened as their bytes come from a store.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::crypto::open::{Opener, frame_range, frames};
 use crate::crypto::seal::{DataKey, FRAME_BYTES, HEADER_BYTES, Position, TAG_BYTES};
@@ -8,6 +8,7 @@ use crate::db::blobs::BlobInfo;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::TenantId;
 use crate::storage::store::Intake;
+use crate::vfs::recycled::{Buffer, Recycled};
 
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
 
@@ -30,12 +31,17 @@ pub struct Frames<'a> {
     last: u64,
     /// The beginning of a header or frame whose end has not come.
     partial: BytesMut,
-    plain: BytesMut,
+    plain: Buffer,
 }
 
 impl<'a> Frames<'a> {
-    /// Expects frames `first..=last` of a blob, of which the last must exist.
-    pub fn new(info: &'a BlobInfo, key: Key<'a>, first: u64, last: u64) -> Self {
+    /// Expects the frames from `first` to `last` of a blob, of which the last must exist.
+    pub fn new(
+        info: &'a BlobInfo,
+        key: Key<'a>,
+        (first, last): (u64, u64),
+        memory: &Recycled,
+    ) -> Self {
         let room = (last.saturating_add(1) - first).saturating_mul(FRAME_BYTES as u64);
         let room = room.min(info.size);
         Self {
@@ -44,7 +50,7 @@ impl<'a> Frames<'a> {
             next: first,
             last,
             partial: BytesMut::new(),
-            plain: BytesMut::with_capacity(usize::try_from(room).unwrap_or(0)),
+            plain: memory.take(usize::try_from(room).unwrap_or(0)),
         }
     }
 
@@ -52,7 +58,7 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// Internal when some frames are missing.
-    pub fn finish(self) -> Result<(BytesMut, Option<Opener>)> {
+    pub fn finish(self) -> Result<(Bytes, Option<Opener>)> {
         if self.next <= self.last || !self.partial.is_empty() {
             return Err(Error::internal("a store left a part of a range out"));
         }
@@ -60,7 +66,7 @@ impl<'a> Frames<'a> {
             Key::Read(opener) => Some(opener),
             Key::Known(_) | Key::Unread(..) => None,
         };
-        Ok((self.plain, made))
+        Ok((self.plain.freeze(), made))
     }
 
     /// How long the header or frame is that comes next; nothing when no more is expected.
@@ -90,7 +96,8 @@ impl<'a> Frames<'a> {
             true => Position::Final,
             false => Position::Middle,
         };
-        opener.open(self.next, position, sealed, &mut self.plain)?;
+        let opened = opener.open(self.next, position, sealed, self.plain.room())?;
+        self.plain.advance(opened);
         self.next += 1;
         Ok(())
     }
@@ -133,6 +140,7 @@ mod tests {
     #[test]
     fn frames_open_whatever_portions_they_come_in() {
         let (tenant, key) = (TenantId(3), DataKey::new(1, [4; 32]));
+        let memory = Recycled::default();
         for length in [0, 1, FRAME_BYTES, 3 * FRAME_BYTES + 17] {
             let mut plain = vec![0; length];
             fastrand::Rng::with_seed(length as u64).fill(&mut plain);
@@ -154,7 +162,7 @@ mod tests {
             sealer.finish(rest, &mut sealed).unwrap();
             let last = frames(info.size) - 1;
             for portion in [1, 67, 70_000, 1 << 20] {
-                let mut frames = Frames::new(&info, Key::Unread(tenant, &key), 0, last);
+                let mut frames = Frames::new(&info, Key::Unread(tenant, &key), (0, last), &memory);
                 for bytes in sealed.chunks(portion) {
                     frames.take(bytes).unwrap();
                 }
@@ -162,7 +170,7 @@ mod tests {
                 let (opened, opener) = frames.finish().unwrap();
                 assert!(opened == plain && opener.is_some());
             }
-            let mut short = Frames::new(&info, Key::Unread(tenant, &key), 0, last);
+            let mut short = Frames::new(&info, Key::Unread(tenant, &key), (0, last), &memory);
             short.take(&sealed[..sealed.len() - 1]).unwrap();
             assert!(short.finish().is_err());
         }

@@ -208,7 +208,7 @@ impl Shared {
                 let (from, to) = (start - range.start, end - range.start);
                 Ok(plain.slice(from as usize..to as usize))
             }
-            None => blob.read(start, end).await.map(BytesMut::freeze),
+            None => blob.read(start, end).await,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::storage::store::BlobStore;
 use crate::vfs::admission::{Admission, Admissions};
 use crate::vfs::damage::Damage;
 use crate::vfs::keys::TenantKeys;
+use crate::vfs::recycled::Recycled;
 use crate::vfs::sealers::Sealers;
 
 /// The virtual file system of an instance. Cheap to clone.
@@ -33,6 +34,7 @@ struct Shared {
     admissions: Arc<Admissions>,
     instance: InstanceId,
     damage: Damage,
+    recycled: Recycled,
     tasks: TaskTracker,
 }
 
@@ -58,6 +60,7 @@ impl Vfs {
                 admissions: Arc::default(),
                 instance,
                 damage: Damage::default(),
+                recycled: Recycled::default(),
                 tasks: TaskTracker::new(),
             }),
         }
@@ -122,6 +125,11 @@ impl Vfs {
     /// This process.
     pub fn instance(&self) -> InstanceId {
         self.shared.instance
+    }
+
+    /// Memory for what is read.
+    pub(in crate::vfs) fn recycled(&self) -> &Recycled {
+        &self.shared.recycled
     }
 
     /// Damage that reading met.

@@ -110,11 +110,13 @@ impl View {
             let frame = rest.len().min(FRAME_BYTES + TAG_BYTES);
             let (frame, behind) = rest.split_at(frame);
             rest = behind;
-            let opened = opener.open(index, position, frame, &mut plain);
-            opened.map_err(|error| {
+            let mut opened = [0; FRAME_BYTES];
+            let length = opener.open(index, position, frame, &mut opened);
+            let length = length.map_err(|error| {
                 assert_corrupt(&error, &format!("frame {index}"));
                 json!(index)
             })?;
+            plain.extend_from_slice(&opened[..length]);
         }
         Ok(plain.into())
     }
