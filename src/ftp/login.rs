@@ -21,6 +21,8 @@ pub struct Desk {
     tenant: Option<String>,
     /// That of SNI alone.
     tls_tenant: Option<String>,
+    /// What the client showed in the handshake, its own certificate first.
+    certificates: Vec<Vec<u8>>,
     attempt: Option<Attempt>,
     principal: Option<Principal>,
 }
@@ -34,6 +36,7 @@ impl Desk {
             options: Options::of(settings),
             tenant: None,
             tls_tenant: None,
+            certificates: Vec::new(),
             attempt: None,
             principal: None,
         }
@@ -53,6 +56,11 @@ impl Desk {
         self.tls_tenant = self.accounts.tenant_of_host(host).await?;
         self.tenant.clone_from(&self.tls_tenant);
         Ok(())
+    }
+
+    /// The client showed certificates, and that it has the key of the first one.
+    pub fn shown(&mut self, certificates: Vec<Vec<u8>>) {
+        self.certificates = certificates;
     }
 
     /// A host's name was told by HOST (RFC 7151).
@@ -90,7 +98,7 @@ impl Desk {
             Credential::User(name) => return self.begin(name, channel).await,
         };
         match taken {
-            (Ok(Step::Admitted(principal)), _) => self.admit(*principal),
+            (Ok(Step::Admitted(principal)), _) => self.admit(*principal, 230),
             (Ok(Step::Ask(Question::Code)), name) => LoginOutcome::Further(
                 Reply::new(332, "send ACCT and a code of your second factor"),
                 Stage::Code(name),
@@ -129,6 +137,16 @@ impl Desk {
         attempt.in_tenant(self.tenant.clone());
         match attempt.may_ask(&name).await {
             Ok(true) => {
+                if secrecy == Secrecy::Sealed && !self.certificates.is_empty() {
+                    match attempt.tls_certificate(&name, &self.certificates).await {
+                        // RFC 4217 section 4: no password is needed.
+                        Ok(Step::Admitted(principal)) => return self.admit(*principal, 232),
+                        // Proven or not: a password may follow.
+                        Ok(Step::Ask(_) | Step::Further(_)) => {}
+                        Err(error) if error.kind() == ErrorKind::Unauthenticated => {}
+                        Err(error) => return self.refuse(&error),
+                    }
+                }
                 self.attempt = Some(attempt);
                 let reply = Reply::new(331, "send PASS and the password");
                 LoginOutcome::Further(reply, Stage::Named(name))
@@ -141,7 +159,7 @@ impl Desk {
         }
     }
 
-    fn admit(&mut self, principal: Principal) -> LoginOutcome {
+    fn admit(&mut self, principal: Principal, code: u16) -> LoginOutcome {
         self.attempt = None;
         let options = &principal.door_options;
         // The account's go before the tenant's.
@@ -155,7 +173,7 @@ impl Desk {
         });
         tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, protocol = principal.protocol.as_str(), "logged in");
         let outcome = LoginOutcome::In {
-            reply: Reply::new(230, format!("welcome, {}", principal.login)),
+            reply: Reply::new(code, format!("welcome, {}", principal.login)),
             name: principal.login.to_string(),
             home: principal.home.clone(),
             options: Box::new(options),

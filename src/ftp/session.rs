@@ -140,6 +140,7 @@ async fn secure(
     {
         return Err(io::Error::other(error.to_string()));
     }
+    desk.shown(secured.certificates);
     Ok(Wire::Sealed(Box::new(secured.stream)))
 }
 
