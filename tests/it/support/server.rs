@@ -30,6 +30,8 @@ pub(crate) struct Ready {
 #[derive(Deserialize)]
 pub(crate) struct Listeners {
     pub(crate) sftp: SocketAddr,
+    pub(crate) ftp: Option<SocketAddr>,
+    pub(crate) ftps: Option<SocketAddr>,
 }
 
 /// A running server; killed when dropped.
