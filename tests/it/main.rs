@@ -7,6 +7,7 @@ mod support {
     pub(crate) mod cloud;
     pub(crate) mod dialects;
     pub(crate) mod folder;
+    pub(crate) mod ftp_client;
     pub(crate) mod ftp_peer;
     pub(crate) mod ftp_raw;
     pub(crate) mod hold;
@@ -55,6 +56,18 @@ mod differential;
 mod exec;
 #[cfg(test)]
 mod feeding;
+#[cfg(test)]
+mod ftp_clients;
+#[cfg(test)]
+mod ftp_curl;
+#[cfg(test)]
+mod ftp_lftp;
+#[cfg(test)]
+mod ftp_python;
+#[cfg(test)]
+mod ftp_rclone;
+#[cfg(test)]
+mod ftp_tls;
 #[cfg(test)]
 mod ftp_transcripts;
 #[cfg(test)]

@@ -75,14 +75,14 @@ impl FtpRaw {
         Ok((client, greeting))
     }
 
-    /// Connects to a port that expects TLS from the first byte.
-    pub(crate) fn connect_implicit(address: SocketAddr) -> io::Result<(Self, Reply)> {
+    /// Connects with these versions of TLS to a port that expects it from the first byte.
+    pub(crate) fn connect_implicit_with(
+        address: SocketAddr,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> io::Result<(Self, Reply)> {
         let socket = TcpStream::connect(address)?;
         prepare(&socket)?;
-        let tls = Arc::new(tls_config(&[
-            &rustls::version::TLS12,
-            &rustls::version::TLS13,
-        ]));
+        let tls = Arc::new(tls_config(versions));
         let mut client = Self {
             stream: Stream::wrap(socket, &tls)?,
             buffer: Vec::new(),
@@ -98,11 +98,6 @@ impl FtpRaw {
     /// Speaks only these versions of TLS from now on, with a memory of sessions of its own.
     pub(crate) fn versions(&mut self, versions: &[&'static rustls::SupportedProtocolVersion]) {
         self.tls = Arc::new(tls_config(versions));
-    }
-
-    /// Shares another client's memory of TLS sessions.
-    pub(crate) fn share_sessions(&mut self, with: &Self) {
-        self.tls = Arc::clone(&with.tls);
     }
 
     /// Sends bytes as they are.
@@ -188,19 +183,6 @@ impl FtpRaw {
         assert_eq!(self.command("PBSZ 0").unwrap().code, 200);
         assert_eq!(self.command("PROT P").unwrap().code, 200);
         self.protect = true;
-    }
-
-    /// Ends TLS on the control connection and goes on in clear, as after CCC.
-    pub(crate) fn clear(&mut self) -> io::Result<()> {
-        let socket = self.stream.socket().try_clone()?;
-        self.stream.close()?;
-        self.stream = Stream::Plain(socket);
-        Ok(())
-    }
-
-    /// Whether the control connection resumed a session of TLS.
-    pub(crate) fn resumed(&self) -> bool {
-        self.stream.resumed()
     }
 
     /// Sends a command that uploads `content` if the server agrees.
@@ -289,11 +271,6 @@ impl FtpRaw {
             true => Stream::wrap(socket, &self.tls),
             false => Ok(Stream::Plain(socket)),
         }
-    }
-
-    /// The socket, for what only sockets can do.
-    pub(crate) fn socket(&self) -> &TcpStream {
-        self.stream.socket()
     }
 }
 
