@@ -314,7 +314,7 @@ impl Session {
             } => Event::Worked(outcome),
             read = async {
                 match wire {
-                    Some(wire) if wants_bytes => wire.read(bytes).await,
+                    Some(wire) if wants_bytes => wire.read_command(bytes).await,
                     _ => std::future::pending().await,
                 }
             } => Event::Read(read),

@@ -85,6 +85,25 @@ impl Wire<TcpStream> {
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
+
+    /// Reads what has come, like `read`, and minds urgent data: the kernel ends a read where it begins, and
+    /// tokio would take the short read for a sign that nothing is left.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn read_command(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let stream = match self {
+            Self::Clear(stream) => stream,
+            Self::Sealed(stream) => return stream.read(bytes).await,
+        };
+        loop {
+            stream.readable().await?;
+            match stream.try_read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {

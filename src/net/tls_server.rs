@@ -89,6 +89,8 @@ impl TlsServer {
             .expect("the provider has suites for both versions")
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(certificates));
+        // The best suite that both know, whatever order the client has.
+        config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
         config.send_tls13_tickets = TICKETS;

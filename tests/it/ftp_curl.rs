@@ -30,7 +30,6 @@ fn there_and_back(folder: &TempFolder, server: &Server) {
     let (large, back) = (folder.join("large"), folder.join("back"));
     write_random(&large, LARGE);
     for way in Way::ALL {
-        // This curl (7.88) cannot find out its own address under TLS.
         let here = way.address(server).ip().to_string();
         let modes = [
             &[][..],
@@ -41,7 +40,9 @@ fn there_and_back(folder: &TempFolder, server: &Server) {
         for mode in modes {
             // PASV and PORT know no IPv6.
             let is_old = mode.iter().any(|word| word.starts_with("--disable"));
-            if is_old && way.address(server).is_ipv6() {
+            // And this curl (7.88) forgets its own address under TLS: "sa_addr inet_ntop() failed".
+            let is_active = mode.contains(&"--ftp-port");
+            if is_old && way.address(server).is_ipv6() || is_active && way != Way::Clear {
                 continue;
             }
             let url = way.url(server, "deep/er/large");

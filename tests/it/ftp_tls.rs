@@ -14,7 +14,8 @@ use crate::support::server::{DEMO, Server};
 
 /// `FTP_TLS_ROUNDS=4000` for what is promised.
 fn rounds() -> usize {
-    std::env::var("FTP_TLS_ROUNDS").map_or(400, |rounds| rounds.parse().unwrap())
+    let rounds = std::env::var_os("FTP_TLS_ROUNDS");
+    rounds.map_or(400, |rounds| rounds.to_str().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -129,8 +130,6 @@ fn testssl(way: Way) {
         .args([
             "--openssl-timeout",
             "20",
-            "--ip",
-            "one",
             "--protocols",
             "--server-defaults",
         ])
@@ -158,12 +157,9 @@ fn testssl(way: Way) {
             finding["id"].as_str().unwrap(),
             finding["severity"].as_str().unwrap(),
         );
-        // The certificate is nobody's but ours: `sealift up` made it.
-        let ours = id.starts_with("cert_")
-            || id.starts_with("OCSP")
-            || id.starts_with("CRL")
-            || id == "DNS_CAArecord";
-        if !ours && !matches!(severity, "OK" | "INFO" | "DEBUG") {
+        // The certificate is nobody's but ours: `sealift up` made it. A warning is what testssl could not try.
+        let is_about_certificate = id.starts_with("cert_") || id == "DNS_CAArecord";
+        if !is_about_certificate && !matches!(severity, "OK" | "INFO" | "DEBUG" | "WARN") {
             bad.insert(format!("{id} {severity}: {}", finding["finding"]));
         }
     }

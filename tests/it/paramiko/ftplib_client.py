@@ -82,10 +82,11 @@ assert ftp.voidcmd("TYPE I").startswith("200")
 ftp.voidcmd("TYPE I")
 connection = ftp.transfercmd("RETR part")
 assert connection.recv(1) == noise[:1]
-ftp.abort()
+if ftp.abort().startswith("426"):
+    # The reply about the transfer; that about ABOR follows.
+    assert ftp.getresp().startswith("226")
 connection.close()
-while not ftp.sendcmd("NOOP").startswith("200"):
-    pass
+assert ftp.sendcmd("NOOP").startswith("200")
 
 empty = io.BytesIO()
 ftp.storbinary("STOR empty", io.BytesIO())

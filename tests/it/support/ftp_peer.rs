@@ -43,8 +43,6 @@ impl FtpKind {
 pub(crate) struct FtpPeer {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// What its user sees as `/`.
-    pub(crate) root: PathBuf,
 }
 
 impl FtpPeer {
@@ -71,11 +69,7 @@ impl FtpPeer {
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut peer = Self {
-            child,
-            address,
-            root,
-        };
+        let mut peer = Self { child, address };
         wait_for(kind.name(), READY_WITHIN, || {
             if let Some(status) = peer.child.try_wait().unwrap() {
                 panic!("{} ended with {status}: {log:?}", kind.name());
@@ -83,10 +77,6 @@ impl FtpPeer {
             TcpStream::connect(address).ok()
         });
         peer
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 }
 

@@ -398,7 +398,7 @@ fn parse(buffer: &[u8]) -> Option<(Reply, usize)> {
         let line = line.trim_end_matches(['\r', '\n']);
         text.push_str(line);
         let number = line.get(..3).and_then(|code| code.parse::<u16>().ok());
-        let last = !line.get(3..4).is_some_and(|mark| mark == "-");
+        let last = line.get(3..4).is_none_or(|mark| mark != "-");
         let first: u16 = *code.get_or_insert(number.unwrap_or(0));
         if last && number == Some(first) || first == 0 {
             return Some((Reply { code: first, text }, length));
