@@ -6,6 +6,7 @@
 mod bucket;
 mod client;
 mod content;
+mod ftp;
 mod measure;
 mod namespace;
 mod peer;
@@ -63,6 +64,7 @@ fn cases() -> Vec<Case> {
     transfer::cases()
         .into_iter()
         .chain(sessions::cases())
+        .chain(ftp::cases())
         .chain(namespace::cases())
         .chain(content::cases())
         .chain(bucket::cases())

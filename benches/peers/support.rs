@@ -6,6 +6,10 @@ pub(crate) mod client;
 pub(crate) mod cloud;
 #[path = "../../tests/it/support/folder.rs"]
 pub(crate) mod folder;
+#[path = "../../tests/it/support/ftp_peer.rs"]
+pub(crate) mod ftp_peer;
+#[path = "../../tests/it/support/ftp_raw.rs"]
+pub(crate) mod ftp_raw;
 #[path = "../../tests/it/support/kms.rs"]
 pub(crate) mod kms;
 #[path = "../../tests/it/support/postgres.rs"]

@@ -42,6 +42,7 @@ impl FtpKind {
 /// A running server for plain FTP and AUTH TLS; killed with its sessions when dropped.
 pub(crate) struct FtpPeer {
     child: Child,
+    pub(crate) pid: u32,
     pub(crate) address: SocketAddr,
 }
 
@@ -69,7 +70,12 @@ impl FtpPeer {
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut peer = Self { child, address };
+        let pid = child.id();
+        let mut peer = Self {
+            child,
+            pid,
+            address,
+        };
         wait_for(kind.name(), READY_WITHIN, || {
             if let Some(status) = peer.child.try_wait().unwrap() {
                 panic!("{} ended with {status}: {log:?}", kind.name());
@@ -83,7 +89,7 @@ impl FtpPeer {
 impl Drop for FtpPeer {
     fn drop(&mut self) {
         // Sessions are processes of their own, and outlive a server that is killed alone.
-        let processes = descendants(self.child.id());
+        let processes = descendants(self.pid);
         let _ = self.child.kill();
         let _ = self.child.wait();
         let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
