@@ -190,6 +190,7 @@ pub mod ftp {
     pub mod ending;
     pub mod facts;
     pub mod files;
+    pub mod kin;
     pub mod line;
     pub mod listing;
     pub mod login;

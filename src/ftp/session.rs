@@ -21,6 +21,7 @@ use crate::ftp::core::{Core, Effect, Outcome};
 use crate::ftp::data_connection::{self, Passive};
 use crate::ftp::ending::Ending;
 use crate::ftp::files::Files;
+use crate::ftp::kin::Kin;
 use crate::ftp::login::Desk;
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
@@ -105,6 +106,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         out: Vec::new(),
         desk,
         mark,
+        kin: Arc::new(Kin::of(mark)),
         ends,
         passive_settings: passive,
         passive: None,
@@ -153,6 +155,7 @@ struct Session {
     out: Vec<u8>,
     desk: Desk,
     mark: Mark,
+    kin: Arc<Kin>,
     ends: Ends,
     passive_settings: Arc<PassiveSettings>,
     passive: Option<Passive>,
@@ -499,7 +502,7 @@ impl Session {
         };
         let tls = (state.protection == Channel::Sealed).then(|| DataTls {
             server: self.parts.tls.clone(),
-            mark: self.mark,
+            kin: self.kin.clone(),
             resumption: state.options.resumption,
         });
         let (told, news) = unbounded_channel();

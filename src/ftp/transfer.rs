@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -23,6 +24,7 @@ use crate::ftp::ascii::{FromNetwork, ToNetwork};
 use crate::ftp::data_connection::{self, Passive};
 use crate::ftp::ending::Ending;
 use crate::ftp::files::Files;
+use crate::ftp::kin::Kin;
 use crate::ftp::listing::{self, ListRequest, Style, Viewer};
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Demand, Ends};
@@ -42,6 +44,8 @@ const PIECE_BYTES: usize = 256 * 1024;
 const SMALL_PIECE_BYTES: usize = 16 * 1024;
 /// How long we wait for the client's end of a data connection after ours.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a reply waits for what came to be kept.
+const KEEPING: Duration = Duration::from_secs(10);
 /// Names that STOU tries.
 const MOST_NAMES: usize = 8;
 
@@ -88,8 +92,8 @@ pub enum Line {
 pub struct DataTls {
     /// By whom.
     pub server: TlsServer,
-    /// What ties it to its control connection.
-    pub mark: Mark,
+    /// The sessions that belong to its control connection.
+    pub kin: Arc<Kin>,
     /// Whether it must be tied to it.
     pub resumption: Demand,
 }
@@ -200,7 +204,7 @@ impl Transfer {
             attributes: AttributeUpdate::default(),
         };
         let mut told = "stored".to_owned();
-        let mut writer = match how {
+        let writer = match how {
             How::Append => {
                 session
                     .open_write(path, options(Create::IfMissing, false, true))
@@ -227,11 +231,11 @@ impl Transfer {
         if let How::From(from) = how {
             let size = writer.entry().size;
             if from > size {
+                writer.keep().await;
                 let sentence =
                     format!("{size} bytes are here, so that nothing can go on at {from}");
                 return Err(Reply::new(554, sentence));
             }
-            writer.resize(from).await?;
         }
         Ok(Opened::Write(Box::new(writer), told))
     }
@@ -300,15 +304,16 @@ impl Transfer {
         let Some(tls) = &self.tls else {
             return Ok(Wire::Clear(stream));
         };
+        let mark = Mark::random();
         let secured = match &self.plan.what {
-            What::Store { .. } => tls.server.accept_writer(stream, tls.mark).await,
-            What::List(_) | What::Retrieve { .. } => tls.server.accept(stream, tls.mark).await,
+            What::Store { .. } => tls.server.accept_writer(stream, mark).await,
+            What::List(_) | What::Retrieve { .. } => tls.server.accept(stream, mark).await,
         };
         let secured = secured.map_err(|error| {
             tracing::debug!(error = %error, "no TLS came about on a data connection");
             Ending::TlsFailed
         })?;
-        match secured.resumed == Some(tls.mark) || tls.resumption == Demand::Optional {
+        match tls.kin.admit(secured.resumed, mark) || tls.resumption == Demand::Optional {
             true => Ok(Wire::Sealed(Box::new(secured.stream))),
             false => Err(Ending::TlsNotResumed),
         }
@@ -322,6 +327,13 @@ impl Transfer {
             Opened::List(list) => self.send_names(list, &mut wire).await?,
             Opened::Read(file, from) => self.send_file(file, *from, &mut wire).await?,
             Opened::Write(writer, _) => {
+                if let What::Store {
+                    how: How::From(from),
+                    ..
+                } = self.plan.what
+                {
+                    writer.resize(from).await.map_err(Ending::Failed)?;
+                }
                 self.receive(writer, &mut wire).await?;
                 self.ask_whether_all_came().await?;
                 // What broke off was whole already.
@@ -409,7 +421,8 @@ impl Transfer {
         let mut at = writer.entry().size;
         loop {
             buffer.reserve(piece);
-            let is_over = self.fill(&mut buffer, piece, wire).await?;
+            let filled = self.fill(&mut buffer, piece, wire).await;
+            let is_over = matches!(filled, Ok(true));
             let mut bytes = buffer.split().freeze();
             if self.plan.form == Form::Ascii {
                 let mut converted = Vec::with_capacity(bytes.len() + 1);
@@ -430,7 +443,8 @@ impl Transfer {
                 written.map_err(Ending::Failed)?;
                 at += length;
             }
-            if is_over {
+            // Also what came before a connection broke is written.
+            if filled? {
                 return Ok(());
             }
         }
@@ -502,13 +516,11 @@ impl Transfer {
                 Ok(_) => Ending::Complete(told),
                 Err(error) => Ending::Failed(error),
             },
-            // Nothing began: an upload that broke off before is as it was.
-            (
-                Opened::Write(..),
-                Err(ending @ (Ending::NoConnection | Ending::TlsFailed | Ending::TlsNotResumed)),
-            ) => ending,
+            // Before the reply, lest a client that asks at once finds nothing to go on with.
             (Opened::Write(writer, _), Err(ending)) => {
-                writer.abandon().await;
+                if timeout(KEEPING, writer.keep()).await.is_err() {
+                    tracing::debug!("what an upload had on its way is still being kept");
+                }
                 ending
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 
 use crate::db::contents::StoredContent;
 use crate::db::entries;
@@ -294,8 +295,8 @@ impl FileWriter {
     pub async fn commit(mut self) -> Result<Entry> {
         self.require_going_on()?;
         match (self.is_unlinked, self.is_untouched) {
-            (true, _) => self.leave(Remains::Discard),
-            (false, true) => self.leave(Remains::Keep),
+            (true, _) => drop(self.leave(Remains::Discard)),
+            (false, true) => drop(self.leave(Remains::Keep)),
             (false, false) => self.store().await?,
         }
         let entry = self.entry();
@@ -306,6 +307,14 @@ impl FileWriter {
     /// Gives up, because the connection broke: what can be stored is kept for a while.
     pub async fn abandon(self) {
         drop(self);
+    }
+
+    /// The same, and waits until it is kept: whoever asks then finds it, and can go on with it.
+    pub async fn keep(mut self) {
+        if let Some(keeping) = self.leave(Remains::Keep) {
+            // A task that ended in a panic has kept nothing.
+            let _ = keeping.await;
+        }
     }
 
     /// Lets the file go when it is closed, as unlink of POSIX does with an open file: its name is
@@ -457,7 +466,7 @@ impl FileWriter {
                 ErrorKind::Unavailable => Remains::Keep,
                 _ => Remains::Discard,
             };
-            self.end(remains, false);
+            drop(self.end(remains, false));
         }
         outcome
     }
@@ -501,14 +510,14 @@ impl FileWriter {
     }
 
     /// Ends the upload without publishing it, in the background; the file stays as it was.
-    fn leave(&mut self, remains: Remains) {
-        self.end(remains, remains == Remains::Keep && !self.is_untouched);
+    fn leave(&mut self, remains: Remains) -> Option<JoinHandle<()>> {
+        self.end(remains, remains == Remains::Keep && !self.is_untouched)
     }
 
     /// The same; `halt` says whether what is on its way may be brought to an end.
-    fn end(&mut self, remains: Remains, halt: bool) {
+    fn end(&mut self, remains: Remains, halt: bool) -> Option<JoinHandle<()>> {
         if std::mem::replace(&mut self.over, true) {
-            return;
+            return None;
         }
         let remains = match self.is_unlinked {
             true => Remains::Discard,
@@ -521,7 +530,7 @@ impl FileWriter {
         let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
         let mut claim = std::mem::replace(&mut self.claim, nothing);
         let (target, content) = (self.publish.target.clone(), self.entry.content);
-        self.vfs.tasks().spawn(async move {
+        Some(self.vfs.tasks().spawn(async move {
             let blobs = draft.made();
             if halt && remains == Remains::Keep && !draft.edits().is_empty() {
                 let kept = claim.keep_all((&target, content), &mut draft, size).await;
@@ -530,13 +539,13 @@ impl FileWriter {
                 }
             }
             claim.leave(remains, blobs).await;
-        });
+        }))
     }
 }
 
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        self.leave(Remains::Keep);
+        drop(self.leave(Remains::Keep));
     }
 }
 

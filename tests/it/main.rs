@@ -8,6 +8,7 @@ mod support {
     pub(crate) mod dialects;
     pub(crate) mod folder;
     pub(crate) mod ftp_client;
+    pub(crate) mod ftp_door;
     pub(crate) mod ftp_peer;
     pub(crate) mod ftp_raw;
     pub(crate) mod hold;
@@ -61,7 +62,13 @@ mod ftp_clients;
 #[cfg(test)]
 mod ftp_curl;
 #[cfg(test)]
+mod ftp_data;
+#[cfg(test)]
+mod ftp_hostile;
+#[cfg(test)]
 mod ftp_lftp;
+#[cfg(test)]
+mod ftp_policies;
 #[cfg(test)]
 mod ftp_python;
 #[cfg(test)]

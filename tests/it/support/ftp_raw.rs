@@ -100,6 +100,11 @@ impl FtpRaw {
         self.tls = Arc::new(tls_config(versions));
     }
 
+    /// Shares another client's memory of TLS sessions.
+    pub(crate) fn share_sessions(&mut self, with: &Self) {
+        self.tls = Arc::clone(&with.tls);
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
@@ -183,6 +188,21 @@ impl FtpRaw {
         assert_eq!(self.command("PBSZ 0").unwrap().code, 200);
         assert_eq!(self.command("PROT P").unwrap().code, 200);
         self.protect = true;
+    }
+
+    /// Ends TLS on the control connection and goes on in clear, as after CCC.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        let socket = self.stream.socket().try_clone()?;
+        self.stream.close()?;
+        // The server's end of TLS comes too, before anything in clear.
+        let _ = self.stream.read(&mut [0]);
+        self.stream = Stream::Plain(socket);
+        Ok(())
+    }
+
+    /// The socket, for what only sockets can do.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.stream.socket()
     }
 
     /// Sends a command that uploads `content` if the server agrees.
