@@ -329,7 +329,8 @@ impl Core {
                 options,
             } => {
                 self.state.stage = Stage::In(name);
-                self.state.folder = home;
+                self.state.folder = home.clone();
+                self.state.home = home;
                 self.state.options = *options;
                 self.send(reply);
             }

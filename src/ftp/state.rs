@@ -45,6 +45,8 @@ pub struct State {
     pub facts: Facts,
     /// What HASH makes.
     pub sum: SumKind,
+    /// Where the session began.
+    pub home: VfsPath,
     /// Where paths start.
     pub folder: VfsPath,
     /// What the transfer under way does, for STAT.
@@ -118,6 +120,7 @@ impl State {
             only_extended_passive: false,
             facts: Facts::default(),
             sum: SumKind::Sha256,
+            home: VfsPath::root(),
             folder: VfsPath::root(),
             under_way: None,
         }

@@ -10,7 +10,7 @@ use crate::ftp::work::{Action, Change, Done, Task, Work};
 pub const CWD: Verb = Verb::new("CWD", "<folder>", |state, argument| {
     let path = match argument.text(state)?.as_str() {
         // A shell's sign for one's home.
-        "~" => VfsPath::root(),
+        "~" => state.home.clone(),
         _ => argument.path(state)?,
     };
     Ok(enter(path))
