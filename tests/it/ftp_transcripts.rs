@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::folder::TempFolder;
 use crate::support::ftp_peer::{FtpKind, FtpPeer, PEER_PASSWORD, PEER_USER};
 use crate::support::server::{DEMO, Server};
-use crate::support::transcript::{COLUMNS, Exchange, Stage, Topic, class, play};
+use crate::support::transcript::{COLUMNS, Exchange, Stage, Story, Topic, class, play};
 
 #[test]
 fn every_server_answers_as_the_transcripts_say() {
@@ -42,10 +42,18 @@ fn every_server_answers_as_the_transcripts_say() {
         let mut answers = answers.into_iter();
         for topic in &mut topics {
             for story in &mut topic.stories {
-                for exchange in &mut story.exchanges {
+                let again = story.clone();
+                for (number, exchange) in story.exchanges.iter_mut().enumerate() {
                     let answer = answers.next().unwrap();
                     let recorded = &mut exchange.answers[column];
                     if recorded == "*" || *recorded == answer {
+                        continue;
+                    }
+                    let stage = || stages.iter().find(|(other, _)| *other == column).unwrap();
+                    if write.is_none()
+                        && column > 0
+                        && answers_again(&stage().1, &again, number, recorded)
+                    {
                         continue;
                     }
                     if write.is_some() && column > 0
@@ -88,6 +96,17 @@ fn the_table_of_differences_is_current_and_gives_a_reason_for_each() {
         table(&topics),
         "run this test binary with TRANSCRIPTS=write"
     );
+}
+
+/// Whether a peer answers so when it is asked again: on a busy machine some of what they say about
+/// connections that end is a matter of who is first. Of us, once is enough.
+fn answers_again(stage: &Stage, story: &Story, number: usize, recorded: &str) -> bool {
+    static ROUND: AtomicUsize = AtomicUsize::new(0);
+    (0..5).any(|_| {
+        let round = ROUND.fetch_add(1, Ordering::Relaxed);
+        let answers = play(stage, story, &format!("/again{round}"));
+        answers.get(number).is_some_and(|answer| answer == recorded)
+    })
 }
 
 /// Stories played with one server.

@@ -58,6 +58,7 @@ mod exec;
 #[cfg(test)]
 mod feeding;
 #[cfg(test)]
+mod ftp_certificates;
 mod ftp_clients;
 #[cfg(test)]
 mod ftp_curl;
