@@ -151,7 +151,8 @@ fn sum(fields: &mut Fields, of: impl FnOnce(SumRequest) -> Request) -> Result<Re
             block,
         }),
         None => Request::Unsupported(
-            "none of these checksums is offered; sha256, sha512, sha1, md5 and crc32 are".to_owned(),
+            "none of these checksums is offered; sha256, sha512, sha1, md5 and crc32 are"
+                .to_owned(),
         ),
     })
 }

@@ -34,6 +34,7 @@ pub(crate) struct Topic {
 }
 
 /// What happens in one session.
+#[derive(Clone)]
 pub(crate) struct Story {
     kind: String,
     pub(crate) title: String,
@@ -41,6 +42,7 @@ pub(crate) struct Story {
 }
 
 /// One step and what it gave with each server.
+#[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) step: String,
     /// Empty where nothing is recorded yet.
