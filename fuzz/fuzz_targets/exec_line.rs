@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use sealift::sftp::words::{self, When};
-use sealift::sftp::{pattern, scp_options};
+use sealift::domain::pattern;
+use sealift::sftp::scp_options;
 
 fuzz_target!(|line: &[u8]| {
     let commands = match words::parse(line) {

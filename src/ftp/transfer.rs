@@ -334,7 +334,13 @@ impl Transfer {
                 {
                     writer.resize(from).await.map_err(Ending::Failed)?;
                 }
-                self.receive(writer, &mut wire).await?;
+                let received = self.receive(writer, &mut wire).await;
+                if matches!(received, Err(Ending::Failed(_))) {
+                    // A reset would keep most clients from reading why.
+                    self.linger(wire);
+                    return received;
+                }
+                received?;
                 self.ask_whether_all_came().await?;
                 // What broke off was whole already.
                 writer.go_on();
@@ -488,13 +494,7 @@ impl Transfer {
         }
         if let (Wire::Sealed(_), false) = (&wire, is_upload) {
             // Closing before the client's close_notify is read would reset what it has not read yet.
-            self.tasks.spawn(async move {
-                let mut rest = [0; 256];
-                let _ = timeout(LINGER, async {
-                    while matches!(wire.read(&mut rest).await, Ok(1..)) {}
-                })
-                .await;
-            });
+            self.linger(wire);
         }
         Ok(())
     }
@@ -506,6 +506,18 @@ impl Transfer {
             true => Ok(()),
             false => Err(Ending::ControlLost),
         }
+    }
+
+    /// Reads over what the client still sends, for a moment.
+    fn linger(&self, mut wire: Wire<TcpStream>) {
+        self.tasks.spawn(async move {
+            let mut rest = vec![0; SMALL_PIECE_BYTES];
+            let _ = timeout(LINGER, async {
+                let _ = wire.shutdown().await;
+                while matches!(wire.read(&mut rest).await, Ok(1..)) {}
+            })
+            .await;
+        });
     }
 
     async fn finish(&self, opened: Opened, moved: Result<(), Ending>) -> Ending {

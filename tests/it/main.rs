@@ -63,6 +63,8 @@ mod ftp_clients;
 #[cfg(test)]
 mod ftp_curl;
 #[cfg(test)]
+mod ftp_cuts;
+#[cfg(test)]
 mod ftp_data;
 #[cfg(test)]
 mod ftp_hostile;
@@ -106,6 +108,8 @@ mod openssh;
 mod outages;
 #[cfg(test)]
 mod paramiko;
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod rclone;
 #[cfg(test)]

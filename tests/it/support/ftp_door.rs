@@ -16,7 +16,7 @@ pub(crate) const SECRET: &str = "a secret of this test";
 pub(crate) struct FtpDoor {
     pub(crate) server: Server,
     /// Removed when the test succeeds.
-    _folder: TempFolder,
+    _folder: Option<TempFolder>,
 }
 
 impl FtpDoor {
@@ -34,7 +34,15 @@ impl FtpDoor {
         let server = Server::up_with(&folder.join("data"), &variables);
         Self {
             server,
-            _folder: folder,
+            _folder: Some(folder),
+        }
+    }
+
+    /// A server of the test's own.
+    pub(crate) fn over(server: Server) -> Self {
+        Self {
+            server,
+            _folder: None,
         }
     }
 
