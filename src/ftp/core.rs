@@ -20,6 +20,10 @@ use crate::ftp::work::{Action, Change, Done, What, Work};
 const MAX_WAITING: usize = 64;
 /// Lines too long before the session is ended.
 const MAX_TOO_LONG: usize = 16;
+/// How a browser begins that was lured into talking to us: what it sends next is somebody else's choice.
+const OF_HTTP: [&[u8]; 7] = [
+    b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"PATCH",
+];
 /// Commands that nobody knows before the session of a stranger is ended (HTTP, port scans).
 const MAX_UNKNOWN: usize = 32;
 
@@ -245,7 +249,7 @@ impl Core {
             Ok(verb) => verb,
             Err(reply) => {
                 self.send(reply);
-                return self.count_unknown();
+                return self.count_unknown(verb);
             }
         };
         if verb.who == Who::Known && !self.state.is_in() {
@@ -300,9 +304,10 @@ impl Core {
         }
     }
 
-    fn count_unknown(&mut self) {
+    fn count_unknown(&mut self, verb: &[u8]) {
         self.unknown += 1;
-        if self.unknown >= MAX_UNKNOWN && !self.state.is_in() {
+        let is_lured = OF_HTTP.contains(&verb);
+        if (is_lured || self.unknown >= MAX_UNKNOWN) && !self.state.is_in() {
             self.close(Reply::new(421, "this is FTP; goodbye"));
         }
     }
@@ -536,6 +541,12 @@ mod tests {
             MAX_TOO_LONG - 1
         );
         assert_eq!(told[MAX_TOO_LONG - 1..], ["421", "close"]);
+    }
+
+    #[test]
+    fn a_browser_that_was_lured_here_is_sent_away() {
+        let told = said(&mut core(), "POST / HTTP/1.1\r\nUSER ann@acme\r\n");
+        assert_eq!(told, ["500", "421", "close"]);
     }
 
     #[test]
