@@ -99,7 +99,7 @@ fn start_sshd(folder: PathBuf, key: &Key) -> Outcome<Peer> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let settings = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
-         PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\n\
+         MaxStartups 100\nPidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\n\
          PermitRootLogin prohibit-password\n\
          Subsystem sftp /usr/lib/openssh/sftp-server -d {}\n",
         host_key.private.display(),
