@@ -62,7 +62,11 @@ async fn every_table_of_tenants_is_under_the_rule() {
         .await
         .unwrap();
     let open: Vec<_> = open.iter().map(|row| row.text(0).unwrap()).collect();
-    assert_eq!(open, ["leases"], "leases hold no customer's data");
+    assert_eq!(
+        open,
+        ["leases", "tenant_hosts"],
+        "leases hold no customer's data, and a host's name leads to a tenant that is not known before"
+    );
     let role = tx
         .rows_without_tenant(
             "SELECT rolsuper::int::bigint + rolbypassrls::int::bigint FROM pg_roles \
