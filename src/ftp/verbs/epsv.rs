@@ -16,8 +16,7 @@ pub const PASV: Verb = Verb::new("PASV", "", |state, _| {
         ));
     }
     Ok(Action::Work(Work::Listen(Family::Four)))
-})
-.also("XPSV");
+});
 
 /// EPSV.
 pub const EPSV: Verb = Verb::new("EPSV", "[1|2|ALL]", |state, argument| {
