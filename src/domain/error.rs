@@ -45,6 +45,39 @@ pub enum ErrorKind {
     Unsupported,
 }
 
+/// Whom an error concerns beside the client that is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// Nobody.
+    Client,
+    /// The operator, at once: something is broken.
+    Defect,
+    /// The operator, if it lasts: something does not answer or is full.
+    Outage,
+}
+
+impl ErrorKind {
+    /// Whom it concerns: what front ends write down, and how loud.
+    pub fn concern(self) -> Concern {
+        match self {
+            Self::Corrupt | Self::Internal => Concern::Defect,
+            Self::StorageFull | Self::Unavailable => Concern::Outage,
+            Self::AlreadyExists
+            | Self::Busy
+            | Self::Denied
+            | Self::Invalid
+            | Self::IsFolder
+            | Self::NotEmpty
+            | Self::NotFolder
+            | Self::NotFound
+            | Self::Quota
+            | Self::Stale
+            | Self::Unauthenticated
+            | Self::Unsupported => Concern::Client,
+        }
+    }
+}
+
 /// A kind for the peer, a sentence for the person, a cause for the log.
 ///
 /// `context` is shown to clients: it says what to do and never names the inside. `source` goes

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::clock::Clock;
-use crate::domain::error::Error;
+use crate::domain::error::{Concern, Error};
 use crate::domain::rights::Rights;
 use crate::ftp::charset::Charset;
 use crate::ftp::listing::Viewer;
@@ -44,10 +44,9 @@ impl From<Error> for Reply {
 
 /// Writes down what an operator must know of an error that a client is told of.
 pub fn log(error: &Error) {
-    use crate::domain::error::ErrorKind::{Corrupt, Internal, Unavailable};
-    match error.kind() {
-        Corrupt | Internal => tracing::error!(error = ?error, "a request failed"),
-        Unavailable => tracing::warn!(error = ?error, "a request failed"),
-        _ => {}
+    match error.kind().concern() {
+        Concern::Client => tracing::debug!(error = ?error, "a request was refused"),
+        Concern::Defect => tracing::error!(error = ?error, "a request failed"),
+        Concern::Outage => tracing::warn!(error = ?error, "a request failed"),
     }
 }

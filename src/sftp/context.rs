@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::{Clock, Timestamp};
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{Concern, Error, Result};
 use crate::sftp::attrs::Viewer;
 use crate::sftp::gate::Gate;
 use crate::sftp::ledger::{Ledger, Ticket};
@@ -73,26 +73,15 @@ impl Context {
 
     fn log(&self, error: &Error) {
         let login = &self.files.principal().login;
-        match error.kind() {
-            ErrorKind::Corrupt | ErrorKind::Internal => {
+        match error.kind().concern() {
+            Concern::Client => {
+                tracing::debug!(user.id = %login, error = ?error, "a request was refused");
+            }
+            Concern::Defect => {
                 tracing::error!(user.id = %login, error = ?error, "a request failed");
             }
-            ErrorKind::StorageFull | ErrorKind::Unavailable => {
+            Concern::Outage => {
                 tracing::warn!(user.id = %login, error = ?error, "a request failed");
-            }
-            ErrorKind::AlreadyExists
-            | ErrorKind::Busy
-            | ErrorKind::Denied
-            | ErrorKind::Invalid
-            | ErrorKind::IsFolder
-            | ErrorKind::NotEmpty
-            | ErrorKind::NotFolder
-            | ErrorKind::NotFound
-            | ErrorKind::Quota
-            | ErrorKind::Stale
-            | ErrorKind::Unauthenticated
-            | ErrorKind::Unsupported => {
-                tracing::debug!(user.id = %login, error = ?error, "a request was refused");
             }
         }
     }
