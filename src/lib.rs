@@ -244,6 +244,22 @@ pub mod ftp {
     }
 }
 
+/// HTTPS: the API; parses requests, calls `vfs` and `accounts`, renders answers.
+pub mod http {
+    pub mod basic;
+    pub mod clear;
+    pub mod guard;
+    pub mod health;
+    pub mod me;
+    pub mod peer;
+    pub mod reply;
+    pub mod router;
+    pub mod server;
+    pub mod settings;
+    pub mod visitor;
+    pub mod web;
+}
+
 /// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.
 pub mod sftp {
     pub mod algorithms;
@@ -301,6 +317,7 @@ pub mod jobs {
 /// Settings: a file, the environment, and all that may be wrong with them.
 pub mod config {
     pub mod ftp;
+    pub mod http;
     pub mod reader;
     pub mod region_values;
     pub mod regions;

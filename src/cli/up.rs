@@ -58,6 +58,9 @@ fn banner(data: &Path, ready: &Ready) -> String {
         let user = format!("--user {ACCOUNT}:$(cat {password})");
         text += &format!("  curl --insecure {user} ftps://{ftps}/\n\n");
     }
+    if let Some(https) = ready.listeners.get("https") {
+        text += &format!("  https://{https}/api/v1/openapi.json\n\n");
+    }
     text += &format!("The password of {ACCOUNT} is in {password}.\n");
     text + &format!("In another terminal: sealift account list demo --data {shown}")
 }

@@ -9,6 +9,7 @@ use tracing::Level;
 
 use crate::accounts::sessions::SessionLimits;
 use crate::config::ftp::FtpSection;
+use crate::config::http::HttpSection;
 use crate::config::reader::{Known, Reader};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
@@ -41,6 +42,8 @@ pub struct Settings {
     pub sftp: SftpSection,
     /// The FTP front end.
     pub ftp: FtpSection,
+    /// The HTTPS front end.
+    pub http: HttpSection,
     /// What strangers may take up.
     pub limits: ConnectionLimits,
     /// How many sessions accounts and tenants may have at a time.
@@ -107,6 +110,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 const YEARS: Duration = Duration::from_secs(100 * 365 * 86_400);
 const FTP_PORT_EMBEDDED: u16 = 2121;
 const FTPS_PORT_EMBEDDED: u16 = 2990;
+const HTTP_PORT_EMBEDDED: u16 = 8080;
+const HTTPS_PORT_EMBEDDED: u16 = 8443;
 const SFTP_PORT: u16 = 22;
 const SFTP_PORT_EMBEDDED: u16 = 2222;
 
@@ -125,6 +130,8 @@ impl Settings {
         let here = |port| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
         settings.ftp.clear.listen = here(FTP_PORT_EMBEDDED);
         settings.ftp.tls.listen = here(FTPS_PORT_EMBEDDED);
+        settings.http.clear = here(HTTP_PORT_EMBEDDED);
+        settings.http.listen = here(HTTPS_PORT_EMBEDDED);
         settings.certificates = vec![PemFiles {
             chain: data.join("tls/certificate.pem"),
             key: data.join("tls/key.pem"),
@@ -153,6 +160,7 @@ impl Settings {
                 front: SftpSettings::default(),
             },
             ftp: FtpSection::default(),
+            http: HttpSection::default(),
             limits: ConnectionLimits::default(),
             sessions: SessionLimits::default(),
             retention: 30 * DAY,
@@ -237,6 +245,7 @@ impl Settings {
             certificates: tls::read(self.certificates, from),
             sftp: self.sftp.read(from),
             ftp: self.ftp.read(from),
+            http: self.http.read(from),
             limits: limits(self.limits, from),
             sessions: sessions(self.sessions, from),
             retention: from.within("retention", "keep", self.retention, Duration::ZERO..=YEARS),

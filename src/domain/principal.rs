@@ -19,10 +19,14 @@ pub enum Protocol {
     Ftp,
     /// The same over TLS (RFC 4217).
     Ftps,
+    /// Hypertext Transfer Protocol over TLS (RFC 9110).
+    Https,
     /// A background job.
     Job,
     /// SSH File Transfer Protocol.
     Sftp,
+    /// Web Distributed Authoring and Versioning over TLS (RFC 4918).
+    Webdav,
 }
 
 impl Protocol {
@@ -32,8 +36,10 @@ impl Protocol {
             Self::Admin => "admin",
             Self::Ftp => "ftp",
             Self::Ftps => "ftps",
+            Self::Https => "https",
             Self::Job => "job",
             Self::Sftp => "sftp",
+            Self::Webdav => "webdav",
         }
     }
 }

@@ -101,6 +101,16 @@ impl TlsServer {
         }
     }
 
+    /// The same, which also agrees with the client on what is spoken above TLS (RFC 7301): the first
+    /// of `protocols` that it knows.
+    #[must_use]
+    pub fn speaking(mut self, protocols: &[&[u8]]) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        self.config = Arc::new(config);
+        self
+    }
+
     /// Shakes hands. Sessions that are resumed from this connection will bring its `mark`.
     ///
     /// # Errors

@@ -24,6 +24,10 @@ pub struct Doors {
     pub ftp: Vec<TcpListener>,
     /// For FTP that begins with TLS.
     pub ftps: Vec<TcpListener>,
+    /// For HTTP in the clear, which only redirects.
+    pub http: Vec<TcpListener>,
+    /// For HTTPS.
+    pub https: Vec<TcpListener>,
     /// For SFTP.
     pub sftp: Vec<TcpListener>,
 }
@@ -44,11 +48,16 @@ impl Doors {
         let doors = Self {
             ftp: open(&settings.ftp.clear.listen)?,
             ftps: open(&settings.ftp.tls.listen)?,
+            http: open(&settings.http.clear)?,
+            https: open(&settings.http.listen)?,
             sftp: open(&settings.sftp.listen)?,
         };
-        match doors.sftp.is_empty() && doors.ftp.is_empty() && doors.ftps.is_empty() {
+        let all = [&doors.ftp, &doors.ftps, &doors.https, &doors.sftp];
+        let none = all.into_iter().all(Vec::is_empty);
+        match none {
             true => Err(Error::invalid(
-                "the server would listen nowhere; set sftp.listen, ftp.listen or ftps.listen",
+                "the server would listen nowhere; set sftp.listen, ftp.listen, ftps.listen or \
+                 https.listen",
             )),
             false => Ok(doors),
         }
@@ -66,6 +75,8 @@ impl Doors {
         let all = [
             first("ftp", &self.ftp),
             first("ftps", &self.ftps),
+            first("http", &self.http),
+            first("https", &self.https),
             first("sftp", &self.sftp),
         ];
         let all = all.into_iter().flatten();

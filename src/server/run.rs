@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use crate::config::settings::Settings;
 use crate::domain::error::{Error, Result};
 use crate::ftp::server::{FtpServer, Listening};
 use crate::ftp::settings::{FtpSettings, Start};
+use crate::http::server::{self as http, HttpServer, Offer};
 use crate::jobs::runner::Jobs;
 use crate::net::limit::Places;
 use crate::net::tls_server::ClientCertificates;
@@ -73,6 +75,7 @@ struct Server {
     jobs: Jobs,
     tls: Tls,
     ftp: Option<FrontEnd>,
+    http: Option<FrontEnd>,
     sftp: FrontEnd,
 }
 
@@ -98,7 +101,8 @@ impl Server {
         let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
         let places = Places::new(settings.limits);
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
-        let strangers = places.clone();
+        let (http, http_listeners) = http(settings, &tls, &vfs, &accounts, &mut doors)?;
+        let (ftp_places, http_places) = (places.clone(), places.clone());
         let sftp = SftpServer::new(
             settings.sftp.front.clone(),
             host_keys,
@@ -109,7 +113,10 @@ impl Server {
         Ok(Self {
             ready: Ready::new(vfs.instance(), addresses),
             ftp: ftp.map(|ftp| {
-                FrontEnd::start(|drain, end| ftp.serve(ftp_listeners, strangers, drain, end))
+                FrontEnd::start(|drain, end| ftp.serve(ftp_listeners, ftp_places, drain, end))
+            }),
+            http: http.map(|http| {
+                FrontEnd::start(|drain, end| http.serve(http_listeners, http_places, drain, end))
             }),
             sftp: FrontEnd::start(|drain, end| sftp.serve(doors.sftp, places, drain, end)),
             accounts,
@@ -121,12 +128,9 @@ impl Server {
 
     /// Ends in the order of dependence: clients, jobs, commits.
     async fn drain(self, time: Duration) {
-        let ftp = async {
-            if let Some(ftp) = self.ftp {
-                ftp.drain(time).await;
-            }
-        };
-        tokio::join!(self.sftp.drain(time), ftp);
+        let all = [self.ftp, self.http, Some(self.sftp)];
+        let all = all.into_iter().flatten();
+        join_all(all.map(|front| front.drain(time))).await;
         self.tls.stop().await;
         self.jobs.stop().await;
         self.accounts.stop().await;
@@ -168,6 +172,34 @@ fn ftp(
         ..section.front.clone()
     };
     let server = FtpServer::new(front, tls, vfs.clone(), accounts.clone());
+    Ok((Some(server), all))
+}
+
+/// The HTTPS front end and its ports; none when it listens nowhere.
+fn http(
+    settings: &Settings,
+    tls: &Tls,
+    vfs: &Vfs,
+    accounts: &Accounts,
+    doors: &mut Doors,
+) -> Result<(Option<HttpServer>, Vec<http::Listening>)> {
+    let listening = |listeners: &mut Vec<TcpListener>, offer| {
+        let listeners = std::mem::take(listeners).into_iter();
+        listeners.map(move |listener| http::Listening { listener, offer })
+    };
+    let clear = listening(&mut doors.http, Offer::Clear);
+    let public = listening(&mut doors.https, Offer::Public);
+    let all: Vec<_> = clear.chain(public).collect();
+    if all.is_empty() {
+        return Ok((None, all));
+    }
+    let tls = tls.server(ClientCertificates::Ignore).ok_or_else(|| {
+        Error::invalid(
+            "HTTPS needs a certificate; set tls.certificates, or empty https.listen and http.listen",
+        )
+    })?;
+    let front = settings.http.front.clone();
+    let server = HttpServer::new(front, tls, vfs.clone(), accounts.clone());
     Ok((Some(server), all))
 }
 

@@ -12,6 +12,7 @@ mod support {
     pub(crate) mod ftp_peer;
     pub(crate) mod ftp_raw;
     pub(crate) mod hold;
+    pub(crate) mod https_door;
     pub(crate) mod installation;
     pub(crate) mod kms;
     pub(crate) mod line;
@@ -82,6 +83,8 @@ mod ftp_tls;
 mod ftp_transcripts;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod https;
 #[cfg(test)]
 mod key_care;
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(crate) struct Listeners {
     pub(crate) sftp: SocketAddr,
     pub(crate) ftp: Option<SocketAddr>,
     pub(crate) ftps: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) https: Option<SocketAddr>,
 }
 
 /// A running server; killed when dropped.

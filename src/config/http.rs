@@ -1,0 +1,53 @@
+//! `[http]` and `[https]`: the HTTPS front end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::reader::Reader;
+use crate::http::settings::HttpSettings;
+use crate::net::limit::ConnectionLimits;
+
+/// The HTTPS front end.
+#[derive(Clone, Debug, Default)]
+pub struct HttpSection {
+    /// Where it listens without TLS, to send clients on.
+    pub clear: Vec<SocketAddr>,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// All else.
+    pub front: HttpSettings,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl HttpSection {
+    /// Reads both sections.
+    pub fn read(self, from: &mut Reader) -> Self {
+        let clear = from.take("http", "listen", self.clear);
+        let listen = from.take("https", "listen", self.listen);
+        let default = self.front;
+        let mut count = |key, default: usize| {
+            let default = u32::try_from(default).unwrap_or(u32::MAX);
+            from.within("https", key, default, 1..=1_000_000) as usize
+        };
+        let connections = ConnectionLimits {
+            total: count("connections", default.connections.total),
+            per_address: count("connections_per_address", default.connections.per_address),
+        };
+        let port = u32::from(default.public_port.unwrap_or(0));
+        let port = from.within("https", "public_port", port, 0..=65_535);
+        Self {
+            clear,
+            listen,
+            front: HttpSettings {
+                proxies: from.take("https", "proxies", default.proxies),
+                forwarders: from.take("https", "forwarders", default.forwarders),
+                head_time: from.within("https", "head_time", default.head_time, SECOND..=HOUR),
+                stall_time: from.within("https", "stall_time", default.stall_time, SECOND..=HOUR),
+                connections,
+                public_port: u16::try_from(port).ok().filter(|port| *port > 0),
+            },
+        }
+    }
+}

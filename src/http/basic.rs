@@ -1,0 +1,204 @@
+//! Logging in with each request (RFC 7617): a client that sends the same password again goes on with the
+//! session that the first request began, until it has been silent for a while.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use data_encoding::BASE64;
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::attempt::{Attempt, Step};
+use crate::accounts::login::{Accounts, Door};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::principal::Principal;
+use crate::domain::random;
+use crate::domain::secret::Secret;
+
+/// A session from which nothing came for so long is over.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+/// How often silent sessions are looked for.
+const LOOK: Duration = Duration::from_secs(15);
+/// Most sessions that are kept.
+const MOST: usize = 20_000;
+
+/// What a client showed.
+pub struct Credentials {
+    /// The name that was typed.
+    pub login: String,
+    /// The password, perhaps with a code behind it.
+    pub password: Secret,
+}
+
+impl Credentials {
+    /// Takes what stands behind `Basic ` in the header.
+    pub fn parse(text: &str) -> Option<Self> {
+        let decoded = BASE64.decode(text.trim().as_bytes()).ok()?;
+        let decoded = zeroize::Zeroizing::new(String::from_utf8(decoded).ok()?);
+        let (login, password) = decoded.split_once(':')?;
+        Some(Self {
+            login: login.to_owned(),
+            password: Secret::new(password.to_owned()),
+        })
+    }
+}
+
+/// The sessions of clients that log in with each request.
+pub struct Basic {
+    accounts: Accounts,
+    clock: Arc<dyn Clock>,
+    /// Of this process: what is remembered of a password is no use to anybody else.
+    key: hmac::Key,
+    known: Mutex<HashMap<Mark, Known>>,
+}
+
+/// A tenant, a name, a password, an address and a door, in one.
+type Mark = [u8; 32];
+
+struct Known {
+    principal: Principal,
+    last: Timestamp,
+}
+
+impl Basic {
+    /// Nobody yet.
+    pub fn new(accounts: Accounts, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            accounts,
+            clock,
+            key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The principal that these open; names are those of `tenant`, if one is given.
+    ///
+    /// # Errors
+    /// As [`Attempt::password`]; Unauthenticated as well when a password is not enough.
+    pub async fn log_in(
+        &self,
+        from: Door,
+        tenant: Option<String>,
+        credentials: &Credentials,
+    ) -> Result<Principal> {
+        let mark = self.mark(from, tenant.as_deref(), credentials);
+        if let Some(principal) = self.go_on(&mark) {
+            return Ok(principal);
+        }
+        let mut attempt = Attempt::new(self.accounts.clone(), from);
+        attempt.in_tenant(tenant);
+        let step = attempt
+            .password(&credentials.login, &credentials.password)
+            .await?;
+        let principal = match step {
+            Step::Admitted(principal) => *principal,
+            Step::Ask(_) | Step::Further(_) => {
+                return Err(Error::new(
+                    ErrorKind::Unauthenticated,
+                    "this account needs more than a password; use a token, or log in in a browser",
+                ));
+            }
+        };
+        match self.keep(mark, &principal) {
+            Kept::Mine => Ok(principal),
+            // Another request of the same client was quicker.
+            Kept::Others(theirs) => {
+                self.accounts.log_out(&principal).await;
+                Ok(theirs)
+            }
+            Kept::Full => {
+                self.accounts.log_out(&principal).await;
+                Err(Error::new(
+                    ErrorKind::Busy,
+                    "too many clients are logged in by password; try again in a few minutes",
+                ))
+            }
+        }
+    }
+
+    /// Logs out who is silent until `stop`, then everybody.
+    pub async fn follow(&self, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                self.end(|known, now| now.since(known.last) >= IDLE).await;
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+        self.end(|_, _| true).await;
+    }
+
+    async fn end(&self, is_over: impl Fn(&Known, Timestamp) -> bool) {
+        let now = self.clock.now();
+        let mut ended = Vec::new();
+        self.lock().retain(|_, known| {
+            let over = is_over(known, now) || self.has_ended(&known.principal);
+            if over {
+                ended.push(known.principal.clone());
+            }
+            !over
+        });
+        for principal in ended {
+            self.accounts.log_out(&principal).await;
+        }
+    }
+
+    fn go_on(&self, mark: &Mark) -> Option<Principal> {
+        let mut known = self.lock();
+        let found = known.get_mut(mark)?;
+        if self.has_ended(&found.principal) {
+            return None;
+        }
+        found.last = self.clock.now();
+        Some(found.principal.clone())
+    }
+
+    fn keep(&self, mark: Mark, principal: &Principal) -> Kept {
+        let mut known = self.lock();
+        if let Some(theirs) = known.get(&mark)
+            && !self.has_ended(&theirs.principal)
+        {
+            return Kept::Others(theirs.principal.clone());
+        }
+        if known.len() >= MOST {
+            return Kept::Full;
+        }
+        let last = self.clock.now();
+        let principal = principal.clone();
+        known.insert(mark, Known { principal, last });
+        Kept::Mine
+    }
+
+    fn has_ended(&self, principal: &Principal) -> bool {
+        self.accounts.ended(principal).now_or_never().is_some()
+    }
+
+    fn mark(&self, from: Door, tenant: Option<&str>, credentials: &Credentials) -> Mark {
+        let mut context = hmac::Context::with_key(&self.key);
+        let protocol = from.protocol.as_str();
+        let address = from.address.to_string();
+        let tenant = tenant.unwrap_or_default();
+        let parts = [protocol, &address, tenant, &credentials.login];
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        context.update(credentials.password.expose());
+        let mut mark = Mark::default();
+        mark.copy_from_slice(context.sign().as_ref());
+        mark
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Mark, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Kept {
+    Full,
+    Mine,
+    Others(Principal),
+}

@@ -1,0 +1,52 @@
+//! The port without TLS: sends clients on to the one with TLS, and answers who asks whether we live.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+
+use crate::http::reply::Problem;
+use crate::http::web::Web;
+use crate::http::{guard, health};
+
+/// The standard port, which addresses leave out.
+const HTTPS: u16 = 443;
+
+/// What the port answers; clients are sent on to `port`.
+pub fn routes(web: Web, port: u16) -> Router {
+    health::routes()
+        .fallback(move |request: Request| async move { onwards(&request, port) })
+        .layer(middleware::from_fn(guard::protect))
+        .with_state(web)
+}
+
+/// The port of HTTPS as clients see it: the settings' or that of the first listener.
+pub fn https_port(public: Option<u16>, listening: Option<SocketAddr>) -> u16 {
+    public
+        .or_else(|| listening.map(|address| address.port()))
+        .unwrap_or(HTTPS)
+}
+
+/// 308 keeps the method, and so does not make a GET of an upload (RFC 9110 section 15.4.9).
+fn onwards(request: &Request, port: u16) -> Response {
+    let said = request.headers().get(header::HOST);
+    let said = said.and_then(|host| host.to_str().ok());
+    let host = said.and_then(|host| host.parse::<Authority>().ok());
+    let Some(host) = host.filter(|host| !host.as_str().contains('@')) else {
+        return Problem::malformed("the request names no host").into_response();
+    };
+    let path = request.uri().path_and_query();
+    let path = path.map_or("/", |path| path.as_str());
+    let to = match port {
+        HTTPS => format!("https://{}{path}", host.host()),
+        port => format!("https://{}:{port}{path}", host.host()),
+    };
+    match HeaderValue::try_from(to) {
+        Ok(to) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Err(_) => Problem::malformed("the address cannot be sent on").into_response(),
+    }
+}

@@ -1,0 +1,121 @@
+//! The table from our errors to HTTP's, as problem details (RFC 9457).
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::error::{Concern, Error, ErrorKind};
+
+/// What every error is answered with, as `application/problem+json`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProblemDetails {
+    /// Names the kind of the problem, `urn:sealift:problem:` and a word; programs go by it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status of the response.
+    pub status: u16,
+    /// What went wrong and what to do about it.
+    pub detail: String,
+}
+
+/// An error on its way to a client.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    word: &'static str,
+    detail: String,
+    /// Headers that go with it.
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem that no error of ours stands behind: `word` names it for programs.
+    pub fn new(status: StatusCode, word: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            word,
+            detail: detail.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The request is malformed.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
+    }
+
+    /// Nobody has logged in.
+    pub fn stranger() -> Self {
+        let detail =
+            "log in first: send a password (Basic), a token (Bearer) or the cookie of a session";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The status that it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+/// Writes down what concerns the operator.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error.kind().concern() {
+            Concern::Client => tracing::debug!(error = ?error, "a request was refused"),
+            Concern::Defect => tracing::error!(error = ?error, "a request failed"),
+            Concern::Outage => tracing::warn!(error = ?error, "a request failed"),
+        }
+        let (status, word) = status(error.kind());
+        Self::new(status, word, error.context())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let details = ProblemDetails {
+            kind: format!("urn:sealift:problem:{}", self.word),
+            title: title.to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+        };
+        // Strings and a number: there is nothing in it that JSON could not hold.
+        let text = serde_json::to_string(&details).unwrap_or_default();
+        let kind = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.status, [(header::CONTENT_TYPE, kind)], text).into_response();
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// The status of an error, and the word that programs know it by.
+pub fn status(kind: ErrorKind) -> (StatusCode, &'static str) {
+    match kind {
+        ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already-exists"),
+        ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+        ErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
+        ErrorKind::Denied => (StatusCode::FORBIDDEN, "denied"),
+        ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid"),
+        ErrorKind::IsFolder => (StatusCode::CONFLICT, "is-folder"),
+        ErrorKind::NotEmpty => (StatusCode::CONFLICT, "not-empty"),
+        ErrorKind::NotFolder => (StatusCode::CONFLICT, "not-folder"),
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not-found"),
+        ErrorKind::Quota => (StatusCode::INSUFFICIENT_STORAGE, "quota"),
+        ErrorKind::Stale => (StatusCode::CONFLICT, "stale"),
+        ErrorKind::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "storage-full"),
+        ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        ErrorKind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "unsupported"),
+    }
+}

@@ -1,0 +1,61 @@
+//! Which request goes where.
+
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::http::reply::Problem;
+use crate::http::web::Web;
+use crate::http::{guard, health, me};
+
+/// Where the API begins.
+pub const API: &str = "/api/v1";
+
+/// The OpenAPI document: the operations come from the code that serves them.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Sealift",
+    description = "Files, accounts and administration of a Sealift server.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Document;
+
+/// What everybody reaches over TLS.
+pub fn public(web: Web) -> Router {
+    let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .nest(API, operations())
+        .split_for_parts();
+    let document = Json(document);
+    api.route(
+        "/api/v1/openapi.json",
+        get(move || {
+            let document = document.clone();
+            async move { document }
+        }),
+    )
+    .merge(health::routes())
+    .fallback(nothing)
+    .method_not_allowed_fallback(not_that)
+    .layer(middleware::from_fn(guard::protect))
+    .layer(middleware::from_fn(guard::insist))
+    .with_state(web)
+}
+
+/// Every area of the API.
+fn operations() -> OpenApiRouter<Web> {
+    me::routes()
+}
+
+async fn nothing() -> Problem {
+    let detail = "there is nothing at this address; /api/v1/openapi.json lists what there is";
+    Problem::new(StatusCode::NOT_FOUND, "no-such-address", detail)
+}
+
+async fn not_that() -> Problem {
+    let detail =
+        "this address does not take this method; the header Allow says which ones it takes";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}

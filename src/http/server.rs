@@ -1,0 +1,235 @@
+//! The HTTPS front end: takes connections until it is told to drain, and waits for them.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
+
+use crate::accounts::login::Accounts;
+use crate::domain::clock::SystemClock;
+use crate::http::peer::Peer;
+use crate::http::settings::HttpSettings;
+use crate::http::web::Web;
+use crate::http::{clear, router};
+use crate::net::limit::Places;
+use crate::net::listen::{self, Admission, Connection};
+use crate::net::tickets::Mark;
+use crate::net::tls_server::TlsServer;
+use crate::vfs::service::Vfs;
+
+/// Longest head of a request, in bytes.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Longest list of headers that HTTP/2 takes, in bytes.
+const HEADER_LIST_BYTES: u32 = 32 * 1024;
+/// Requests that one HTTP/2 connection may have under way.
+const STREAMS: u32 = 128;
+/// What one HTTP/2 stream, and all of a connection together, may send ahead, in bytes: so much that one
+/// upload fills a long line.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+/// What a response may have waiting in HTTP/2, in bytes.
+const SEND_BYTES: usize = 256 * 1024;
+/// How often HTTP/2 asks a silent client whether it is there, and how long it may take to answer.
+const ASK: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// What a port offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Without TLS: redirects and health.
+    Clear,
+    /// All that accounts may do.
+    Public,
+}
+
+/// A port.
+pub struct Listening {
+    /// Where connections come in.
+    pub listener: TcpListener,
+    /// What is behind it.
+    pub offer: Offer,
+}
+
+/// The HTTPS front end.
+pub struct HttpServer {
+    tls: TlsServer,
+    web: Web,
+}
+
+impl HttpServer {
+    /// Puts the parts together; nothing runs yet.
+    pub fn new(settings: HttpSettings, tls: TlsServer, vfs: Vfs, accounts: Accounts) -> Self {
+        Self {
+            tls: tls.speaking(&[b"h2", b"http/1.1"]),
+            web: Web::new(settings, vfs, accounts, Arc::new(SystemClock)),
+        }
+    }
+
+    /// Serves `listeners`; strangers take `places` until they have shaken hands.
+    ///
+    /// When `drain` is cancelled, no new connections are taken, and each one ends with the request that
+    /// is under way; when `end` is cancelled too, the rest is ended. Returns when all connections have
+    /// ended and all their tasks with them.
+    pub async fn serve(
+        self,
+        listeners: Vec<Listening>,
+        places: Places,
+        drain: CancellationToken,
+        end: CancellationToken,
+    ) {
+        let settings = self.web.settings();
+        let admission = Admission {
+            places,
+            proxies: settings.proxies.clone().into(),
+        };
+        let public = listeners.iter().find(|port| port.offer == Offer::Public);
+        let public = public.and_then(|port| port.listener.local_addr().ok());
+        let port = clear::https_port(settings.public_port, public);
+        let parts = Arc::new(Parts {
+            tls: self.tls,
+            clear: clear::routes(self.web.clone(), port),
+            public: router::public(self.web.clone()),
+            connections: Places::new(settings.connections),
+            protocol: protocol(settings),
+            drain: drain.clone(),
+            end,
+        });
+        let (over, mut following) = (CancellationToken::new(), JoinSet::new());
+        let (web, stop) = (self.web.clone(), over.clone());
+        following.spawn(async move { web.basic().follow(stop).await });
+        let tasks = TaskTracker::new();
+        let mut accepting = JoinSet::new();
+        for Listening { listener, offer } in listeners {
+            let parts = parts.clone();
+            let serve = move |connection: Connection| {
+                let parts = parts.clone();
+                async move { Box::pin(parts.serve(connection, offer)).await }
+            };
+            let (admission, tasks, drain) = (admission.clone(), tasks.clone(), drain.clone());
+            accepting.spawn(listen::accept(listener, admission, tasks, drain, serve));
+        }
+        accepting.join_all().await;
+        tasks.close();
+        tasks.wait().await;
+        over.cancel();
+        following.join_all().await;
+    }
+}
+
+struct Parts {
+    tls: TlsServer,
+    clear: Router,
+    public: Router,
+    connections: Places,
+    protocol: auto::Builder<TokioExecutor>,
+    drain: CancellationToken,
+    end: CancellationToken,
+}
+
+impl Parts {
+    async fn serve(&self, connection: Connection, offer: Offer) {
+        let Connection {
+            stream,
+            peer,
+            place,
+        } = connection;
+        let _connection = match self.connections.try_take(peer.ip()) {
+            Ok(connection) => connection,
+            Err(full) => {
+                tracing::warn!(peer = %peer, limit = ?full, "a connection was refused: too many are open");
+                return;
+            }
+        };
+        let address = peer.ip().to_canonical();
+        if offer == Offer::Clear {
+            let peer = Peer {
+                address,
+                server_name: None,
+            };
+            return self.talk(stream, peer, &self.clear).await;
+        }
+        let shaken = self
+            .end
+            .run_until_cancelled(self.tls.accept(stream, Mark::random()));
+        let secured = match shaken.await {
+            Some(Ok(secured)) => secured,
+            Some(Err(error)) => {
+                tracing::debug!(peer = %peer, error = %error, "no TLS");
+                return;
+            }
+            None => return,
+        };
+        drop(place);
+        let peer = Peer {
+            address,
+            server_name: secured.server_name.map(Into::into),
+        };
+        self.talk(secured.stream, peer, &self.public).await;
+    }
+
+    /// Answers requests until the client leaves or is to.
+    async fn talk(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        router: &Router,
+    ) {
+        let address = peer.address;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            let answering = router.clone().call(request.map(Body::new));
+            async move {
+                let answer: Result<Response<Body>, std::convert::Infallible> = answering.await;
+                answer
+            }
+        });
+        let mut connection = pin!(
+            self.protocol
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = self.drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                self.end.run_until_cancelled(connection).await
+            }
+        };
+        if let Some(Err(error)) = ended {
+            tracing::debug!(peer = %address, error = %error, "a connection broke off");
+        }
+    }
+}
+
+/// How HTTP/1.1 and HTTP/2 are spoken.
+fn protocol(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
+    let mut protocol = auto::Builder::new(TokioExecutor::new());
+    protocol
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.head_time)
+        .max_buf_size(HEAD_BYTES);
+    protocol
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BYTES)
+        .keep_alive_interval(ASK)
+        .keep_alive_timeout(ANSWER);
+    protocol
+}

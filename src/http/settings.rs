@@ -1,0 +1,39 @@
+//! Settings of the HTTPS front end.
+
+use std::time::Duration;
+
+use crate::net::limit::ConnectionLimits;
+use crate::net::network::Network;
+
+/// Settings of the HTTPS front end.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Balancers that speak for others and must say for whom, by the PROXY protocol.
+    pub proxies: Vec<Network>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub forwarders: Vec<Network>,
+    /// Time for the head of a request, from its first byte or the end of the one before.
+    pub head_time: Duration,
+    /// A body in which nothing moves for so long is broken off.
+    pub stall_time: Duration,
+    /// Connections at once, in all and of one address, logged in or not.
+    pub connections: ConnectionLimits,
+    /// The port that redirects name, where clients reach HTTPS by another one than it listens on.
+    pub public_port: Option<u16>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            proxies: Vec::new(),
+            forwarders: Vec::new(),
+            head_time: Duration::from_secs(30),
+            stall_time: Duration::from_secs(60),
+            connections: ConnectionLimits {
+                per_address: 1_000,
+                total: 10_000,
+            },
+            public_port: None,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What every request may use.
+
+use std::sync::Arc;
+
+use crate::accounts::login::Accounts;
+use crate::domain::clock::Clock;
+use crate::http::basic::Basic;
+use crate::http::settings::HttpSettings;
+use crate::vfs::service::Vfs;
+
+/// The state of the routers. Cheap to clone.
+#[derive(Clone)]
+pub struct Web {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    settings: HttpSettings,
+    vfs: Vfs,
+    accounts: Accounts,
+    clock: Arc<dyn Clock>,
+    basic: Basic,
+}
+
+impl Web {
+    /// Puts the parts together.
+    pub fn new(
+        settings: HttpSettings,
+        vfs: Vfs,
+        accounts: Accounts,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let basic = Basic::new(accounts.clone(), clock.clone());
+        Self {
+            parts: Arc::new(Parts {
+                settings,
+                vfs,
+                accounts,
+                clock,
+                basic,
+            }),
+        }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &HttpSettings {
+        &self.parts.settings
+    }
+
+    /// The file system.
+    pub fn vfs(&self) -> &Vfs {
+        &self.parts.vfs
+    }
+
+    /// The way in.
+    pub fn accounts(&self) -> &Accounts {
+        &self.parts.accounts
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+
+    /// Who logs in with each request.
+    pub fn basic(&self) -> &Basic {
+        &self.parts.basic
+    }
+}

@@ -1,0 +1,158 @@
+//! The HTTPS front end as such: TLS, HTTP/1.1 and 2, redirects, headers, logging in with each request.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::support::https_door::{HttpsDoor, ask};
+use crate::support::server::DEMO;
+
+#[test]
+fn an_account_is_known_by_its_password_over_both_versions_of_http() {
+    let door = HttpsDoor::up();
+    for version in ["--http1.1", "--http2"] {
+        let me = door.demo(&[version], "/api/v1/me");
+        assert_eq!(me.status, 200, "{}", me.text());
+        assert_eq!(me.json()["login"], DEMO);
+        assert_eq!(me.json()["home"], "/");
+    }
+    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+    let logins = log.matches(r#""kind":"login""#).count();
+    assert_eq!(
+        logins, 1,
+        "the second request goes on with the session: {log}"
+    );
+}
+
+#[test]
+fn strangers_and_wrong_passwords_are_refused_in_problem_details() {
+    let door = HttpsDoor::up();
+    let stranger = door.ask(&[], "/api/v1/me");
+    assert_eq!(
+        (stranger.status, stranger.problem().as_str()),
+        (401, "unauthenticated")
+    );
+    for user in [
+        "demo@demo:wrong",
+        "nobody@demo:x",
+        "nobody@nowhere:x",
+        ":",
+        "@:",
+    ] {
+        let wrong = door.ask(&["--user", user], "/api/v1/me");
+        assert_eq!(
+            (wrong.status, wrong.problem().as_str()),
+            (401, "unauthenticated"),
+            "{user}"
+        );
+    }
+    let garbled = door.ask(&["-H", "Authorization: Basic %%%"], "/api/v1/me");
+    assert_eq!(
+        (garbled.status, garbled.problem().as_str()),
+        (400, "invalid")
+    );
+}
+
+#[test]
+fn a_session_that_goes_on_ends_when_the_account_is_disabled() {
+    let door = HttpsDoor::up();
+    assert_eq!(door.demo(&[], "/api/v1/me").status, 200);
+    door.server.admin(&["account", "disable", DEMO], "");
+    crate::support::wait::wait_for(
+        "the account to be refused",
+        std::time::Duration::from_secs(20),
+        || (door.demo(&[], "/api/v1/me").status == 401).then_some(()),
+    );
+}
+
+#[test]
+fn unknown_addresses_and_methods_are_said_to_be_so() {
+    let door = HttpsDoor::up();
+    let nothing = door.demo(&[], "/api/v1/nothing");
+    assert_eq!(
+        (nothing.status, nothing.problem().as_str()),
+        (404, "no-such-address")
+    );
+    let method = door.demo(&["-X", "DELETE"], "/api/v1/me");
+    assert_eq!(
+        (method.status, method.problem().as_str()),
+        (405, "method-not-allowed")
+    );
+    assert_eq!(method.header("allow"), Some("GET,HEAD"));
+}
+
+#[test]
+fn every_answer_carries_the_headers_that_protect_browsers() {
+    let door = HttpsDoor::up();
+    for path in ["/healthz", "/api/v1/me", "/nothing"] {
+        let answer = door.ask(&[], path);
+        for name in [
+            "content-security-policy",
+            "strict-transport-security",
+            "x-content-type-options",
+            "referrer-policy",
+        ] {
+            assert!(answer.header(name).is_some(), "{name} of {path}");
+        }
+    }
+}
+
+#[test]
+fn the_port_in_the_clear_sends_on_and_answers_nothing_else() {
+    let door = HttpsDoor::up();
+    let clear = door.clear();
+    let alive = ask(&[], &format!("http://{clear}/healthz"));
+    assert_eq!((alive.status, alive.text().as_str()), (200, "ok\n"));
+    let onwards = ask(&["-X", "PUT"], &format!("http://{clear}/api/v1/me?a=b"));
+    assert_eq!(onwards.status, 308);
+    assert_eq!(
+        onwards.header("location"),
+        Some(door.url("/api/v1/me?a=b").as_str())
+    );
+    assert_eq!(onwards.header("strict-transport-security"), None);
+    let elsewhere = ask(&["-H", "Host: user@evil"], &format!("http://{clear}/x"));
+    assert_eq!(elsewhere.status, 400);
+}
+
+#[test]
+fn a_head_that_is_too_long_is_refused() {
+    let door = HttpsDoor::up();
+    let long = format!("X-Long: {}", "a".repeat(100 * 1024));
+    let refused = ask(&["--http1.1", "-H", &long], &door.url("/healthz"));
+    assert_eq!(refused.status, 431);
+}
+
+#[test]
+fn plain_text_on_the_tls_port_is_hung_up_on() {
+    let door = HttpsDoor::up();
+    let mut plain = TcpStream::connect(door.address()).unwrap();
+    plain
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+    assert_eq!(door.ask(&[], "/healthz").status, 200);
+}
+
+#[test]
+fn the_api_describes_itself() {
+    let door = HttpsDoor::up();
+    let document = door.ask(&[], "/api/v1/openapi.json").json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert!(
+        document["paths"]["/api/v1/me"]["get"].is_object(),
+        "{document}"
+    );
+}
+
+#[test]
+fn a_server_with_idle_connections_drains_at_once() {
+    let door = HttpsDoor::up();
+    let mut idle = TcpStream::connect(door.clear()).unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut first = [0; 15];
+    idle.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+    door.server.stop();
+}
