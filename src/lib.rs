@@ -100,7 +100,7 @@ pub mod db {
     pub mod x509;
 }
 
-/// Listeners, TLS certificates, connection limits, the buffer budget.
+/// Listeners, TLS certificates, connection limits, the buffer budget, readiness.
 pub mod net {
     pub mod budget;
     pub mod certificates;
@@ -109,6 +109,8 @@ pub mod net {
     pub mod listen;
     pub mod network;
     pub mod proxy_protocol;
+    pub mod readiness;
+    pub mod shutters;
     pub mod tickets;
     pub mod tls;
     pub mod tls_server;
@@ -314,6 +316,11 @@ pub mod jobs {
     pub mod sweep;
 }
 
+/// Watching over an instance: whether what it depends on answers.
+pub mod ops {
+    pub mod health;
+}
+
 /// Settings: a file, the environment, and all that may be wrong with them.
 pub mod config {
     pub mod ftp;
@@ -339,6 +346,7 @@ pub mod server {
     pub mod bootstrap;
     pub mod doors;
     pub mod folders;
+    pub mod health;
     pub mod installation;
     pub mod keys;
     pub mod ready;

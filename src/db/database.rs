@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
 use crate::db::sqlite::{Place, SqlitePool};
 use crate::domain::clock::{Clock, Timestamp};
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
 
 /// How long a transaction waits for a free connection before it is refused.
@@ -138,6 +138,25 @@ impl Database {
             .await?
             .ok_or_else(|| Error::internal("the database told no time"))?;
         Ok(Timestamp(row.int(0)?))
+    }
+
+    /// Whether the database answers, and would take changes: a standby does not.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn probe(&self) -> Result<()> {
+        let question = match self.dialect() {
+            Dialect::Postgres => "SELECT cast(cast(pg_is_in_recovery() AS int) AS bigint)",
+            Dialect::Sqlite => "SELECT 0 FROM regions LIMIT 1",
+        };
+        let row = self.system_read().await?.row(question, []).await?;
+        match row.map(|row| row.int(0)).transpose()? {
+            Some(1) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the database is a standby and takes no changes",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The time a change would be given now; none when PostgreSQL must be asked.

@@ -26,6 +26,7 @@ use crate::http::web::Web;
 use crate::http::{clear, router};
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
+use crate::net::readiness::Readiness;
 use crate::net::tickets::Mark;
 use crate::net::tls_server::TlsServer;
 use crate::vfs::service::Vfs;
@@ -71,10 +72,16 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Puts the parts together; nothing runs yet.
-    pub fn new(settings: HttpSettings, tls: TlsServer, vfs: Vfs, accounts: Accounts) -> Self {
+    pub fn new(
+        settings: HttpSettings,
+        tls: TlsServer,
+        vfs: Vfs,
+        accounts: Accounts,
+        readiness: Readiness,
+    ) -> Self {
         Self {
             tls: tls.speaking(&[b"h2", b"http/1.1"]),
-            web: Web::new(settings, vfs, accounts, Arc::new(SystemClock)),
+            web: Web::new(settings, vfs, accounts, Arc::new(SystemClock), readiness),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::accounts::login::Accounts;
 use crate::domain::clock::Clock;
 use crate::http::basic::Basic;
 use crate::http::settings::HttpSettings;
+use crate::net::readiness::Readiness;
 use crate::vfs::service::Vfs;
 
 /// The state of the routers. Cheap to clone.
@@ -20,6 +21,7 @@ struct Parts {
     accounts: Accounts,
     clock: Arc<dyn Clock>,
     basic: Basic,
+    readiness: Readiness,
 }
 
 impl Web {
@@ -29,6 +31,7 @@ impl Web {
         vfs: Vfs,
         accounts: Accounts,
         clock: Arc<dyn Clock>,
+        readiness: Readiness,
     ) -> Self {
         let basic = Basic::new(accounts.clone(), clock.clone());
         Self {
@@ -38,6 +41,7 @@ impl Web {
                 accounts,
                 clock,
                 basic,
+                readiness,
             }),
         }
     }
@@ -60,6 +64,11 @@ impl Web {
     /// The time.
     pub fn clock(&self) -> &dyn Clock {
         &*self.parts.clock
+    }
+
+    /// Whether this instance can serve.
+    pub fn readiness(&self) -> &Readiness {
+        &self.parts.readiness
     }
 
     /// Who logs in with each request.

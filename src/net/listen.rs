@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +15,8 @@ use crate::net::limit::{Place, Places};
 use crate::net::network::Network;
 use crate::net::proxy_protocol::{self, Header};
 
-const BACKLOG: u32 = 1024;
+/// Connections that may wait to be accepted.
+pub(in crate::net) const BACKLOG: i32 = 1024;
 /// Longest pause when the process or the machine is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a balancer may take to say for whom it speaks.
@@ -29,6 +31,16 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let mut socket = bound(address)?;
+    if address.port() == 0 {
+        // A port that was asked for by its number is kept while it is closed (`net/shutters.rs`).
+        let chosen = socket.local_addr()?;
+        socket = bound(chosen)?;
+    }
+    socket.listen(BACKLOG.unsigned_abs())
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -37,7 +49,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     // Accepted connections inherit it: peers that vanished are noticed in the end.
     socket.set_keepalive(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 fn refusal(address: SocketAddr, error: io::Error) -> Error {
@@ -86,7 +98,7 @@ pub struct Admission {
 /// Connections above the limits of the places are closed at once. Running out of descriptors pauses
 /// accepting and does not end it.
 pub async fn accept<Serve, Serving>(
-    listener: TcpListener,
+    mut listener: TcpListener,
     admission: Admission,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -140,6 +152,18 @@ pub async fn accept<Serve, Serving>(
                 });
             }
             Err(error) if of_one_connection(&error) => {}
+            // The port is closed for now (`net/shutters.rs`).
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let again = stop.run_until_cancelled(opened_again(listener));
+                match again.await {
+                    None => return,
+                    Some(Ok(again)) => listener = again,
+                    Some(Err(error)) => {
+                        tracing::error!(error = %error, "a port cannot be used any more; restart the server");
+                        return;
+                    }
+                }
+            }
             Err(error) => {
                 if !out_of_resources {
                     tracing::error!(error = %error, "connections cannot be accepted; trying again");
@@ -153,6 +177,16 @@ pub async fn accept<Serve, Serving>(
             }
         }
     }
+}
+
+/// The same port, once it listens again. It is taken from the runtime meanwhile, which never forgets of
+/// a socket that it was closed once.
+async fn opened_again(listener: TcpListener) -> io::Result<TcpListener> {
+    let listener = listener.into_std()?;
+    while !SockRef::from(&listener).is_listener()? {
+        tokio::time::sleep(PAUSE).await;
+    }
+    TcpListener::from_std(listener)
 }
 
 /// The same connection as that of the client for whom the balancer speaks.

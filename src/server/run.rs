@@ -18,9 +18,11 @@ use crate::ftp::settings::{FtpSettings, Start};
 use crate::http::server::{self as http, HttpServer, Offer};
 use crate::jobs::runner::Jobs;
 use crate::net::limit::Places;
+use crate::net::readiness::Readiness;
 use crate::net::tls_server::ClientCertificates;
 use crate::process::signals::Signals;
 use crate::server::doors::Doors;
+use crate::server::health::HealthWatch;
 use crate::server::installation::Installation;
 use crate::server::keys;
 use crate::server::ready::Ready;
@@ -74,6 +76,7 @@ struct Server {
     vfs: Vfs,
     jobs: Jobs,
     tls: Tls,
+    health: HealthWatch,
     ftp: Option<FrontEnd>,
     http: Option<FrontEnd>,
     sftp: FrontEnd,
@@ -100,8 +103,10 @@ impl Server {
         let accounts = Accounts::start(installation.committer.clone(), logins, source).await?;
         let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
         let places = Places::new(settings.limits);
+        let health = HealthWatch::start(installation, &vfs, &doors).await?;
+        let readiness = health.readiness().clone();
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
-        let (http, http_listeners) = http(settings, &tls, &vfs, &accounts, &mut doors)?;
+        let (http, http_listeners) = http(settings, &tls, &vfs, &accounts, &mut doors, readiness)?;
         let (ftp_places, http_places) = (places.clone(), places.clone());
         let sftp = SftpServer::new(
             settings.sftp.front.clone(),
@@ -123,11 +128,13 @@ impl Server {
             vfs,
             jobs,
             tls,
+            health,
         })
     }
 
     /// Ends in the order of dependence: clients, jobs, commits.
-    async fn drain(self, time: Duration) {
+    async fn drain(mut self, time: Duration) {
+        self.health.stop().await;
         let all = [self.ftp, self.http, Some(self.sftp)];
         let all = all.into_iter().flatten();
         join_all(all.map(|front| front.drain(time))).await;
@@ -182,6 +189,7 @@ fn http(
     vfs: &Vfs,
     accounts: &Accounts,
     doors: &mut Doors,
+    readiness: Readiness,
 ) -> Result<(Option<HttpServer>, Vec<http::Listening>)> {
     let listening = |listeners: &mut Vec<TcpListener>, offer| {
         let listeners = std::mem::take(listeners).into_iter();
@@ -199,7 +207,7 @@ fn http(
         )
     })?;
     let front = settings.http.front.clone();
-    let server = HttpServer::new(front, tls, vfs.clone(), accounts.clone());
+    let server = HttpServer::new(front, tls, vfs.clone(), accounts.clone(), readiness);
     Ok((Some(server), all))
 }
 

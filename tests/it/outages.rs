@@ -1,17 +1,20 @@
 //! What clients meet when S3 or the key service is in trouble, and that nothing has to be restarted.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sealift::storage::s3_settings::S3Settings;
 
-use crate::support::client::{SshOptions, quote, sftp, sftp_ok};
+use crate::support::client::{SshOptions, quote, sftp, sftp_ok, succeed};
 use crate::support::cloud;
 use crate::support::folder::{TempFolder, sums, write_random};
+use crate::support::https_door;
 use crate::support::kms::{Kind, Kms};
 use crate::support::proxy::{Harm, Proxy, Way};
 use crate::support::seaweed::{Seaweed, s3_settings};
 use crate::support::server::Server;
+use crate::support::wait::wait_for;
 
 const MIB: u64 = 1 << 20;
 
@@ -67,6 +70,15 @@ impl Ground {
 
 fn put(files: &Path) -> String {
     format!("put {}/* .\n", quote(files))
+}
+
+/// Waits until the port without TLS gives this answer to whoever asks for readiness; returns it.
+fn readiness(server: &Server, status: u16) -> serde_json::Value {
+    let clear = server.ready.listeners.http.unwrap();
+    wait_for("readiness to change", Duration::from_secs(120), || {
+        let answer = https_door::ask(&[], &format!("http://{clear}/readyz"));
+        (answer.status == status).then(|| answer.json())
+    })
 }
 
 /// Repeats what a client does until it works, as its user would.
@@ -135,13 +147,16 @@ fn without_s3_clients_are_told_and_what_was_there_stays() {
     sftp_ok(&server, &options, &put(&old));
     for harm in [Harm::Refuse, Harm::BlackHole { after: 0 }] {
         ground.s3.set(harm);
-        // Small enough that its only call is the one that fails.
-        let batch = format!("put {} .\n", quote(new.join("0")));
-        let refused = sftp(&server, &options, &[], &batch);
-        assert!(!refused.status.success());
-        let listing = sftp_ok(&server, &options, "ls -l\n");
+        // Small enough that its only call is the one that fails. In one session: when it is over, the
+        // server may have closed its ports.
+        let batch = format!("-put {} .\nls -l\n", quote(new.join("0")));
+        let told = sftp(&server, &options, &[], &batch);
+        let said = String::from_utf8_lossy(&told.stderr);
+        assert!(said.contains("Failure"), "{said}");
+        let listing = succeed(&told);
         assert!(listing.contains("1000"), "{listing}");
         ground.s3.set(Harm::Off);
+        readiness(&server, 200);
         let back = ground.fetch(&server, &options, &format!("back {harm:?}"));
         assert_eq!(sums(&old), sums(&back));
     }
@@ -171,5 +186,41 @@ fn an_outage_of_the_key_service_is_not_noticed_while_keys_are_in_memory() {
     sftp_ok(&server, &options, "ls -l\nmkdir folder\n");
     ground.keys.set(Harm::Off);
     until_it_works(&server, &options, &put(&files));
+    server.stop();
+}
+
+#[test]
+fn an_instance_whose_store_is_gone_takes_no_connections_until_it_is_back() {
+    let ground = Ground::new();
+    let (server, options) = ground.start();
+    let ports = [
+        server.ready.listeners.sftp,
+        server.ready.listeners.ftp.unwrap(),
+        server.ready.listeners.ftps.unwrap(),
+        server.ready.listeners.https.unwrap(),
+    ];
+    readiness(&server, 200);
+    ground.s3.set(Harm::Refuse);
+    let answer = readiness(&server, 503);
+    assert_eq!(answer["ready"], false);
+    let store = answer["parts"].as_array().unwrap().iter();
+    let store = store.clone().find(|part| part["name"] == "store").unwrap();
+    assert_eq!(store["ready"], false, "{answer}");
+    assert!(store["problem"].is_string(), "{answer}");
+    for port in ports {
+        wait_for("the port to refuse", Duration::from_secs(30), || {
+            TcpStream::connect(port).err().map(|error| {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+            })
+        });
+    }
+    ground.s3.set(Harm::Off);
+    readiness(&server, 200);
+    for port in ports {
+        wait_for("the port to be open", Duration::from_secs(30), || {
+            TcpStream::connect(port).ok()
+        });
+    }
+    sftp_ok(&server, &options, "ls\n");
     server.stop();
 }
