@@ -7,6 +7,8 @@ mod bucket;
 mod client;
 mod content;
 mod ftp;
+mod ftp_line;
+mod ftp_sessions;
 mod measure;
 mod namespace;
 mod peer;
@@ -65,6 +67,7 @@ fn cases() -> Vec<Case> {
         .into_iter()
         .chain(sessions::cases())
         .chain(ftp::cases())
+        .chain(ftp_sessions::cases())
         .chain(namespace::cases())
         .chain(content::cases())
         .chain(bucket::cases())

@@ -5,12 +5,13 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme,
-    StreamOwned,
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, HandshakeKind,
+    SignatureScheme, StreamOwned,
 };
 
 /// A server that says nothing for so long has hung.
@@ -458,14 +459,19 @@ fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
-/// Trusts anybody: these tests look at other things.
 fn tls_config(versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    trusting(versions).with_no_client_auth()
+}
+
+/// Trusts anybody: what looks at servers' certificates is elsewhere.
+pub(crate) fn trusting(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth()
 }
 
 #[derive(Debug)]
