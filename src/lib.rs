@@ -192,6 +192,7 @@ pub mod ftp {
     pub mod ending;
     pub mod facts;
     pub mod files;
+    pub mod intake;
     pub mod kin;
     pub mod line;
     pub mod listing;

@@ -1,12 +1,10 @@
 //! One transfer, from the command to its end: opens what is transferred, waits for the data connection,
 //! moves the bytes, and tells how it ended.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,6 +22,7 @@ use crate::ftp::ascii::{FromNetwork, ToNetwork};
 use crate::ftp::data_connection::{self, Passive};
 use crate::ftp::ending::Ending;
 use crate::ftp::files::Files;
+use crate::ftp::intake::Intake;
 use crate::ftp::kin::Kin;
 use crate::ftp::listing::{self, ListRequest, Style, Viewer};
 use crate::ftp::reply::Reply;
@@ -420,16 +419,12 @@ impl Transfer {
         writer: &mut FileWriter,
         wire: &mut Wire<TcpStream>,
     ) -> Result<(), Ending> {
-        let share = self.budget.try_take_spare(PIECE_BYTES);
-        let piece = share.as_ref().map_or(SMALL_PIECE_BYTES, |_| PIECE_BYTES);
+        let mut intake = Intake::new(self.budget.clone(), self.stall, self.abrupt_end);
         let mut convert = FromNetwork::default();
-        let mut buffer = BytesMut::new();
         let mut at = writer.entry().size;
         loop {
-            buffer.reserve(piece);
-            let filled = self.fill(&mut buffer, piece, wire).await;
+            let (mut bytes, filled) = intake.piece(wire).await;
             let is_over = matches!(filled, Ok(true));
-            let mut bytes = buffer.split().freeze();
             if self.plan.form == Form::Ascii {
                 let mut converted = Vec::with_capacity(bytes.len() + 1);
                 convert.convert(&bytes, &mut converted);
@@ -454,33 +449,6 @@ impl Transfer {
                 return Ok(());
             }
         }
-    }
-
-    /// Reads until the buffer has a piece; says whether that was all.
-    async fn fill(
-        &self,
-        buffer: &mut BytesMut,
-        piece: usize,
-        wire: &mut Wire<TcpStream>,
-    ) -> Result<bool, Ending> {
-        while buffer.len() < piece {
-            let read = timeout(self.stall, wire.read_buf(buffer))
-                .await
-                .map_err(|_| Ending::Stalled)?;
-            match read {
-                Ok(0) => return Ok(true),
-                Ok(_) => {}
-                // TLS's word for a connection that ends without close_notify.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return match self.abrupt_end {
-                        true => Ok(true),
-                        false => Err(Ending::Truncated),
-                    };
-                }
-                Err(_) => return Err(Ending::Reset),
-            }
-        }
-        Ok(false)
     }
 
     /// Says the end of a data connection: by close_notify where there is TLS.

@@ -16,6 +16,8 @@ pub struct Budget {
 struct Counts {
     total: usize,
     used: AtomicUsize,
+    /// Of these, what was taken as [`Budget::try_take_granted`].
+    granted: AtomicUsize,
     peak: AtomicUsize,
 }
 
@@ -26,6 +28,7 @@ impl Budget {
             counts: Arc::new(Counts {
                 total: bytes,
                 used: AtomicUsize::new(0),
+                granted: AtomicUsize::new(0),
                 peak: AtomicUsize::new(0),
             }),
         }
@@ -47,11 +50,29 @@ impl Budget {
         })
     }
 
-    /// As [`Budget::try_take`], for what one can do without: leaves a quarter of the whole free for
-    /// those who cannot.
+    /// As [`Budget::try_take`], for what one cannot do without, and keeps for long: up to half of the
+    /// whole, whatever others do with what is spare.
+    pub fn try_take_granted(&self, bytes: usize) -> Option<Grant> {
+        let (counts, most) = (&self.counts, self.total() / 2);
+        let more = |granted: usize| granted.checked_add(bytes).filter(|sum| *sum <= most);
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        counts.granted.fetch_update(order.0, order.1, more).ok()?;
+        match self.try_take(bytes) {
+            Some(share) => Some(Grant { share }),
+            None => {
+                counts.granted.fetch_sub(bytes, Ordering::AcqRel);
+                None
+            }
+        }
+    }
+
+    /// As [`Budget::try_take`], for what one can do without: leaves five eighths of the whole to those
+    /// who cannot, of which four are for grants.
     pub fn try_take_spare(&self, bytes: usize) -> Option<Share> {
         let share = self.try_take(bytes)?;
-        (self.used() <= self.total() / 4 * 3).then_some(share)
+        let granted = self.counts.granted.load(Ordering::Acquire);
+        let spared = self.used().saturating_sub(granted);
+        (spared <= self.total() / 8 * 3).then_some(share)
     }
 
     /// As [`Budget::try_take_spare`], for one of many who each keep what they take for as long as they
@@ -129,6 +150,19 @@ impl Share {
     }
 }
 
+/// What was granted; given back when dropped.
+#[must_use = "a grant that is dropped is given back"]
+pub struct Grant {
+    share: Share,
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        let counts = &self.share.counts;
+        counts.granted.fetch_sub(self.share.bytes, Ordering::AcqRel);
+    }
+}
+
 struct Counted {
     bytes: Bytes,
     _share: Share,
@@ -195,6 +229,26 @@ mod tests {
             assert!(own >= 1024, "{own}");
         }
         assert!(budget.used() <= budget.total() / 4 * 3);
+    }
+
+    #[test]
+    fn half_is_for_grants_whatever_is_spared() {
+        let budget = Budget::new(800);
+        let spared: Vec<_> = std::iter::from_fn(|| budget.try_take_spare(10)).collect();
+        assert_eq!((spared.len(), budget.used()), (30, 300));
+        let granted: Vec<_> = std::iter::from_fn(|| budget.try_take_granted(10)).collect();
+        assert_eq!((granted.len(), budget.used()), (40, 700));
+        drop(spared);
+        assert!(budget.try_take_granted(10).is_none());
+        assert!(budget.try_take_spare(300).is_some());
+        drop(granted);
+        assert!(budget.try_take_granted(400).is_some());
+        // What was granted in vain counts for nothing.
+        let all = budget.try_take(800).unwrap();
+        assert!(budget.try_take_granted(10).is_none());
+        drop(all);
+        assert!(budget.try_take_granted(400).is_some());
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

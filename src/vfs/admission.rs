@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
-use crate::net::budget::{Budget, Share};
+use crate::net::budget::{Budget, Grant, Share};
 
 /// A tenant with no more uploads than this may begin another one while there is any memory left.
 const FEW: usize = 32;
@@ -20,12 +20,19 @@ pub struct Admissions {
 pub struct Admission {
     admissions: Arc<Admissions>,
     tenant: TenantId,
-    _share: Share,
+    _memory: Memory,
+}
+
+/// Held until the upload is over.
+#[expect(dead_code, reason = "given back when dropped")]
+enum Memory {
+    Granted(Grant),
+    Share(Share),
 }
 
 impl Admissions {
-    /// Grants `bytes` to one more upload of `tenant`. The last quarter of the memory is for those
-    /// tenants that have few.
+    /// Grants `bytes` to one more upload of `tenant`, from the half of the memory that is for this, or
+    /// else from what is spare. The last eighth is for those tenants that have few.
     ///
     /// # Errors
     /// Busy when there is no memory for it.
@@ -37,7 +44,8 @@ impl Admissions {
     ) -> Result<Admission> {
         let mut open = self.lock();
         let count = open.get(&tenant).copied().unwrap_or(0);
-        let share = match count < FEW {
+        let granted = budget.try_take_granted(bytes).map(Memory::Granted);
+        let spare = || match count < FEW {
             true => budget
                 .try_take(bytes)
                 .ok_or("the server is short of memory; try again in a moment"),
@@ -46,13 +54,14 @@ impl Admissions {
                  close some and try again",
             ),
         };
-        let share = share.map_err(|context| Error::new(ErrorKind::Busy, context))?;
+        let memory = granted.map_or_else(|| spare().map(Memory::Share), Ok);
+        let memory = memory.map_err(|context| Error::new(ErrorKind::Busy, context))?;
         open.insert(tenant, count + 1);
         drop(open);
         Ok(Admission {
             admissions: Arc::clone(self),
             tenant,
-            _share: share,
+            _memory: memory,
         })
     }
 
@@ -88,8 +97,8 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert_eq!((refused.kind(), held.len()), (ErrorKind::Busy, 75));
-        let others: Vec<_> = (0..25)
+        assert_eq!((refused.kind(), held.len()), (ErrorKind::Busy, 87));
+        let others: Vec<_> = (0..13)
             .map(|_| admissions.admit(&budget, other, 10).unwrap())
             .collect();
         assert!(admissions.admit(&budget, other, 10).is_err());
