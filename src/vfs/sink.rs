@@ -320,7 +320,9 @@ impl BlobSink {
         if self.writer.is_none() {
             self.writer = Some(self.store.begin(self.id).await?);
         }
-        let piece = piece(std::mem::take(&mut self.out), self.share.take());
+        let share = self.share.take();
+        let is_short = share.is_none();
+        let piece = piece(std::mem::take(&mut self.out), share);
         self.given += piece.len() as u64;
         self.pieces += 1;
         if let Some(hash) = &self.hash {
@@ -330,10 +332,14 @@ impl BlobSink {
             let state = hash.serialize().to_vec();
             self.marks.push_back((self.given, state));
         }
-        match &mut self.writer {
-            Some(writer) => writer.write(piece).await,
-            None => Ok(()),
+        if let Some(writer) = &mut self.writer {
+            writer.write(piece).await?;
+            if is_short {
+                // What nobody counts must not pile up on its way.
+                writer.relieve().await?;
+            }
         }
+        Ok(())
     }
 }
 
