@@ -173,6 +173,7 @@ pub mod accounts {
     pub mod manage_placement;
     pub mod manage_x509;
     pub mod methods;
+    pub mod presence;
     pub mod public_key;
     pub mod second_factor;
     pub mod secrets;

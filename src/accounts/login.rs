@@ -249,8 +249,12 @@ impl Accounts {
         self.inner.sessions.ended(principal.session).await;
     }
 
-    /// Forgets a session. To be called at its end, however it ends.
+    /// Forgets a session. To be called at its end, however it ends: see [`Accounts::presence`].
     pub async fn log_out(&self, principal: &Principal) {
+        self.forget(principal);
+    }
+
+    pub(in crate::accounts) fn forget(&self, principal: &Principal) {
         if self.inner.sessions.remove(principal.session) {
             let happening = Happening::new("logout", principal.login.to_string());
             let actor = principal.actor();

@@ -2,6 +2,7 @@
 
 use crate::accounts::attempt::{Attempt, Question, Step};
 use crate::accounts::login::{Accounts, Door, Secrecy};
+use crate::accounts::presence::Presence;
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::principal::{Principal, Protocol};
 use crate::ftp::core::LoginOutcome;
@@ -24,7 +25,7 @@ pub struct Desk {
     /// What the client showed in the handshake, its own certificate first.
     certificates: Vec<Vec<u8>>,
     attempt: Option<Attempt>,
-    principal: Option<Principal>,
+    presence: Option<Presence>,
 }
 
 impl Desk {
@@ -38,13 +39,13 @@ impl Desk {
             tls_tenant: None,
             certificates: Vec::new(),
             attempt: None,
-            principal: None,
+            presence: None,
         }
     }
 
     /// Who logged in.
     pub fn principal(&self) -> Option<&Principal> {
-        self.principal.as_ref()
+        self.presence.as_ref().map(Presence::principal)
     }
 
     /// A host's name was told, by TLS: what it stands for holds, if it stands for anything.
@@ -114,13 +115,10 @@ impl Desk {
 
     /// Logs out, if somebody has logged in, and forgets what HOST said (RFC 7151 section 3.3; in the
     /// clear, anybody on the way could have said it).
-    pub async fn log_out(&mut self) {
+    pub fn log_out(&mut self) {
         self.attempt = None;
         self.tenant.clone_from(&self.tls_tenant);
-        if let Some(principal) = self.principal.take() {
-            self.accounts.log_out(&principal).await;
-            tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, "session ended");
-        }
+        self.presence = None;
     }
 
     async fn begin(&mut self, name: String, channel: Channel) -> LoginOutcome {
@@ -178,7 +176,7 @@ impl Desk {
             home: principal.home.clone(),
             options: Box::new(options),
         };
-        self.principal = Some(principal);
+        self.presence = Some(self.accounts.presence(principal));
         outcome
     }
 

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::login::Accounts;
 use crate::domain::clock::SystemClock;
 use crate::ftp::reply::Reply;
-use crate::ftp::session::{self, Accepted, Parts};
+use crate::ftp::session::{self, Accepted, FAREWELL, Parts};
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
+use crate::net::tickets::Mark;
 use crate::net::tls_server::TlsServer;
 use crate::vfs::service::Vfs;
 
@@ -106,7 +108,7 @@ async fn serve_one(
     passive: Arc<PassiveSettings>,
 ) {
     let Connection {
-        mut stream,
+        stream,
         peer,
         place,
     } = connection;
@@ -114,12 +116,8 @@ async fn serve_one(
         Ok(session) => session,
         Err(full) => {
             tracing::warn!(peer = %peer, limit = ?full, "a connection was refused: too many are open");
-            if start == Start::Clear {
-                // It fits the socket's buffer; who does not read it misses nothing.
-                let busy = Reply::new(421, "too many connections; come back in a moment");
-                let _ = stream.write_all(busy.text().as_bytes()).await;
-            }
-            return;
+            // It holds its place among strangers: they are few, and so are handshakes that come of this.
+            return Box::pin(send_away(&parts, stream, start)).await;
         }
     };
     let Ok(local) = stream.local_addr() else {
@@ -137,4 +135,38 @@ async fn serve_one(
         place,
     };
     Box::pin(session::serve(parts, accepted)).await;
+}
+
+/// Says that there is no room; on a port for TLS behind the handshake, before which nobody would
+/// understand it.
+async fn send_away(parts: &Parts, mut stream: TcpStream, start: Start) {
+    let busy = Reply::new(421, "too many connections; come back in a moment").text();
+    let saying = async {
+        match start {
+            // It fits the socket's buffer; who does not read it misses nothing.
+            Start::Clear => stream.write_all(busy.as_bytes()).await,
+            Start::Tls => {
+                let mut stream = parts
+                    .tls
+                    .accept_writer(stream, Mark::random())
+                    .await?
+                    .stream;
+                let telling = async {
+                    stream.write_all(busy.as_bytes()).await?;
+                    stream.shutdown().await?;
+                    // Closing before all is read would reset the connection, and the words with it.
+                    let mut rest = [0; 64];
+                    while stream.read(&mut rest).await? > 0 {}
+                    Ok(())
+                };
+                timeout(FAREWELL, telling).await?
+            }
+        }
+    };
+    tokio::select! {
+        () = parts.end.cancelled() => {}
+        said = saying => if let Err(error) = said {
+            tracing::debug!(error = %error, "somebody who was sent away was not told why");
+        }
+    }
 }

@@ -38,7 +38,7 @@ use crate::vfs::service::Vfs;
 /// How long a client may take for replies.
 const REPLIES: Duration = Duration::from_secs(60);
 /// How long it may take for our last words.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes read at a time: commands are short.
 const READ_BYTES: usize = 2048;
 
@@ -124,7 +124,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         tracing::debug!(peer = %ends.peer, error = %error, "a connection broke");
     }
     session.end_transfer().await;
-    session.desk.log_out().await;
+    session.desk.log_out();
     session.linger().await;
     tasks.close();
     tasks.wait().await;
@@ -443,12 +443,12 @@ impl Session {
                 }
             }
             Work::LogOut => {
-                self.log_out().await;
+                self.log_out();
                 self.core.worked(Outcome::LoggedOut);
             }
             Work::StartTls => {
                 self.flush().await?;
-                self.log_out().await;
+                self.log_out();
                 if let Some(Wire::Clear(stream)) = self.wire.take() {
                     let wire = secure(&self.parts, stream, self.mark, &mut self.desk).await?;
                     self.wire = Some(wire);
@@ -467,12 +467,12 @@ impl Session {
         Ok(())
     }
 
-    async fn log_out(&mut self) {
+    fn log_out(&mut self) {
         if self.desk.principal().is_some() {
             self.stranger_since = Instant::now();
             self.has_changed = false;
         }
-        self.desk.log_out().await;
+        self.desk.log_out();
         self.passive = None;
     }
 

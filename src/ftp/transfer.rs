@@ -216,7 +216,7 @@ impl Transfer {
             }
             How::Replace => {
                 session
-                    .open_write(path, options(Create::IfMissing, true, false))
+                    .prepare_write(path, options(Create::IfMissing, true, false))
                     .await?
             }
             How::Unique => {
@@ -326,6 +326,8 @@ impl Transfer {
             Opened::List(list) => self.send_names(list, &mut wire).await?,
             Opened::Read(file, from) => self.send_file(file, *from, &mut wire).await?,
             Opened::Write(writer, _) => {
+                // Not before: a client behind a firewall that tries once more loses nothing.
+                writer.begin().await.map_err(Ending::Failed)?;
                 if let What::Store {
                     how: How::From(from),
                     ..

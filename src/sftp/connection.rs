@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::login::{Accounts, Door, Secrecy};
+use crate::accounts::presence::Presence;
 use crate::domain::clock::Clock;
-use crate::domain::principal::{Principal, Protocol};
+use crate::domain::principal::Protocol;
 use crate::net::budget::Budget;
 use crate::net::limit::Place;
 use crate::sftp::gate::{Gate, GatedStream};
@@ -100,18 +101,14 @@ where
             return;
         }
     };
-    let principal = meet(&parts, ssh, &mut told, deadline, place, &ledger).await;
+    let presence = meet(&parts, ssh, &mut told, deadline, place, &ledger).await;
     tasks.close();
     tasks.wait().await;
-    // A login may have come in while the connection was being ended.
-    let principal = principal.or_else(|| late(&mut told));
-    if let Some(principal) = principal {
-        parts.accounts.log_out(&principal).await;
-        tracing::info!(user.id = %principal.login, peer = %peer, session = %principal.session, "session ended");
-    }
+    // A login that came in while the connection was being ended goes with the notices.
+    drop((presence, told));
 }
 
-/// Waits for a login, then for the end. Returns who logged in.
+/// Waits for a login, then for the end. Returns who is logged in.
 async fn meet(
     parts: &Parts,
     mut ssh: Ssh,
@@ -119,7 +116,7 @@ async fn meet(
     deadline: Instant,
     place: Option<Place>,
     ledger: &Ledger,
-) -> Option<Principal> {
+) -> Option<Presence> {
     let notice = tokio::select! {
         () = ssh.ended() => return None,
         notice = told.recv() => notice,
@@ -129,8 +126,8 @@ async fn meet(
         }
         () = parts.drain.cancelled() => Some(Notice::TurnedAway(CLOSING.to_owned())),
     };
-    let principal = match notice {
-        Some(Notice::LoggedIn(principal)) => *principal,
+    let presence = match notice {
+        Some(Notice::LoggedIn(presence)) => *presence,
         Some(Notice::TurnedAway(why)) => {
             ssh.end(&why).await;
             return None;
@@ -141,9 +138,10 @@ async fn meet(
         }
     };
     drop(place);
+    let principal = presence.principal();
     let why = tokio::select! {
-        () = ssh.ended() => return Some(principal),
-        () = parts.accounts.ended(&principal) => {
+        () = ssh.ended() => return Some(presence),
+        () = parts.accounts.ended(principal) => {
             "the account was changed or disabled; log in again".to_owned()
         }
         () = idle(parts.settings.idle_time, ledger) => {
@@ -154,19 +152,10 @@ async fn meet(
     };
     tracing::info!(user.id = %principal.login, session = %principal.session, reason = %why, "ending a session");
     ssh.end(&why).await;
-    Some(principal)
+    Some(presence)
 }
 
 const CLOSING: &str = "the server is closing; connect again in a moment";
-
-fn late(told: &mut UnboundedReceiver<Notice>) -> Option<Principal> {
-    while let Ok(notice) = told.try_recv() {
-        if let Notice::LoggedIn(principal) = notice {
-            return Some(*principal);
-        }
-    }
-    None
-}
 
 /// Returns when the client is turned away although it has logged in.
 async fn turned_away(told: &mut UnboundedReceiver<Notice>) -> String {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::accounts::attempt::{Attempt, Question, Step};
 use crate::accounts::certificate::Certificate;
 use crate::accounts::login::{Accounts, Door, PublicKeyBlob};
+use crate::accounts::presence::Presence;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
@@ -18,16 +19,16 @@ use crate::sftp::algorithms;
 const MAX_OFFERS: usize = 64;
 
 /// What the connection's owner is told.
-#[derive(Debug)]
 pub enum Notice {
     /// Somebody logged in.
-    LoggedIn(Box<Principal>),
+    LoggedIn(Box<Presence>),
     /// Somebody must go now; the sentence says why.
     TurnedAway(String),
 }
 
 /// A connection's way from stranger to principal.
 pub struct Login {
+    accounts: Accounts,
     attempt: Attempt,
     door: Door,
     offers: usize,
@@ -39,7 +40,8 @@ impl Login {
     /// A stranger at `door`.
     pub fn new(accounts: Accounts, door: Door, notices: UnboundedSender<Notice>) -> Self {
         Self {
-            attempt: Attempt::new(accounts, door),
+            attempt: Attempt::new(accounts.clone(), door),
+            accounts,
             door,
             offers: 0,
             known: None,
@@ -131,7 +133,8 @@ impl Login {
             }
             Err(error) => return self.refuse(login, method, &error),
         };
-        let notice = Notice::LoggedIn(Box::new(principal.clone()));
+        let presence = self.accounts.presence(principal.clone());
+        let notice = Notice::LoggedIn(Box::new(presence));
         if self.known.is_some() || self.notices.send(notice).is_err() {
             return self.refused();
         }

@@ -293,6 +293,17 @@ impl Session {
     /// # Errors
     /// NotFound, AlreadyExists, IsFolder, Denied, Busy (no memory left), Unavailable.
     pub async fn open_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {
+        let mut writer = self.prepare_write(path, options).await?;
+        writer.begin().await?;
+        Ok(writer)
+    }
+
+    /// As [`Session::open_write`], for who cannot be sure yet that bytes will come: what this principal
+    /// broke off under the name is discarded by [`FileWriter::begin`] only, if it is to be discarded.
+    ///
+    /// # Errors
+    /// As [`Session::open_write`].
+    pub async fn prepare_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {
         let writer = self.try_open_write(path, options).await;
         self.noted(writer, "store", path)
     }
@@ -413,9 +424,10 @@ impl Session {
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
         drop(tx);
         let admission = self.vfs.admit(self.principal.tenant, sink::GRANTED)?;
-        let resumed = match kept {
+        let (resumed, discard) = match kept {
             Some(upload) if options.goes_on() => {
-                resume::take_over(&self.vfs, &self.principal, upload).await?
+                let resumed = resume::take_over(&self.vfs, &self.principal, upload).await?;
+                (resumed, None)
             }
             Some(_) => {
                 let discard = Discard {
@@ -425,16 +437,16 @@ impl Session {
                     node: target.node,
                     now,
                 };
-                self.run(discard).await?;
-                None
+                (None, Some(Box::new(discard)))
             }
-            None => None,
+            None => (None, None),
         };
         let start = Start {
             entry,
             target,
             base,
             resumed,
+            discard,
             admission,
         };
         let principal = self.principal.clone();

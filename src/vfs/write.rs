@@ -19,7 +19,7 @@ use crate::vfs::early::Early;
 use crate::vfs::options::WriteOptions;
 use crate::vfs::publish::{Publish, Target};
 use crate::vfs::read::FileReader;
-use crate::vfs::resume::Resumed;
+use crate::vfs::resume::{Discard, Resumed};
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
 use crate::vfs::upload::Remains;
@@ -42,6 +42,8 @@ pub struct FileWriter {
     draft: Draft,
     early: Early,
     claim: Claim,
+    /// To be done before anything of this is stored.
+    discard: Option<Box<Discard>>,
     dirty: bool,
     /// Whether this goes on with an upload that broke off, and nothing came yet.
     is_untouched: bool,
@@ -57,6 +59,8 @@ pub(in crate::vfs) struct Start {
     pub target: Target,
     pub base: Option<StoredContent>,
     pub resumed: Option<Resumed>,
+    /// What broke off before, and is not gone on with.
+    pub discard: Option<Box<Discard>>,
     pub admission: Admission,
 }
 
@@ -107,6 +111,7 @@ impl FileWriter {
             draft,
             early: Early::default(),
             claim,
+            discard: start.discard,
             dirty: whole,
             is_untouched,
             is_unlinked: false,
@@ -118,6 +123,20 @@ impl FileWriter {
     /// Whether this goes on with an upload that broke off, and nothing was written since.
     pub fn is_untouched(&self) -> bool {
         self.is_untouched
+    }
+
+    /// Discards what broke off under the name before, unless this goes on with it. The first write does
+    /// it too.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn begin(&mut self) -> Result<()> {
+        if let Some(discard) = self.discard.take() {
+            let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+            let discarded = self.vfs.committer().run(tenant, &actor, *discard);
+            Box::pin(discarded).await?;
+        }
+        Ok(())
     }
 
     /// Writes bytes at an offset, or at the end of a file opened for appending. What lies between
@@ -377,6 +396,7 @@ impl FileWriter {
         if !self.dirty {
             return Ok(());
         }
+        self.begin().await?;
         self.draft.finish_blob().await?;
         let publish = Publish {
             edits: self.draft.edits().to_vec(),
@@ -474,6 +494,7 @@ impl FileWriter {
     /// Asks the quota for a file of `size` bytes before more than one buffer of it is stored (a
     /// smaller one is charged when it is published), and writes down now and then what is durable.
     async fn reserve(&mut self, size: u64) -> Result<()> {
+        self.begin().await?;
         let is_due = self.claim.is_due(self.draft.size(), self.now());
         let size = self.claimed(size);
         if size.bytes <= SMALL || (self.claim.covers(size) && !is_due) {
