@@ -46,6 +46,14 @@ fn data_goes_to_nobody_but_the_client() {
         assert_eq!(code(&mut client, &line), 501, "{line}");
         assert_eq!(code(&mut client, "LIST"), 425, "{line}");
     }
+    // An address that stands for all is the client's own, if it is of its protocol.
+    let own = TcpListener::bind((HERE, 0)).unwrap();
+    let port = own.local_addr().unwrap().port();
+    assert_eq!(code(&mut client, &format!("EPRT |2|::|{port}|")), 522);
+    assert_eq!(code(&mut client, &format!("EPRT |1|0.0.0.0|{port}|")), 200);
+    assert_eq!(code(&mut client, "NLST"), 150);
+    own.accept().unwrap();
+    assert_eq!(next(&mut client), 226);
     // What was agreed before does not stand either way: a new PORT is asked for.
     assert_eq!(code(&mut client, "EPSV ALL"), 200);
     for line in ["PASV", "PORT 127,0,0,1,200,1", "EPRT |1|127.0.0.1|51201|"] {
@@ -353,4 +361,44 @@ fn what_an_account_may_not_have_is_refused_and_changes_nothing() {
         assert_eq!(code(&mut client, "RNTO yours"), 550);
     }
     assert_eq!(get(&mut client, "RETR mine").len(), 900_000);
+}
+
+#[test]
+fn what_broke_off_stays_when_a_data_connection_never_comes() {
+    let door = FtpDoor::up();
+    let content = noise(1_000_000);
+    for (mut client, name) in [(door.clear(), "a"), (door.sealed(), "b")] {
+        let mut data = begin_upload(&mut client, &format!("STOR {name}"));
+        data.write_all(&content).unwrap();
+        data.flush().unwrap();
+        SockRef::from(data.socket())
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(data);
+        assert_eq!(next(&mut client), 426);
+        let kept = size(&mut client, name);
+        assert!(kept.is_some_and(|kept| kept > 0), "{kept:?}");
+        // Nobody listens there any more.
+        let nobody = TcpListener::bind((HERE, 0)).unwrap();
+        let port = nobody.local_addr().unwrap().port();
+        drop(nobody);
+        for line in ["STOR", "APPE", "REST 5\r\nSTOR"] {
+            assert_eq!(
+                code(&mut client, &format!("EPRT |1|127.0.0.1|{port}|")),
+                200
+            );
+            client
+                .send(format!("{line} {name}\r\n").as_bytes())
+                .unwrap();
+            let codes: Vec<_> = std::iter::repeat_with(|| next(&mut client))
+                .skip_while(|code| *code == 350)
+                .take(2)
+                .collect();
+            assert_eq!(codes, [150, 425], "{line}");
+            assert_eq!(size(&mut client, name), kept, "{line}");
+        }
+        // With data it begins anew.
+        assert_eq!(put(&mut client, &format!("STOR {name}"), b"new"), 226);
+        assert!(get(&mut client, &format!("RETR {name}")) == b"new");
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustls::version::{TLS12, TLS13};
 use sealift::crypto::totp::{TotpSecret, step_at};
 use sealift::domain::clock::{Clock, SystemClock};
 use zeroize::Zeroizing;
@@ -259,60 +260,24 @@ fn a_code_comes_by_acct_or_behind_the_password() {
     assert_eq!(code(&mut client, &format!("PASS {both}")), 530);
 }
 
-const V1: &[u8] = b"PROXY TCP4 203.0.113.77 198.51.100.1 50000 22\r\n";
-const V2: &[u8] =
-    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x4d\xc6\x33\x64\x01\xc3\x50\x00\x16";
-
-/// A port that puts a header before each connection to a server.
-fn balancer(server: SocketAddr, header: &'static [u8]) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let mut server = TcpStream::connect(server).unwrap();
-            server.write_all(header).unwrap();
-            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || {
-                let _ = std::io::copy(&mut from, &mut to);
-                let _ = to.shutdown(Shutdown::Both);
-            });
-            std::thread::spawn(move || {
-                let _ = std::io::copy(&mut client, &mut server);
-                let _ = server.shutdown(Shutdown::Both);
-            });
-        }
-    });
-    address
-}
-
 #[test]
-fn a_balancer_speaks_for_its_clients_on_both_ports() {
-    let door = FtpDoor::up_with(&[
-        ("PROXIES", "127.0.0.0/8"),
-        ("PASSIVE_ADDRESS", "198.51.100.9"),
-    ]);
-    let password = door.server.password();
-    for header in [V1, V2] {
-        let (mut explicit, _) = FtpRaw::connect(balancer(door.address(), header)).unwrap();
-        explicit.secure();
-        let implicit = FtpDoor::implicit_at(balancer(door.implicit(), header));
-        for mut client in [explicit, implicit] {
-            client.login(DEMO, &password);
-            // The port for data comes in through the balancer, too.
-            assert_eq!(put(&mut client, "STOR a", b"x"), 226);
-            // Data goes to the client for whom it speaks, not to the balancer.
-            assert_eq!(code(&mut client, "PORT 127,0,0,1,200,1"), 501);
-            assert_eq!(code(&mut client, "PORT 203,0,113,77,200,1"), 200);
-        }
+fn who_comes_when_all_places_are_taken_is_told_so_also_by_tls() {
+    let door = FtpDoor::up_with(&[("SESSIONS_PER_ADDRESS", "2")]);
+    let first = door.clear();
+    let _second = door.clear();
+    let (_, busy) = FtpRaw::connect(door.address()).unwrap();
+    assert_eq!(busy.code, 421, "{busy:?}");
+    for version in [&TLS12, &TLS13] {
+        let (mut client, busy) =
+            FtpRaw::connect_implicit_with(door.implicit(), &[version]).unwrap();
+        assert_eq!(busy.code, 421, "{busy:?}");
+        assert!(client.command("NOOP").is_err());
     }
-    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
-    assert!(log.contains("\"address\":\"203.0.113.77\""), "{log}");
-    let mut bare = TcpStream::connect(door.address()).unwrap();
-    bare.write_all(b"NOOP\r\n").unwrap();
-    let mut got = Vec::new();
-    let _ = bare.read_to_end(&mut got);
-    assert!(got.is_empty());
+    drop(first);
+    wait_for("the place to be free", Duration::from_secs(5), || {
+        let greeted = FtpRaw::connect_implicit_with(door.implicit(), &[&TLS13]);
+        (greeted.unwrap().1.code == 220).then_some(())
+    });
 }
 
 #[test]

@@ -30,7 +30,9 @@ fn lftp_mirrors_both_ways_over_ipv6() {
     let server = Server::up_with(&folder.join("data"), &on_ipv6());
     mirror(&folder, &server, Way::Clear, true);
     mirror(&folder, &server, Way::Explicit, true);
-    // Not active: this lftp (4.9.2) then names `::` as its address.
+    // This lftp (4.9.2) then names `::` as its address.
+    mirror(&folder, &server, Way::Clear, false);
+    mirror(&folder, &server, Way::Explicit, false);
     server.stop();
 }
 

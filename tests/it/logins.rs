@@ -40,6 +40,7 @@ on_both_databases! {
     a_code_may_stand_behind_the_password_where_the_account_says_so,
     accounts_are_opened_from_their_networks_only,
     sessions_are_limited_by_account_and_tenant,
+    a_task_that_panics_gives_its_place_back,
     a_second_factor_can_be_taken_away,
 }
 
@@ -394,6 +395,29 @@ async fn sessions_are_limited_by_account_and_tenant(world: Installation) {
     world.log_in("ann@bolt", "bolt-secret", HERE).await.unwrap();
     world.accounts.log_out(&first).await;
     world.log_in(ANN, PASSWORD, HERE).await.unwrap();
+}
+
+async fn a_task_that_panics_gives_its_place_back(world: Installation) {
+    let change = LoginChange {
+        sessions: Limit::Set(1),
+        ..LoginChange::default()
+    };
+    world
+        .directory
+        .set_login_rules(&name(ANN), change)
+        .await
+        .unwrap();
+    let principal = world.log_in(ANN, PASSWORD, HERE).await.unwrap();
+    let presence = world.accounts.presence(principal.clone());
+    let session = async move {
+        let _held = presence;
+        panic!("on purpose");
+    };
+    assert!(tokio::spawn(session).await.unwrap_err().is_panic());
+    world.assert_ends(&principal).await;
+    world.log_in(ANN, PASSWORD, HERE).await.unwrap();
+    let log = world.log("acme").await;
+    assert!(log.iter().any(|r| r.kind == "logout"), "{log:?}");
 }
 
 async fn a_second_factor_can_be_taken_away(world: Installation) {

@@ -59,7 +59,10 @@ mod exec;
 #[cfg(test)]
 mod feeding;
 #[cfg(test)]
+mod ftp_balancer;
+#[cfg(test)]
 mod ftp_certificates;
+#[cfg(test)]
 mod ftp_clients;
 #[cfg(test)]
 mod ftp_curl;
@@ -69,6 +72,8 @@ mod ftp_cuts;
 mod ftp_data;
 #[cfg(test)]
 mod ftp_hostile;
+#[cfg(test)]
+mod ftp_instances;
 #[cfg(test)]
 mod ftp_lftp;
 #[cfg(test)]
@@ -119,6 +124,8 @@ mod rclone;
 mod region_settings;
 #[cfg(test)]
 mod regions;
+#[cfg(test)]
+mod rekey;
 #[cfg(test)]
 mod reput;
 #[cfg(test)]

@@ -19,7 +19,10 @@ pub const PORT: Verb = Verb::new("PORT", "h1,h2,h3,h4,p1,p2", |state, argument| 
 /// EPRT.
 pub const EPRT: Verb = Verb::new("EPRT", "|1|address|port|", |state, argument| {
     let text = argument.text(state)?;
-    let address = parse_eprt(&text)?;
+    let address = match parse_eprt(&text)? {
+        address if address.ip().is_unspecified() => at_its_own(state, address)?,
+        address => address,
+    };
     connect_to(state, address)
 });
 
@@ -41,6 +44,17 @@ fn connect_to(state: &mut State, address: SocketAddr) -> Result<Action, Reply> {
     }
     state.data = Data::Active(address);
     reply(200, "data will go there")
+}
+
+/// lftp (4.9.2) says `::` over IPv6 when it listens on all its addresses: one of them is the one that it
+/// came from.
+fn at_its_own(state: &State, address: SocketAddr) -> Result<SocketAddr, Reply> {
+    let peer = state.ends.peer;
+    match (peer.is_ipv6(), address.is_ipv6()) {
+        (true, true) | (false, false) => Ok(SocketAddr::new(peer, address.port())),
+        (true, false) => Err(Reply::new(522, "you came by another protocol, use (2)")),
+        (false, true) => Err(Reply::new(522, "you came by another protocol, use (1)")),
+    }
 }
 
 fn parse_port(text: &str) -> Option<SocketAddr> {

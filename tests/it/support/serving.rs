@@ -1,6 +1,7 @@
 //! `sealift serve` on a settings file, and OpenSSH's client on it.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub(crate) struct Serving {
     child: Child,
     log: PathBuf,
     pub(crate) port: u16,
+    pub(crate) ftp: Option<SocketAddr>,
 }
 
 impl Serving {
@@ -28,15 +30,22 @@ impl Serving {
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let port = wait_for("the server to be ready", Duration::from_secs(60), || {
+        let (port, ftp) = wait_for("the server to be ready", Duration::from_secs(60), || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("{status}: {}", fs::read_to_string(&log).unwrap());
             }
             let ready: Value = serde_json::from_slice(&fs::read(ready).ok()?).ok()?;
             let address = ready["listeners"]["sftp"].as_str()?.to_owned();
-            address.rsplit_once(':')?.1.parse().ok()
+            let port = address.rsplit_once(':')?.1.parse().ok()?;
+            let ftp = ready["listeners"]["ftp"].as_str();
+            Some((port, ftp.and_then(|address| address.parse().ok())))
         });
-        Self { child, log, port }
+        Self {
+            child,
+            log,
+            port,
+            ftp,
+        }
     }
 
     /// What it logged.
@@ -55,6 +64,12 @@ impl Serving {
             .args(["-P", &self.port.to_string()])
             .arg(format!("{account}@127.0.0.1"));
         succeed(&run(command, commands))
+    }
+
+    /// Ends it as a power cut would, as far as a process can see.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Asks it to drain and waits until it has.

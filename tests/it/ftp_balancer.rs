@@ -1,0 +1,103 @@
+//! FTP behind a balancer that says for whom it speaks (PROXY protocol), and what clients are told to
+//! connect to for data.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+
+use crate::support::folder::TempFolder;
+use crate::support::ftp_door::{FtpDoor, ask, code, put};
+use crate::support::ftp_raw::{FtpRaw, passive_address};
+use crate::support::server::{DEMO, Server};
+
+/// For clients outside of the balancer's own network, and inside of it.
+const V1: &[u8] = b"PROXY TCP4 203.0.113.77 198.51.100.1 50000 22\r\n";
+const V1_INSIDE: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 22\r\n";
+const V2: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x4d\xc6\x33\x64\x01\xc3\x50\x00\x16";
+
+/// A port that puts a header before each connection to a server.
+fn balancer(server: SocketAddr, header: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut server = TcpStream::connect(server).unwrap();
+            server.write_all(header).unwrap();
+            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut client, &mut server);
+                let _ = server.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_balancer_speaks_for_its_clients_on_both_ports() {
+    let door = FtpDoor::up_with(&[
+        ("PROXIES", "127.0.0.0/8"),
+        ("PASSIVE_ADDRESS", "198.51.100.9"),
+    ]);
+    let password = door.server.password();
+    for header in [V1, V2] {
+        let (mut explicit, _) = FtpRaw::connect(balancer(door.address(), header)).unwrap();
+        explicit.secure();
+        let implicit = FtpDoor::implicit_at(balancer(door.implicit(), header));
+        for mut client in [explicit, implicit] {
+            client.login(DEMO, &password);
+            // The port for data comes in through the balancer, too.
+            assert_eq!(put(&mut client, "STOR a", b"x"), 226);
+            // Data goes to the client for whom it speaks, not to the balancer.
+            assert_eq!(code(&mut client, "PORT 127,0,0,1,200,1"), 501);
+            assert_eq!(code(&mut client, "PORT 203,0,113,77,200,1"), 200);
+        }
+    }
+    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+    assert!(log.contains("\"address\":\"203.0.113.77\""), "{log}");
+    let mut bare = TcpStream::connect(door.address()).unwrap();
+    bare.write_all(b"NOOP\r\n").unwrap();
+    let mut got = Vec::new();
+    let _ = bare.read_to_end(&mut got);
+    assert!(got.is_empty());
+}
+
+#[test]
+fn pasv_tells_the_address_of_the_balancer_to_clients_beyond_it() {
+    let folder = TempFolder::new();
+    let variables = [
+        ("FTP__PROXIES", "127.0.0.0/8"),
+        ("FTP__PASSIVE_ADDRESS", "198.51.100.9"),
+        ("FTP__PASSIVE_PRIVATE", "192.0.2.0/24"),
+        // A name, for the other port; it is looked up when it is needed.
+        ("FTPS__PASSIVE_ADDRESS", "localhost"),
+        ("FTPS__PASSIVE_PRIVATE", "203.0.113.0/24"),
+    ];
+    let variables = variables.map(|(name, value)| (format!("SEALIFT__{name}"), value.to_owned()));
+    let door = FtpDoor::over(Server::up_with(&folder.join("data"), &variables));
+    let password = door.server.password();
+    let told = |mut client: FtpRaw, verb: &str| {
+        client.login(DEMO, &password);
+        let reply = ask(&mut client, verb);
+        let address = passive_address(&reply, door.address()).unwrap();
+        // Wherever it is said to be, it is here that the balancer brings it.
+        assert_eq!(code(&mut client, "TYPE I"), 200);
+        TcpStream::connect(("127.0.0.1", address.port())).unwrap();
+        address.ip().to_string()
+    };
+    for (header, clear, sealed) in [
+        (V1, "198.51.100.9", "127.0.0.1"),
+        (V2, "198.51.100.9", "127.0.0.1"),
+        (V1_INSIDE, "127.0.0.1", "127.0.0.1"),
+    ] {
+        let explicit = FtpRaw::connect(balancer(door.address(), header)).unwrap().0;
+        assert_eq!(told(explicit, "PASV"), clear);
+        let implicit = FtpDoor::implicit_at(balancer(door.implicit(), header));
+        assert_eq!(told(implicit, "PASV"), sealed);
+    }
+}
