@@ -190,6 +190,7 @@ pub mod ftp {
     pub mod charset;
     pub mod core;
     pub mod data_connection;
+    pub mod deflate;
     pub mod ending;
     pub mod facts;
     pub mod files;
@@ -199,6 +200,7 @@ pub mod ftp {
     pub mod listing;
     pub mod login;
     pub mod options;
+    pub mod outlet;
     pub mod reply;
     pub mod server;
     pub mod session;

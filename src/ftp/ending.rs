@@ -15,6 +15,8 @@ pub enum Ending {
     ControlLost,
     /// Files, or the store, did not let it go on.
     Failed(Error),
+    /// What came by MODE Z is no stream of zlib, or is damaged.
+    Garbled,
     /// No data connection came about.
     NoConnection,
     /// Before anything began: this is said, and nothing was done.
@@ -31,6 +33,8 @@ pub enum Ending {
     TlsNotResumed,
     /// The connection ended without TLS saying so: nobody knows whether that was all.
     Truncated,
+    /// A stream of MODE Z ended before its end.
+    Unfinished,
 }
 
 impl Ending {
@@ -41,6 +45,10 @@ impl Ending {
             Self::Complete(told) => Reply::new(226, told),
             Self::ControlLost => Reply::new(426, "the control connection is gone"),
             Self::Failed(error) => failed(&error),
+            Self::Garbled => Reply::new(
+                451,
+                "this is no stream of zlib as MODE Z has it, or it is damaged; nothing is kept",
+            ),
             Self::NoConnection => Reply::new(
                 425,
                 "no data connection came about; check your firewall, or use EPSV instead of PORT",
@@ -66,6 +74,10 @@ impl Ending {
             Self::Truncated => Reply::new(
                 426,
                 "TLS was cut off, so that nobody knows whether this was all; what came is kept",
+            ),
+            Self::Unfinished => Reply::new(
+                426,
+                "the stream of MODE Z ended before its end; what came is kept",
             ),
         }
     }

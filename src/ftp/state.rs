@@ -33,6 +33,10 @@ pub struct State {
     pub options: Options,
     /// TYPE.
     pub form: Form,
+    /// MODE.
+    pub mode: Mode,
+    /// The level of MODE Z.
+    pub level: u32,
     /// Where the next transfer begins; none unless REST came just before.
     pub restart: Option<u64>,
     /// What RNFR named, if it came just before.
@@ -84,6 +88,18 @@ pub enum Form {
     Image,
 }
 
+/// What MODE says of a transfer's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As a stream of zlib, packed with this level (MODE Z).
+    Deflate(u32),
+    /// As they are (MODE S).
+    Stream,
+}
+
+/// The level of MODE Z unless the client chooses: for lines that are slower than the packing is.
+const LEVEL: u32 = 4;
+
 /// Where the next data connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
@@ -114,6 +130,8 @@ impl State {
             stage: Stage::Stranger,
             failures: 0,
             form: Form::Ascii,
+            mode: Mode::Stream,
+            level: LEVEL,
             restart: None,
             renaming: None,
             data: Data::None,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,14 +21,16 @@ use crate::domain::random;
 use crate::domain::rights::Rights;
 use crate::ftp::ascii::{FromNetwork, ToNetwork};
 use crate::ftp::data_connection::{self, Passive};
+use crate::ftp::deflate::{Packer, Unpacker};
 use crate::ftp::ending::Ending;
 use crate::ftp::files::Files;
 use crate::ftp::intake::Intake;
 use crate::ftp::kin::Kin;
 use crate::ftp::listing::{self, ListRequest, Style, Viewer};
+use crate::ftp::outlet::Outlet;
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Demand, Ends};
-use crate::ftp::state::Form;
+use crate::ftp::state::{Form, Mode};
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{How, Plan, What};
 use crate::net::budget::Budget;
@@ -323,8 +326,16 @@ impl Transfer {
         let stream = self.connect().await?;
         let mut wire = self.secure(stream).await?;
         match opened {
-            Opened::List(list) => self.send_names(list, &mut wire).await?,
-            Opened::Read(file, from) => self.send_file(file, *from, &mut wire).await?,
+            Opened::List(list) => {
+                let mut outlet = self.outlet(&mut wire)?;
+                self.send_names(list, &mut outlet).await?;
+                outlet.finish().await?;
+            }
+            Opened::Read(file, from) => {
+                let mut outlet = self.outlet(&mut wire)?;
+                self.send_file(file, *from, &mut outlet).await?;
+                outlet.finish().await?;
+            }
             Opened::Write(writer, _) => {
                 // Not before: a client behind a firewall that tries once more loses nothing.
                 writer.begin().await.map_err(Ending::Failed)?;
@@ -336,7 +347,7 @@ impl Transfer {
                     writer.resize(from).await.map_err(Ending::Failed)?;
                 }
                 let received = self.receive(writer, &mut wire).await;
-                if matches!(received, Err(Ending::Failed(_))) {
+                if matches!(received, Err(Ending::Failed(_) | Ending::Garbled)) {
                     // A reset would keep most clients from reading why.
                     self.linger(wire);
                     return received;
@@ -354,7 +365,7 @@ impl Transfer {
         &self,
         file: &FileReader,
         from: u64,
-        wire: &mut Wire<TcpStream>,
+        outlet: &mut Outlet<'_>,
     ) -> Result<(), Ending> {
         let share = self.budget.try_take_spare(PIECE_BYTES);
         let piece = share.as_ref().map_or(SMALL_PIECE_BYTES, |_| PIECE_BYTES);
@@ -368,22 +379,22 @@ impl Transfer {
             }
             at += bytes.len() as u64;
             match self.plan.form {
-                Form::Image => self.send(&bytes, wire).await?,
+                Form::Image => outlet.send(&bytes).await?,
                 Form::Ascii => {
                     converted.clear();
                     convert.convert(&bytes, &mut converted);
-                    self.send(&converted, wire).await?;
+                    outlet.send(&converted).await?;
                 }
             }
         }
     }
 
-    async fn send_names(&self, list: &mut List, wire: &mut Wire<TcpStream>) -> Result<(), Ending> {
+    async fn send_names(&self, list: &mut List, outlet: &mut Outlet<'_>) -> Result<(), Ending> {
         let (request, viewer) = (&list.request, &list.viewer);
         if let Some(file) = &list.file {
             let name = listing::file_name(request, file);
             let line = viewer.encoded(request.style, file, &name);
-            return self.send(&line, wire).await;
+            return outlet.send(&line).await;
         }
         let Some(names) = &mut list.names else {
             return Ok(());
@@ -398,22 +409,17 @@ impl Transfer {
                 let name = listing::shown_name(request, entry);
                 text.extend_from_slice(&viewer.encoded(request.style, entry, &name));
             }
-            self.send(&text, wire).await?;
+            outlet.send(&text).await?;
         }
     }
 
-    async fn send(&self, mut bytes: &[u8], wire: &mut Wire<TcpStream>) -> Result<(), Ending> {
-        while !bytes.is_empty() {
-            let sent = timeout(self.stall, wire.write(bytes))
-                .await
-                .map_err(|_| Ending::Stalled)?
-                .map_err(|_| Ending::Reset)?;
-            if sent == 0 {
-                return Err(Ending::Reset);
-            }
-            bytes = bytes.get(sent..).unwrap_or_default();
-        }
-        Ok(())
+    fn outlet<'a>(&self, wire: &'a mut Wire<TcpStream>) -> Result<Outlet<'a>, Ending> {
+        let packer = match self.plan.mode {
+            Mode::Deflate(level) => Some(Packer::new(&self.budget, level)),
+            Mode::Stream => None,
+        };
+        let packer = packer.transpose().map_err(Ending::Refused)?;
+        Ok(Outlet::new(wire, packer, self.stall))
     }
 
     async fn receive(
@@ -422,35 +428,59 @@ impl Transfer {
         wire: &mut Wire<TcpStream>,
     ) -> Result<(), Ending> {
         let mut intake = Intake::new(self.budget.clone(), self.stall, self.abrupt_end);
-        let mut convert = FromNetwork::default();
+        let mut unpacker = match self.plan.mode {
+            Mode::Deflate(_) => Some(Unpacker::new(&self.budget).map_err(Ending::Refused)?),
+            Mode::Stream => None,
+        };
+        let mut convert = (self.plan.form == Form::Ascii).then(FromNetwork::default);
         let mut at = writer.entry().size;
         loop {
             let (mut bytes, filled) = intake.piece(wire).await;
-            let is_over = matches!(filled, Ok(true));
-            if self.plan.form == Form::Ascii {
-                let mut converted = Vec::with_capacity(bytes.len() + 1);
-                convert.convert(&bytes, &mut converted);
-                if is_over {
-                    convert.finish(&mut converted);
+            match &mut unpacker {
+                None => self.store(writer, &mut at, bytes, &mut convert).await?,
+                Some(unpacker) => {
+                    while let Some(bytes) =
+                        unpacker.step(&mut bytes).map_err(|_| Ending::Garbled)?
+                    {
+                        self.store(writer, &mut at, bytes, &mut convert).await?;
+                    }
                 }
-                bytes = converted.into();
-            }
-            if !bytes.is_empty() {
-                let length = bytes.len() as u64;
-                let written = match self.plan.what {
-                    What::Store {
-                        how: How::Append, ..
-                    } => writer.append(bytes).await,
-                    _ => writer.write_at(at, bytes).await,
-                };
-                written.map_err(Ending::Failed)?;
-                at += length;
             }
             // Also what came before a connection broke is written.
             if filled? {
-                return Ok(());
+                if unpacker.is_some_and(|unpacker| !unpacker.is_whole()) {
+                    return Err(Ending::Unfinished);
+                }
+                let mut rest = Vec::new();
+                if let Some(mut convert) = convert.take() {
+                    convert.finish(&mut rest);
+                }
+                return self.store(writer, &mut at, rest.into(), &mut None).await;
             }
         }
+    }
+
+    async fn store(
+        &self,
+        writer: &mut FileWriter,
+        at: &mut u64,
+        mut bytes: Bytes,
+        convert: &mut Option<FromNetwork>,
+    ) -> Result<(), Ending> {
+        if let Some(convert) = convert {
+            let mut converted = Vec::with_capacity(bytes.len() + 1);
+            convert.convert(&bytes, &mut converted);
+            bytes = converted.into();
+        }
+        let length = bytes.len() as u64;
+        let written = match self.plan.what {
+            What::Store {
+                how: How::Append, ..
+            } => writer.append(bytes).await,
+            _ => writer.write_at(*at, bytes).await,
+        };
+        *at += length;
+        written.map_err(Ending::Failed)
     }
 
     /// Says the end of a data connection: by close_notify where there is TLS.
@@ -498,6 +528,10 @@ impl Transfer {
                 Ok(_) => Ending::Complete(told),
                 Err(error) => Ending::Failed(error),
             },
+            (Opened::Write(writer, _), Err(Ending::Garbled)) => {
+                let _ = timeout(KEEPING, writer.discard()).await;
+                Ending::Garbled
+            }
             // Before the reply, lest a client that asks at once finds nothing to go on with.
             (Opened::Write(writer, _), Err(ending)) => {
                 if timeout(KEEPING, writer.keep()).await.is_err() {

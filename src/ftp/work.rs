@@ -9,7 +9,7 @@ use crate::domain::secret::Secret;
 use crate::ftp::files::Files;
 use crate::ftp::listing::ListRequest;
 use crate::ftp::reply::Reply;
-use crate::ftp::state::Form;
+use crate::ftp::state::{Form, Mode};
 
 /// What a command leads to.
 pub enum Action {
@@ -138,6 +138,8 @@ pub struct Plan {
     pub what: What,
     /// How its bytes travel.
     pub form: Form,
+    /// How they travel as a stream.
+    pub mode: Mode,
 }
 
 /// What is transferred.

@@ -36,6 +36,67 @@ fn lftp_mirrors_both_ways_over_ipv6() {
     server.stop();
 }
 
+#[test]
+fn lftp_transfers_packed() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let text = "the same again and again\n".repeat(200_000);
+    std::fs::write(folder.join("text"), text).unwrap();
+    write_random(&folder.join("noise"), 5_000_000);
+    for way in [Way::Clear, Way::Explicit] {
+        let login = login(&server, way, true);
+        let at = |name: &str| quote(&folder.join(name));
+        let script = format!(
+            "debug 9\nset ftp:use-mode-z yes\nset ftp:mode-z-level 5\n{login}\
+             put {} {}\nls\nget text -o {}\npget -n 3 noise -o {}\nput -c {} -o text\nrm text noise\n",
+            at("text"),
+            at("noise"),
+            at("text back"),
+            at("noise back"),
+            at("text"),
+        );
+        let said = lftp(&folder, &script);
+        assert!(said.contains("---> MODE Z"), "{said}");
+        assert!(!said.contains("---> MODE S"), "{said}");
+        for name in ["text", "noise"] {
+            let back = folder.join(&format!("{name} back"));
+            assert_eq!(sha256(&back), sha256(&folder.join(name)), "{name}");
+            std::fs::remove_file(back).unwrap();
+        }
+    }
+    server.stop();
+}
+
+/// The settings and the login that all scripts begin with.
+fn login(server: &Server, way: Way, passive: bool) -> String {
+    format!(
+        "set cmd:fail-exit yes\nset net:max-retries 1\nset net:timeout 60\n\
+         set ftp:passive-mode {passive}\nset ftp:ssl-force {}\nset ftp:ssl-allow {}\n\
+         set ftp:ssl-protect-data yes\nset ssl:ca-file {}\nset ssl:check-hostname no\n\
+         open -u {DEMO},{} {}\n",
+        way != Way::Clear,
+        way != Way::Clear,
+        certificate(server).display(),
+        server.password(),
+        way.url(server, "").trim_end_matches('/'),
+    )
+}
+
+/// Runs a script, which must succeed; returns what lftp said of it.
+fn lftp(folder: &TempFolder, script: &str) -> String {
+    let path = folder.join("script");
+    std::fs::write(&path, script).unwrap();
+    let mut command = Command::new("lftp");
+    command
+        .args(["--norc", "-f"])
+        .arg(path)
+        .env("LFTP_HOME", folder.path())
+        .env("LC_ALL", "C.UTF-8");
+    let output = run(command, "");
+    succeed(&output);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 fn mirror(folder: &TempFolder, server: &Server, way: Way, passive: bool) {
     let name = format!("{way:?}-{passive}");
     let out = folder.folder(&format!("out-{name}"));
@@ -54,34 +115,18 @@ fn mirror(folder: &TempFolder, server: &Server, way: Way, passive: bool) {
     }
     let part = folder.join(&format!("part-{name}"));
     let script = format!(
-        "set cmd:fail-exit yes\nset net:max-retries 1\nset net:timeout 60\n\
-         set ftp:passive-mode {passive}\nset ftp:ssl-force {}\nset ftp:ssl-allow {}\n\
-         set ftp:ssl-protect-data yes\nset ssl:ca-file {}\nset ssl:check-hostname no\n\
-         set mirror:parallel-transfer-count 3\n\
-         open -u {DEMO},{} {}\n\
+        "set mirror:parallel-transfer-count 3\n{}\
          mkdir {name}\ncd {name}\n\
          mirror -R {} there\nmirror there {}\nmirror -R --delete {} there\n\
          pget -n 4 \"there/file 4\" -o {}\n\
          rm -r there\n",
-        way != Way::Clear,
-        way != Way::Clear,
-        certificate(server).display(),
-        server.password(),
-        way.url(server, "").trim_end_matches('/'),
+        login(server, way, passive),
         quote(&out),
         quote(&back),
         quote(&out),
         quote(&part),
     );
-    let path = folder.join("script");
-    std::fs::write(&path, script).unwrap();
-    let mut command = Command::new("lftp");
-    command
-        .args(["--norc", "-f"])
-        .arg(path)
-        .env("LFTP_HOME", folder.path())
-        .env("LC_ALL", "C.UTF-8");
-    succeed(&run(command, ""));
+    lftp(folder, &script);
     assert_eq!(sums(&out), sums(&back), "{name}");
     assert_eq!(sha256(&part), sha256(&out.join("file 4")), "{name}");
 }

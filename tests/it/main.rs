@@ -71,6 +71,8 @@ mod ftp_cuts;
 #[cfg(test)]
 mod ftp_data;
 #[cfg(test)]
+mod ftp_deflate;
+#[cfg(test)]
 mod ftp_hostile;
 #[cfg(test)]
 mod ftp_instances;

@@ -19,6 +19,7 @@ pub const FEAT: Verb = Verb::new("FEAT", "", |state, _| {
         "MDTM",
         "MFF modify;UNIX.mode;",
         "MFMT",
+        "MODE Z",
         "PBSZ",
         "PROT",
         "REST STREAM",

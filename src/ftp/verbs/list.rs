@@ -34,5 +34,6 @@ fn plan(state: &State, request: ListRequest) -> Result<Action, Reply> {
         what: What::List(request),
         // Lines end with CRLF already.
         form: Form::Image,
+        mode: state.mode,
     })))
 }

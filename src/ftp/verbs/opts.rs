@@ -4,13 +4,18 @@ use crate::ftp::argument::Argument;
 use crate::ftp::charset::Charset;
 use crate::ftp::facts::Facts;
 use crate::ftp::reply::Reply;
-use crate::ftp::state::State;
+use crate::ftp::state::{Mode, State};
 use crate::ftp::verb::{Verb, reply};
 use crate::ftp::verbs::hash;
 use crate::ftp::work::Action;
 
 /// OPTS.
-pub const OPTS: Verb = Verb::new("OPTS", "UTF8 ON | MLST facts | HASH name", options).for_anybody();
+pub const OPTS: Verb = Verb::new(
+    "OPTS",
+    "UTF8 ON | MLST facts | HASH name | MODE Z LEVEL 1-9",
+    options,
+)
+.for_anybody();
 
 fn options(state: &mut State, argument: Argument<'_>) -> Result<Action, Reply> {
     let text = argument.text(state)?;
@@ -43,7 +48,31 @@ fn options(state: &mut State, argument: Argument<'_>) -> Result<Action, Reply> {
                 format!("there are {}", hash::offered(state.sum)),
             )),
         },
+        "MODE" => {
+            state.level = level(value)?;
+            if let Mode::Deflate(level) = &mut state.mode {
+                *level = state.level;
+            }
+            reply(200, format!("MODE Z LEVEL {}", state.level))
+        }
         "" => Err(Reply::new(501, "write OPTS and the name of a command")),
         _ => Err(Reply::new(501, "no options are known for this")),
     }
+}
+
+/// Options of MODE come in pairs; those that do not change what comes out are read over.
+fn level(text: &str) -> Result<u32, Reply> {
+    let wrong = || Reply::new(501, "write OPTS MODE Z LEVEL and a number from 1 to 9");
+    let text = text.to_ascii_uppercase();
+    let mut words = text.split_ascii_whitespace();
+    if words.next() != Some("Z") {
+        return Err(wrong());
+    }
+    let words: Vec<_> = words.collect();
+    let of_level = words.chunks(2).find_map(|pair| match pair {
+        ["LEVEL", level] => Some(level.parse().ok()),
+        _ => None,
+    });
+    let level = of_level.flatten().filter(|level| (1..=9).contains(level));
+    level.ok_or_else(wrong)
 }

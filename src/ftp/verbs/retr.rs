@@ -11,5 +11,6 @@ pub const RETR: Verb = Verb::new("RETR", "<file>", |state, argument| {
     Ok(Action::Work(Work::Transfer(Plan {
         what: What::Retrieve { path, from },
         form: state.form,
+        mode: state.mode,
     })))
 });

@@ -7,7 +7,7 @@ use crate::ftp::argument::Argument;
 use crate::ftp::files::Files;
 use crate::ftp::listing::{self, ListRequest, Style};
 use crate::ftp::reply::Reply;
-use crate::ftp::state::{Channel, Form, Stage, State};
+use crate::ftp::state::{Channel, Form, Mode, Stage, State};
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Done, Task, Work};
 
@@ -38,10 +38,15 @@ fn status(state: &State) -> Reply {
         sealed(state.channel),
         sealed(state.protection)
     ));
-    lines.push(match state.form {
-        Form::Ascii => "TYPE A, STRU F, MODE S".to_owned(),
-        Form::Image => "TYPE I, STRU F, MODE S".to_owned(),
-    });
+    let form = match state.form {
+        Form::Ascii => 'A',
+        Form::Image => 'I',
+    };
+    let mode = match state.mode {
+        Mode::Deflate(_) => 'Z',
+        Mode::Stream => 'S',
+    };
+    lines.push(format!("TYPE {form}, STRU F, MODE {mode}"));
     lines.push(match &state.under_way {
         Some(what) => what.clone(),
         None => "No transfer is under way".to_owned(),

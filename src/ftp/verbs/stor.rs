@@ -39,5 +39,6 @@ fn store(state: &State, path: VfsPath, how: How) -> Result<Action, Reply> {
     Ok(Action::Work(Work::Transfer(Plan {
         what: What::Store { path, how },
         form: state.form,
+        mode: state.mode,
     })))
 }

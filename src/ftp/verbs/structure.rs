@@ -1,7 +1,7 @@
 //! TYPE, STRU and MODE: what a transfer's bytes mean (RFC 959 section 5.1 asks for less).
 
 use crate::ftp::reply::Reply;
-use crate::ftp::state::Form;
+use crate::ftp::state::{Form, Mode};
 use crate::ftp::verb::{Verb, reply};
 
 /// TYPE.
@@ -41,10 +41,20 @@ pub const STRU: Verb = Verb::new("STRU", "F", |state, argument| {
 });
 
 /// MODE.
-pub const MODE: Verb = Verb::new("MODE", "S", |state, argument| {
+pub const MODE: Verb = Verb::new("MODE", "S|Z", |state, argument| {
     match argument.text(state)?.to_ascii_uppercase().as_str() {
-        "S" => reply(200, "bytes are a stream"),
-        "B" | "C" | "Z" => Err(Reply::new(504, "only streams are offered; write MODE S")),
-        _ => Err(Reply::new(501, "write MODE S")),
+        "S" => {
+            state.mode = Mode::Stream;
+            reply(200, "bytes are a stream")
+        }
+        "Z" => {
+            state.mode = Mode::Deflate(state.level);
+            reply(200, "bytes are a stream of zlib")
+        }
+        "B" | "C" => Err(Reply::new(
+            504,
+            "no blocks are offered; write MODE S or MODE Z",
+        )),
+        _ => Err(Reply::new(501, "write MODE S or MODE Z")),
     }
 });
