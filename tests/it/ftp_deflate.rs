@@ -131,6 +131,6 @@ fn memory_kib(door: &FtpDoor) -> u64 {
     let path = format!("/proc/{}/status", door.server.ready.pid);
     let status = fs::read_to_string(path).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let words = line.unwrap().split_ascii_whitespace();
-    words.skip(1).next().unwrap().parse().unwrap()
+    let mut words = line.unwrap().split_ascii_whitespace();
+    words.nth(1).unwrap().parse().unwrap()
 }
