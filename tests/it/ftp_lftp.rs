@@ -45,7 +45,7 @@ fn lftp_transfers_packed() {
     write_random(&folder.join("noise"), 5_000_000);
     for way in [Way::Clear, Way::Explicit] {
         let login = login(&server, way, true);
-        let at = |name: &str| quote(&folder.join(name));
+        let at = |name: &str| quote(folder.join(name));
         let script = format!(
             "debug 9\nset ftp:use-mode-z yes\nset ftp:mode-z-level 5\n{login}\
              put {} {}\nls\nget text -o {}\npget -n 3 noise -o {}\nput -c {} -o text\nrm text noise\n",

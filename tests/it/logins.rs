@@ -413,7 +413,10 @@ async fn a_task_that_panics_gives_its_place_back(world: Installation) {
         let _held = presence;
         panic!("on purpose");
     };
-    assert!(tokio::spawn(session).await.unwrap_err().is_panic());
+    let mut tasks = tokio::task::JoinSet::<()>::new();
+    tasks.spawn(session);
+    let ended = tasks.join_next().await.unwrap();
+    assert!(ended.unwrap_err().is_panic());
     world.assert_ends(&principal).await;
     world.log_in(ANN, PASSWORD, HERE).await.unwrap();
     let log = world.log("acme").await;

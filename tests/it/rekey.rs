@@ -90,7 +90,8 @@ async fn keys_are_exchanged_anew_in_time_while_a_client_idles_and_while_it_trans
     let budget = world.vfs.budget().clone();
     let server = SftpServer::new(settings, keys, world.vfs.clone(), accounts.clone(), budget);
     let places = Places::new(ConnectionLimits::default());
-    let serving = tokio::spawn(server.serve(vec![listener], places, drain.clone(), end.clone()));
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(server.serve(vec![listener], places, drain.clone(), end.clone()));
 
     let (file, back, log) = (folder.join("in"), folder.join("out"), folder.join("log"));
     write_random(&file, FILE_BYTES);
@@ -122,6 +123,6 @@ async fn keys_are_exchanged_anew_in_time_while_a_client_idles_and_while_it_trans
     assert!(stored.unwrap() == fs::read(&file).unwrap());
     drain.cancel();
     end.cancel();
-    serving.await.unwrap();
+    serving.join_all().await;
     accounts.stop().await;
 }
