@@ -65,6 +65,7 @@ pub mod storage {
 pub mod db {
     pub mod account_certificates;
     pub mod accounts;
+    pub mod approach;
     pub mod audit;
     pub mod authorities;
     pub mod blobs;
@@ -82,10 +83,12 @@ pub mod db {
     pub mod installation;
     pub mod instances;
     pub mod kept;
+    pub mod known;
     pub mod leases;
     pub mod login_guard;
     pub mod migrate;
     pub mod placement;
+    pub mod plan;
     pub mod regions;
     pub mod second_factors;
     pub mod sql;
@@ -93,6 +96,7 @@ pub mod db {
     pub mod tenant_hosts;
     pub mod tenants;
     pub mod ticket_keys;
+    pub mod together;
     pub mod upload_edits;
     pub mod uploads;
     pub mod usage;

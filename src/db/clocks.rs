@@ -1,7 +1,7 @@
 //! The tenant's clock row: the lock, the order and the time of its changes.
 
 use crate::db::audit::{self, AuditRecord, GENESIS, Happening};
-use crate::db::sql::{Dialect, TenantTx};
+use crate::db::sql::{Dialect, Row, TenantTx};
 use crate::db::value::Value;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
@@ -26,29 +26,39 @@ impl Clock {
     /// after the lock, so that times and commits agree.
     pub(in crate::db) async fn lock(tx: &mut TenantTx, passed: Option<Timestamp>) -> Result<Self> {
         let sql = match tx.dialect() {
+            // What is outside looks at the clock after what is inside has the lock.
             Dialect::Postgres => {
-                "SELECT seq, at, audit_number, audit_hash FROM clocks WHERE tenant = $1 FOR UPDATE"
+                "SELECT NULL, NULL, NULL, c.seq, c.audit_hash, c.at, NULL, c.audit_number, \
+                 cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) FROM \
+                 (SELECT * FROM clocks WHERE tenant = $1 FOR UPDATE) AS c"
             }
             Dialect::Sqlite => {
-                "SELECT seq, at, audit_number, audit_hash FROM clocks WHERE tenant = $1"
+                "SELECT NULL, NULL, NULL, seq, audit_hash, at, NULL, audit_number \
+                 FROM clocks WHERE tenant = $1"
             }
         };
         let row = tx
             .row(sql, [])
             .await?
             .ok_or_else(|| Error::not_found("no such tenant"))?;
+        Self::read(&row, passed)
+    }
+
+    /// Reads the row of a clock that is locked. Columns from the fourth on: seq, audit_hash, at, nothing,
+    /// audit_number, and the time unless it is passed.
+    pub(in crate::db) fn read(row: &Row, passed: Option<Timestamp>) -> Result<Self> {
         let now = match passed {
             Some(now) => now,
-            None => database_time(tx).await?,
+            None => Timestamp(row.int(8)?),
         };
         Ok(Self {
-            seq: row.int(0)?,
-            at: Timestamp(row.int(1)?),
+            seq: row.int(3)?,
+            at: Timestamp(row.int(5)?),
             now,
-            audit_number: row.int(2)?,
-            audit_hash: row.bytes(3)?,
+            audit_number: row.int(7)?,
+            audit_hash: row.bytes(4)?,
             moved: false,
-            locked_at: row.int(2)?,
+            locked_at: row.int(7)?,
         })
     }
 
@@ -69,28 +79,14 @@ impl Clock {
         happening: Happening,
     ) -> Result<Committed> {
         let next = self.next();
-        let record = self.append(Some(next.seq), next.at, actor, happening);
+        let line = self.line(Some(id), actor, happening);
         tx.execute(
-            "INSERT INTO changes (tenant, seq, at, kind, account, session, protocol, address, \
-             detail, audit_number, audit_hash, id) \
+            "INSERT INTO changes (tenant, seq, id, at, kind, account, session, protocol, address, \
+             detail, audit_number, audit_hash) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-            [
-                next.seq.into(),
-                next.at.0.into(),
-                record.kind.as_str().into(),
-                record.account.map(|account| account.0).into(),
-                session(actor),
-                record.protocol.as_str().into(),
-                record.address.into(),
-                record.detail.as_str().into(),
-                record.number.into(),
-                record.hash.as_slice().into(),
-                id.as_bytes().into(),
-            ],
+            line.0,
         )
         .await?;
-        self.seq = next.seq;
-        self.at = next.at;
         Ok(next)
     }
 
@@ -101,24 +97,60 @@ impl Clock {
         actor: &Actor,
         happening: Happening,
     ) -> Result<()> {
-        let record = self.append(None, self.now, actor, happening);
+        let [
+            _,
+            _,
+            at,
+            kind,
+            account,
+            session,
+            protocol,
+            address,
+            detail,
+            number,
+            hash,
+        ] = self.line(None, actor, happening).0;
         tx.execute(
             "INSERT INTO events (tenant, at, kind, account, session, protocol, address, detail, \
              audit_number, audit_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             [
-                record.at.0.into(),
-                record.kind.as_str().into(),
-                record.account.map(|account| account.0).into(),
-                session(actor),
-                record.protocol.as_str().into(),
-                record.address.into(),
-                record.detail.as_str().into(),
-                record.number.into(),
-                record.hash.as_slice().into(),
+                at, kind, account, session, protocol, address, detail, number, hash,
             ],
         )
         .await?;
         Ok(())
+    }
+
+    /// Takes the next number for the change `id`, or none for an event; what is written down of it.
+    pub(in crate::db) fn line(
+        &mut self,
+        id: Option<ChangeId>,
+        actor: &Actor,
+        happening: Happening,
+    ) -> Line {
+        let next = self.next();
+        let (seq, at) = match id {
+            Some(_) => (Some(next.seq), next.at),
+            None => (None, self.now),
+        };
+        let record = self.append(seq, at, actor, happening);
+        if id.is_some() {
+            self.seq = next.seq;
+            self.at = next.at;
+        }
+        Line([
+            seq.into(),
+            id.map(|id| id.as_bytes().to_vec()).into(),
+            at.0.into(),
+            record.kind.as_str().into(),
+            record.account.map(|account| account.0).into(),
+            session(actor),
+            record.protocol.as_str().into(),
+            record.address.into(),
+            record.detail.as_str().into(),
+            record.number.into(),
+            record.hash.as_slice().into(),
+        ])
     }
 
     /// Raises the clock to `to`, so that nothing is committed at or before it afterwards.
@@ -137,15 +169,20 @@ impl Clock {
         tx.execute(
             "UPDATE clocks SET seq = $2, at = $3, audit_number = $4, audit_hash = $5 \
              WHERE tenant = $1",
-            [
-                self.seq.into(),
-                self.at.0.into(),
-                self.audit_number.into(),
-                self.audit_hash.as_slice().into(),
-            ],
+            self.row(),
         )
         .await?;
         Ok(())
+    }
+
+    /// What is stored: seq, at, audit_number, audit_hash.
+    pub(in crate::db) fn row(&self) -> [Value; 4] {
+        [
+            self.seq.into(),
+            self.at.0.into(),
+            self.audit_number.into(),
+            self.audit_hash.as_slice().into(),
+        ]
     }
 
     /// Number and hash of the last record that was written since the row was locked.
@@ -184,6 +221,34 @@ impl Clock {
         self.audit_hash.clone_from(&record.hash);
         self.moved = true;
         record
+    }
+}
+
+/// A line of the audit log: seq (none of an event), id, at, kind, account, session, protocol, address,
+/// detail, audit_number, audit_hash.
+pub(in crate::db) struct Line([Value; 11]);
+
+impl Line {
+    /// Lines by columns, as lists.
+    pub(in crate::db) fn columns(lines: Vec<Self>) -> Vec<Value> {
+        let mut columns: Vec<Value> = vec![
+            Value::ManyInts(Vec::new()),
+            Value::ManyBytes(Vec::new()),
+            Value::ManyInts(Vec::new()),
+            Value::ManyTexts(Vec::new()),
+            Value::ManyInts(Vec::new()),
+            Value::ManyBytes(Vec::new()),
+            Value::ManyTexts(Vec::new()),
+            Value::ManyTexts(Vec::new()),
+            Value::ManyTexts(Vec::new()),
+            Value::ManyInts(Vec::new()),
+            Value::ManyBytes(Vec::new()),
+        ];
+        for line in lines {
+            let cells = columns.iter_mut().zip(line.0);
+            cells.for_each(|(column, value)| column.push(value));
+        }
+        columns
     }
 }
 
@@ -227,18 +292,6 @@ pub async fn seq_at(tx: &mut TenantTx, time: Timestamp) -> Result<i64> {
         )
         .await?;
     row.map_or(Ok(0), |row| row.int(0))
-}
-
-async fn database_time(tx: &mut TenantTx) -> Result<Timestamp> {
-    let row = tx
-        .row(
-            "SELECT cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) \
-             WHERE $1::bigint IS NOT NULL",
-            [],
-        )
-        .await?
-        .ok_or_else(|| Error::internal("the database told no time"))?;
-    Ok(Timestamp(row.int(0)?))
 }
 
 fn session(actor: &Actor) -> Value {

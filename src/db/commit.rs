@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::db::audit::{self, Happening};
 use crate::db::clocks::Clock;
 use crate::db::database::Database;
+use crate::db::known::{Known, Question};
 use crate::db::sql::{Dialect, TenantTx};
+use crate::db::together::{self, Member, Outcome, Planned};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -27,6 +29,8 @@ const MAX_BATCH: usize = 64;
 /// Attempts at a transaction whose outcome is unknown, with growing pauses: about 12 s in all.
 const ATTEMPTS: u32 = 9;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// How long an event for which nobody waits is kept for others to come with it.
+const SOON: Duration = Duration::from_millis(50);
 
 /// What a tenant's transaction does under the lock of its clock row.
 ///
@@ -38,6 +42,12 @@ pub trait Operation: Send + Sync + 'static {
     /// Reads and writes rows. `next` is the number and time the change will have if this returns
     /// [`Record::Change`]. An error undoes what was written and takes no number.
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record>;
+
+    /// How it can be planned together with others; none when it has to be applied. Either way the
+    /// same comes of it.
+    fn planned(&self) -> Option<&dyn Planned> {
+        None
+    }
 }
 
 /// What is written down of an operation.
@@ -63,9 +73,18 @@ struct Shared {
     db: Database,
     /// As the tasks use it, which may block where they do.
     writer: Database,
-    /// A key is present while a task works its queue off.
-    queues: Mutex<HashMap<i64, VecDeque<Waiting>>>,
+    queues: Mutex<Queues>,
+    /// Told when what need not be committed at once shall be.
+    hurry: Notify,
     tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct Queues {
+    /// A key is present while a task works its queue off.
+    working: HashMap<i64, VecDeque<Waiting>>,
+    /// Events for which nobody waits, where no task works: they go before what comes next, or soon.
+    soon: HashMap<i64, VecDeque<Waiting>>,
 }
 
 struct Waiting {
@@ -87,6 +106,7 @@ impl Committer {
                 },
                 db,
                 queues: Mutex::default(),
+                hurry: Notify::new(),
                 tasks: TaskTracker::new(),
             }),
         }
@@ -114,13 +134,44 @@ impl Committer {
             .unwrap_or_else(|_| Err(Error::internal("a commit task ended without an answer")))
     }
 
-    /// Writes an event down, now or soon; does not wait.
+    /// Writes an event down, soon and before what is submitted later; does not wait.
     pub fn note(&self, tenant: TenantId, actor: &Actor, happening: Happening) {
-        drop(self.submit(tenant, actor, Arc::new(Note(happening))));
+        let note = Arc::new(Note(happening));
+        let (key, waiting, _) = self.waiting(tenant, actor, note);
+        let mut queues = self.shared.lock();
+        if let Some(queue) = queues.working.get_mut(&key) {
+            queue.push_back(waiting);
+            return;
+        }
+        let soon = queues.soon.entry(key).or_default();
+        soon.push_back(waiting);
+        match soon.len() {
+            1 => {
+                drop(queues);
+                let shared = self.shared.clone();
+                self.shared.tasks.spawn(async move {
+                    tokio::select! {
+                        () = tokio::time::sleep(SOON) => {}
+                        () = shared.hurry.notified() => {}
+                    }
+                    shared.start(key, None);
+                });
+            }
+            MAX_BATCH.. => {
+                drop(queues);
+                self.shared.start(key, None);
+            }
+            _ => {}
+        }
     }
 
     /// Waits until everything submitted so far is committed or refused.
     pub async fn drain(&self) {
+        let keys: Vec<_> = self.shared.lock().soon.keys().copied().collect();
+        for key in keys {
+            self.shared.start(key, None);
+        }
+        self.shared.hurry.notify_waiters();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
         self.shared.tasks.reopen();
@@ -132,6 +183,17 @@ impl Committer {
         actor: &Actor,
         operation: Arc<dyn Operation>,
     ) -> oneshot::Receiver<Result<Committed>> {
+        let (key, waiting, answer) = self.waiting(tenant, actor, operation);
+        self.shared.start(key, Some(waiting));
+        answer
+    }
+
+    fn waiting(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        operation: Arc<dyn Operation>,
+    ) -> (i64, Waiting, oneshot::Receiver<Result<Committed>>) {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting {
             tenant,
@@ -144,33 +206,42 @@ impl Committer {
             Dialect::Postgres => tenant.0,
             Dialect::Sqlite => 0,
         };
-        let mut queues = self.shared.lock();
-        match queues.get_mut(&key) {
-            Some(queue) => queue.push_back(waiting),
-            None => {
-                queues.insert(key, VecDeque::from([waiting]));
-                let shared = self.shared.clone();
-                match self.shared.db.dialect() {
-                    Dialect::Postgres => {
-                        let work = async move { shared.work(key).await };
-                        self.shared.tasks.spawn(work);
-                    }
-                    // Its statements wait for nobody, so that a batch of them is one long call.
-                    Dialect::Sqlite => {
-                        let runtime = Handle::current();
-                        let work = move || runtime.block_on(shared.work(key));
-                        self.shared.tasks.spawn_blocking(work);
-                    }
-                }
-            }
-        }
-        answer
+        (key, waiting, answer)
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, VecDeque<Waiting>>> {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that what waits is worked off, with `last` at its end.
+    fn start(self: &Arc<Self>, key: i64, last: Option<Waiting>) {
+        let mut queues = self.lock();
+        if let Some(queue) = queues.working.get_mut(&key) {
+            queue.extend(last);
+            return;
+        }
+        let mut queue = queues.soon.remove(&key).unwrap_or_default();
+        queue.extend(last);
+        if queue.is_empty() {
+            return;
+        }
+        queues.working.insert(key, queue);
+        drop(queues);
+        let shared = self.clone();
+        match self.db.dialect() {
+            Dialect::Postgres => {
+                let work = async move { shared.work(key).await };
+                self.tasks.spawn(work);
+            }
+            // Its statements wait for nobody, so that a batch of them is one long call.
+            Dialect::Sqlite => {
+                let runtime = Handle::current();
+                let work = move || runtime.block_on(shared.work(key));
+                self.tasks.spawn_blocking(work);
+            }
+        }
     }
 
     /// Works a queue off and ends when it is empty.
@@ -178,14 +249,15 @@ impl Shared {
         loop {
             let batch: Vec<Waiting> = {
                 let mut queues = self.lock();
-                let Some(queue) = queues.get_mut(&key) else {
+                let Some(queue) = queues.working.get_mut(&key) else {
                     return;
                 };
                 if queue.is_empty() {
-                    queues.remove(&key);
+                    queues.working.remove(&key);
                     return;
                 }
                 let count = queue.len().min(MAX_BATCH);
+                let count = self.are_together(queue, count).unwrap_or(count);
                 queue.drain(..count).collect()
             };
             // A panic must not leave the queue without a task that works it off.
@@ -225,6 +297,54 @@ impl Shared {
         Vec::new()
     }
 
+    /// How many of the first `count` are planned together; none when they are applied, up to the first
+    /// that could be planned.
+    fn are_together(&self, queue: &VecDeque<Waiting>, count: usize) -> Option<usize> {
+        if self.db.dialect() != Dialect::Postgres {
+            return None;
+        }
+        let first = queue.iter().take(count);
+        match together::prefix(first.clone().map(|waiting| waiting.operation.planned())) {
+            0 => Some(
+                first
+                    .take_while(|w| w.operation.planned().is_none())
+                    .count()
+                    .max(1),
+            ),
+            planned => Some(planned),
+        }
+    }
+
+    /// One transaction over a batch that is planned together; none when it has to be applied.
+    async fn attempt_together(
+        &self,
+        batch: &[Waiting],
+        unknown: &mut Option<Attempt>,
+    ) -> Result<Option<Vec<Result<Committed>>>> {
+        let Some(first) = batch.first() else {
+            return Ok(None);
+        };
+        let members = batch.iter().map(|waiting| {
+            Some(Member {
+                id: waiting.id,
+                actor: &waiting.actor,
+                operation: waiting.operation.planned()?,
+            })
+        });
+        let members: Option<Vec<_>> = members.collect();
+        let is_first = self.db.dialect() == Dialect::Postgres && unknown.is_none();
+        let Some(members) = members.filter(|_| is_first) else {
+            return Ok(None);
+        };
+        let mut tx = self.writer.write_locked(first.tenant).await?;
+        let passed = self.db.passed_time();
+        let Some((clock, outcomes)) = together::attempt(&mut tx, &members, passed).await? else {
+            return Ok(None);
+        };
+        let clocks = BTreeMap::from([(first.tenant, clock)]);
+        commit_known(tx, &clocks, outcomes, unknown).await.map(Some)
+    }
+
     /// One transaction over the batch. The outer error is of the transaction, the inner ones of
     /// single operations. `unknown` is the attempt before, when it may have been committed.
     async fn attempt(
@@ -232,10 +352,13 @@ impl Shared {
         batch: &[Waiting],
         unknown: &mut Option<Attempt>,
     ) -> Result<Vec<Result<Committed>>> {
+        if let Some(outcomes) = self.attempt_together(batch, unknown).await? {
+            return Ok(outcomes);
+        }
         let Some(first) = batch.first() else {
             return Ok(Vec::new());
         };
-        let mut tx = self.writer.write(first.tenant).await?;
+        let mut tx = self.writer.write_locked(first.tenant).await?;
         let mut clocks: BTreeMap<TenantId, Clock> = BTreeMap::new();
         let mut outcomes = Vec::with_capacity(batch.len());
         for waiting in batch {
@@ -296,23 +419,33 @@ impl Shared {
             tx.turn_to(*tenant);
             clock.store(&mut tx).await?;
         }
-        let mut written = clocks.iter().filter_map(|(tenant, clock)| {
-            let (number, hash) = clock.written()?;
-            Some((*tenant, number, hash.to_vec()))
-        });
-        let Some((tenant, number, hash)) = written.next() else {
-            tx.commit().await?;
-            return Ok(outcomes);
-        };
-        let attempt = unknown.insert(Attempt {
-            tenant,
-            number,
-            hash,
-            outcomes,
-        });
-        tx.commit().await?;
-        Ok(std::mem::take(&mut attempt.outcomes))
+        commit_known(tx, &clocks, outcomes, unknown).await
     }
+}
+
+/// Commits, and leaves in `unknown` what tells whether it was when no answer comes.
+async fn commit_known(
+    tx: TenantTx,
+    clocks: &BTreeMap<TenantId, Clock>,
+    outcomes: Vec<Result<Committed>>,
+    unknown: &mut Option<Attempt>,
+) -> Result<Vec<Result<Committed>>> {
+    let mut written = clocks.iter().filter_map(|(tenant, clock)| {
+        let (number, hash) = clock.written()?;
+        Some((*tenant, number, hash.to_vec()))
+    });
+    let Some((tenant, number, hash)) = written.next() else {
+        tx.commit().await?;
+        return Ok(outcomes);
+    };
+    let attempt = unknown.insert(Attempt {
+        tenant,
+        number,
+        hash,
+        outcomes,
+    });
+    tx.commit().await?;
+    Ok(std::mem::take(&mut attempt.outcomes))
 }
 
 /// A transaction that wrote to the audit log, and by what to know whether it was committed.
@@ -349,5 +482,19 @@ struct Note(Happening);
 impl Operation for Note {
     async fn apply(&self, _tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         Ok(Record::Event(self.0.clone()))
+    }
+
+    fn planned(&self) -> Option<&dyn Planned> {
+        Some(self)
+    }
+}
+
+impl Planned for Note {
+    fn question(&self) -> Option<Question<'_>> {
+        None
+    }
+
+    fn plan(&self, _known: &mut Known, _next: Committed) -> Result<Outcome> {
+        Ok(Outcome::Event(self.0.clone()))
     }
 }

@@ -33,26 +33,27 @@ pub struct StoredContent {
 /// # Errors
 /// NotFound when there is no such content.
 pub async fn load(tx: &mut TenantTx, id: ContentId) -> Result<StoredContent> {
-    let row = tx
-        .row(
-            "SELECT sha256 FROM contents WHERE tenant = $1 AND id = $2",
-            [id.as_bytes().into()],
-        )
-        .await?
-        .ok_or_else(|| Error::not_found("the content of this file is gone"))?;
-    let sha256 = row.opt_bytes(0)?.and_then(|hash| hash.try_into().ok());
     let rows = tx
         .rows(
             "SELECT e.start, e.length, e.blob, e.blob_start, \
-             b.size, b.finished, b.key_version, b.region FROM extents e \
+             b.size, b.finished, b.key_version, b.region, c.sha256 FROM contents c \
+             LEFT JOIN extents e ON e.tenant = c.tenant AND e.content = c.id \
              LEFT JOIN blobs b ON b.tenant = e.tenant AND b.id = e.blob \
-             WHERE e.tenant = $1 AND e.content = $2 ORDER BY e.start",
+             WHERE c.tenant = $1 AND c.id = $2 ORDER BY e.start",
             [id.as_bytes().into()],
         )
         .await?;
+    let first = rows
+        .first()
+        .ok_or_else(|| Error::not_found("the content of this file is gone"))?;
+    let sha256 = first.opt_bytes(8)?.and_then(|hash| hash.try_into().ok());
     let mut runs = Vec::with_capacity(rows.len());
     let mut infos: BTreeMap<BlobId, BlobInfo> = BTreeMap::new();
     for row in &rows {
+        if row.opt_int(0)?.is_none() {
+            // No extents at all.
+            break;
+        }
         let extent = read_extent(row)?;
         runs.push(extent);
         if let Some(id) = extent.blob {

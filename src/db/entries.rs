@@ -457,7 +457,8 @@ pub async fn forget(tx: &mut TenantTx, node: NodeId, died: i64) -> Result<()> {
     Ok(())
 }
 
-fn values(entry: &Entry) -> [Value; 11] {
+/// In the order of [`read`], but for `died`.
+pub(in crate::db) fn values(entry: &Entry) -> [Value; 11] {
     [
         entry.node.as_bytes().into(),
         entry.parent.as_bytes().into(),
@@ -476,7 +477,8 @@ fn values(entry: &Entry) -> [Value; 11] {
     ]
 }
 
-fn read(row: &Row) -> Result<Entry> {
+/// Columns: node, parent, name, kind, content, size, owner, mode, modified, accessed, born, died.
+pub(in crate::db) fn read(row: &Row) -> Result<Entry> {
     let content = row.opt_bytes(4)?;
     Ok(Entry {
         node: NodeId::from_slice(&row.bytes(0)?)?,

@@ -327,6 +327,9 @@ fn postgres_arguments(args: Vec<Value>) -> Result<PgArguments> {
             Value::Bytes(value) => out.add(value),
             Value::Int(value) => out.add(value),
             Value::Text(value) => out.add(value),
+            Value::ManyBytes(values) => out.add(values),
+            Value::ManyInts(values) => out.add(values),
+            Value::ManyTexts(values) => out.add(values),
         }
         .map_err(Error::internal)?;
     }

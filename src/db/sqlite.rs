@@ -286,6 +286,9 @@ fn bind(statement: &mut rusqlite::CachedStatement<'_>, args: Vec<Value>) -> rusq
             Value::Bytes(value) => statement.raw_bind_parameter(index, value.as_deref())?,
             Value::Int(value) => statement.raw_bind_parameter(index, value)?,
             Value::Text(value) => statement.raw_bind_parameter(index, value.as_deref())?,
+            Value::ManyBytes(_) | Value::ManyInts(_) | Value::ManyTexts(_) => {
+                return Err(rusqlite::Error::InvalidParameterName("a list".to_owned()));
+            }
         }
     }
     Ok(())

@@ -119,6 +119,19 @@ pub async fn charge(
             check(&counter, grows)?;
         }
     }
+    add(tx, account, used, reserved).await
+}
+
+/// Adds `used` and `reserved` for `account` and the tenant; the caller has checked the quota.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn add(
+    tx: &mut TenantTx,
+    account: Option<AccountId>,
+    used: Amount,
+    reserved: Amount,
+) -> Result<()> {
     if used == Amount::default() && reserved == Amount::default() {
         return Ok(());
     }
@@ -210,7 +223,11 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<(Option<AccountId>, Amount, A
         .collect()
 }
 
-fn check(counter: &Counter, grows: Amount) -> Result<()> {
+/// Fails when what a counter counts would grow above its quota.
+///
+/// # Errors
+/// Quota, naming whose and how much.
+pub(in crate::db) fn check(counter: &Counter, grows: Amount) -> Result<()> {
     let whose = match counter.account {
         None => "tenant",
         Some(_) => "account",

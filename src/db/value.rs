@@ -9,6 +9,25 @@ pub enum Value {
     Int(Option<i64>),
     /// TEXT.
     Text(Option<String>),
+    /// BYTEA[]; PostgreSQL only, as the other lists.
+    ManyBytes(Vec<Option<Vec<u8>>>),
+    /// BIGINT[].
+    ManyInts(Vec<Option<i64>>),
+    /// TEXT[].
+    ManyTexts(Vec<Option<String>>),
+}
+
+impl Value {
+    /// Adds a value to a list of its kind. One of another kind is left out, and whoever gets lists of
+    /// different lengths fails.
+    pub(in crate::db) fn push(&mut self, value: Self) {
+        match (self, value) {
+            (Self::ManyBytes(list), Self::Bytes(value)) => list.push(value),
+            (Self::ManyInts(list), Self::Int(value)) => list.push(value),
+            (Self::ManyTexts(list), Self::Text(value)) => list.push(value),
+            _ => {}
+        }
+    }
 }
 
 impl From<i64> for Value {

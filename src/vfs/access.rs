@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::db::entries::{self, Moment};
-use crate::db::grants::{self, Grant};
+use crate::db::approach;
+use crate::db::entries;
+use crate::db::grants::Grant;
 use crate::db::sql::TenantTx;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
@@ -16,18 +17,22 @@ use crate::domain::rights::Rights;
 pub struct Access {
     grants: Vec<Grant>,
     ceiling: Rights,
+    may_have_uploads: bool,
 }
 
 impl Access {
-    /// Loads the grants.
-    ///
-    /// # Errors
-    /// Unavailable when the database does not answer.
-    pub async fn load(tx: &mut TenantTx, principal: &Principal) -> Result<Self> {
-        Ok(Self {
-            grants: grants::of_account(tx, principal.account).await?,
+    /// Takes them from what is known already.
+    pub fn of(grants: &[Grant], principal: &Principal) -> Self {
+        Self {
+            grants: grants.to_vec(),
             ceiling: principal.ceiling,
-        })
+            may_have_uploads: false,
+        }
+    }
+
+    /// Whether the principal may have broken off an upload under the name that was followed.
+    pub fn may_have_uploads(&self) -> bool {
+        self.may_have_uploads
     }
 
     /// The rights on the last entry of a chain that starts at the root.
@@ -116,9 +121,12 @@ pub async fn follow(
     principal: &Principal,
     path: &VfsPath,
 ) -> Result<(Vec<Entry>, Access)> {
-    let chain = entries::resolve(tx, path.names(), Moment::Now).await?;
-    let access = Access::load(tx, principal).await?;
-    Ok((chain, access))
+    let along = approach::along(tx, path.names(), principal.account).await?;
+    let access = Access {
+        may_have_uploads: along.has_upload,
+        ..Access::of(&along.grants, principal)
+    };
+    Ok((along.chain, access))
 }
 
 /// The chain of the folder that is to hold the last name of `path`, and the entry with that name

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use crate::db::audit::Happening;
 use crate::db::blobs::BlobInfo;
 use crate::db::commit::{Operation, Record};
+use crate::db::known::{Known, Question};
+use crate::db::plan::{NewContent, Plan};
 use crate::db::sql::TenantTx;
+use crate::db::together::{Outcome, Planned};
 use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, uploads};
 use crate::domain::change::Committed;
@@ -66,16 +69,92 @@ pub struct Publish {
 #[async_trait]
 impl Operation for Publish {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        let current = self.current(tx).await?;
+        let mut known = Known::about(tx, self.asks()).await?;
+        let place = self.place(&known)?;
+        if let Some(entry) = &place.current
+            && self.edits.is_empty()
+            && !self.from_nothing
+        {
+            return self.touch(tx, entry, place.path, next).await;
+        }
+        if self.is_plain() {
+            let plan = self.plan_at(place, &mut known, next)?;
+            plan.write(tx).await?;
+            return Ok(Record::Change(plan.happening));
+        }
+        let path = place.path;
+        let entry = self.write(tx, place.current, place.folder, next).await?;
+        if let Some((upload, epoch)) = self.upload {
+            // After the new content has linked the blobs, so that none is condemned in between.
+            uploads::end(tx, upload, epoch, next.at).await?;
+        }
+        Ok(Record::Change(stored(&path, &entry)))
+    }
+
+    fn planned(&self) -> Option<&dyn Planned> {
+        let planned: &dyn Planned = self;
+        self.is_plain().then_some(planned)
+    }
+}
+
+impl Planned for Publish {
+    fn question(&self) -> Option<Question<'_>> {
+        Some(self.asks())
+    }
+
+    fn plan(&self, known: &mut Known, next: Committed) -> Result<Outcome> {
+        let place = self.place(known)?;
+        let plan = self.plan_at(place, known, next)?;
+        Ok(Outcome::Version(Box::new(plan)))
+    }
+}
+
+/// Where a version goes, and what is there.
+struct Place {
+    current: Option<Entry>,
+    folder: NodeId,
+    path: String,
+}
+
+impl Publish {
+    fn asks(&self) -> Question<'_> {
+        Question {
+            parent: self.target.parent,
+            name: &self.target.name,
+            node: self.target.node,
+            account: self.principal.account,
+        }
+    }
+
+    /// Whether what it makes needs nothing of what was there: a whole file, in blobs of its own, that
+    /// was not written down before.
+    fn is_plain(&self) -> bool {
+        let is_own = |edit: &Edit| {
+            let blob = edit.run().and_then(|run| run.blob);
+            blob.is_none_or(|blob| self.stored.iter().any(|info| info.id == blob))
+        };
+        self.from_nothing && self.upload.is_none() && self.edits.iter().all(is_own)
+    }
+
+    /// Finds the live file that is to get a new version, and checks the folder and the rights.
+    fn place(&self, known: &Known) -> Result<Place> {
+        let current = known.current(&self.asks()).cloned();
+        if self.target.exclusive && self.target.node.is_none() && current.is_some() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("'{}' was made by another meanwhile", self.target.name),
+            ));
+        }
         let folder = current.as_ref().map_or(self.target.parent, |e| e.parent);
-        let mut chain = entries::ancestors(tx, folder).await?;
+        let mut chain = known.ancestors(folder);
         if chain.last().is_none_or(|top| top.parent != NodeId::NIL) {
             return Err(Error::not_found(
                 "the folder was deleted while the file was written; make it again and send the file again",
             ));
         }
         chain.reverse();
-        let access = Access::load(tx, &self.principal).await?;
+        let grants = known.grants(self.principal.account);
+        let access = Access::of(grants, &self.principal);
         match &current {
             Some(entry) => access.require(&below(&chain, entry), Rights::OVERWRITE)?,
             None => access.require(&chain, Rights::WRITE)?,
@@ -83,41 +162,45 @@ impl Operation for Publish {
         let name = current.as_ref().map_or(&self.target.name, |e| &e.name);
         let folder_path = path_of(&chain);
         let path = format!("{}/{name}", folder_path.trim_end_matches('/'));
-        if current.as_ref().is_some_and(|e| e.kind == NodeKind::Folder) {
-            return Err(is_a_folder(&path));
+        match &current {
+            Some(entry) if entry.kind == NodeKind::Folder => Err(is_a_folder(&path)),
+            _ => Ok(Place {
+                current,
+                folder,
+                path,
+            }),
         }
-        if let Some(entry) = &current
-            && self.edits.is_empty()
-            && !self.from_nothing
-        {
-            return self.touch(tx, entry, path, next).await;
-        }
-        let entry = self.write(tx, current, folder, next).await?;
-        if let Some((upload, epoch)) = self.upload {
-            // After the new content has linked the blobs, so that none is condemned in between.
-            uploads::end(tx, upload, epoch, next.at).await?;
-        }
-        let detail = format!("{path} {} bytes", entry.size);
-        Ok(Record::Change(Happening::new("store", detail)))
     }
-}
 
-impl Publish {
-    /// The live file that is to get a new version.
-    async fn current(&self, tx: &mut TenantTx) -> Result<Option<Entry>> {
-        if let Some(node) = self.target.node
-            && let Some(entry) = entries::live(tx, node).await?
-        {
-            return Ok(Some(entry));
+    /// The version that it makes of a whole file.
+    fn plan_at(&self, place: Place, known: &mut Known, next: Committed) -> Result<Plan> {
+        let mut map = ExtentMap::default();
+        self.edits.iter().for_each(|edit| map.apply(edit));
+        let (account, old) = (self.principal.account, place.current.as_ref());
+        let charges = charges(account, old, map.size());
+        for (number, (owner, amount)) in charges.iter().enumerate() {
+            if let Err(error) = known.charge(*owner, *amount) {
+                for (owner, amount) in charges.iter().take(number) {
+                    known.count(*owner, amount.negated());
+                }
+                return Err(error);
+            }
         }
-        let found = entries::child(tx, self.target.parent, &self.target.name).await?;
-        match found {
-            Some(_) if self.target.exclusive && self.target.node.is_none() => Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("'{}' was made by another meanwhile", self.target.name),
-            )),
-            found => Ok(found),
-        }
+        let entry = self.version(place.current.as_ref(), place.folder, map.size(), next);
+        self.note_published(entry.node);
+        Ok(Plan {
+            happening: stored(&place.path, &entry),
+            replaces: place.current.is_some(),
+            content: entry.content.map(|id| NewContent {
+                id,
+                map,
+                sha256: self.sha256,
+            }),
+            entry,
+            stored: self.stored.clone(),
+            charges,
+            at: next.at,
+        })
     }
 
     /// The content that the edits are laid over: the file's own, even when it was deleted or
@@ -177,40 +260,12 @@ impl Publish {
         }
         let hash_holds = self.from_nothing || before == self.hashed_over;
         let sha256 = self.sha256.filter(|_| hash_holds);
-        let content = (map.size() > 0).then_some(self.content);
-        let owner = Some(self.principal.account);
-        charge(
-            tx,
-            self.principal.account,
-            current.as_ref(),
-            map.size(),
-            self.upload,
-        )
-        .await?;
-        if let Some(id) = content {
+        let account = self.principal.account;
+        charge(tx, account, current.as_ref(), map.size(), self.upload).await?;
+        let entry = self.version(current.as_ref(), parent, map.size(), next);
+        if let Some(id) = entry.content {
             contents::insert(tx, id, &map, &self.stored, sha256, next.at).await?;
         }
-        let attributes = match &current {
-            Some(entry) => Attributes {
-                modified: next.at,
-                ..entry.attributes
-            },
-            None => Attributes::file(next.at),
-        };
-        let entry = Entry {
-            node: current.as_ref().map_or(self.new_node, |entry| entry.node),
-            parent,
-            name: current
-                .as_ref()
-                .map_or_else(|| self.target.name.clone(), |entry| entry.name.clone()),
-            kind: NodeKind::File,
-            content,
-            size: map.size(),
-            owner,
-            attributes: attributes.with(self.update),
-            born: next.seq,
-            died: None,
-        };
         match current {
             Some(old) => {
                 entries::bury(tx, old.node, next.seq).await?;
@@ -218,13 +273,62 @@ impl Publish {
             }
             None => entries::insert(tx, &entry).await?,
         }
-        let mut published = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *published = Some(entry.node);
-        drop(published);
+        self.note_published(entry.node);
         Ok(entry)
+    }
+
+    /// The version of `size` bytes that replaces `current`, or is the first.
+    fn version(
+        &self,
+        current: Option<&Entry>,
+        parent: NodeId,
+        size: u64,
+        next: Committed,
+    ) -> Entry {
+        let attributes = match current {
+            Some(entry) => Attributes {
+                modified: next.at,
+                ..entry.attributes
+            },
+            None => Attributes::file(next.at),
+        };
+        Entry {
+            node: current.map_or(self.new_node, |entry| entry.node),
+            parent,
+            name: current.map_or_else(|| self.target.name.clone(), |entry| entry.name.clone()),
+            kind: NodeKind::File,
+            content: (size > 0).then_some(self.content),
+            size,
+            owner: Some(self.principal.account),
+            attributes: attributes.with(self.update),
+            born: next.seq,
+            died: None,
+        }
+    }
+
+    fn note_published(&self, node: NodeId) {
+        let published = self.published.lock();
+        *published.unwrap_or_else(PoisonError::into_inner) = Some(node);
+    }
+}
+
+fn stored(path: &str, entry: &Entry) -> Happening {
+    Happening::new("store", format!("{path} {} bytes", entry.size))
+}
+
+/// What a file of `size` bytes of `account` adds to use, by account, when it replaces `old`.
+fn charges(account: AccountId, old: Option<&Entry>, size: u64) -> Vec<(Option<AccountId>, Amount)> {
+    let owner = Some(account);
+    let mut used = Amount::one(size);
+    match old {
+        Some(old) if old.owner == owner => {
+            let back = Amount::one(old.size);
+            used.bytes -= back.bytes;
+            used.files -= back.files;
+            vec![(owner, used)]
+        }
+        Some(old) => vec![(old.owner, Amount::one(old.size).negated()), (owner, used)],
+        None => vec![(owner, used)],
     }
 }
 
@@ -240,23 +344,16 @@ pub(in crate::vfs) async fn charge(
     size: u64,
     upload: Option<(UploadId, i64)>,
 ) -> Result<()> {
-    let owner = Some(account);
-    let mut used = Amount::one(size);
-    match old {
-        Some(old) if old.owner == owner => {
-            let back = Amount::one(old.size);
-            used.bytes -= back.bytes;
-            used.files -= back.files;
-        }
-        Some(old) => {
-            let back = Amount::one(old.size).negated();
-            usage::charge(tx, old.owner, back, Amount::default()).await?;
-        }
-        None => {}
-    }
-    let promised = match upload {
+    let mut promised = match upload {
         Some((id, epoch)) => uploads::take_reservation(tx, id, epoch).await?,
         None => Amount::default(),
     };
-    usage::charge(tx, owner, used, promised.negated()).await
+    for (owner, used) in charges(account, old, size) {
+        let back = match owner == Some(account) {
+            true => std::mem::take(&mut promised),
+            false => Amount::default(),
+        };
+        usage::charge(tx, owner, used, back.negated()).await?;
+    }
+    Ok(())
 }

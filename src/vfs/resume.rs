@@ -66,6 +66,9 @@ pub async fn look(
     let (Some(last), Some(name)) = (chain.last(), path.name()) else {
         return Ok(None);
     };
+    if !access.may_have_uploads() {
+        return Ok(None);
+    }
     let missing = (path.names().len() + 1).saturating_sub(chain.len());
     let found = match (missing, last.kind) {
         (0, NodeKind::File) => Some(last),

@@ -382,7 +382,10 @@ impl Session {
         };
         let place = (parent.node, name.as_str());
         let now = self.now();
-        let kept = resume::find(&mut tx, &self.principal, now, place, found.as_ref()).await?;
+        let kept = match access.may_have_uploads() {
+            true => resume::find(&mut tx, &self.principal, now, place, found.as_ref()).await?,
+            false => None,
+        };
         match &found {
             Some(entry) => {
                 let own = below(&chain, entry);
@@ -400,7 +403,7 @@ impl Session {
             }
             None => {
                 access.require(&chain, Rights::WRITE)?;
-                if kept.is_none() && options.goes_on() {
+                if kept.is_none() && options.goes_on() && access.may_have_uploads() {
                     let (account, (parent, name)) = (self.principal.account, place);
                     if kept::is_held(&mut tx, account, parent, name, now).await? {
                         return Err(resume::held_elsewhere());

@@ -1,0 +1,100 @@
+//! The way to a path and what an account may do along it, in one statement: on PostgreSQL each is a
+//! way there and back.
+
+use std::fmt::Write as _;
+
+use sqlx::AssertSqlSafe;
+
+use crate::db::entries;
+use crate::db::grants::{Grant, Subject};
+use crate::db::sql::TenantTx;
+use crate::db::value::Value;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{AccountId, NodeId};
+use crate::domain::node::Entry;
+use crate::domain::path::Name;
+use crate::domain::rights::Rights;
+
+/// What lies along a path now.
+pub struct Approach {
+    /// The entries, the root first, as far as they exist.
+    pub chain: Vec<Entry>,
+    /// The grants of the account and of its groups.
+    pub grants: Vec<Grant>,
+    /// Whether the account has an upload, in progress or broken off, of the file at the end of the path
+    /// or under its name; without it there is none to look for.
+    pub has_upload: bool,
+}
+
+/// Follows a path for an account.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Result<Approach> {
+    let mut args: Vec<Value> = vec![NodeId::NIL.as_bytes().into(), "".into(), account.0.into()];
+    args.extend(names.iter().map(|name| name.as_str().into()));
+    let rows = tx
+        .rows_of(AssertSqlSafe(statement(names.len())), args)
+        .await?;
+    let mut chain = Vec::with_capacity(names.len() + 1);
+    let (mut grants, mut has_upload) = (Vec::new(), false);
+    for row in &rows {
+        match row.int(12)? {
+            -1 => grants.push(Grant {
+                subject: Subject::Account(account),
+                node: NodeId::from_slice(&row.bytes(0)?)?,
+                rights: Rights::from_bits(row.int(5)?),
+            }),
+            -2 => has_upload = true,
+            depth => chain.push((depth, entries::read(row)?)),
+        }
+    }
+    chain.sort_unstable_by_key(|(depth, _)| *depth);
+    let gap = chain.iter().zip(0..).find(|((depth, _), at)| depth != at);
+    if gap.is_some() {
+        return Err(Error::internal("a path with a gap"));
+    }
+    Ok(Approach {
+        chain: chain.into_iter().map(|(_, entry)| entry).collect(),
+        grants,
+        has_upload,
+    })
+}
+
+/// Rows of three kinds, told apart by the last column: entries with their depth, grants (-1), and one
+/// when there is an upload (-2). Of entries the columns are those of [`entries::read`].
+fn statement(names: usize) -> String {
+    let mut sql = String::from("WITH RECURSIVE parts(depth, name) AS (VALUES (0, $3)");
+    for depth in 1..=names {
+        // Writing to a String cannot fail.
+        let _ = write!(sql, ", ({depth}, ${})", depth + 4);
+    }
+    sql.push_str(
+        "), walk AS (SELECT 0 AS depth, e.node, e.parent, e.name, e.kind, e.content, e.size, \
+         e.owner, e.mode, e.modified, e.accessed, e.born FROM entries e \
+         WHERE e.tenant = $1 AND e.parent = $2 AND e.name = '' \
+         UNION ALL SELECT w.depth + 1, e.node, e.parent, e.name, e.kind, e.content, e.size, \
+         e.owner, e.mode, e.modified, e.accessed, e.born \
+         FROM walk w JOIN parts p ON p.depth = w.depth + 1 \
+         JOIN entries e ON e.tenant = $1 AND e.parent = w.node AND e.name = p.name) \
+         SELECT node, parent, name, kind, content, size, owner, mode, modified, accessed, born, \
+         CAST(NULL AS bigint), CAST(depth AS bigint) FROM walk \
+         UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
+         FROM grants WHERE tenant = $1 AND subject_kind = 1 AND subject = $4 \
+         UNION ALL SELECT g.node, NULL, NULL, NULL, NULL, g.rights, NULL, NULL, NULL, NULL, NULL, NULL, \
+         -1 FROM group_members m JOIN grants g ON g.tenant = m.tenant AND g.subject_kind = 2 \
+         AND g.subject = m.group_id WHERE m.tenant = $1 AND m.account = $4",
+    );
+    if let Some(above) = names.checked_sub(1) {
+        let _ = write!(
+            sql,
+            " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+             -2 WHERE EXISTS (SELECT 1 FROM uploads u WHERE u.tenant = $1 AND u.account = $4 \
+             AND u.parent = (SELECT node FROM walk WHERE depth = {above}) AND u.name = ${}) \
+             OR EXISTS (SELECT 1 FROM uploads u WHERE u.tenant = $1 AND u.account = $4 \
+             AND u.node = (SELECT node FROM walk WHERE depth = {names}))",
+            names + 4
+        );
+    }
+    sql
+}
