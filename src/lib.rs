@@ -20,6 +20,7 @@ pub mod domain {
     pub mod rights;
     pub mod secret;
     pub mod sum;
+    pub mod thread;
 }
 
 /// The sealed format, the key ring, password hashes.

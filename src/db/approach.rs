@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::db::entries;
 use crate::db::grants::{Grant, Subject};
-use crate::db::sql::TenantTx;
+use crate::db::sql::{Dialect, TenantTx};
 use crate::db::value::Value;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, NodeId};
@@ -33,9 +33,8 @@ pub struct Approach {
 pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Result<Approach> {
     let mut args: Vec<Value> = vec![NodeId::NIL.as_bytes().into(), "".into(), account.0.into()];
     args.extend(names.iter().map(|name| name.as_str().into()));
-    let rows = tx
-        .rows_of(AssertSqlSafe(statement(names.len())), args)
-        .await?;
+    let sql = statement(tx.dialect(), names.len());
+    let rows = tx.rows_of(AssertSqlSafe(sql), args).await?;
     let mut chain = Vec::with_capacity(names.len() + 1);
     let (mut grants, mut has_upload) = (Vec::new(), false);
     for row in &rows {
@@ -63,20 +62,30 @@ pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Res
 
 /// Rows of three kinds, told apart by the last column: entries with their depth, grants (-1), and one
 /// when there is an upload (-2). Of entries the columns are those of [`entries::read`].
-fn statement(names: usize) -> String {
+fn statement(dialect: Dialect, names: usize) -> String {
+    // Left to itself PostgreSQL's planner goes through all of a tenant while it knows no statistics.
+    let child = match dialect {
+        Dialect::Postgres => {
+            "CROSS JOIN LATERAL (SELECT * FROM entries x \
+             WHERE x.tenant = $1 AND x.parent = w.node AND x.name = p.name OFFSET 0) e"
+        }
+        Dialect::Sqlite => {
+            "JOIN entries e ON e.tenant = $1 AND e.parent = w.node AND e.name = p.name"
+        }
+    };
     let mut sql = String::from("WITH RECURSIVE parts(depth, name) AS (VALUES (0, $3)");
     for depth in 1..=names {
         // Writing to a String cannot fail.
         let _ = write!(sql, ", ({depth}, ${})", depth + 4);
     }
-    sql.push_str(
+    let _ = write!(
+        sql,
         "), walk AS (SELECT 0 AS depth, e.node, e.parent, e.name, e.kind, e.content, e.size, \
          e.owner, e.mode, e.modified, e.accessed, e.born FROM entries e \
          WHERE e.tenant = $1 AND e.parent = $2 AND e.name = '' \
          UNION ALL SELECT w.depth + 1, e.node, e.parent, e.name, e.kind, e.content, e.size, \
          e.owner, e.mode, e.modified, e.accessed, e.born \
-         FROM walk w JOIN parts p ON p.depth = w.depth + 1 \
-         JOIN entries e ON e.tenant = $1 AND e.parent = w.node AND e.name = p.name) \
+         FROM walk w JOIN parts p ON p.depth = w.depth + 1 {child}) \
          SELECT node, parent, name, kind, content, size, owner, mode, modified, accessed, born, \
          CAST(NULL AS bigint), CAST(depth AS bigint) FROM walk \
          UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, -1 \

@@ -1,6 +1,7 @@
 //! Blobs as the database knows them: before their first byte, and until after their last.
 
-use crate::db::sql::{Row, TenantTx};
+use crate::db::sql::{Dialect, Row, TenantTx};
+use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, InstanceId, RegionId};
@@ -60,10 +61,10 @@ pub struct BlobRecord {
     pub at: Timestamp,
 }
 
-/// Announces blobs before their first byte is written.
+/// Announces blobs before their first byte is written. May be repeated.
 ///
 /// # Errors
-/// AlreadyExists when an id is taken.
+/// Unavailable when the database does not answer.
 pub async fn announce(
     tx: &mut TenantTx,
     instance: InstanceId,
@@ -72,17 +73,32 @@ pub async fn announce(
     ids: &[BlobId],
     at: Timestamp,
 ) -> Result<()> {
+    let row = |id: Value| -> [Value; 5] {
+        [
+            id,
+            i64::from(key_version).into(),
+            instance.as_bytes().into(),
+            at.0.into(),
+            region.0.into(),
+        ]
+    };
+    if tx.dialect() == Dialect::Postgres {
+        let ids = ids.iter().map(|id| Some(id.as_bytes().to_vec()));
+        tx.execute(
+            "INSERT INTO blobs (tenant, id, state, size, finished, key_version, instance, uses, at, \
+             region) SELECT $1, t.id, 1, 0, 0, $3, $4, 0, $5, $6 FROM unnest($2::bytea[]) AS t(id) \
+             ON CONFLICT (tenant, id) DO NOTHING",
+            row(Value::ManyBytes(ids.collect())),
+        )
+        .await?;
+        return Ok(());
+    }
     for id in ids {
         tx.execute(
             "INSERT INTO blobs (tenant, id, state, size, finished, key_version, instance, uses, at, \
-             region) VALUES ($1, $2, 1, 0, 0, $3, $4, 0, $5, $6)",
-            [
-                id.as_bytes().into(),
-                i64::from(key_version).into(),
-                instance.as_bytes().into(),
-                at.0.into(),
-                region.0.into(),
-            ],
+             region) VALUES ($1, $2, 1, 0, 0, $3, $4, 0, $5, $6) \
+             ON CONFLICT (tenant, id) DO NOTHING",
+            row(id.as_bytes().into()),
         )
         .await?;
     }

@@ -23,6 +23,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ChangeId, TenantId};
 use crate::domain::principal::Actor;
 use crate::domain::random;
+use crate::domain::thread;
 
 /// Most operations in one transaction.
 const MAX_BATCH: usize = 64;
@@ -129,7 +130,17 @@ impl Committer {
         actor: &Actor,
         operation: impl Operation,
     ) -> Result<Committed> {
-        self.submit(tenant, actor, Arc::new(operation))
+        let (key, waiting, mut answer) = self.waiting(tenant, actor, Arc::new(operation));
+        let shared = &self.shared;
+        if shared.enqueue(key, Some(waiting)) {
+            let in_place = shared.db.dialect() == Dialect::Sqlite && thread::is_alone();
+            if !in_place {
+                shared.spawn(key);
+            } else if let Some(answer) = shared.lead(key, &mut answer).await {
+                return answer;
+            }
+        }
+        answer
             .await
             .unwrap_or_else(|_| Err(Error::internal("a commit task ended without an answer")))
     }
@@ -154,12 +165,12 @@ impl Committer {
                         () = tokio::time::sleep(SOON) => {}
                         () = shared.hurry.notified() => {}
                     }
-                    shared.start(key, None);
+                    shared.start(key);
                 });
             }
             MAX_BATCH.. => {
                 drop(queues);
-                self.shared.start(key, None);
+                self.shared.start(key);
             }
             _ => {}
         }
@@ -169,23 +180,12 @@ impl Committer {
     pub async fn drain(&self) {
         let keys: Vec<_> = self.shared.lock().soon.keys().copied().collect();
         for key in keys {
-            self.shared.start(key, None);
+            self.shared.start(key);
         }
         self.shared.hurry.notify_waiters();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
         self.shared.tasks.reopen();
-    }
-
-    fn submit(
-        &self,
-        tenant: TenantId,
-        actor: &Actor,
-        operation: Arc<dyn Operation>,
-    ) -> oneshot::Receiver<Result<Committed>> {
-        let (key, waiting, answer) = self.waiting(tenant, actor, operation);
-        self.shared.start(key, Some(waiting));
-        answer
     }
 
     fn waiting(
@@ -215,62 +215,99 @@ impl Shared {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that what waits is worked off, with `last` at its end.
-    fn start(self: &Arc<Self>, key: i64, last: Option<Waiting>) {
+    /// Adds to what waits; true when nobody works it off, which the caller has to see to.
+    fn enqueue(&self, key: i64, last: Option<Waiting>) -> bool {
         let mut queues = self.lock();
         if let Some(queue) = queues.working.get_mut(&key) {
             queue.extend(last);
-            return;
+            return false;
         }
         let mut queue = queues.soon.remove(&key).unwrap_or_default();
         queue.extend(last);
         if queue.is_empty() {
-            return;
+            return false;
         }
         queues.working.insert(key, queue);
-        drop(queues);
+        true
+    }
+
+    /// Sees to it that what waits is worked off.
+    fn start(self: &Arc<Self>, key: i64) {
+        if self.enqueue(key, None) {
+            self.spawn(key);
+        }
+    }
+
+    /// Works a queue off in a task.
+    fn spawn(self: &Arc<Self>, key: i64) {
         let shared = self.clone();
         match self.db.dialect() {
             Dialect::Postgres => {
-                let work = async move { shared.work(key).await };
+                let work = async move { while shared.step(key).await {} };
                 self.tasks.spawn(work);
             }
             // Its statements wait for nobody, so that a batch of them is one long call.
             Dialect::Sqlite => {
                 let runtime = Handle::current();
-                let work = move || runtime.block_on(shared.work(key));
+                let work = move || runtime.block_on(async { while shared.step(key).await {} });
                 self.tasks.spawn_blocking(work);
             }
         }
     }
 
-    /// Works a queue off and ends when it is empty.
-    async fn work(&self, key: i64) {
-        loop {
-            let batch: Vec<Waiting> = {
-                let mut queues = self.lock();
-                let Some(queue) = queues.working.get_mut(&key) else {
-                    return;
-                };
-                if queue.is_empty() {
-                    queues.working.remove(&key);
-                    return;
+    /// Works a queue off until `answer` is there, and leaves the rest to a task.
+    async fn lead(
+        self: &Arc<Self>,
+        key: i64,
+        answer: &mut oneshot::Receiver<Result<Committed>>,
+    ) -> Option<Result<Committed>> {
+        let _counted = self.tasks.token();
+        while self.step(key).await {
+            if let Ok(answer) = answer.try_recv() {
+                if !self.is_done(key) {
+                    self.spawn(key);
                 }
-                let count = queue.len().min(MAX_BATCH);
-                let count = self.are_together(queue, count).unwrap_or(count);
-                queue.drain(..count).collect()
-            };
-            // A panic must not leave the queue without a task that works it off.
-            let committing = AssertUnwindSafe(self.commit(&batch)).catch_unwind();
-            let outcomes = committing.await.unwrap_or_else(|_| {
-                let panicked = || Err(Error::internal("an operation panicked"));
-                batch.iter().map(|_| panicked()).collect()
-            });
-            for (waiting, outcome) in batch.into_iter().zip(outcomes) {
-                // The one who asked may have gone away; the commit stands.
-                drop(waiting.reply.send(outcome));
+                return Some(answer);
             }
         }
+        None
+    }
+
+    /// Whether a queue is empty; it then waits for somebody who works it off.
+    fn is_done(&self, key: i64) -> bool {
+        let mut queues = self.lock();
+        let is_empty = queues.working.get(&key).is_none_or(VecDeque::is_empty);
+        if is_empty {
+            queues.working.remove(&key);
+        }
+        is_empty
+    }
+
+    /// Commits the first of a queue together; false when there is nothing any more.
+    async fn step(&self, key: i64) -> bool {
+        if self.is_done(key) {
+            return false;
+        }
+        let batch: Vec<Waiting> = {
+            let mut queues = self.lock();
+            let Some(queue) = queues.working.get_mut(&key) else {
+                return false;
+            };
+            let count = queue.len().min(MAX_BATCH);
+            let count = self.are_together(queue, count).unwrap_or(count);
+            queue.drain(..count).collect()
+        };
+        // A panic must not leave the queue without a task that works it off.
+        let committing = AssertUnwindSafe(self.commit(&batch)).catch_unwind();
+        let outcomes = committing.await.unwrap_or_else(|_| {
+            let panicked = || Err(Error::internal("an operation panicked"));
+            batch.iter().map(|_| panicked()).collect()
+        });
+        for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+            // The one who asked may have gone away; the commit stands.
+            drop(waiting.reply.send(outcome));
+        }
+        true
     }
 
     async fn commit(&self, batch: &[Waiting]) -> Vec<Result<Committed>> {

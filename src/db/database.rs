@@ -17,10 +17,9 @@ use crate::domain::id::TenantId;
 /// How long a transaction waits for a free connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SQLITE_READERS: usize = 4;
-/// Under a clock row's lock all is found by keys. A plan that was made while tables were small must not
-/// read them whole when they have grown.
-const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-    SET LOCAL enable_mergejoin = off";
+/// Under a clock row's lock all is found by keys. A plan that was made while a table was small must not
+/// read it whole when it has grown.
+const BY_INDEX: &str = "SET LOCAL enable_seqscan = off";
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -200,23 +200,27 @@ pub(in crate::db) async fn about_all(
 }
 
 /// Rows of five kinds, told apart by the last column. Of entries the others are as everywhere; the
-/// clock's are those of [`Clock::read`](crate::db::clocks::Clock::read).
+/// clock's are those of [`Clock::read`](crate::db::clocks::Clock::read). `OFFSET 0` has each entry looked
+/// up by its key: left to itself the planner goes through all of a tenant while it knows no statistics.
 const ABOUT_ALL: &str = "\
 WITH RECURSIVE asked AS MATERIALIZED (\
  SELECT t.parent, t.name, t.node \
  FROM unnest($2::bytea[], $3::text[], $4::bytea[]) AS t(parent, name, node)), \
 found AS MATERIALIZED (\
- SELECT e.* FROM asked a JOIN entries e \
- ON e.tenant = $1 AND e.parent = a.parent AND e.name = a.name \
- UNION ALL SELECT e.* FROM asked a JOIN entries e ON e.tenant = $1 AND e.node = a.node), \
+ SELECT e.* FROM asked a CROSS JOIN LATERAL (SELECT * FROM entries x \
+ WHERE x.tenant = $1 AND x.parent = a.parent AND x.name = a.name OFFSET 0) e \
+ UNION ALL SELECT e.* FROM asked a CROSS JOIN LATERAL (SELECT * FROM entries x \
+ WHERE x.tenant = $1 AND x.node = a.node OFFSET 0) e WHERE a.node IS NOT NULL), \
 up(node) AS (\
  (SELECT parent FROM asked UNION SELECT parent FROM found) \
- UNION SELECT e.parent FROM up u JOIN entries e ON e.tenant = $1 AND e.node = u.node) \
+ UNION SELECT e.parent FROM up u CROSS JOIN LATERAL (SELECT x.parent FROM entries x \
+ WHERE x.tenant = $1 AND x.node = u.node OFFSET 0) e) \
 SELECT f.node, f.parent, f.name, f.kind, f.content, f.size, f.owner, f.mode, f.modified, f.accessed, \
  f.born, NULL::bigint, 1::bigint FROM found f \
 UNION ALL \
 SELECT e.node, e.parent, e.name, e.kind, e.content, e.size, e.owner, e.mode, e.modified, e.accessed, \
- e.born, NULL, 2 FROM up u JOIN entries e ON e.tenant = $1 AND e.node = u.node \
+ e.born, NULL, 2 FROM up u CROSS JOIN LATERAL (SELECT * FROM entries x \
+ WHERE x.tenant = $1 AND x.node = u.node OFFSET 0) e \
 UNION ALL \
 SELECT g.node, NULL, NULL, g.subject, NULL, g.rights, NULL, NULL, NULL, NULL, NULL, NULL, 3 \
  FROM grants g WHERE g.tenant = $1 AND g.subject_kind = 1 AND g.subject = ANY($5::bigint[]) \

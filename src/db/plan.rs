@@ -230,7 +230,9 @@ impl Columns {
     }
 }
 
-/// All parts see the tree as it was before: a version that is replaced goes to the past as it was.
+/// All parts see the tree as it was before: a version that is replaced goes to the past as it was. Rows
+/// are looked up by their keys, each (`OFFSET 0`), and updated where they were found: left to itself the
+/// planner goes through all of a tenant while it knows no statistics.
 const WRITE_ALL: &str = "\
 WITH new AS MATERIALIZED (SELECT * FROM unnest($2::bytea[], $3::bytea[], $4::text[], $5::bigint[], \
  $6::bytea[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
@@ -241,12 +243,14 @@ added AS (INSERT INTO entries (tenant, node, parent, name, kind, content, size, 
  born FROM new WHERE replaces = 0), \
 buried AS (INSERT INTO entries_past (tenant, node, parent, name, kind, content, size, owner, mode, \
  modified, accessed, born, died) SELECT e.tenant, e.node, e.parent, e.name, e.kind, e.content, e.size, \
- e.owner, e.mode, e.modified, e.accessed, e.born, n.born FROM new n JOIN entries e \
- ON e.tenant = $1 AND e.node = n.node WHERE n.replaces = 1), \
+ e.owner, e.mode, e.modified, e.accessed, e.born, n.born FROM new n CROSS JOIN LATERAL \
+ (SELECT * FROM entries x WHERE x.tenant = $1 AND x.node = n.node OFFSET 0) e \
+ WHERE n.replaces = 1), \
 replaced AS (UPDATE entries e SET parent = n.parent, name = n.name, kind = n.kind, \
  content = n.content, size = n.size, owner = n.owner, mode = n.mode, modified = n.modified, \
- accessed = n.accessed, born = n.born FROM new n \
- WHERE n.replaces = 1 AND e.tenant = $1 AND e.node = n.node RETURNING 1), \
+ accessed = n.accessed, born = n.born FROM (SELECT n.*, x.place FROM new n CROSS JOIN LATERAL \
+ (SELECT y.ctid AS place FROM entries y WHERE y.tenant = $1 AND y.node = n.node OFFSET 0) x \
+ WHERE n.replaces = 1 OFFSET 0) n WHERE e.tenant = $1 AND e.ctid = n.place RETURNING 1), \
 held AS (INSERT INTO contents (tenant, id, size, sha256, uses) \
  SELECT $1, t.id, t.size, t.sha256, 1 \
  FROM unnest($14::bytea[], $15::bigint[], $16::bytea[]) AS t(id, size, sha256)), \
@@ -257,12 +261,16 @@ laid AS (INSERT INTO extents (tenant, content, start, length, blob, blob_start) 
 linked AS (UPDATE blobs b SET state = 2, size = t.size, finished = t.finished, \
  uses = b.uses + t.uses, at = t.at, \
  checkpoint = CASE WHEN t.finished = 1 THEN NULL ELSE b.checkpoint END \
- FROM unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) \
- AS t(id, size, finished, uses, at) \
- WHERE b.tenant = $1 AND b.id = t.id AND b.state IN (1, 2) RETURNING 1), \
+ FROM (SELECT t.*, x.place FROM \
+ unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) \
+ AS t(id, size, finished, uses, at) CROSS JOIN LATERAL \
+ (SELECT y.ctid AS place FROM blobs y WHERE y.tenant = $1 AND y.id = t.id OFFSET 0) x OFFSET 0) t \
+ WHERE b.tenant = $1 AND b.ctid = t.place AND b.state IN (1, 2) RETURNING 1), \
 used AS (UPDATE usage u SET bytes = u.bytes + t.bytes, files = u.files + t.files \
- FROM unnest($27::bigint[], $28::bigint[], $29::bigint[]) AS t(account, bytes, files) \
- WHERE u.tenant = $1 AND u.account = t.account), \
+ FROM (SELECT t.*, x.place FROM unnest($27::bigint[], $28::bigint[], $29::bigint[]) \
+ AS t(account, bytes, files) CROSS JOIN LATERAL (SELECT y.ctid AS place FROM usage y \
+ WHERE y.tenant = $1 AND y.account = t.account OFFSET 0) x OFFSET 0) t \
+ WHERE u.tenant = $1 AND u.ctid = t.place), \
 lines AS MATERIALIZED (SELECT * FROM unnest($30::bigint[], $31::bytea[], $32::bigint[], $33::text[], \
  $34::bigint[], $35::bytea[], $36::text[], $37::text[], $38::text[], $39::bigint[], $40::bytea[]) \
  AS t(seq, id, at, kind, account, session, protocol, address, detail, number, hash)), \

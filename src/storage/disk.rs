@@ -71,15 +71,16 @@ impl Disk {
     pub fn put(&self, id: BlobId, sealed: &Bytes) -> Result<()> {
         let claim = Claim::take(self, id);
         self.make_subfolder(id)?;
-        if self.length(id)?.is_some() {
-            self.sync_subfolder(id)?;
-            return Err(refusal::taken(id));
-        }
         let path = self.path(id, ".put");
-        // What lies here was left by a put that died. It may be a second name of a blob, so it
-        // must not be written to.
-        remove(&path).map_err(|error| refusal::io(id, error))?;
-        let stored = create(&path)
+        let created = match create(&path) {
+            // What lies here was left by a put that died. It may be a second name of a blob, so it
+            // must not be written to.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove(&path).and_then(|()| create(&path))
+            }
+            created => created,
+        };
+        let stored = created
             .and_then(|mut file| {
                 file.write_all(sealed)?;
                 file.sync_all()

@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::BlobId;
+use crate::domain::thread;
 use crate::storage::disk::{Disk, Then};
 use crate::storage::open_files::OpenFiles;
 use crate::storage::refusal;
@@ -244,9 +245,13 @@ impl BlobWriter for LocalWriter {
     }
 }
 
-/// Runs work that blocks on a thread made for it; the work goes on when the caller goes away.
+/// Runs work that blocks on a thread made for it, which may be this one; the work goes on when the caller
+/// goes away.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    if thread::is_alone() {
+        return work();
+    }
     spawn_blocking(work).await.map_err(Error::internal)?
 }

@@ -105,6 +105,11 @@ impl Draft {
         self.whole
     }
 
+    /// Whether all that is still to be stored goes to a local store at one go.
+    pub fn is_small(&self) -> bool {
+        self.sink.as_ref().is_none_or(BlobSink::is_small)
+    }
+
     /// What was written, in order.
     pub fn edits(&self) -> &[Edit] {
         &self.edits

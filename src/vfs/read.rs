@@ -91,6 +91,13 @@ impl ContentReader {
         }
     }
 
+    /// Fetches what is so small that whoever opened it will ask for all of it next.
+    fn fetch_small(&self) {
+        if (1..=FRAME_BYTES as u64).contains(&self.size()) {
+            self.shared.fetch_ahead(0, 0);
+        }
+    }
+
     /// How many bytes of holes lie in `from..to`.
     pub fn holes(&self, from: u64, to: u64) -> u64 {
         let runs = self.shared.map.slice(from, to);
@@ -236,6 +243,13 @@ impl FileReader {
             entry: Arc::new(entry),
             content,
         })
+    }
+
+    /// Fetches a small file while its reader is told that it is open.
+    pub(in crate::vfs) fn fetch_small(&self) {
+        if let Some(content) = &self.content {
+            content.fetch_small();
+        }
     }
 
     /// Reads a content as the version that `entry` is.

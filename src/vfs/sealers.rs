@@ -20,7 +20,7 @@ use crate::domain::principal::Actor;
 use crate::vfs::keys::TenantKeys;
 
 const FIRST_BATCH: usize = 4;
-const MAX_BATCH: usize = 64;
+const MAX_BATCH: usize = 256;
 /// How soon a tenant's new blobs go to its new region.
 const CHECK: Duration = Duration::from_secs(10);
 
@@ -170,12 +170,6 @@ struct Announcement {
 #[async_trait]
 impl Operation for Announcement {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        // A second attempt after an unknown commit finds the first one's rows.
-        if let Some(first) = self.ids.first()
-            && blobs::find(tx, *first).await?.is_some()
-        {
-            return Ok(Record::Nothing);
-        }
         blobs::announce(
             tx,
             self.instance,

@@ -238,6 +238,7 @@ impl Session {
     pub async fn open_read(&self, path: &VfsPath) -> Result<FileReader> {
         let reader = self.noted(self.try_open_read(path).await, "download", path)?;
         self.note("download", path.to_string());
+        reader.fetch_small();
         Ok(reader)
     }
 

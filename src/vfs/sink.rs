@@ -104,6 +104,11 @@ impl BlobSink {
         self.marks.clear();
     }
 
+    /// Whether the blob is stored by one `put`, in a store that takes pieces of any size: one that is near.
+    pub fn is_small(&self) -> bool {
+        self.writer.is_none() && self.shape.least_piece == 0
+    }
+
     /// The blob's id.
     pub fn id(&self) -> BlobId {
         self.id
