@@ -231,26 +231,25 @@ impl Columns {
 }
 
 /// All parts see the tree as it was before: a version that is replaced goes to the past as it was. Rows
-/// are looked up by their keys, each (`OFFSET 0`), and updated where they were found: left to itself the
-/// planner goes through all of a tenant while it knows no statistics.
+/// that are there are found by conflict and not by a join, for which the planner goes through all of a
+/// tenant when it thinks that this has few; whether one was there, its `xmax` tells.
 const WRITE_ALL: &str = "\
 WITH new AS MATERIALIZED (SELECT * FROM unnest($2::bytea[], $3::bytea[], $4::text[], $5::bigint[], \
  $6::bytea[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
  $13::bigint[]) AS t(node, parent, name, kind, content, size, owner, mode, modified, accessed, born, \
  replaces)), \
-added AS (INSERT INTO entries (tenant, node, parent, name, kind, content, size, owner, mode, modified, \
- accessed, born) SELECT $1, node, parent, name, kind, content, size, owner, mode, modified, accessed, \
- born FROM new WHERE replaces = 0), \
 buried AS (INSERT INTO entries_past (tenant, node, parent, name, kind, content, size, owner, mode, \
  modified, accessed, born, died) SELECT e.tenant, e.node, e.parent, e.name, e.kind, e.content, e.size, \
  e.owner, e.mode, e.modified, e.accessed, e.born, n.born FROM new n CROSS JOIN LATERAL \
  (SELECT * FROM entries x WHERE x.tenant = $1 AND x.node = n.node OFFSET 0) e \
  WHERE n.replaces = 1), \
-replaced AS (UPDATE entries e SET parent = n.parent, name = n.name, kind = n.kind, \
- content = n.content, size = n.size, owner = n.owner, mode = n.mode, modified = n.modified, \
- accessed = n.accessed, born = n.born FROM (SELECT n.*, x.place FROM new n CROSS JOIN LATERAL \
- (SELECT y.ctid AS place FROM entries y WHERE y.tenant = $1 AND y.node = n.node OFFSET 0) x \
- WHERE n.replaces = 1 OFFSET 0) n WHERE e.tenant = $1 AND e.ctid = n.place RETURNING 1), \
+written AS (INSERT INTO entries AS e (tenant, node, parent, name, kind, content, size, owner, mode, \
+ modified, accessed, born) SELECT $1, node, parent, name, kind, content, size, owner, mode, modified, \
+ accessed, born FROM new \
+ ON CONFLICT (tenant, node) DO UPDATE SET parent = excluded.parent, name = excluded.name, \
+ kind = excluded.kind, content = excluded.content, size = excluded.size, owner = excluded.owner, \
+ mode = excluded.mode, modified = excluded.modified, accessed = excluded.accessed, \
+ born = excluded.born RETURNING e.xmax <> 0 AS was_there), \
 held AS (INSERT INTO contents (tenant, id, size, sha256, uses) \
  SELECT $1, t.id, t.size, t.sha256, 1 \
  FROM unnest($14::bytea[], $15::bigint[], $16::bytea[]) AS t(id, size, sha256)), \
@@ -258,19 +257,20 @@ laid AS (INSERT INTO extents (tenant, content, start, length, blob, blob_start) 
  SELECT $1, t.content, t.start, t.length, t.blob, t.blob_start \
  FROM unnest($17::bytea[], $18::bigint[], $19::bigint[], $20::bytea[], $21::bigint[]) \
  AS t(content, start, length, blob, blob_start)), \
-linked AS (UPDATE blobs b SET state = 2, size = t.size, finished = t.finished, \
- uses = b.uses + t.uses, at = t.at, \
- checkpoint = CASE WHEN t.finished = 1 THEN NULL ELSE b.checkpoint END \
- FROM (SELECT t.*, x.place FROM \
- unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) \
- AS t(id, size, finished, uses, at) CROSS JOIN LATERAL \
- (SELECT y.ctid AS place FROM blobs y WHERE y.tenant = $1 AND y.id = t.id OFFSET 0) x OFFSET 0) t \
- WHERE b.tenant = $1 AND b.ctid = t.place AND b.state IN (1, 2) RETURNING 1), \
-used AS (UPDATE usage u SET bytes = u.bytes + t.bytes, files = u.files + t.files \
- FROM (SELECT t.*, x.place FROM unnest($27::bigint[], $28::bigint[], $29::bigint[]) \
- AS t(account, bytes, files) CROSS JOIN LATERAL (SELECT y.ctid AS place FROM usage y \
- WHERE y.tenant = $1 AND y.account = t.account OFFSET 0) x OFFSET 0) t \
- WHERE u.tenant = $1 AND u.ctid = t.place), \
+linked AS (INSERT INTO blobs AS b (tenant, id, state, size, finished, key_version, instance, uses, at, \
+ region) SELECT $1, t.id, 2, t.size, t.finished, 0, t.id, t.uses, t.at, 0 \
+ FROM unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) \
+ AS t(id, size, finished, uses, at) \
+ ON CONFLICT (tenant, id) DO UPDATE SET state = 2, size = excluded.size, \
+ finished = excluded.finished, uses = b.uses + excluded.uses, at = excluded.at, \
+ checkpoint = CASE WHEN excluded.finished = 1 THEN NULL ELSE b.checkpoint END \
+ WHERE b.state IN (1, 2) RETURNING b.xmax <> 0 AS was_there), \
+used AS (INSERT INTO usage AS u (tenant, account, bytes, files, reserved_bytes, reserved_files) \
+ SELECT $1, t.account, t.bytes, t.files, 0, 0 \
+ FROM unnest($27::bigint[], $28::bigint[], $29::bigint[]) AS t(account, bytes, files) \
+ WHERE EXISTS (SELECT 1 FROM usage y WHERE y.tenant = $1 AND y.account = t.account OFFSET 0) \
+ ON CONFLICT (tenant, account) DO UPDATE SET bytes = u.bytes + excluded.bytes, \
+ files = u.files + excluded.files), \
 lines AS MATERIALIZED (SELECT * FROM unnest($30::bigint[], $31::bytea[], $32::bigint[], $33::text[], \
  $34::bigint[], $35::bytea[], $36::text[], $37::text[], $38::text[], $39::bigint[], $40::bytea[]) \
  AS t(seq, id, at, kind, account, session, protocol, address, detail, number, hash)), \
@@ -282,4 +282,4 @@ happened AS (INSERT INTO events (tenant, at, kind, account, session, protocol, a
  hash FROM lines WHERE seq IS NULL), \
 moved AS (UPDATE clocks SET seq = $41, at = $42, audit_number = $43, audit_hash = $44 \
  WHERE tenant = $1) \
-SELECT (SELECT count(*) FROM linked), (SELECT count(*) FROM replaced)";
+SELECT (SELECT count(*) FROM linked WHERE was_there), (SELECT count(*) FROM written WHERE was_there)";
