@@ -259,6 +259,7 @@ pub mod ftp {
 pub mod http {
     pub mod basic;
     pub mod clear;
+    pub mod extract;
     pub mod guard;
     pub mod health;
     pub mod me;

@@ -1,0 +1,125 @@
+//! What handlers take out of requests; what does not fit is refused in problem details.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::http::reply::Problem;
+use crate::http::web::Web;
+
+/// Most bytes of a JSON body.
+pub const JSON_BYTES: usize = 64 * 1024;
+
+/// A JSON body of up to [`JSON_BYTES`]. Refused with 400, 408, 413 and 415.
+pub struct JsonBody<T>(pub T);
+
+/// What stands behind `?`. Refused with 400.
+pub struct Params<T>(pub T);
+
+/// What stands in the path. Refused with 400.
+pub struct PathOf<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Web> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "the body must be JSON; say so: Content-Type: application/json";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "not-json", detail));
+        }
+        let stall = web.settings().stall_time;
+        let bytes = whole(request.into_body(), JSON_BYTES, stall).await?;
+        let read = serde_json::from_slice(&bytes);
+        read.map(Self)
+            .map_err(|error| Problem::malformed(format!("the JSON does not fit: {error}")))
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::from_request_parts(parts, state).await;
+        let Query(read) = read.map_err(|error: QueryRejection| {
+            Problem::malformed(format!("the query does not fit: {}", error.body_text()))
+        })?;
+        Ok(Self(read))
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        let Path(read) = read.map_err(|error: PathRejection| {
+            Problem::malformed(format!("the path does not fit: {}", error.body_text()))
+        })?;
+        Ok(Self(read))
+    }
+}
+
+/// A small body as a whole.
+///
+/// # Errors
+/// 400 when it breaks off, 408 when nothing comes for `stall`, 413 when it is longer than `most`.
+pub async fn whole(mut body: Body, most: usize, stall: Duration) -> Result<Bytes, Problem> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = next_piece(&mut body, stall).await? {
+        if bytes.len() + piece.len() > most {
+            let detail = format!("the body must not be longer than {most} bytes");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Err(Problem::new(status, "too-large", detail));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+/// The next bytes of a body; none at its end, which is one that the client said.
+///
+/// # Errors
+/// 400 when it breaks off, 408 when nothing comes for `stall`.
+pub async fn next_piece(body: &mut Body, stall: Duration) -> Result<Option<Bytes>, Problem> {
+    loop {
+        let frame = timeout(stall, body.frame()).await.map_err(|_| stalled())?;
+        let Some(frame) = frame else {
+            return Ok(None);
+        };
+        let frame = frame.map_err(|error| {
+            tracing::debug!(error = %error, "a body broke off");
+            Problem::malformed("the body broke off before its end; nothing was changed")
+        })?;
+        // Trailers carry nothing for us.
+        if let Ok(piece) = frame.into_data()
+            && !piece.is_empty()
+        {
+            return Ok(Some(piece));
+        }
+    }
+}
+
+fn stalled() -> Problem {
+    let detail = "nothing came for too long, so that the request was broken off; send it again";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", detail)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE);
+    let said = said.and_then(|value| value.to_str().ok());
+    let essence = said.map(|text| text.split(';').next().unwrap_or_default().trim());
+    essence.is_some_and(|essence| {
+        let essence = essence.to_ascii_lowercase();
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
