@@ -129,6 +129,7 @@ pub mod vfs {
     pub mod blob_reader;
     pub mod chunks;
     pub mod claim;
+    pub mod condition;
     pub mod copy_file;
     pub mod copying;
     pub mod damage;
@@ -141,6 +142,7 @@ pub mod vfs {
     pub mod key_destroy;
     pub mod keys;
     pub mod listing;
+    pub mod look;
     pub mod make_folder;
     pub mod options;
     pub mod publish;
@@ -150,6 +152,8 @@ pub mod vfs {
     pub mod rename;
     pub mod resume;
     pub mod sealers;
+    pub mod search;
+    pub mod selection;
     pub mod service;
     pub mod session;
     pub mod sink;
@@ -157,6 +161,7 @@ pub mod vfs {
     pub mod space;
     pub mod sums;
     pub mod upload;
+    pub mod walk;
     pub mod write;
 }
 
@@ -260,6 +265,7 @@ pub mod http {
     pub mod basic;
     pub mod clear;
     pub mod extract;
+    pub mod failures;
     pub mod guard;
     pub mod health;
     pub mod me;
@@ -268,8 +274,31 @@ pub mod http {
     pub mod router;
     pub mod server;
     pub mod settings;
+    pub mod stall;
     pub mod visitor;
     pub mod web;
+    /// Files and folders: one noun each.
+    pub mod files {
+        pub mod archive;
+        pub mod bundle;
+        pub mod condition;
+        pub mod digest;
+        pub mod disposition;
+        pub mod download;
+        pub mod entries;
+        pub mod folders;
+        pub mod media;
+        pub mod moves;
+        pub mod place;
+        pub mod pump;
+        pub mod range;
+        pub mod routes;
+        pub mod search;
+        pub mod tar;
+        pub mod upload;
+        pub mod view;
+        pub mod zip;
+    }
 }
 
 /// SSH and SFTP: parses requests, calls `vfs` and `accounts`, renders replies.

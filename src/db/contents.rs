@@ -1,6 +1,6 @@
 //! Contents: what files hold, as extents of blobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use sqlx::AssertSqlSafe;
@@ -176,6 +176,31 @@ pub async fn sum(tx: &mut TenantTx, id: ContentId, kind: SumKind) -> Result<Opti
     };
     let row = tx.row(sql, [id.as_bytes().into()]).await?;
     row.map_or(Ok(None), |row| row.opt_bytes(0))
+}
+
+/// SHA-256 of those of `ids` of which it is known.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn sha256_of(
+    tx: &mut TenantTx,
+    ids: &[ContentId],
+) -> Result<HashMap<ContentId, [u8; 32]>> {
+    // As many at a time as one statement of a fixed text takes.
+    const SQL: &str = "SELECT id, sha256 FROM contents WHERE tenant = $1 AND sha256 IS NOT NULL \
+         AND id IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+         $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)";
+    let mut known = HashMap::new();
+    for some in ids.chunks(32) {
+        let padded = some.iter().chain(some.iter().cycle()).take(32);
+        let args = padded.map(|id| id.as_bytes().into()).collect();
+        for row in tx.rows_of(SQL, args).await? {
+            if let Ok(sum) = row.bytes(1)?.try_into() {
+                known.insert(ContentId::from_slice(&row.bytes(0)?)?, sum);
+            }
+        }
+    }
+    Ok(known)
 }
 
 /// Notes a checksum of a whole content.

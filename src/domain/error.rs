@@ -15,6 +15,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// A limit on sessions, connections or attempts is reached; later may work.
     Busy,
+    /// What was to be changed on condition is another version by now, or gone.
+    Changed,
     /// Stored bytes fail verification.
     Corrupt,
     /// The principal lacks a right; the context names it.
@@ -64,6 +66,7 @@ impl ErrorKind {
             Self::StorageFull | Self::Unavailable => Concern::Outage,
             Self::AlreadyExists
             | Self::Busy
+            | Self::Changed
             | Self::Denied
             | Self::Invalid
             | Self::IsFolder

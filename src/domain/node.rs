@@ -127,3 +127,22 @@ pub struct Entry {
     /// The change that ended it; none while it is live.
     pub died: Option<i64>,
 }
+
+impl Entry {
+    /// What tells this version from all others of the tenant.
+    pub fn version(&self) -> Version {
+        Version {
+            node: self.node,
+            born: self.born,
+        }
+    }
+}
+
+/// Names one version of a node: there is never another one with the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// Whose version it is.
+    pub node: NodeId,
+    /// The change that made it.
+    pub born: i64,
+}

@@ -68,6 +68,14 @@ impl Rights {
         self.0 == 0
     }
 
+    /// The words for what is in this.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let held = WORDS
+            .into_iter()
+            .filter(move |(_, right)| self.contains(*right));
+        held.map(|(word, _)| word)
+    }
+
     /// What of `other` is missing here.
     #[must_use]
     pub fn missing(self, other: Self) -> Self {
@@ -98,11 +106,7 @@ impl fmt::Display for Rights {
             Self::NONE => return f.write_str("none"),
             _ => {}
         }
-        let words: Vec<_> = WORDS
-            .iter()
-            .filter(|(_, right)| self.contains(*right))
-            .map(|(word, _)| *word)
-            .collect();
+        let words: Vec<_> = self.words().collect();
         f.write_str(&words.join(","))
     }
 }

@@ -103,6 +103,7 @@ pub fn status(kind: ErrorKind) -> (StatusCode, &'static str) {
     match kind {
         ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already-exists"),
         ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+        ErrorKind::Changed => (StatusCode::PRECONDITION_FAILED, "changed"),
         ErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
         ErrorKind::Denied => (StatusCode::FORBIDDEN, "denied"),
         ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

@@ -7,12 +7,10 @@ use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::http::files::routes as files;
 use crate::http::reply::Problem;
-use crate::http::web::Web;
+use crate::http::web::{API, Web};
 use crate::http::{guard, health, me};
-
-/// Where the API begins.
-pub const API: &str = "/api/v1";
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -28,7 +26,7 @@ pub fn public(web: Web) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest(API, operations())
         .split_for_parts();
-    let document = Json(document);
+    let document = Json(described(document));
     api.route(
         "/api/v1/openapi.json",
         get(move || {
@@ -44,9 +42,19 @@ pub fn public(web: Web) -> Router {
     .with_state(web)
 }
 
+/// The document with paths as OpenAPI writes them: it has no parameters that take the rest of a path.
+fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let paths = std::mem::take(&mut document.paths.paths);
+    let paths = paths.into_iter();
+    document.paths.paths = paths
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
+    document
+}
+
 /// Every area of the API.
 fn operations() -> OpenApiRouter<Web> {
-    me::routes()
+    me::routes().merge(files::routes())
 }
 
 async fn nothing() -> Problem {

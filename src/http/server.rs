@@ -22,6 +22,7 @@ use crate::accounts::login::Accounts;
 use crate::domain::clock::SystemClock;
 use crate::http::peer::Peer;
 use crate::http::settings::HttpSettings;
+use crate::http::stall::Stalling;
 use crate::http::web::Web;
 use crate::http::{clear, router};
 use crate::net::limit::Places;
@@ -111,6 +112,7 @@ impl HttpServer {
             public: router::public(self.web.clone()),
             connections: Places::new(settings.connections),
             protocol: protocol(settings),
+            stall: settings.stall_time,
             drain: drain.clone(),
             end,
         });
@@ -142,6 +144,7 @@ struct Parts {
     public: Router,
     connections: Places,
     protocol: auto::Builder<TokioExecutor>,
+    stall: Duration,
     drain: CancellationToken,
     end: CancellationToken,
 }
@@ -205,7 +208,7 @@ impl Parts {
         });
         let mut connection = pin!(
             self.protocol
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Stalling::new(stream, self.stall)), service)
         );
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),

@@ -9,6 +9,9 @@ use crate::http::settings::HttpSettings;
 use crate::net::readiness::Readiness;
 use crate::vfs::service::Vfs;
 
+/// Where the API begins.
+pub const API: &str = "/api/v1";
+
 /// The state of the routers. Cheap to clone.
 #[derive(Clone)]
 pub struct Web {

@@ -53,6 +53,7 @@ pub fn reason(error: &Error) -> &str {
         ErrorKind::NotFolder => "Not a directory",
         ErrorKind::AlreadyExists
         | ErrorKind::Busy
+        | ErrorKind::Changed
         | ErrorKind::Corrupt
         | ErrorKind::Denied
         | ErrorKind::Internal

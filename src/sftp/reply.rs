@@ -49,6 +49,7 @@ pub fn code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::AlreadyExists
         | ErrorKind::Busy
+        | ErrorKind::Changed
         | ErrorKind::Corrupt
         | ErrorKind::Internal
         | ErrorKind::IsFolder

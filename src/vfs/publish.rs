@@ -17,10 +17,11 @@ use crate::domain::change::Committed;
 use crate::domain::content::{Edit, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, ContentId, NodeId, UploadId};
-use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
+use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind, Version};
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
+use crate::vfs::condition;
 
 /// Where what was written is to be published.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Target {
     pub node: Option<NodeId>,
     /// Whether a file that is there under the name, and is not `node`, is an error.
     pub exclusive: bool,
+    /// The version that this must replace, if it may not replace what it finds.
+    pub only: Option<Version>,
 }
 
 /// Makes what was written the current version of a file.
@@ -139,6 +142,9 @@ impl Publish {
     /// Finds the live file that is to get a new version, and checks the folder and the rights.
     fn place(&self, known: &Known) -> Result<Place> {
         let current = known.current(&self.asks()).cloned();
+        if let Some(only) = self.target.only {
+            condition::holds(&[only], current.as_ref())?;
+        }
         if self.target.exclusive && self.target.node.is_none() && current.is_some() {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
 
 use crate::crypto::seal::FRAME_BYTES;
 use crate::db::contents::{self, StoredContent};
@@ -276,6 +277,14 @@ impl FileReader {
     /// The version that is read.
     pub fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    /// SHA-256 of the whole, if it is known already.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        match &self.content {
+            Some(content) => content.shared.sha256,
+            None => Some(Sha256::digest(b"").into()),
+        }
     }
 
     /// How many bytes of holes lie in `from..to`.

@@ -179,6 +179,7 @@ pub(in crate::vfs) fn place_for_new(
         name: name.as_str().to_owned(),
         node: found.map(|entry| entry.node),
         exclusive: overwrite == Overwrite::Forbid,
+        only: None,
     })
 }
 

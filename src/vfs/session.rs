@@ -1,6 +1,7 @@
 //! All that can be done to files, by one principal.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::db::audit::Happening;
 use crate::db::commit::Operation;
@@ -10,7 +11,7 @@ use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
-use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
+use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind, Version};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
@@ -18,6 +19,7 @@ use crate::domain::sum::SumKind;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::attributes::SetAttributes;
 use crate::vfs::claim::Claim;
+use crate::vfs::condition::{self, OnCondition};
 use crate::vfs::copy_file::CopyFile;
 use crate::vfs::draft::Draft;
 use crate::vfs::listing::Listing;
@@ -41,6 +43,8 @@ use crate::vfs::write::{FileWriter, Start};
 pub struct Session {
     vfs: Vfs,
     principal: Principal,
+    /// The versions that it changes; none if it changes what it finds.
+    only: Option<Arc<[Version]>>,
 }
 
 impl Vfs {
@@ -49,6 +53,7 @@ impl Vfs {
         Session {
             vfs: self.clone(),
             principal,
+            only: None,
         }
     }
 }
@@ -57,6 +62,21 @@ impl Session {
     /// Who acts.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// The same, but what it is asked to change, copy or move is refused (Changed) unless it is one of
+    /// these versions; that is looked at in the very transaction that changes it.
+    #[must_use]
+    pub fn only_if(&self, versions: Vec<Version>) -> Self {
+        Self {
+            only: Some(versions.into()),
+            ..self.clone()
+        }
+    }
+
+    /// Whose files these are.
+    pub(in crate::vfs) fn vfs(&self) -> &Vfs {
+        &self.vfs
     }
 
     /// What is at a path: with the length of what this principal broke off, if it did.
@@ -148,7 +168,7 @@ impl Session {
             overwrite,
             now: self.now(),
         };
-        let renamed = self.run(operation).await;
+        let renamed = self.run_on(from, operation).await;
         self.noted(renamed, "rename", from).map(drop)
     }
 
@@ -191,7 +211,7 @@ impl Session {
             new_node: NodeId::mint(self.now()),
             now: self.now(),
         };
-        let copied = self.run(operation).await;
+        let copied = self.run_on(from, operation).await;
         self.noted(copied, "copy", from).map(drop)
     }
 
@@ -205,7 +225,7 @@ impl Session {
             path: path.clone(),
             update,
         };
-        let set = self.run(operation).await;
+        let set = self.run_on(path, operation).await;
         self.noted(set, "set-attributes", path).map(drop)
     }
 
@@ -324,7 +344,7 @@ impl Session {
             expect,
             now: self.now(),
         };
-        let removed = self.run(operation).await;
+        let removed = self.run_on(path, operation).await;
         self.noted(removed, "delete", path).map(drop)
     }
 
@@ -387,6 +407,10 @@ impl Session {
             true => resume::find(&mut tx, &self.principal, now, place, found.as_ref()).await?,
             false => None,
         };
+        let only = match &self.only {
+            Some(only) => Some(condition::holds(only, found.as_ref())?),
+            None => None,
+        };
         match &found {
             Some(entry) => {
                 let own = below(&chain, entry);
@@ -424,6 +448,7 @@ impl Session {
             name: name.as_str().to_owned(),
             node: found.as_ref().map(|entry| entry.node),
             exclusive: options.create == Create::New,
+            only,
         };
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
         drop(tx);
@@ -478,6 +503,20 @@ impl Session {
         self.vfs.database().clock().now()
     }
 
+    /// Runs what is done to what is at a path, on the condition that there is.
+    async fn run_on(&self, path: &VfsPath, operation: impl Operation) -> Result<Committed> {
+        let Some(only) = &self.only else {
+            return self.run(operation).await;
+        };
+        self.run(OnCondition {
+            principal: self.principal.clone(),
+            path: path.clone(),
+            only: only.clone(),
+            operation,
+        })
+        .await
+    }
+
     async fn run(&self, operation: impl Operation) -> Result<Committed> {
         let committer = self.vfs.committer();
         committer
@@ -486,7 +525,12 @@ impl Session {
     }
 
     /// Writes refusals down in the audit log.
-    fn noted<T>(&self, outcome: Result<T>, verb: &str, path: &VfsPath) -> Result<T> {
+    pub(in crate::vfs) fn noted<T>(
+        &self,
+        outcome: Result<T>,
+        verb: &str,
+        path: &VfsPath,
+    ) -> Result<T> {
         if let Err(error) = &outcome
             && matches!(error.kind(), ErrorKind::Denied | ErrorKind::Quota)
         {
@@ -495,7 +539,8 @@ impl Session {
         outcome
     }
 
-    fn note(&self, kind: &'static str, detail: String) {
+    /// Writes down what changes nothing.
+    pub(in crate::vfs) fn note(&self, kind: &'static str, detail: String) {
         let actor = self.principal.actor();
         let happening = Happening::new(kind, detail);
         self.vfs

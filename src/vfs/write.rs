@@ -339,6 +339,24 @@ impl FileWriter {
         Ok(entry)
     }
 
+    /// Stores all that was written, and tells its SHA-256 when it is known: always, if it came in
+    /// order from nothing.
+    ///
+    /// # Errors
+    /// As writing.
+    pub async fn sha256(&mut self) -> Result<Option<[u8; 32]>> {
+        self.settle().await?;
+        Ok(self.draft.sha256())
+    }
+
+    /// Gives up: what was stored goes, and the file is as it was.
+    pub async fn discard(mut self) {
+        if let Some(discarding) = self.leave(Remains::Discard) {
+            // The sweep finds what a task that ended in a panic left.
+            let _ = discarding.await;
+        }
+    }
+
     /// Gives up, because the connection broke: what can be stored is kept for a while.
     pub async fn abandon(self) {
         drop(self);
@@ -431,6 +449,11 @@ impl FileWriter {
         let (tenant, actor) = (self.principal.tenant, self.principal.actor());
         let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
         self.entry.born = committed.seq;
+        let published = self.publish.published.lock();
+        if let Some(node) = *published.unwrap_or_else(PoisonError::into_inner) {
+            self.entry.node = node;
+            self.entry.attributes.modified = committed.at;
+        }
         Ok(())
     }
 

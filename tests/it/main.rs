@@ -93,6 +93,8 @@ mod hostile;
 #[cfg(test)]
 mod https;
 #[cfg(test)]
+mod https_files;
+#[cfg(test)]
 mod key_care;
 #[cfg(test)]
 mod kms;

@@ -1,0 +1,143 @@
+//! Downloading files and folders together, as one archive of one moment.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use crc32fast::Hasher;
+
+use crate::domain::error::Result as Outcome;
+use crate::domain::path::VfsPath;
+use crate::http::extract::Params;
+use crate::http::failures::Asking;
+use crate::http::files::bundle::{Collector, Item};
+use crate::http::files::pump::{self, Outlet};
+use crate::http::files::zip::Zip;
+use crate::http::files::{disposition, place, tar};
+use crate::http::reply::Problem;
+use crate::http::visitor::Visitor;
+use crate::http::web::Web;
+use crate::net::budget::Budget;
+use crate::vfs::selection::Selection;
+
+/// Most paths that one archive may name.
+const PATHS: usize = 1000;
+
+/// Download files and folders as one archive.
+///
+/// It holds what there is when it begins, whatever changes meanwhile. It never ends short: when
+/// something cannot be read, the connection breaks off. Needs the rights to list and to read each
+/// folder that is named.
+#[utoipa::path(
+    get,
+    path = "/archive",
+    tag = "files",
+    params(
+        ("path" = Vec<String>, Query, style = Form, explode, description = "what goes in, up to 1,000 times"),
+        ("format" = Option<String>, Query, description = "zip (the default; stored, ZIP64 where needed) or tar (pax)"),
+    ),
+    responses(
+        (status = 200, description = "the archive", content(
+            (Vec<u8> = "application/zip"),
+            (Vec<u8> = "application/x-tar"),
+        )),
+        Asking,
+    )
+)]
+pub async fn archive(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Params(query): Params<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    let (paths, format) = read(&query)?;
+    let selection = visitor.0.select(&paths).await?;
+    let name = match selection.name() {
+        None | Some("") => "files",
+        Some(name) => name,
+    };
+    let (kind, ending) = match format {
+        Format::Tar => ("application/x-tar", "tar"),
+        Format::Zip => ("application/zip", "zip"),
+    };
+    let told = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (
+            header::CONTENT_DISPOSITION,
+            disposition::attachment(&format!("{name}.{ending}")),
+        ),
+    ];
+    let budget = web.vfs().budget().clone();
+    let body: Body = pump::body(&web, &visitor, |outlet| async move {
+        match format {
+            Format::Tar => write_tar(&selection, outlet).await,
+            Format::Zip => write_zip(&selection, outlet, budget).await,
+        }
+    });
+    Ok((told, body).into_response())
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Tar,
+    Zip,
+}
+
+fn read(query: &[(String, String)]) -> Result<(Vec<VfsPath>, Format), Problem> {
+    let mut paths = Vec::new();
+    let mut format = Format::Zip;
+    for (key, value) in query {
+        match (key.as_str(), value.as_str()) {
+            ("path", path) => paths.push(place::absolute(path)?),
+            ("format", "tar") => format = Format::Tar,
+            ("format", "zip") => format = Format::Zip,
+            ("format", _) => return Err(Problem::malformed("format is zip or tar")),
+            _ => {}
+        }
+    }
+    match (1..=PATHS).contains(&paths.len()) {
+        true => Ok((paths, format)),
+        false => Err(Problem::malformed(format!(
+            "name 1 to {PATHS} paths: path=/...&path=/..."
+        ))),
+    }
+}
+
+async fn write_zip(selection: &Selection, outlet: Outlet, budget: Budget) -> Outcome<()> {
+    let mut out = Collector::new(outlet);
+    let mut zip = Zip::new(budget);
+    let mut walk = selection.walk();
+    while let Some(selected) = walk.next().await? {
+        let item = Item::new(&selected);
+        out.put(&zip.begin(&item)).await?;
+        if !item.is_folder {
+            let file = selection.open(&selected.entry).await?;
+            let mut sum = Hasher::new();
+            out.put_file(&file, item.size, |piece| sum.update(piece))
+                .await?;
+            out.put(&zip.end(&item, sum.finalize())?).await?;
+        }
+    }
+    // Once more for the directory, instead of holding all names.
+    let mut walk = selection.walk();
+    while let Some(selected) = walk.next().await? {
+        out.put(&zip.list(&Item::new(&selected))?).await?;
+    }
+    out.put(&zip.finish()?).await?;
+    out.flush().await
+}
+
+async fn write_tar(selection: &Selection, outlet: Outlet) -> Outcome<()> {
+    let mut out = Collector::new(outlet);
+    let mut walk = selection.walk();
+    while let Some(selected) = walk.next().await? {
+        let item = Item::new(&selected);
+        out.put(&tar::begin(&item)).await?;
+        if !item.is_folder {
+            let file = selection.open(&selected.entry).await?;
+            out.put_file(&file, item.size, |_| ()).await?;
+            out.put(&tar::padding(item.size)).await?;
+        }
+    }
+    out.put(&tar::end()).await?;
+    out.flush().await
+}

@@ -1,0 +1,182 @@
+//! Downloading: `GET` and `HEAD` of a file, or of a part of it.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+
+use crate::http::extract::Params;
+use crate::http::failures::Asking;
+use crate::http::files::condition::{self, Verdict};
+use crate::http::files::media::{self, Showing};
+use crate::http::files::place::Place;
+use crate::http::files::range::{self, Part};
+use crate::http::files::{digest, disposition, pump};
+use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::visitor::Visitor;
+use crate::http::web::Web;
+use crate::vfs::read::FileReader;
+
+/// How a file is wanted.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct Wish {
+    /// Whether browsers may show it, if nothing in files of its kind runs: pictures, sound, video,
+    /// plain text. All else is stored, whatever this says.
+    #[serde(default)]
+    #[param(required = false)]
+    inline: bool,
+}
+
+/// Download a file.
+///
+/// One range can be asked for; several are answered with the whole file. Nothing that a file holds
+/// runs in a browser: it comes as a download, in a sandbox.
+#[utoipa::path(
+    get,
+    path = "/files/{*path}",
+    tag = "files",
+    params(("path" = String, Path, description = "path of the file"), Wish),
+    responses(
+        (status = 200, description = "the file", body = Vec<u8>, content_type = "*/*"),
+        (status = 206, description = "the part of the file that Range asks for", body = Vec<u8>, content_type = "*/*"),
+        (status = 304, description = "the client knows this version"),
+        (status = 412, description = "it is another version than If-Match names", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 416, description = "the file has no such part", body = ProblemDetails, content_type = "application/problem+json"),
+        Asking,
+    )
+)]
+pub async fn download(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Place(path): Place,
+    Params(wish): Params<Wish>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let file = visitor.0.open_published(&path).await?;
+    let mut response = match condition::of_read(&headers, file.entry())? {
+        Verdict::NotModified => return Ok(not_modified(&file)),
+        Verdict::Go => answer(&file, &headers)?,
+    };
+    describe(&mut response, &file, &wish);
+    visitor.0.note_download(&path);
+    let size = file.entry().size;
+    let part = match asked(&headers, &file) {
+        Part::Some(part) => part,
+        Part::Nothing | Part::Whole => 0..size,
+    };
+    *response.body_mut() = pump::body(&web, &visitor, |outlet| async move {
+        outlet.send_file(&file, part, |_| ()).await
+    });
+    Ok(response)
+}
+
+/// Ask about a file as a download would, without its content.
+#[utoipa::path(
+    head,
+    path = "/files/{*path}",
+    tag = "files",
+    params(("path" = String, Path, description = "path of the file"), Wish),
+    responses(
+        (status = 200, description = "the headers of the file"),
+        (status = 206, description = "the headers of the part that Range asks for"),
+        (status = 304, description = "the client knows this version"),
+        (status = 412, description = "it is another version than If-Match names"),
+        (status = 416, description = "the file has no such part"),
+        Asking,
+    )
+)]
+pub async fn describe_file(
+    visitor: Visitor,
+    Place(path): Place,
+    Params(wish): Params<Wish>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let file = visitor.0.open_published(&path).await?;
+    let mut response = match condition::of_read(&headers, file.entry())? {
+        Verdict::NotModified => return Ok(not_modified(&file)),
+        Verdict::Go => answer(&file, &headers)?,
+    };
+    describe(&mut response, &file, &wish);
+    Ok(response)
+}
+
+fn asked(headers: &HeaderMap, file: &FileReader) -> Part {
+    let entry = file.entry();
+    let range = headers.get(header::RANGE).map(HeaderValue::to_str);
+    let range = range.and_then(Result::ok);
+    let range = range.filter(|_| condition::range_holds(headers, entry));
+    range::part(range, entry.size)
+}
+
+/// Status and length.
+fn answer(file: &FileReader, headers: &HeaderMap) -> Result<Response, Problem> {
+    let size = file.entry().size;
+    let (status, length, range) = match asked(headers, file) {
+        Part::Nothing => {
+            let detail = format!("the file has {size} bytes, and none of them is in this range");
+            let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "no-such-range", detail);
+            return Err(problem.with(header::CONTENT_RANGE, text(&format!("bytes */{size}"))));
+        }
+        Part::Some(part) => {
+            let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
+            (
+                StatusCode::PARTIAL_CONTENT,
+                part.end - part.start,
+                Some(range),
+            )
+        }
+        Part::Whole => (StatusCode::OK, size, None),
+    };
+    let mut response = (status, Body::empty()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(range) = range {
+        headers.insert(header::CONTENT_RANGE, text(&range));
+    }
+    Ok(response)
+}
+
+/// What is to be known of the file.
+fn describe(response: &mut Response, file: &FileReader, wish: &Wish) {
+    let entry = file.entry();
+    let headers = response.headers_mut();
+    validators(headers, file);
+    let (kind, showing) = media::kind(&entry.name);
+    let disposition = match wish.inline && showing == Showing::Inline {
+        true => disposition::inline(&entry.name),
+        false => disposition::attachment(&entry.name),
+    };
+    let sandbox = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; \
+                   style-src 'unsafe-inline'; frame-ancestors 'none'";
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
+    let policy = HeaderValue::from_static(sandbox);
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    if let Some(sum) = file.sha256() {
+        headers.insert(digest::REPR, digest::header(&sum));
+    }
+}
+
+fn validators(headers: &mut HeaderMap, file: &FileReader) {
+    let entry = file.entry();
+    headers.insert(header::ETAG, condition::tag_header(entry));
+    if let Some(date) = condition::date(entry.attributes.modified) {
+        headers.insert(header::LAST_MODIFIED, date);
+    }
+    // A browser may keep it, and asks each time whether it is still the same.
+    let keep = HeaderValue::from_static("private, no-cache");
+    headers.insert(header::CACHE_CONTROL, keep);
+}
+
+fn not_modified(file: &FileReader) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    validators(response.headers_mut(), file);
+    response
+}
+
+fn text(text: &str) -> HeaderValue {
+    // Of ASCII letters, digits and punctuation.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,135 @@
+//! Folders: what is in them, and new ones.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+
+use crate::domain::error::ErrorKind;
+use crate::domain::node::AttributeUpdate;
+use crate::domain::path::VfsPath;
+use crate::http::extract::Params;
+use crate::http::failures::{Asking, Changing};
+use crate::http::files::condition;
+use crate::http::files::place::{self, Place};
+use crate::http::files::view::{self, Entries, EntryView, Paging};
+use crate::http::reply::Problem;
+use crate::http::visitor::Visitor;
+use crate::http::web::Web;
+use crate::vfs::session::Session;
+
+/// List the root folder.
+#[utoipa::path(
+    get,
+    path = "/folders",
+    tag = "folders",
+    params(Paging),
+    responses((status = 200, description = "a part of what is in it, by name", body = Entries), Asking)
+)]
+pub async fn list_root(
+    visitor: Visitor,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Entries>, Problem> {
+    list(visitor, Place(VfsPath::root()), Params(paging)).await
+}
+
+/// List a folder.
+///
+/// Parts go by name: what is there from the first part to the last is shown once, whatever changes
+/// meanwhile.
+#[utoipa::path(
+    get,
+    path = "/folders/{*path}",
+    tag = "folders",
+    params(("path" = String, Path, description = "path of the folder"), Paging),
+    responses((status = 200, description = "a part of what is in it, by name", body = Entries), Asking)
+)]
+pub async fn list(
+    visitor: Visitor,
+    Place(path): Place,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Entries>, Problem> {
+    let (limit, after) = (paging.limit()?, paging.after()?.unwrap_or_default());
+    let page = visitor.0.page(&path, &after, limit).await?;
+    let items = page.items.iter().map(|seen| {
+        let at = view::child(&path, &seen.entry.name)?;
+        Ok(EntryView::seen(&at, seen))
+    });
+    Ok(Json(Entries {
+        items: items.collect::<Result<_, Problem>>()?,
+        next: page.next.as_deref().map(view::cursor),
+    }))
+}
+
+/// How a folder is made.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct How {
+    /// Make the folders that are missing on the way, too, and be content if it is there.
+    #[serde(default)]
+    #[param(required = false)]
+    parents: bool,
+}
+
+/// Make a folder.
+#[utoipa::path(
+    post,
+    path = "/folders/{*path}",
+    tag = "folders",
+    params(("path" = String, Path, description = "path of the folder"), How),
+    responses(
+        (status = 201, description = "made, or there already if parents is true", body = EntryView),
+        Asking,
+        Changing,
+    )
+)]
+pub async fn make(
+    State(_): State<Web>,
+    visitor: Visitor,
+    Place(path): Place,
+    Params(how): Params<How>,
+) -> Result<Response, Problem> {
+    match how.parents {
+        true => make_all(&visitor.0, &path).await?,
+        false => {
+            let update = AttributeUpdate::default();
+            visitor.0.make_folder(&path, update).await?;
+        }
+    }
+    let seen = visitor.0.look(&path).await?;
+    let told = [
+        (header::ETAG, condition::tag_header(&seen.entry)),
+        (header::LOCATION, place::location("folders", &path)),
+    ];
+    let view = EntryView::seen(&path, &seen);
+    Ok((StatusCode::CREATED, told, Json(view)).into_response())
+}
+
+/// Makes a folder and those above it, as far as they are missing.
+///
+/// # Errors
+/// As making each.
+pub async fn make_all(session: &Session, path: &VfsPath) -> Result<(), Problem> {
+    let mut missing = Vec::new();
+    let mut at = Some(path.clone());
+    while let Some(folder) = at.filter(|folder| !folder.is_root()) {
+        match session.look(&folder).await {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        at = folder.parent();
+        missing.push(folder);
+    }
+    while let Some(folder) = missing.pop() {
+        let made = session
+            .make_folder(&folder, AttributeUpdate::default())
+            .await;
+        match made {
+            // Another was quicker.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Uploading: `PUT` of a whole file, which is seen by others when all of it came and is stored.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+
+use crate::domain::error::ErrorKind;
+use crate::domain::node::AttributeUpdate;
+use crate::domain::path::VfsPath;
+use crate::http::extract::{Params, next_piece};
+use crate::http::failures::{Asking, Changing};
+use crate::http::files::condition::{self, Tags};
+use crate::http::files::place::{self, Place};
+use crate::http::files::view::{self, EntryView};
+use crate::http::files::{digest, folders};
+use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::visitor::Visitor;
+use crate::http::web::Web;
+use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::session::Session;
+use crate::vfs::write::FileWriter;
+
+/// How a file is put.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct How {
+    /// Make the folders that are missing on the way.
+    #[serde(default)]
+    #[param(required = false)]
+    parents: bool,
+    /// Time of last modification, RFC 3339; `X-Modified` says the same in a header.
+    modified: Option<String>,
+}
+
+/// Upload a file.
+///
+/// The body is the file, whatever its Content-Type. It replaces what is there; `If-Match: "..."` has it
+/// replace only that version, `If-None-Match: *` only make a new file. `Repr-Digest` or
+/// `Content-Digest: sha-256=:...:` or `X-Checksum-Sha256` is compared with what came. A body that breaks
+/// off changes nothing.
+#[utoipa::path(
+    put,
+    path = "/files/{*path}",
+    tag = "files",
+    params(("path" = String, Path, description = "path of the file"), How),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "stored as a new version of the file", body = EntryView),
+        (status = 201, description = "stored as a new file", body = EntryView),
+        (status = 408, description = "the body did not come", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "what came does not have the checksum that the request says", body = ProblemDetails, content_type = "application/problem+json"),
+        Asking,
+        Changing,
+    )
+)]
+pub async fn upload(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Place(path): Place,
+    Params(how): Params<How>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let expected = digest::expected(&headers)?;
+    let modified = match (&how.modified, headers.get("x-modified")) {
+        (Some(text), _) => Some(view::time(text)?),
+        (None, Some(value)) => Some(view::time(value.to_str().unwrap_or_default())?),
+        (None, None) => None,
+    };
+    let (session, create) = target(&visitor.0, &headers)?;
+    let mut writer = open(&session, &path, create, how.parents).await?;
+    let attributes = AttributeUpdate {
+        modified,
+        ..AttributeUpdate::default()
+    };
+    writer.set_attributes(attributes).await?;
+    let stall = web.settings().stall_time;
+    let ended = web.accounts().ended(visitor.principal());
+    let received = tokio::select! {
+        received = receive(&mut writer, body, stall) => received,
+        () = ended => Err(Problem::stranger()),
+    };
+    if let Err(problem) = received {
+        writer.keep().await;
+        return Err(problem);
+    }
+    let is_new = writer.is_new();
+    let sum = match writer.sha256().await {
+        Ok(sum) => sum,
+        Err(error) => return Err(error.into()),
+    };
+    if expected.is_some() && expected != sum {
+        writer.discard().await;
+        return Err(digest::mismatch());
+    }
+    let entry = writer.commit().await?;
+    let status = match is_new {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    let told = [
+        (header::ETAG, condition::tag_header(&entry)),
+        (header::LOCATION, place::location("files", &path)),
+    ];
+    let view = EntryView::new(&path, &entry).with_sum(sum);
+    Ok((status, told, Json(view)).into_response())
+}
+
+/// Whose conditions hold when it is opened and when it is published.
+fn target(session: &Session, headers: &HeaderMap) -> Result<(Session, Create), Problem> {
+    let is_new = match condition::if_none_match(headers)? {
+        None => false,
+        Some(Tags::Any) => true,
+        Some(Tags::Of(_)) => {
+            let detail = "of an upload, If-None-Match can only be '*': the file must not be there";
+            return Err(Problem::malformed(detail));
+        }
+    };
+    match (condition::if_match(headers)?, is_new) {
+        (None, false) => Ok((session.clone(), Create::IfMissing)),
+        (None, true) => Ok((session.clone(), Create::New)),
+        (Some(_), true) => Err(condition::changed()),
+        (Some(Tags::Any), false) => Ok((session.clone(), Create::Never)),
+        (Some(Tags::Of(versions)), false) => Ok((session.only_if(versions), Create::Never)),
+    }
+}
+
+async fn open(
+    session: &Session,
+    path: &VfsPath,
+    create: Create,
+    parents: bool,
+) -> Result<FileWriter, Problem> {
+    let options = WriteOptions {
+        create,
+        truncate: true,
+        append: false,
+        attributes: AttributeUpdate::default(),
+    };
+    let opened = session.open_write(path, options).await;
+    match (opened, create) {
+        (Err(error), Create::New) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(condition::changed())
+        }
+        (Err(error), Create::Never) if error.kind() == ErrorKind::NotFound => {
+            Err(condition::changed())
+        }
+        (Err(error), _) if error.kind() == ErrorKind::NotFound && parents => {
+            if let Some(folder) = path.parent() {
+                folders::make_all(session, &folder).await?;
+            }
+            Ok(session.open_write(path, options).await?)
+        }
+        (opened, _) => Ok(opened?),
+    }
+}
+
+async fn receive(
+    writer: &mut FileWriter,
+    mut body: Body,
+    stall: std::time::Duration,
+) -> Result<(), Problem> {
+    let mut at = 0;
+    while let Some(piece) = next_piece(&mut body, stall).await? {
+        let length = piece.len() as u64;
+        writer.write_at(at, piece).await?;
+        at += length;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Files and folders as JSON shows them.
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::node::{Entry, NodeKind};
+use crate::domain::path::{Name, VfsPath};
+use crate::domain::rights::Rights;
+use crate::http::files::condition;
+use crate::http::reply::Problem;
+use crate::vfs::look::Seen;
+
+/// Most items of a page, and how many there are if nobody says.
+pub const MOST_ITEMS: u32 = 1000;
+const ITEMS: u32 = 200;
+
+/// A file or folder.
+#[derive(Serialize, ToSchema)]
+pub struct EntryView {
+    /// Its name; empty for the root.
+    name: String,
+    /// Its path from the root.
+    path: String,
+    /// File or folder.
+    kind: Kind,
+    /// Length in bytes; 0 for folders.
+    size: u64,
+    /// When its content was last changed, as clients may set it: RFC 3339 in UTC.
+    modified: String,
+    /// Unix permission bits, in octal; nothing in them is enforced.
+    mode: String,
+    /// Names this version, for If-Match and If-None-Match.
+    etag: String,
+    /// SHA-256 of the content in hex, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    /// What the account may do with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rights: Option<Vec<&'static str>>,
+}
+
+/// File or folder.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    File,
+    Folder,
+}
+
+impl EntryView {
+    /// What is published at a path.
+    pub fn new(path: &VfsPath, entry: &Entry) -> Self {
+        Self {
+            name: entry.name.clone(),
+            path: path.to_string(),
+            kind: match entry.kind {
+                NodeKind::File => Kind::File,
+                NodeKind::Folder => Kind::Folder,
+            },
+            size: entry.size,
+            modified: entry.attributes.modified.to_string(),
+            mode: format!("{:04o}", entry.attributes.mode & 0o7777),
+            etag: condition::tag(entry),
+            sha256: None,
+            rights: None,
+        }
+    }
+
+    /// The same with its SHA-256.
+    #[must_use]
+    pub fn with_sum(self, sum: Option<[u8; 32]>) -> Self {
+        Self {
+            sha256: sum.map(|sum| HEXLOWER.encode(&sum)),
+            ..self
+        }
+    }
+
+    /// The same with what the account may do.
+    #[must_use]
+    pub fn with_rights(self, rights: Rights) -> Self {
+        Self {
+            rights: Some(rights.words().collect()),
+            ..self
+        }
+    }
+
+    /// What was seen at a path.
+    pub fn seen(path: &VfsPath, seen: &Seen) -> Self {
+        let view = Self::new(path, &seen.entry).with_sum(seen.sha256);
+        view.with_rights(seen.rights)
+    }
+}
+
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+pub struct Entries {
+    /// What is in this part.
+    pub items: Vec<EntryView>,
+    /// What `cursor` is for the next part; null at the end.
+    pub next: Option<String>,
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+pub struct Paging {
+    /// Most items of this part.
+    #[param(minimum = 1, maximum = 1000, default = 200)]
+    limit: Option<u32>,
+    /// `next` of the part before; none for the first part.
+    cursor: Option<String>,
+}
+
+impl Paging {
+    /// Most items.
+    ///
+    /// # Errors
+    /// 400 when it is none or too many.
+    pub fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.limit.unwrap_or(ITEMS);
+        match (1..=MOST_ITEMS).contains(&limit) {
+            true => Ok(limit as usize),
+            false => Err(Problem::malformed(format!(
+                "limit must be 1 to {MOST_ITEMS}"
+            ))),
+        }
+    }
+
+    /// What the cursor says.
+    ///
+    /// # Errors
+    /// 400 when it is not one of ours.
+    pub fn after(&self) -> Result<Option<String>, Problem> {
+        let Some(cursor) = &self.cursor else {
+            return Ok(None);
+        };
+        let decoded = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok();
+        let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        // PostgreSQL takes no NUL.
+        let decoded = decoded.filter(|text| !text.contains('\0') && !text.is_empty());
+        decoded
+            .map(Some)
+            .ok_or_else(|| Problem::malformed("the cursor is not the 'next' of the part before"))
+    }
+}
+
+/// The cursor that says `after`.
+pub fn cursor(after: &str) -> String {
+    BASE64URL_NOPAD.encode(after.as_bytes())
+}
+
+/// The path of an entry of a folder.
+///
+/// # Errors
+/// 400 when it is too long: some are, below a folder that was moved down.
+pub fn child(folder: &VfsPath, name: &str) -> Result<VfsPath, Problem> {
+    Ok(folder.clone().join(Name::parse(name.as_bytes())?)?)
+}
+
+/// A time as RFC 3339 has it.
+///
+/// # Errors
+/// 400.
+pub fn time(text: &str) -> Result<Timestamp, Problem> {
+    let parsed: Result<jiff::Timestamp, _> = text.parse();
+    let parsed = parsed.map_err(|_| {
+        Problem::malformed("a time is written like 2026-01-31T12:00:00Z (RFC 3339)")
+    })?;
+    Ok(Timestamp(parsed.as_microsecond()))
+}

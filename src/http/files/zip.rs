@@ -1,0 +1,267 @@
+//! ZIP archives as they are streamed (APPNOTE 6.3.10): stored, with data descriptors, with ZIP64 where
+//! needed, names in UTF-8. What the central directory needs to know of a file and cannot be asked for
+//! again is its CRC: four bytes.
+
+use jiff::Timestamp as Instant;
+use jiff::tz::TimeZone;
+
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::http::files::bundle::Item;
+use crate::net::budget::{Budget, Share};
+
+/// From where on sizes and offsets take 64 bits, and numbers of entries do.
+const WIDE: u64 = u32::MAX as u64;
+const MANY: u64 = u16::MAX as u64;
+/// Versions of the format: with folders, and with ZIP64. Made on Unix.
+const PLAIN: u16 = 20;
+const ZIP64: u16 = 45;
+const UNIX: u16 = 3 << 8;
+/// Flags: a data descriptor follows; the name is UTF-8.
+const DESCRIPTOR: u16 = 1 << 3;
+const UTF8: u16 = 1 << 11;
+/// CRCs for which memory is taken at a time.
+const STEP: usize = 16 * 1024;
+
+/// An archive in the making: first each item, then each again for the directory.
+pub struct Zip {
+    budget: Budget,
+    memory: Vec<Share>,
+    /// Of the files, in their order.
+    sums: Vec<u32>,
+    /// Bytes so far.
+    at: u64,
+    items: u64,
+    directory: Directory,
+}
+
+#[derive(Default)]
+struct Directory {
+    start: u64,
+    items: u64,
+    files: usize,
+    /// Where the next item's own header is.
+    offset: u64,
+}
+
+impl Zip {
+    /// With nothing in it.
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            memory: Vec::new(),
+            sums: Vec::new(),
+            at: 0,
+            items: 0,
+            directory: Directory::default(),
+        }
+    }
+
+    /// What goes before the content of an item.
+    pub fn begin(&mut self, item: &Item) -> Vec<u8> {
+        let name = name(item);
+        let stamp = stamp(item);
+        let mut header = Vec::with_capacity(64 + name.len());
+        header.extend(0x0403_4b50_u32.to_le_bytes());
+        common(&mut header, item, (0, 0));
+        header.extend(length(&name));
+        header.extend(length(&stamp));
+        header.extend(&name);
+        header.extend(&stamp);
+        self.at += header.len() as u64 + item.size;
+        self.items += 1;
+        header
+    }
+
+    /// What goes behind the content of a file.
+    ///
+    /// # Errors
+    /// Busy when there is no memory for so many files.
+    pub fn end(&mut self, item: &Item, sum: u32) -> Result<Vec<u8>> {
+        if self.sums.len() == self.memory.len() * STEP {
+            let own = self.memory.len() * STEP * 4;
+            let more = self.budget.try_take_fair(own, STEP * 4);
+            let more = more.ok_or_else(|| {
+                Error::new(ErrorKind::Busy, "no memory for an archive of so many files")
+            })?;
+            self.memory.push(more);
+            self.sums.reserve_exact(STEP);
+        }
+        self.sums.push(sum);
+        let mut descriptor = Vec::with_capacity(24);
+        descriptor.extend(0x0807_4b50_u32.to_le_bytes());
+        descriptor.extend(sum.to_le_bytes());
+        for _ in ["compressed", "not compressed"] {
+            match item.size >= WIDE {
+                true => descriptor.extend(item.size.to_le_bytes()),
+                false => descriptor.extend(narrow(item.size)),
+            }
+        }
+        self.at += descriptor.len() as u64;
+        Ok(descriptor)
+    }
+
+    /// The line of an item in the directory; items come in the same order again.
+    ///
+    /// # Errors
+    /// Changed when it is another item than the first time.
+    pub fn list(&mut self, item: &Item) -> Result<Vec<u8>> {
+        if self.directory.items == 0 {
+            self.directory.start = self.at;
+        }
+        let sum = match item.is_folder {
+            true => 0,
+            false => *self.sums.get(self.directory.files).ok_or_else(changed)?,
+        };
+        let name = name(item);
+        let mut extra = stamp(item);
+        let own = 30 + name.len() as u64 + extra.len() as u64 + item.size;
+        let offset = self.directory.offset;
+        let is_wide = item.size >= WIDE || offset >= WIDE;
+        if is_wide {
+            extra.extend(1_u16.to_le_bytes());
+            extra.extend(24_u16.to_le_bytes());
+            for value in [item.size, item.size, offset] {
+                extra.extend(value.to_le_bytes());
+            }
+        }
+        let kind: u32 = if item.is_folder { 0o040_000 } else { 0o100_000 };
+        let mode = (kind | item.mode) << 16 | if item.is_folder { 0x10 } else { 0 };
+        let size = if is_wide { WIDE } else { item.size };
+        let mut line = Vec::with_capacity(46 + name.len() + extra.len());
+        line.extend(0x0201_4b50_u32.to_le_bytes());
+        line.extend((UNIX | ZIP64).to_le_bytes());
+        common(&mut line, item, (sum, size));
+        line.extend(length(&name));
+        line.extend(length(&extra));
+        // No comment, disk 0, nothing said of the content.
+        line.extend([0; 6]);
+        line.extend(mode.to_le_bytes());
+        line.extend(narrow(if is_wide { WIDE } else { offset }));
+        line.extend(&name);
+        line.extend(&extra);
+        let descriptor = match (item.is_folder, item.size >= WIDE) {
+            (true, _) => 0,
+            (false, true) => 24,
+            (false, false) => 16,
+        };
+        self.directory.offset += own + descriptor;
+        self.directory.items += 1;
+        self.directory.files += usize::from(!item.is_folder);
+        self.at += line.len() as u64;
+        Ok(line)
+    }
+
+    /// The end of the archive.
+    ///
+    /// # Errors
+    /// Changed when the directory does not list what is there.
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        if self.directory.items == 0 {
+            self.directory.start = self.at;
+        }
+        let Directory {
+            start,
+            items,
+            files,
+            offset,
+        } = self.directory;
+        if items != self.items || files != self.sums.len() || offset != start {
+            return Err(changed());
+        }
+        let size = self.at - start;
+        let mut end = Vec::with_capacity(98);
+        if items >= MANY || start >= WIDE || size >= WIDE {
+            end.extend(0x0606_4b50_u32.to_le_bytes());
+            end.extend(44_u64.to_le_bytes());
+            end.extend((UNIX | ZIP64).to_le_bytes());
+            end.extend(ZIP64.to_le_bytes());
+            end.extend([0; 8]);
+            for value in [items, items, size, start] {
+                end.extend(value.to_le_bytes());
+            }
+            end.extend(0x0706_4b50_u32.to_le_bytes());
+            end.extend(0_u32.to_le_bytes());
+            end.extend(self.at.to_le_bytes());
+            end.extend(1_u32.to_le_bytes());
+        }
+        end.extend(0x0605_4b50_u32.to_le_bytes());
+        end.extend([0; 4]);
+        let count = u16::try_from(items).unwrap_or(u16::MAX).to_le_bytes();
+        end.extend([count, count].concat());
+        end.extend(narrow(size));
+        end.extend(narrow(start));
+        end.extend([0; 2]);
+        Ok(end)
+    }
+}
+
+/// What both headers of an item say, from the version on to the sizes.
+fn common(header: &mut Vec<u8>, item: &Item, (sum, size): (u32, u64)) {
+    let version = if item.size >= WIDE { ZIP64 } else { PLAIN };
+    let flags = if item.is_folder {
+        UTF8
+    } else {
+        UTF8 | DESCRIPTOR
+    };
+    let (time, date) = clock(item.modified);
+    // Method 0: stored.
+    for value in [version, flags, 0, time, date] {
+        header.extend(value.to_le_bytes());
+    }
+    header.extend(sum.to_le_bytes());
+    header.extend(narrow(size));
+    header.extend(narrow(size));
+}
+
+/// Folders end in a slash.
+fn name(item: &Item) -> Vec<u8> {
+    let mut name = item.path.clone().into_bytes();
+    if item.is_folder {
+        name.push(b'/');
+    }
+    name
+}
+
+/// The time in UTC, as Unix counts it; nothing when that does not fit.
+fn stamp(item: &Item) -> Vec<u8> {
+    let Ok(seconds) = i32::try_from(item.modified) else {
+        return Vec::new();
+    };
+    let mut stamp = vec![0x55, 0x54, 5, 0, 1];
+    stamp.extend(seconds.to_le_bytes());
+    stamp
+}
+
+/// The time as MS-DOS has it, for programs that know no other.
+fn clock(seconds: i64) -> (u16, u16) {
+    let earliest = (0, 1 << 5 | 1);
+    let Ok(instant) = Instant::from_second(seconds) else {
+        return earliest;
+    };
+    let when = instant.to_zoned(TimeZone::UTC).datetime();
+    let Ok(years) = u16::try_from(when.year() - 1980) else {
+        return earliest;
+    };
+    if years > 127 {
+        return earliest;
+    }
+    let part = |value: i8| u16::try_from(value).unwrap_or(0);
+    let time = part(when.hour()) << 11 | part(when.minute()) << 5 | part(when.second()) / 2;
+    (
+        time,
+        years << 9 | part(when.month()) << 5 | part(when.day()),
+    )
+}
+
+fn length(bytes: &[u8]) -> [u8; 2] {
+    // Paths have at most 4,096 bytes, and what is added to them a few more.
+    u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_le_bytes()
+}
+
+fn narrow(value: u64) -> [u8; 4] {
+    u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+fn changed() -> Error {
+    Error::internal("the second walk through a selection differs from the first")
+}

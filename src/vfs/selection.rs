@@ -1,0 +1,154 @@
+//! Files and folders of one moment, to be taken away together: whatever changes meanwhile, a walk through
+//! them shows the same, and so does the next one.
+
+use std::collections::HashSet;
+
+use crate::db::entries::Moment;
+use crate::db::{clocks, tenants};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::TenantId;
+use crate::domain::node::{Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::rights::Rights;
+use crate::vfs::access::follow;
+use crate::vfs::read::FileReader;
+use crate::vfs::service::Vfs;
+use crate::vfs::session::Session;
+use crate::vfs::walk::Walk;
+
+/// What was selected. Cheap to clone, but for the list of what was named.
+#[derive(Clone)]
+pub struct Selection {
+    vfs: Vfs,
+    tenant: TenantId,
+    seq: i64,
+    named: Vec<Entry>,
+}
+
+/// A walk through a selection: in the order of what was named, a folder before what is in it.
+pub struct SelectionWalk {
+    selection: Selection,
+    walk: Walk,
+}
+
+/// A file or folder of a selection.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// The version that was current.
+    pub entry: Entry,
+    /// Its path within the selection, without a slash before it.
+    pub path: String,
+}
+
+impl Session {
+    /// Selects what is at these paths now. Whoever may list and read a folder may do so with all that is
+    /// below, so that only what is named is asked for.
+    ///
+    /// # Errors
+    /// Invalid when nothing is named, or two of the same name; NotFound, NotFolder, Denied; Unavailable
+    /// when the database does not answer.
+    pub async fn select(&self, paths: &[VfsPath]) -> Result<Selection> {
+        let tenant = self.principal().tenant;
+        let mut tx = self.vfs().database().snapshot(tenant).await?;
+        let seq = clocks::latest(&mut tx).await?.seq;
+        let mut named = Vec::new();
+        let mut names = HashSet::new();
+        for path in paths {
+            let (chain, access) = follow(&mut tx, self.principal(), path).await?;
+            let entry = access.see(&mut tx, path, &chain).await?;
+            let needed = match entry.kind {
+                NodeKind::File => Rights::READ,
+                NodeKind::Folder => Rights::READ_ONLY,
+            };
+            self.noted(access.require(&chain, needed), "download", path)?;
+            if !names.insert(entry.name.clone()) || (path.is_root() && paths.len() > 1) {
+                return Err(Error::invalid(format!(
+                    "what is at '{path}' would be there twice under one name; ask for it by itself"
+                )));
+            }
+            named.push(entry.clone());
+        }
+        if named.is_empty() {
+            return Err(Error::invalid("name at least one path"));
+        }
+        drop(tx);
+        for path in paths {
+            self.note("download", format!("{path} in an archive"));
+        }
+        Ok(Selection {
+            vfs: self.vfs().clone(),
+            tenant,
+            seq,
+            named,
+        })
+    }
+}
+
+impl Selection {
+    /// What the only thing that was named is called, if there is only one.
+    pub fn name(&self) -> Option<&str> {
+        match self.named.as_slice() {
+            [only] => Some(&only.name),
+            _ => None,
+        }
+    }
+
+    /// Walks through it from the start.
+    pub fn walk(&self) -> SelectionWalk {
+        let mut walk = Walk::new(&self.vfs, self.tenant, Moment::At(self.seq));
+        match self.named.as_slice() {
+            [root] if root.name.is_empty() => walk.enter(root.node, Vec::new(), String::new()),
+            named => walk.enter_some(named.to_vec(), Vec::new()),
+        }
+        SelectionWalk {
+            selection: self.clone(),
+            walk,
+        }
+    }
+
+    /// Opens a file of it.
+    ///
+    /// # Errors
+    /// NotFound when its past is not kept any more; Unavailable.
+    pub async fn open(&self, entry: &Entry) -> Result<FileReader> {
+        let mut tx = self.vfs.database().snapshot(self.tenant).await?;
+        FileReader::open(&self.vfs, &mut tx, entry.clone()).await
+    }
+
+    /// Fails when something of it may have been forgotten meanwhile.
+    async fn check_kept(&self) -> Result<()> {
+        let now = self.vfs.database().now().await?;
+        let tenant = tenants::by_id(self.vfs.database(), self.tenant).await?;
+        let tenant = tenant.ok_or_else(|| Error::not_found("no such tenant"))?;
+        let mut tx = self.vfs.database().read(self.tenant).await?;
+        match clocks::seq_at(&mut tx, now.minus(tenant.retention)).await? > self.seq {
+            true => Err(Error::new(
+                ErrorKind::Changed,
+                "what was selected is not kept any more; select it again",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+impl SelectionWalk {
+    /// What comes next; none at the end, when nothing is missing.
+    ///
+    /// # Errors
+    /// Changed when the past that it walks through is not kept any more; Unavailable when the database
+    /// does not answer.
+    pub async fn next(&mut self) -> Result<Option<Selected>> {
+        let Some(found) = self.walk.next().await? else {
+            self.selection.check_kept().await?;
+            return Ok(None);
+        };
+        if found.entry.kind == NodeKind::Folder {
+            let node = found.entry.node;
+            self.walk.enter(node, found.path.clone(), String::new());
+        }
+        Ok(Some(Selected {
+            path: found.path.join("/"),
+            entry: found.entry,
+        }))
+    }
+}
