@@ -268,7 +268,9 @@ pub mod http {
     pub mod failures;
     pub mod guard;
     pub mod health;
+    pub mod leftover;
     pub mod me;
+    pub mod page;
     pub mod peer;
     pub mod reply;
     pub mod router;

@@ -8,9 +8,10 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::files::routes as files;
+use crate::http::page::Page;
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
-use crate::http::{guard, health, me};
+use crate::http::{guard, health, leftover, me};
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -26,7 +27,11 @@ pub fn public(web: Web) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest(API, operations())
         .split_for_parts();
-    let document = Json(described(document));
+    let document = described(document);
+    let page = serde_json::to_value(&document).map(|document| Page::of(&document));
+    let page = page.ok();
+    let show = get(move || async move { page.as_ref().map(Page::answer).ok_or(nothing().await) });
+    let document = Json(document);
     api.route(
         "/api/v1/openapi.json",
         get(move || {
@@ -34,9 +39,12 @@ pub fn public(web: Web) -> Router {
             async move { document }
         }),
     )
+    .route("/api/v1/", show.clone())
+    .route(API, show)
     .merge(health::routes())
     .fallback(nothing)
     .method_not_allowed_fallback(not_that)
+    .layer(middleware::from_fn(leftover::read))
     .layer(middleware::from_fn(guard::protect))
     .layer(middleware::from_fn(guard::insist))
     .with_state(web)

@@ -93,7 +93,13 @@ mod hostile;
 #[cfg(test)]
 mod https;
 #[cfg(test)]
+mod https_archives;
+#[cfg(test)]
+mod https_cuts;
+#[cfg(test)]
 mod https_files;
+#[cfg(test)]
+mod https_schema;
 #[cfg(test)]
 mod key_care;
 #[cfg(test)]
@@ -144,6 +150,8 @@ mod s3_check;
 mod scp;
 #[cfg(test)]
 mod scp_raw;
+#[cfg(test)]
+mod selecting;
 #[cfg(test)]
 mod sftp_extensions;
 #[cfg(test)]

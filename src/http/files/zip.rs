@@ -246,7 +246,7 @@ fn clock(seconds: i64) -> (u16, u16) {
         return earliest;
     }
     let part = |value: i8| u16::try_from(value).unwrap_or(0);
-    let time = part(when.hour()) << 11 | part(when.minute()) << 5 | part(when.second()) / 2;
+    let time = part(when.hour()) << 11 | part(when.minute()) << 5 | (part(when.second()) / 2);
     (
         time,
         years << 9 | part(when.month()) << 5 | part(when.day()),

@@ -1,0 +1,83 @@
+//! What is left of a body whose request was refused: read for a while, so that clients get to read why.
+//!
+//! A client that is still sending when its stream is reset, or its connection closed, may never look at
+//! the answer.
+
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::timeout;
+
+/// Most bytes that are read of it, and how long at most.
+const MOST: usize = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reads on when a request was refused before its body was read.
+pub async fn read(request: Request, next: Next) -> Response {
+    // Whoever waits for leave to send has sent nothing, and must not be given leave now.
+    if request.headers().contains_key(header::EXPECT) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    if body.is_end_stream() {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let lent = Lent(Arc::new(Mutex::new(body)));
+    let request = Request::from_parts(parts, Body::new(lent.clone()));
+    let response = next.run(request).await;
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let rest = mem::take(&mut *lent.lock());
+        // However it ends, the answer goes out.
+        let _ = timeout(PATIENCE, discard(rest)).await;
+    }
+    response
+}
+
+async fn discard(mut body: Body) {
+    let mut read = 0;
+    while read < MOST
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
+/// A body that can be taken back from who reads it.
+#[derive(Clone)]
+struct Lent(Arc<Mutex<Body>>);
+
+impl Lent {
+    fn lock(&self) -> MutexGuard<'_, Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut *self.lock()).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.lock().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.lock().size_hint()
+    }
+}
