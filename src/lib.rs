@@ -66,6 +66,7 @@ pub mod storage {
 pub mod db {
     pub mod account_certificates;
     pub mod accounts;
+    pub mod addressed;
     pub mod approach;
     pub mod audit;
     pub mod authorities;
@@ -124,6 +125,9 @@ pub mod net {
 /// Sessions, access, content, reading, writing, history: all that can be done to files.
 pub mod vfs {
     pub mod access;
+    pub mod addressed;
+    pub mod addressed_join;
+    pub mod addressed_piece;
     pub mod admission;
     pub mod attributes;
     pub mod blob_reader;
@@ -136,6 +140,7 @@ pub mod vfs {
     pub mod draft;
     pub mod early;
     pub mod frames;
+    pub mod gather;
     pub mod history;
     pub mod key_cache;
     pub mod key_care;
@@ -145,6 +150,7 @@ pub mod vfs {
     pub mod look;
     pub mod make_folder;
     pub mod options;
+    pub mod pieces;
     pub mod publish;
     pub mod read;
     pub mod recycled;
@@ -279,6 +285,7 @@ pub mod http {
     pub mod stall;
     pub mod visitor;
     pub mod web;
+
     /// Files and folders: one noun each.
     pub mod files {
         pub mod archive;
@@ -300,6 +307,17 @@ pub mod http {
         pub mod upload;
         pub mod view;
         pub mod zip;
+    }
+
+    /// Uploads that are addressed by an id and go on after a break: tus 1.0.
+    pub mod uploads {
+        pub mod answer;
+        pub mod checksum;
+        pub mod create;
+        pub mod metadata;
+        pub mod receive;
+        pub mod request;
+        pub mod routes;
     }
 }
 

@@ -46,6 +46,7 @@ impl HttpSection {
                 head_time: from.within("https", "head_time", default.head_time, SECOND..=HOUR),
                 stall_time: from.within("https", "stall_time", default.stall_time, SECOND..=HOUR),
                 connections,
+                upload_expiry: default.upload_expiry,
                 public_port: u16::try_from(port).ok().filter(|port| *port > 0),
             },
         }

@@ -55,6 +55,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0008_sha512.sql"),
         postgres: include_str!("../../migrations/0008_sha512.postgres.sql"),
     },
+    Migration {
+        version: 10,
+        shared: include_str!("../../migrations/0010_addressed.sql"),
+        postgres: include_str!("../../migrations/0010_addressed.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

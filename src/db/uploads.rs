@@ -133,7 +133,16 @@ pub async fn checkpoint(
     };
     usage::charge(tx, Some(upload.account), Amount::default(), grows).await?;
     let old = upload_edits::load(tx, id).await?;
-    link_runs(tx, &runs(&progress.edits), &progress.blobs, at).await?;
+    // What was there and is stays linked; a blob that has grown or ended meanwhile is noted again.
+    let is_settled = |edit: &Edit| {
+        let blob = edit.run().and_then(|run| run.blob);
+        !progress.blobs.iter().any(|info| Some(info.id) == blob)
+    };
+    let same = old.iter().zip(&progress.edits);
+    let same = same.take_while(|(old, new)| old == new && is_settled(new));
+    let same = same.count();
+    let (gone, new) = (old.get(same..), progress.edits.get(same..));
+    link_runs(tx, &runs(new.unwrap_or_default()), &progress.blobs, at).await?;
     match &progress.unfinished {
         Some(Unfinished::Halted(blob)) => blobs::set_halted(tx, *blob).await?,
         Some(Unfinished::InTheMaking(blob, notes)) => {
@@ -141,7 +150,7 @@ pub async fn checkpoint(
         }
         None => {}
     }
-    unlink_runs(tx, &runs(&old), at).await?;
+    unlink_runs(tx, &runs(gone.unwrap_or_default()), at).await?;
     upload_edits::replace(tx, id, &old, &progress.edits).await?;
     tx.execute(
         "UPDATE uploads SET size = $3, hash_state = $4, reserved_bytes = $5, \
@@ -226,6 +235,17 @@ pub async fn reserved(tx: &mut TenantTx) -> Result<Vec<(AccountId, Amount)>> {
             Ok((AccountId(row.int(0)?), amount))
         })
         .collect()
+}
+
+/// Ends an upload whoever writes it: that one can do nothing more. Nothing happens when there is none.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn discard(tx: &mut TenantTx, id: UploadId, at: Timestamp) -> Result<()> {
+    match find(tx, id).await? {
+        Some(upload) => remove(tx, &upload, at).await,
+        None => Ok(()),
+    }
 }
 
 async fn owned(tx: &mut TenantTx, id: UploadId, epoch: i64) -> Result<Upload> {

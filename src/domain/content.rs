@@ -83,7 +83,7 @@ impl ExtentMap {
     }
 
     /// The runs in order.
-    pub fn runs(&self) -> impl ExactSizeIterator<Item = &Extent> {
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = &Extent> + DoubleEndedIterator {
         self.runs.values()
     }
 

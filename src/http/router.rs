@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::http::files::routes as files;
 use crate::http::page::Page;
 use crate::http::reply::Problem;
+use crate::http::uploads::routes as uploads;
 use crate::http::web::{API, Web};
 use crate::http::{guard, health, leftover, me};
 
@@ -62,7 +63,7 @@ fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
 
 /// Every area of the API.
 fn operations() -> OpenApiRouter<Web> {
-    me::routes().merge(files::routes())
+    me::routes().merge(files::routes()).merge(uploads::routes())
 }
 
 async fn nothing() -> Problem {

@@ -20,6 +20,8 @@ pub struct HttpSettings {
     pub connections: ConnectionLimits,
     /// The port that redirects name, where clients reach HTTPS by another one than it listens on.
     pub public_port: Option<u16>,
+    /// How long uploads that broke off are kept.
+    pub upload_expiry: Duration,
 }
 
 impl Default for HttpSettings {
@@ -34,6 +36,7 @@ impl Default for HttpSettings {
                 total: 10_000,
             },
             public_port: None,
+            upload_expiry: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::error::{Error, Result};
 use crate::ftp::server::{FtpServer, Listening};
 use crate::ftp::settings::{FtpSettings, Start};
 use crate::http::server::{self as http, HttpServer, Offer};
+use crate::http::settings::HttpSettings;
 use crate::jobs::runner::Jobs;
 use crate::net::limit::Places;
 use crate::net::readiness::Readiness;
@@ -206,7 +207,10 @@ fn http(
             "HTTPS needs a certificate; set tls.certificates, or empty https.listen and http.listen",
         )
     })?;
-    let front = settings.http.front.clone();
+    let front = HttpSettings {
+        upload_expiry: settings.jobs.upload_expiry,
+        ..settings.http.front.clone()
+    };
     let server = HttpServer::new(front, tls, vfs.clone(), accounts.clone(), readiness);
     Ok((Some(server), all))
 }

@@ -13,7 +13,7 @@ use crate::domain::principal::Principal;
 use crate::vfs::draft::Draft;
 use crate::vfs::publish::Target;
 use crate::vfs::service::Vfs;
-use crate::vfs::upload::{Advance, Begin, Leave, Remains, Rename, Reservation};
+use crate::vfs::upload::{Advance, Begin, Leave, Remains, Rename, Reservation, Settle};
 
 /// The first reservation, and how much later ones grow to, in bytes.
 const FIRST_RESERVE: u64 = 8 << 20;
@@ -176,6 +176,29 @@ impl Claim {
         Ok(())
     }
 
+    /// Notes what is durable and lets the upload go, for whoever goes on with it; gives up `blobs` that
+    /// nothing names.
+    ///
+    /// # Errors
+    /// Quota when there is no room; Stale when the upload goes on elsewhere.
+    pub async fn settle(&self, progress: Progress, size: Size, blobs: Vec<BlobId>) -> Result<()> {
+        let Some(row) = self.row else {
+            return Ok(());
+        };
+        let settle = Settle {
+            advance: Advance {
+                id: row.id,
+                epoch: row.epoch,
+                progress,
+                reservation: self.reservation(size),
+            },
+            blobs,
+        };
+        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+        let settled = self.vfs.committer().run(tenant, &actor, settle);
+        settled.await.map(drop)
+    }
+
     /// Makes durable what there is of an upload that breaks off, and notes it.
     ///
     /// # Errors
@@ -237,6 +260,15 @@ impl Claim {
         {
             tracing::warn!(error = ?error, "an upload was not cleaned up; the sweep will do it");
         }
+    }
+
+    /// Lets an upload go as it is written down, also when nothing of it is; gives up `blobs` that nothing
+    /// names.
+    pub async fn let_go(mut self, blobs: Vec<BlobId>) {
+        if let Some(row) = &mut self.row {
+            row.durable = true;
+        }
+        self.leave(Remains::Keep, blobs).await;
     }
 
     fn reservation(&self, size: Size) -> Reservation {

@@ -30,6 +30,15 @@ pub enum Place {
     End,
 }
 
+/// Whether the last byte counts as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastByte {
+    /// It does.
+    Told,
+    /// It is to be sent again.
+    Withheld,
+}
+
 /// What was written of a content so far. After an error it is of no use any more.
 pub struct Draft {
     vfs: Vfs,
@@ -288,6 +297,32 @@ impl Draft {
         Ok(self.progress(durable, |durable| Unfinished::Halted(durable.info.id)))
     }
 
+    /// All that there is, when no blob is in the making; without the last byte where an upload that is
+    /// complete and not published must not look so.
+    pub fn settled(&self, last_byte: LastByte) -> Progress {
+        self.progress_with(None, |last| Unfinished::Halted(last.info.id), last_byte)
+    }
+
+    /// The runs of the content.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Extent> {
+        self.view.runs()
+    }
+
+    /// Takes over a blob that was made outside, to be published or given up with the others; `run` of it
+    /// takes the place of what has the same bytes, if it is complete.
+    pub fn adopt(&mut self, info: BlobInfo, run: Option<Extent>) {
+        self.stored.retain(|own| own.id != info.id);
+        self.stored.push(info);
+        if let Some(run) = run {
+            self.blobs.insert(info.id, info);
+            self.view.lay(run);
+            self.reader = None;
+            if self.whole {
+                self.edits = self.view.runs().map(|run| Edit::Lay(*run)).collect();
+            }
+        }
+    }
+
     /// What another instance could go on from, with what is durable of the last blob: all up to the
     /// first gap, since clients take the length for what they need not send again; and never the
     /// last byte, so that they have something to send and bring the upload to its end.
@@ -295,6 +330,15 @@ impl Draft {
         &self,
         last: Option<Durable>,
         unfinished: impl FnOnce(Durable) -> Unfinished,
+    ) -> Progress {
+        self.progress_with(last, unfinished, LastByte::Withheld)
+    }
+
+    fn progress_with(
+        &self,
+        last: Option<Durable>,
+        unfinished: impl FnOnce(Durable) -> Unfinished,
+        last_byte: LastByte,
     ) -> Progress {
         let mut sizes: BTreeMap<_, _> = self.blobs.iter().map(|(id, b)| (*id, b.size)).collect();
         for info in &self.borrowed {
@@ -315,7 +359,7 @@ impl Draft {
             None => self.hash.as_ref().map(|hash| hash.serialize().to_vec()),
         };
         let was_cut = matches!(self.edits.last(), Some(Edit::Resize(_)));
-        if is_all && !was_cut {
+        if is_all && !was_cut && last_byte == LastByte::Withheld {
             hash_state = None;
             drop_last_byte(&mut edits);
         }

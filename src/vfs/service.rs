@@ -14,6 +14,7 @@ use crate::storage::store::BlobStore;
 use crate::vfs::admission::{Admission, Admissions};
 use crate::vfs::damage::Damage;
 use crate::vfs::keys::TenantKeys;
+use crate::vfs::pieces::Pieces;
 use crate::vfs::recycled::Recycled;
 use crate::vfs::sealers::Sealers;
 
@@ -35,6 +36,7 @@ struct Shared {
     instance: InstanceId,
     damage: Damage,
     recycled: Recycled,
+    pieces: Arc<Pieces>,
     tasks: TaskTracker,
 }
 
@@ -61,6 +63,7 @@ impl Vfs {
                 instance,
                 damage: Damage::default(),
                 recycled: Recycled::default(),
+                pieces: Arc::default(),
                 tasks: TaskTracker::new(),
             }),
         }
@@ -135,6 +138,11 @@ impl Vfs {
     /// Damage that reading met.
     pub fn damage(&self) -> &Damage {
         &self.shared.damage
+    }
+
+    /// The uploads with an address that this process writes to.
+    pub(in crate::vfs) fn pieces(&self) -> &Arc<Pieces> {
+        &self.shared.pieces
     }
 
     /// Tasks that outlive the session that caused them: clean-up after uploads that broke off.

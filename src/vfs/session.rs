@@ -41,8 +41,8 @@ use crate::vfs::write::{FileWriter, Start};
 /// to clone.
 #[derive(Clone)]
 pub struct Session {
-    vfs: Vfs,
-    principal: Principal,
+    pub(in crate::vfs) vfs: Vfs,
+    pub(in crate::vfs) principal: Principal,
     /// The versions that it changes; none if it changes what it finds.
     only: Option<Arc<[Version]>>,
 }
@@ -499,7 +499,7 @@ impl Session {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(in crate::vfs) fn now(&self) -> Timestamp {
         self.vfs.database().clock().now()
     }
 
@@ -517,7 +517,7 @@ impl Session {
         .await
     }
 
-    async fn run(&self, operation: impl Operation) -> Result<Committed> {
+    pub(in crate::vfs) async fn run(&self, operation: impl Operation) -> Result<Committed> {
         let committer = self.vfs.committer();
         committer
             .run(self.principal.tenant, &self.principal.actor(), operation)

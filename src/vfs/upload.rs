@@ -96,6 +96,26 @@ impl Operation for Advance {
     }
 }
 
+/// Moves an upload on for the last time and lets it go.
+pub struct Settle {
+    /// How it moves on.
+    pub advance: Advance,
+    /// All blobs that were made for it; those that nothing names are given up.
+    pub blobs: Vec<BlobId>,
+}
+
+#[async_trait]
+impl Operation for Settle {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        self.advance.apply(tx, next).await?;
+        uploads::keep(tx, self.advance.id, self.advance.epoch, next.at).await?;
+        for blob in &self.blobs {
+            blobs::discard(tx, *blob, next.at).await?;
+        }
+        Ok(Record::Nothing)
+    }
+}
+
 /// Gives an upload another place.
 pub struct Rename {
     /// Which.

@@ -1,0 +1,90 @@
+//! What answers about uploads carry, whoever made them.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind};
+use crate::http::reply::Problem;
+use crate::vfs::addressed::{Share, Standing};
+
+/// The version of the protocol, the only one that we speak.
+pub const VERSION: &str = "1.0.0";
+/// What we do beside the core.
+pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,\
+                              checksum,termination,concatenation";
+
+pub const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
+pub const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
+pub const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
+pub const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+pub const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+pub const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
+pub const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
+pub const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+pub const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+pub const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+
+/// Refuses versions that we do not speak, before anything is done, and says ours with every answer.
+pub async fn speak(request: Request, next: Next) -> Response {
+    let version = HeaderValue::from_static(VERSION);
+    let said = request.headers().get(TUS_RESUMABLE);
+    let is_understood = request.method() == Method::OPTIONS || said == Some(&version);
+    let mut response = match is_understood {
+        true => next.run(request).await,
+        false => Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "version",
+            "this server speaks tus 1.0.0; say 'Tus-Resumable: 1.0.0'",
+        )
+        .with(TUS_VERSION, version.clone())
+        .into_response(),
+    };
+    response.headers_mut().insert(TUS_RESUMABLE, version);
+    response
+}
+
+/// Tells how far an upload is.
+pub fn tell(standing: &Standing, expiry: Duration) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(UPLOAD_OFFSET, standing.offset.into());
+    match standing.length {
+        Some(length) => headers.insert(UPLOAD_LENGTH, length.into()),
+        None => headers.insert(UPLOAD_DEFER_LENGTH, HeaderValue::from_static("1")),
+    };
+    let share = match &standing.share {
+        Share::Joined(parts) => HeaderValue::from_str(parts).ok(),
+        Share::Part => Some(HeaderValue::from_static("partial")),
+        Share::Whole => None,
+    };
+    headers.extend(share.map(|share| (UPLOAD_CONCAT, share)));
+    if !standing.metadata.is_empty()
+        && let Ok(metadata) = HeaderValue::from_str(&standing.metadata)
+    {
+        headers.insert(UPLOAD_METADATA, metadata);
+    }
+    if !standing.done {
+        headers.extend(expires(standing.touched_at, expiry));
+    }
+    headers
+}
+
+/// When an upload expires that moved on last at `touched`.
+pub fn expires(touched: Timestamp, expiry: Duration) -> Option<(HeaderName, HeaderValue)> {
+    let time = jiff::Timestamp::from_second(touched.plus(expiry).seconds()).ok()?;
+    let text = time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    Some((UPLOAD_EXPIRES, HeaderValue::try_from(text).ok()?))
+}
+
+/// An error of taking an upload over: who comes second is to ask again.
+pub fn locked(error: Error) -> Problem {
+    match error.kind() {
+        ErrorKind::Stale => Problem::new(StatusCode::LOCKED, "locked", error.context()),
+        _ => error.into(),
+    }
+}

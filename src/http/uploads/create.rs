@@ -1,0 +1,141 @@
+//! Begins uploads, and joins parts.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::domain::id::UploadAddress;
+use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::uploads::answer::{self, UPLOAD_METADATA, UPLOAD_OFFSET};
+use crate::http::uploads::metadata::Metadata;
+use crate::http::uploads::receive::receive;
+use crate::http::uploads::request::{self, Concat, Length};
+use crate::http::visitor::Visitor;
+use crate::http::web::Web;
+use crate::vfs::addressed::NewUpload;
+use crate::vfs::addressed_join::Joining;
+use crate::vfs::addressed_piece::{Trust, Verdict};
+use crate::vfs::session::Session;
+
+/// Where uploads are.
+pub const UPLOADS: &str = "/api/v1/uploads/";
+
+/// Begins an upload, or joins parts to a file.
+#[utoipa::path(
+    post,
+    path = "/uploads",
+    tag = "uploads",
+    params(
+        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Upload-Length" = Option<u64>, Header, description = "how long the file is"),
+        ("Upload-Defer-Length" = Option<String>, Header, description = "1: the length is said later"),
+        ("Upload-Metadata" = Option<String>, Header, description = "pairs of a key and base64: `path`, or `filename` and `folder`; `overwrite`"),
+        ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of the parts"),
+        ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
+    ),
+    request_body(content_type = "application/offset+octet-stream", description = "the first piece, if any"),
+    responses(
+        (status = 201, description = "begun; Location says where, Upload-Offset how far it is"),
+        (status = 400, description = "malformed, or parts that are not complete", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "a right is missing", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 404, description = "the folder or a part is not there", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 405, description = "X-HTTP-Method-Override names another method", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 408, description = "nothing came for too long", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 409, description = "a file or folder is in the way", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 412, description = "another version of tus", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 413, description = "too long, or too many parts", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 415, description = "the body is no piece", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 423, description = "another request writes to it", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "too many are under way", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 460, description = "the sum does not fit the body", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 503, description = "the store or the database does not answer", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 507, description = "the quota or the store is full", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    State(web): State<Web>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Visitor(session) = visitor;
+    request::require_post(&headers)?;
+    let said = request::text(&headers, &UPLOAD_METADATA)?.unwrap_or_default();
+    let metadata = Metadata::parse(said)?;
+    let concat = request::concat(&headers, UPLOADS)?;
+    if let Some(Concat::Final(parts)) = concat {
+        let whole = request::text(&headers, &answer::UPLOAD_CONCAT)?;
+        let joining = Joining {
+            parts,
+            said: whole.unwrap_or_default().to_owned(),
+            path: metadata.place(&session.principal().home)?,
+            overwrite: metadata.overwrite()?,
+            metadata: said.to_owned(),
+        };
+        let id = session.join_uploads(joining).await?;
+        return Ok((StatusCode::CREATED, location(id)).into_response());
+    }
+    let length = match request::length(&headers)? {
+        Length::Deferred => None,
+        Length::Known(length) => Some(length),
+    };
+    let carries = request::carries_piece(&headers);
+    let announced = request::bytes(&headers, &header::CONTENT_LENGTH)?;
+    if !carries && announced.is_some_and(|announced| announced > 0) {
+        return Err(request::no_piece());
+    }
+    if carries && announced > length.or(Some(u64::MAX)) {
+        return Err(request::too_long());
+    }
+    let path = match concat {
+        Some(Concat::Partial) => None,
+        _ => Some(metadata.place(&session.principal().home)?),
+    };
+    let new = NewUpload {
+        path,
+        overwrite: metadata.overwrite()?,
+        length,
+        metadata: said.to_owned(),
+    };
+    let id = session.create_upload(new).await?;
+    let mut answer = location(id);
+    let first = match carries {
+        true => receive(&web, &session, (id, 0, length), &headers, body).await,
+        false if length == Some(0) => nothing(&session, id).await,
+        false => Ok(0),
+    };
+    let offset = match first {
+        Ok(offset) => offset,
+        Err(problem) => {
+            // Its address was never told.
+            if let Err(error) = session.end_upload(id).await {
+                tracing::debug!(error = ?error, "an upload that failed at once is left to expire");
+            }
+            return Err(problem);
+        }
+    };
+    if carries {
+        answer.insert(UPLOAD_OFFSET, offset.into());
+    }
+    if Some(offset) != length {
+        let now = web.clock().now();
+        answer.extend(answer::expires(now, web.settings().upload_expiry));
+    }
+    Ok((StatusCode::CREATED, answer).into_response())
+}
+
+/// An empty file is complete when it is begun.
+async fn nothing(session: &Session, id: UploadAddress) -> Result<u64, Problem> {
+    let writer = session.write_piece(id, 0, Trust::AsItComes).await?;
+    Ok(writer.finish(Verdict::Counts).await?)
+}
+
+fn location(id: UploadAddress) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(at) = HeaderValue::try_from(format!("{UPLOADS}{id}")) {
+        headers.insert(header::LOCATION, at);
+    }
+    headers
+}

@@ -1,0 +1,107 @@
+//! Takes a piece of an upload as it comes.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use futures_util::StreamExt as _;
+
+use crate::domain::id::UploadAddress;
+use crate::http::reply::Problem;
+use crate::http::uploads::answer::locked;
+use crate::http::uploads::checksum::Check;
+use crate::http::uploads::request::{self, too_long};
+use crate::http::web::Web;
+use crate::vfs::addressed_piece::{Trust, Verdict};
+use crate::vfs::session::Session;
+
+const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
+
+/// How a body ended.
+enum Ending {
+    /// The client went away in the middle.
+    BrokeOff,
+    /// All of it came.
+    Complete,
+    /// Nothing moved any more.
+    Stalled,
+}
+
+/// Writes a body behind the first `offset` bytes of an upload and says how long that is then; `length`
+/// is what it will be, if that is known. What came is durable by then, however the body ended.
+///
+/// # Errors
+/// 408, 409, 413, 423, 460; as storing files.
+pub async fn receive(
+    web: &Web,
+    session: &Session,
+    (id, offset, length): (UploadAddress, u64, Option<u64>),
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<u64, Problem> {
+    let announced = request::bytes(headers, &header::CONTENT_LENGTH)?;
+    let room = length.map(|length| length.saturating_sub(offset));
+    if announced > room.or(Some(u64::MAX)) {
+        return Err(too_long());
+    }
+    let said = request::text(headers, &UPLOAD_CHECKSUM)?;
+    let mut check = said.map(Check::parse).transpose()?;
+    let trust = match check {
+        Some(_) => Trust::Checked,
+        None => Trust::AsItComes,
+    };
+    let writer = session.write_piece(id, offset, trust).await;
+    let mut writer = writer.map_err(locked)?;
+    let mut body = body.into_data_stream();
+    let mut came = 0_u64;
+    let ending = loop {
+        let next = tokio::time::timeout(web.settings().stall_time, body.next());
+        let bytes = match next.await {
+            Err(_) => break Ending::Stalled,
+            Ok(Some(Err(_))) => break Ending::BrokeOff,
+            Ok(None) if announced.is_some_and(|announced| came < announced) => {
+                break Ending::BrokeOff;
+            }
+            Ok(None) => break Ending::Complete,
+            Ok(Some(Ok(bytes))) => bytes,
+        };
+        came += bytes.len() as u64;
+        if let Some(check) = &mut check {
+            check.update(&bytes);
+        }
+        if !writer.write(bytes).await {
+            break Ending::Complete;
+        }
+    };
+    let (verdict, refused) = match (ending, check) {
+        (Ending::Complete, None) => (Verdict::Counts, None),
+        (Ending::Complete, Some(check)) if check.holds() => (Verdict::Counts, None),
+        (Ending::Complete, Some(_)) => (Verdict::Discard, Some(mismatch())),
+        // What cannot be compared does not count.
+        (Ending::BrokeOff, Some(_)) => (Verdict::Discard, Some(broke_off())),
+        (Ending::BrokeOff, None) => (Verdict::BrokeOff, Some(broke_off())),
+        (Ending::Stalled, Some(_)) => (Verdict::Discard, Some(stalled())),
+        (Ending::Stalled, None) => (Verdict::BrokeOff, Some(stalled())),
+    };
+    let stored = writer.finish(verdict).await?;
+    refused.map_or(Ok(stored), Err)
+}
+
+fn mismatch() -> Problem {
+    let status = StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST);
+    Problem::new(
+        status,
+        "checksum-mismatch",
+        "the bytes that came are not those that the sum is of; they were dropped, send them again",
+    )
+}
+
+fn broke_off() -> Problem {
+    Problem::malformed("the body broke off; ask how far the upload is, and go on from there")
+}
+
+fn stalled() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "stalled",
+        "nothing came for too long; ask how far the upload is, and go on from there",
+    )
+}

@@ -1,0 +1,403 @@
+//! A piece of an upload that is addressed by an id: taken over, written, settled or published.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::db::addressed::{self, Addressed, Purpose};
+use crate::db::commit::{Operation, Record};
+use crate::db::entries;
+use crate::db::sql::TenantTx;
+use crate::db::uploads::{Progress, Upload};
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{ContentId, InstanceId, NodeId, UploadAddress};
+use crate::domain::node::AttributeUpdate;
+use crate::domain::principal::Principal;
+use crate::vfs::addressed::{MAX_SIZE, found, no_such_upload, target};
+use crate::vfs::admission::Admission;
+use crate::vfs::claim::{Claim, Size};
+use crate::vfs::draft::{Draft, LastByte, Place};
+use crate::vfs::gather::gather;
+use crate::vfs::pieces::Hold;
+use crate::vfs::publish::Publish;
+use crate::vfs::resume;
+use crate::vfs::service::Vfs;
+use crate::vfs::session::Session;
+use crate::vfs::sink;
+use crate::vfs::upload::{Leave, Remains};
+
+/// So much is written before the quota is asked for it.
+const SMALL: u64 = 256 << 10;
+
+/// What is to become of a piece whose client goes away, or errs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is kept as far as it came.
+    AsItComes,
+    /// Only a client that has compared it with a sum may say that it counts.
+    Checked,
+}
+
+/// How a piece ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It counts; with it, a complete upload is published.
+    Counts,
+    /// What came of it is kept, and nothing published.
+    BrokeOff,
+    /// It counts for nothing.
+    Discard,
+}
+
+/// A piece being written. Dropped, it ends as one whose client went away.
+pub struct PieceWriter {
+    bytes: mpsc::Sender<Bytes>,
+    verdict: oneshot::Sender<Verdict>,
+    outcome: oneshot::Receiver<Result<u64>>,
+}
+
+impl PieceWriter {
+    /// Writes bytes behind what is there. They may still be on their way when this returns.
+    ///
+    /// # Errors
+    /// None here: what went wrong, [`PieceWriter::finish`] tells. False when nothing more is taken.
+    pub async fn write(&mut self, bytes: Bytes) -> bool {
+        self.bytes.send(bytes).await.is_ok()
+    }
+
+    /// Ends the piece and says how long the upload is now. When this returns `Ok`, so much is durable;
+    /// and if it is complete, it is published.
+    ///
+    /// # Errors
+    /// As [`crate::vfs::write::FileWriter::commit`]; what is durable stays.
+    pub async fn finish(self, verdict: Verdict) -> Result<u64> {
+        drop(self.bytes);
+        // Who has ended with an error has no use for it.
+        let _ = self.verdict.send(verdict);
+        let ended = self.outcome.await;
+        ended.unwrap_or_else(|_| Err(Error::internal("a piece ended without an answer")))
+    }
+}
+
+impl Session {
+    /// Notes how long an upload will be that began without a length.
+    ///
+    /// # Errors
+    /// NotFound when there is none or it is another account's.
+    pub async fn set_upload_length(&self, id: UploadAddress, length: u64) -> Result<()> {
+        self.run(SetLength { id, length }).await.map(drop)
+    }
+
+    /// Takes an upload over, to write its next piece from `offset` on.
+    ///
+    /// # Errors
+    /// NotFound; Stale when another request writes to it, or it is not at `offset` any more; Busy when
+    /// there is no memory.
+    pub async fn write_piece(
+        &self,
+        id: UploadAddress,
+        offset: u64,
+        trust: Trust,
+    ) -> Result<PieceWriter> {
+        let admission = self.vfs.admit(self.principal.tenant, sink::GRANTED)?;
+        let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
+        let addressed = addressed::find(&mut tx, self.principal.account, id).await?;
+        let addressed = addressed.ok_or_else(no_such_upload)?;
+        let mut upload = found(&mut tx, &addressed).await?;
+        let hold = self.vfs.pieces().hold(upload.id).ok_or_else(held)?;
+        if upload.size != offset {
+            return Err(moved_on());
+        }
+        let old = match &addressed.purpose {
+            Purpose::File(to) => match to.node {
+                Some(node) => entries::live(&mut tx, node).await?,
+                None => None,
+            },
+            Purpose::Part | Purpose::Joined(_) => None,
+        };
+        drop(tx);
+        if upload.instance == self.vfs.instance() {
+            // Nobody here writes to it: an earlier piece could not let it go, as when the database was away.
+            self.run(let_go(&upload)).await?;
+            (upload.epoch, upload.instance) = (upload.epoch + 1, InstanceId::NIL);
+        }
+        let own = old.filter(|old| old.owner == Some(self.principal.account));
+        let taken = resume::take_over(&self.vfs, &self.principal, upload).await;
+        let resumed = match taken {
+            Err(error) if error.kind() == ErrorKind::Busy => return Err(held()),
+            taken => taken?.ok_or_else(no_such_upload)?,
+        };
+        let (vfs, principal) = (self.vfs.clone(), self.principal.clone());
+        let mut claim = Claim::new(vfs.clone(), principal.clone());
+        claim.go_on(&resumed.upload);
+        let mut draft = Draft::new(vfs.clone(), principal.tenant, true, None);
+        let files = resumed.upload.reserved.files;
+        if !resumed.edits.is_empty() {
+            draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
+        }
+        let before = draft.settled(LastByte::Told);
+        let piece = Piece {
+            vfs: vfs.clone(),
+            principal,
+            addressed,
+            draft,
+            claim,
+            before,
+            trust,
+            credit: own.map_or(0, |own| own.size),
+            is_new: files > 0,
+            _hold: hold,
+            _admission: admission,
+        };
+        let (bytes, arriving) = mpsc::channel(1);
+        let (verdict, judged) = oneshot::channel();
+        let (told, outcome) = oneshot::channel();
+        // Owned by the file system: a client that goes away must not cut a write in two.
+        vfs.tasks().spawn(async move {
+            // Nobody may be there to be told.
+            let _ = told.send(Box::pin(piece.run(arriving, judged)).await);
+        });
+        Ok(PieceWriter {
+            bytes,
+            verdict,
+            outcome,
+        })
+    }
+}
+
+struct Piece {
+    vfs: Vfs,
+    principal: Principal,
+    addressed: Addressed,
+    draft: Draft,
+    claim: Claim,
+    /// What was durable when it began.
+    before: Progress,
+    trust: Trust,
+    /// Bytes that come free when it is published.
+    credit: u64,
+    is_new: bool,
+    _hold: Hold,
+    _admission: Admission,
+}
+
+impl Piece {
+    async fn run(
+        mut self,
+        mut arriving: mpsc::Receiver<Bytes>,
+        judged: oneshot::Receiver<Verdict>,
+    ) -> Result<u64> {
+        while let Some(bytes) = arriving.recv().await {
+            if let Err(error) = self.write(&bytes).await {
+                drop(arriving);
+                return self.fail(error).await;
+            }
+        }
+        let judged = judged.await.unwrap_or(match self.trust {
+            Trust::AsItComes => Verdict::BrokeOff,
+            Trust::Checked => Verdict::Discard,
+        });
+        match judged {
+            Verdict::Discard => self.discard().await,
+            Verdict::BrokeOff => self.keep(LastByte::Withheld).await,
+            Verdict::Counts if self.is_complete_file() => self.publish().await,
+            Verdict::Counts => self.keep(LastByte::Told).await,
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = self.draft.size().checked_add(bytes.len() as u64);
+        let most = self.addressed.length.unwrap_or(MAX_SIZE);
+        let end = end.filter(|end| *end <= most).ok_or_else(|| {
+            Error::invalid("this is more than the length that was said when the upload began")
+        })?;
+        let now = self.vfs.database().clock().now();
+        let is_due = self.claim.is_due(self.draft.size(), now);
+        let size = self.size(end);
+        let unclaimed = !self.claim.covers(size) && end > self.before.size + SMALL;
+        if unclaimed || (is_due && self.trust == Trust::AsItComes) {
+            let progress = match self.trust {
+                Trust::AsItComes => self.draft.checkpoint().await?,
+                Trust::Checked => self.before.clone(),
+            };
+            let durable = progress.size;
+            self.claim.advance(progress, size).await?;
+            self.claim.checkpointed(durable, now);
+        }
+        self.draft.write(Place::At(self.draft.size()), bytes).await
+    }
+
+    fn size(&self, bytes: u64) -> Size {
+        Size {
+            bytes,
+            credit: self.credit,
+            new: self.is_new,
+        }
+    }
+
+    /// Whether it has come to its end, and the end of parts is that they are joined.
+    fn is_complete_file(&self) -> bool {
+        self.addressed.length == Some(self.draft.size())
+            && matches!(self.addressed.purpose, Purpose::File(_))
+    }
+
+    /// Ends a piece that met an error; what is durable of it is kept if anything of it may be.
+    async fn fail(self, error: Error) -> Result<u64> {
+        let ended = match (error.kind(), self.trust) {
+            (ErrorKind::Stale, _) => {
+                self.vfs.sealers().discard(self.principal.tenant);
+                self.let_go().await;
+                Ok(0)
+            }
+            (_, Trust::Checked) => self.discard().await,
+            (ErrorKind::Invalid | ErrorKind::Quota, Trust::AsItComes) => {
+                self.keep(LastByte::Withheld).await
+            }
+            _ => {
+                self.let_go().await;
+                Ok(0)
+            }
+        };
+        if let Err(second) = ended {
+            tracing::debug!(error = ?second, "what came of a piece is kept as far as it was written down");
+        }
+        Err(error)
+    }
+
+    /// Leaves the upload at what is written down.
+    async fn let_go(self) {
+        let Self { draft, claim, .. } = self;
+        claim.let_go(draft.made()).await;
+    }
+
+    async fn discard(self) -> Result<u64> {
+        let before = self.before.clone();
+        self.settle(before).await
+    }
+
+    /// Writes down how far the upload is and lets it go.
+    async fn settle(self, progress: Progress) -> Result<u64> {
+        let (length, size) = (progress.size, self.size(progress.size));
+        let settled = self.claim.settle(progress, size, self.draft.made()).await;
+        match settled {
+            Ok(()) => Ok(length),
+            Err(error) => {
+                self.let_go().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes all durable that came, and lets the upload go.
+    async fn keep(mut self, last_byte: LastByte) -> Result<u64> {
+        if let Err(error) = self.draft.finish_blob().await {
+            self.let_go().await;
+            return Err(error);
+        }
+        let gathered = gather(&self.vfs, self.principal.tenant, &mut self.draft).await;
+        if let Err(error) = gathered {
+            tracing::debug!(error = ?error, "small blobs of an upload stay as they are");
+        }
+        let last_byte = match self.is_complete_file() {
+            true => last_byte,
+            false => LastByte::Told,
+        };
+        let progress = self.draft.settled(last_byte);
+        self.settle(progress).await
+    }
+
+    async fn publish(mut self) -> Result<u64> {
+        if let Err(error) = self.draft.finish_blob().await {
+            self.let_go().await;
+            return Err(error);
+        }
+        let Purpose::File(destination) = &self.addressed.purpose else {
+            return Err(Error::internal("a part was to be published"));
+        };
+        let now = self.vfs.database().clock().now();
+        let publish = PublishAddressed {
+            id: self.addressed.id,
+            publish: Publish {
+                principal: self.principal.clone(),
+                target: target(destination),
+                new_node: NodeId::mint(now),
+                content: ContentId::mint(now),
+                from_nothing: true,
+                edits: self.draft.edits().to_vec(),
+                stored: self.draft.linkable(),
+                sha256: self.draft.sha256(),
+                hashed_over: None,
+                update: AttributeUpdate::default(),
+                upload: self.claim.row(),
+                published: std::sync::Arc::default(),
+            },
+        };
+        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+        match self.vfs.committer().run(tenant, &actor, publish).await {
+            Ok(_) => Ok(self.draft.size()),
+            // It is complete, and must not look so: what is lacking is sent again, and publishes it.
+            Err(error) => {
+                if error.kind() == ErrorKind::Stale {
+                    self.vfs.sealers().discard(self.principal.tenant);
+                }
+                let progress = self.draft.settled(LastByte::Withheld);
+                if let Err(second) = self.settle(progress).await {
+                    tracing::debug!(error = ?second, "what came of an upload is kept as far as it was written down");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Publishes an upload and notes that at its address.
+struct PublishAddressed {
+    id: UploadAddress,
+    publish: Publish,
+}
+
+#[async_trait]
+impl Operation for PublishAddressed {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let record = self.publish.apply(tx, next).await?;
+        addressed::finish(tx, self.id, next.at).await?;
+        Ok(record)
+    }
+}
+
+struct SetLength {
+    id: UploadAddress,
+    length: u64,
+}
+
+#[async_trait]
+impl Operation for SetLength {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        addressed::set_length(tx, self.id, self.length).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+fn let_go(upload: &Upload) -> Leave {
+    Leave {
+        upload: Some((upload.id, upload.epoch)),
+        remains: Remains::Keep,
+        blobs: Vec::new(),
+    }
+}
+
+fn held() -> Error {
+    Error::new(
+        ErrorKind::Stale,
+        "another request is writing to this upload; wait until that ends, ask how far it is, and go on \
+         from there",
+    )
+}
+
+fn moved_on() -> Error {
+    Error::new(
+        ErrorKind::Stale,
+        "the upload is at another offset by now; ask how far it is, and go on from there",
+    )
+}
