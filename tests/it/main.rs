@@ -108,6 +108,8 @@ mod https_tus_clients;
 #[cfg(test)]
 mod https_tus_crash;
 #[cfg(test)]
+mod https_tus_instances;
+#[cfg(test)]
 mod key_care;
 #[cfg(test)]
 mod kms;

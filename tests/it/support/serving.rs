@@ -18,6 +18,7 @@ pub(crate) struct Serving {
     log: PathBuf,
     pub(crate) port: u16,
     pub(crate) ftp: Option<SocketAddr>,
+    pub(crate) https: Option<SocketAddr>,
 }
 
 impl Serving {
@@ -30,21 +31,23 @@ impl Serving {
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let (port, ftp) = wait_for("the server to be ready", Duration::from_secs(60), || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("{status}: {}", fs::read_to_string(&log).unwrap());
-            }
-            let ready: Value = serde_json::from_slice(&fs::read(ready).ok()?).ok()?;
-            let address = ready["listeners"]["sftp"].as_str()?.to_owned();
-            let port = address.rsplit_once(':')?.1.parse().ok()?;
-            let ftp = ready["listeners"]["ftp"].as_str();
-            Some((port, ftp.and_then(|address| address.parse().ok())))
-        });
+        let (port, ftp, https) =
+            wait_for("the server to be ready", Duration::from_secs(60), || {
+                if let Some(status) = child.try_wait().unwrap() {
+                    panic!("{status}: {}", fs::read_to_string(&log).unwrap());
+                }
+                let ready: Value = serde_json::from_slice(&fs::read(ready).ok()?).ok()?;
+                let address = ready["listeners"]["sftp"].as_str()?.to_owned();
+                let port = address.rsplit_once(':')?.1.parse().ok()?;
+                let other = |name: &str| ready["listeners"][name].as_str()?.parse().ok();
+                Some((port, other("ftp"), other("https")))
+            });
         Self {
             child,
             log,
             port,
             ftp,
+            https,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Uploads by tus, with curl as the client.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -11,6 +13,7 @@ use crate::support::client::{run, script, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::https_door::{Answer, ask};
 use crate::support::server::{DEMO, Server};
+use crate::support::wait::wait_for;
 
 pub(crate) const UPLOADS: &str = "/api/v1/uploads";
 pub(crate) const PIECE: &str = "Content-Type: application/offset+octet-stream";
@@ -97,6 +100,27 @@ impl Tus {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    /// Sends `bytes` of a piece and holds the upload: the pipe is for the rest.
+    pub(crate) fn hold(&self, at: &str, offset: usize, bytes: &[u8]) -> (Child, ChildStdin) {
+        let wrong = format!("Upload-Checksum: sha256 {}", BASE64.encode(&[7; 32]));
+        let mut first: Option<(Child, ChildStdin)> = None;
+        wait_for("the upload to be held", Duration::from_secs(60), || {
+            // It is refused itself when a question of ours came first.
+            let is_over = |child: &mut Child| child.try_wait().unwrap().is_some();
+            if first.as_mut().is_none_or(|(child, _)| is_over(child)) {
+                let mut child = self.patch_slowly(at, offset);
+                let mut pipe = child.stdin.take().unwrap();
+                let _ = pipe.write_all(bytes);
+                first = Some((child, pipe));
+            }
+            let second = self.patch(at, offset, b"second", &[&wrong]);
+            assert!(matches!(second.status, 423 | 460), "{}", second.text());
+            let (child, _) = first.as_mut().unwrap();
+            (second.status == 423 && !is_over(child)).then_some(())
+        });
+        first.unwrap()
     }
 
     #[track_caller]
