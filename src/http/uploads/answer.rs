@@ -18,16 +18,27 @@ pub const VERSION: &str = "1.0.0";
 pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,\
                               checksum,termination,concatenation";
 
+/// Which sums are known.
 pub const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
+/// What is done beside the core.
 pub const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
+/// How long a file may be.
 pub const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
+/// The version that is spoken.
 pub const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+/// The versions that are known.
 pub const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+/// What an upload is a share of.
 pub const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
+/// That the length is said later.
 pub const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
+/// When an upload is discarded.
 pub const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+/// How long an upload will be.
 pub const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+/// What the client says about it.
 pub const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+/// How far it is.
 pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
 /// Refuses versions that we do not speak, before anything is done, and says ours with every answer.

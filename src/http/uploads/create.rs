@@ -34,7 +34,7 @@ pub const UPLOADS: &str = "/api/v1/uploads/";
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of the parts"),
         ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
-    request_body(content_type = "application/offset+octet-stream", description = "the first piece, if any"),
+    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream", description = "the first piece, if any"),
     responses(
         (status = 201, description = "begun; Location says where, Upload-Offset how far it is"),
         (status = 400, description = "malformed, or parts that are not complete", body = ProblemDetails, content_type = "application/problem+json"),

@@ -140,7 +140,7 @@ impl Tus {
     pub(crate) fn data(&self, bytes: &[u8]) -> String {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let file: PathBuf = self.folder.join(format!("data-{number}"));
+        let file: PathBuf = self.folder.join(&format!("data-{number}"));
         fs::write(&file, bytes).unwrap();
         format!("@{}", file.display())
     }
