@@ -18,6 +18,7 @@ pub mod domain {
     pub mod principal;
     pub mod random;
     pub mod rights;
+    pub mod scope;
     pub mod secret;
     pub mod sum;
     pub mod thread;
@@ -67,6 +68,7 @@ pub mod db {
     pub mod account_certificates;
     pub mod accounts;
     pub mod addressed;
+    pub mod api_tokens;
     pub mod approach;
     pub mod audit;
     pub mod authorities;
@@ -103,6 +105,7 @@ pub mod db {
     pub mod uploads;
     pub mod usage;
     pub mod value;
+    pub mod web_sessions;
     pub mod x509;
 }
 
@@ -174,6 +177,7 @@ pub mod vfs {
 /// Logging in, managing tenants and accounts.
 pub mod accounts {
     pub mod attempt;
+    pub mod bearer;
     pub mod cache;
     pub mod certificate;
     pub mod home;
@@ -190,10 +194,13 @@ pub mod accounts {
     pub mod manage_x509;
     pub mod methods;
     pub mod presence;
+    pub mod own_sessions;
+    pub mod own_tokens;
     pub mod public_key;
     pub mod second_factor;
     pub mod secrets;
     pub mod sessions;
+    pub mod ticket;
     pub mod verify;
     pub mod x509;
     pub mod x509_verify;

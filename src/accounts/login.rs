@@ -90,6 +90,8 @@ pub(in crate::accounts) struct Inner {
     pub(in crate::accounts) cache: Cache,
     pub(in crate::accounts) lockout: Lockout,
     failures: Failures,
+    /// Tickets that are none: they must cost the guesser, and must not keep people from logging in.
+    pub(in crate::accounts) false_tickets: Failures,
     sessions: Sessions,
     pub(in crate::accounts) keys: KeySource,
 }
@@ -180,6 +182,7 @@ impl Accounts {
                 cache: Cache::new(REMEMBERED_FOR, REMEMBERED),
                 lockout: Lockout::open(db.clone()).await?,
                 failures: Failures::new(FAILURES_AT_ONCE, FAILURE_EVERY),
+                false_tickets: Failures::new(FAILURES_AT_ONCE, FAILURE_EVERY),
                 sessions: Sessions::start(db, settings.sessions),
                 committer,
                 keys,
@@ -404,33 +407,94 @@ impl Inner {
             .account
             .as_ref()
             .ok_or_else(|| Error::internal("nobody was let in"))?;
+        let principal = self
+            .principal(caller, account, from, SessionId::random())
+            .await?;
+        self.begin(caller, &principal, from)?;
+        let happening = Happening::new("login", format!("{} by {by}", caller.login));
+        self.committer
+            .note(caller.tenant.id, &principal.actor(), happening);
+        Ok(principal)
+    }
+
+    /// An account in a session, which has not begun yet.
+    pub(in crate::accounts) async fn principal(
+        &self,
+        caller: &Caller,
+        account: &Account,
+        from: Door,
+        session: SessionId,
+    ) -> Result<Principal> {
         let home = {
             let mut tx = self.db().read(caller.tenant.id).await?;
             path_of(&mut tx, account.home).await?
         };
-        let principal = Principal {
+        Ok(Principal {
             tenant: caller.tenant.id,
             account: account.id,
             login: caller.login.clone(),
             generation: account.generation,
             ceiling: account.ceiling,
             home: home.unwrap_or_default(),
-            session: SessionId::random(),
+            session,
             protocol: from.protocol,
             address: from.address,
             door_options: DoorOptions {
                 account: account.rules.door_options.clone(),
                 tenant: caller.tenant.door_options.clone(),
             },
+        })
+    }
+
+    /// Begins a session on this instance; one that goes on there goes on.
+    pub(in crate::accounts) fn begin(
+        &self,
+        caller: &Caller,
+        principal: &Principal,
+        from: Door,
+    ) -> Result<()> {
+        let Some(account) = &caller.account else {
+            return Err(Error::internal("nobody was let in"));
         };
         let limits = self.sessions.limits().over(&caller.tenant, account);
-        self.sessions.add(&principal, limits).inspect_err(|error| {
+        self.sessions.add(principal, limits).inspect_err(|error| {
             self.note_failure(caller, from, error.context());
-        })?;
-        let happening = Happening::new("login", format!("{} by {by}", caller.login));
-        self.committer
-            .note(caller.tenant.id, &principal.actor(), happening);
-        Ok(principal)
+        })
+    }
+
+    /// Ends a session on this instance, and what goes on in it; it is not written down.
+    pub(in crate::accounts) fn end(&self, session: SessionId) {
+        self.sessions.end(session);
+    }
+
+    /// An account by its number; none when there is no such tenant or account.
+    pub(in crate::accounts) async fn caller_of(
+        &self,
+        tenant: TenantId,
+        account: AccountId,
+        from: Door,
+    ) -> Result<Option<Caller>> {
+        let Some(tenant) = tenants::by_id(self.db(), tenant).await? else {
+            return Ok(None);
+        };
+        let account = {
+            let mut tx = self.db().read(tenant.id).await?;
+            accounts::by_id(&mut tx, account).await?
+        };
+        let Some(account) = account else {
+            return Ok(None);
+        };
+        Ok(Some(Caller {
+            login: LoginName {
+                user: account.name.clone(),
+                tenant: tenant.name.clone(),
+            },
+            barred: barred(&tenant, Some(&account), from),
+            counted: account.id,
+            second_factor: None,
+            account: Some(account),
+            tenant,
+        }))
     }
 }
 

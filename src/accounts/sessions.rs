@@ -99,7 +99,7 @@ impl Sessions {
         self.shared.limits
     }
 
-    /// Begins a session.
+    /// Begins a session; one that is there already goes on.
     ///
     /// # Errors
     /// Busy when the account or the tenant has as many as it may have.
@@ -115,6 +115,9 @@ impl Sessions {
             ended: CancellationToken::new(),
         };
         let mut all = self.lock();
+        if all.contains_key(&principal.session) {
+            return Ok(());
+        }
         let (mut of_tenant, mut of_account) = (0, 0);
         for live in all.values().filter(|live| live.tenant == added.tenant) {
             of_tenant += 1;
@@ -133,6 +136,13 @@ impl Sessions {
     /// Forgets a session; false when it was not there.
     pub(in crate::accounts) fn remove(&self, session: SessionId) -> bool {
         self.lock().remove(&session).is_some()
+    }
+
+    /// Ends a session and forgets it.
+    pub(in crate::accounts) fn end(&self, session: SessionId) {
+        if let Some(live) = self.lock().remove(&session) {
+            live.ended.cancel();
+        }
     }
 
     /// Returns when the session must end; at once when it is not there.

@@ -164,6 +164,24 @@ pub async fn by_name(tx: &mut TenantTx, name: &str) -> Result<Option<Account>> {
     row.as_ref().map(read).transpose()
 }
 
+/// An account by its number.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn by_id(tx: &mut TenantTx, id: AccountId) -> Result<Option<Account>> {
+    let row = tx
+        .row(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts WHERE tenant = $1 AND id = $2"
+            ),
+            [id.0.into()],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// All accounts of the tenant, by name.
 ///
 /// # Errors

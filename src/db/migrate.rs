@@ -56,6 +56,11 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/0008_sha512.postgres.sql"),
     },
     Migration {
+        version: 9,
+        shared: include_str!("../../migrations/0009_visits.sql"),
+        postgres: include_str!("../../migrations/0009_visits.postgres.sql"),
+    },
+    Migration {
         version: 10,
         shared: include_str!("../../migrations/0010_addressed.sql"),
         postgres: include_str!("../../migrations/0010_addressed.postgres.sql"),

@@ -107,6 +107,10 @@ random_id!(
     SessionId
 );
 random_id!(
+    /// What a program logs in with instead of a password.
+    TokenId
+);
+random_id!(
     /// What a client addresses an upload by; always drawn at random, since whoever knows it is half let in.
     UploadAddress
 );

@@ -1,0 +1,281 @@
+//! Whom a ticket stands for: the rows that any instance finds, and the principal that they make.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::accounts::lockout;
+use crate::accounts::login::{Accounts, Caller, Door, Inner};
+use crate::accounts::ticket::{Ticket, TicketKind};
+use crate::db::audit::Happening;
+use crate::db::{api_tokens, web_sessions};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{SessionId, TenantId, TokenId};
+use crate::domain::principal::Principal;
+use crate::domain::scope::Scopes;
+
+/// How often it is written down that a ticket was used.
+const SEEN_EVERY: Duration = Duration::from_secs(60);
+
+/// By what a client is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// A password, with each request.
+    Password,
+    /// A session that began with a login.
+    Session(SessionId),
+    /// A token.
+    Token(Grant),
+}
+
+/// What a token gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which token.
+    pub token: TokenId,
+    /// What it is for.
+    pub scopes: Scopes,
+    /// When it ends; none is never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Means {
+    /// What the client may be served.
+    pub fn scopes(&self) -> Scopes {
+        match self {
+            Self::Password | Self::Session(_) => Scopes::ALL,
+            Self::Token(grant) => grant.scopes,
+        }
+    }
+}
+
+/// How long sessions of browsers last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLife {
+    /// Without a request.
+    pub idle: Duration,
+    /// In all.
+    pub whole: Duration,
+}
+
+impl Default for SessionLife {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(30 * 60),
+            whole: Duration::from_secs(12 * 3600),
+        }
+    }
+}
+
+/// A ticket that is good now.
+pub struct Bearer {
+    /// By what its client is known.
+    pub means: Means,
+    caller: Caller,
+    /// For the audit log.
+    by: String,
+}
+
+impl Bearer {
+    /// Whether a session that `principal` has may go on.
+    pub fn still_is(&self, principal: &Principal) -> bool {
+        let account = self.caller.account.as_ref();
+        account.is_some_and(|account| {
+            account.id == principal.account && account.generation == principal.generation
+        })
+    }
+}
+
+impl Accounts {
+    /// Looks a ticket up. It is written down at most once a minute that it was used.
+    ///
+    /// # Errors
+    /// Unauthenticated when it is unknown, over or revoked, or nothing opens the account from there;
+    /// Busy when an address shows many that are unknown, with how long to wait; Unavailable.
+    pub async fn look_up(&self, ticket: &Ticket, from: Door, life: SessionLife) -> Result<Bearer> {
+        let inner = &self.inner;
+        let now = inner.now();
+        let wait = inner.false_tickets.wait(from.address, now);
+        if !wait.is_zero() {
+            return Err(lockout::wait(wait));
+        }
+        match ticket.kind() {
+            TicketKind::Session => inner.session_of(ticket, from, now, life).await,
+            TicketKind::Token => inner.token_of(ticket, from, now).await,
+        }
+    }
+
+    /// Begins, on this instance, the session of whom a ticket stands for. That of a browser goes on if
+    /// it is there; each use of a token is one of its own, and is written down.
+    ///
+    /// # Errors
+    /// Busy when the account or the tenant has as many sessions as it may have; Unavailable.
+    pub async fn admit_bearer(&self, bearer: &Bearer, from: Door) -> Result<Principal> {
+        let (inner, caller) = (&self.inner, &bearer.caller);
+        let account = caller.usable().ok_or_else(over)?;
+        let session = match bearer.means {
+            Means::Session(id) => id,
+            Means::Password | Means::Token(_) => SessionId::random(),
+        };
+        let mut principal = inner.principal(caller, account, from, session).await?;
+        principal.ceiling = principal.ceiling & bearer.means.scopes().ceiling();
+        inner.begin(caller, &principal, from)?;
+        if let Means::Token(_) = bearer.means {
+            let happening = Happening::new("login", format!("{} by {}", caller.login, bearer.by));
+            let actor = principal.actor();
+            inner.committer.note(principal.tenant, &actor, happening);
+        }
+        Ok(principal)
+    }
+
+    /// Lets a session rest that nobody uses on this instance now: that of a browser goes on elsewhere
+    /// and later, that of a token ends.
+    pub async fn rest(&self, principal: &Principal, means: &Means) {
+        match means {
+            Means::Session(_) => self.inner.end(principal.session),
+            Means::Password | Means::Token(_) => self.log_out(principal).await,
+        }
+    }
+
+    /// Ends a session on this instance, and what goes on in it, because its ticket was revoked.
+    pub async fn cut_off(&self, principal: &Principal, means: &Means) {
+        if let Means::Token(_) = means {
+            self.log_out(principal).await;
+        }
+        self.inner.end(principal.session);
+    }
+
+    /// Which of these tickets are there and have not expired, of all tenants.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn still_good(&self, means: &[(TenantId, Means)]) -> Result<Good> {
+        let now = self.inner.now();
+        let mut by_tenant: HashMap<TenantId, (Vec<SessionId>, Vec<TokenId>)> = HashMap::new();
+        for (tenant, means) in means {
+            let (sessions, tokens) = by_tenant.entry(*tenant).or_default();
+            match means {
+                Means::Password => {}
+                Means::Session(id) => sessions.push(*id),
+                Means::Token(grant) => tokens.push(grant.token),
+            }
+        }
+        let mut good = Good::default();
+        for (tenant, (sessions, tokens)) in by_tenant {
+            let mut tx = self.inner.db().read(tenant).await?;
+            let sessions = web_sessions::living(&mut tx, &sessions, now).await?;
+            good.sessions.extend(sessions);
+            good.tokens
+                .extend(api_tokens::living(&mut tx, &tokens, now).await?);
+        }
+        Ok(good)
+    }
+}
+
+/// Tickets that are good.
+#[derive(Default)]
+pub struct Good {
+    sessions: HashSet<SessionId>,
+    tokens: HashSet<TokenId>,
+}
+
+impl Good {
+    /// Whether this one is among them.
+    pub fn holds(&self, means: &Means) -> bool {
+        match means {
+            Means::Password => true,
+            Means::Session(id) => self.sessions.contains(id),
+            Means::Token(grant) => self.tokens.contains(&grant.token),
+        }
+    }
+}
+
+impl Inner {
+    async fn session_of(
+        &self,
+        ticket: &Ticket,
+        from: Door,
+        now: Timestamp,
+        life: SessionLife,
+    ) -> Result<Bearer> {
+        let tenant = ticket.tenant();
+        let found = {
+            let mut tx = self.db().read(tenant).await?;
+            web_sessions::by_hash(&mut tx, &ticket.hash()).await?
+        };
+        let Some(session) = found else {
+            self.false_tickets.count(from.address, now);
+            return Err(over());
+        };
+        let has_ended = now >= session.ends_at || now.since(session.seen_at) > life.idle;
+        let caller = self.caller_of(tenant, session.account, from).await?;
+        let caller = caller.ok_or_else(over)?;
+        let generation = caller.usable().map(|account| account.generation);
+        if has_ended || generation != Some(session.generation) {
+            return Err(over());
+        }
+        if now.since(session.seen_at) >= SEEN_EVERY {
+            let mut tx = self.db().write(tenant).await?;
+            web_sessions::seen(&mut tx, session.id, now).await?;
+            tx.commit().await?;
+        }
+        Ok(Bearer {
+            means: Means::Session(session.id),
+            caller,
+            by: "session".to_owned(),
+        })
+    }
+
+    async fn token_of(&self, ticket: &Ticket, from: Door, now: Timestamp) -> Result<Bearer> {
+        let tenant = ticket.tenant();
+        let found = {
+            let mut tx = self.db().read(tenant).await?;
+            api_tokens::by_hash(&mut tx, &ticket.hash()).await?
+        };
+        let Some(token) = found else {
+            self.false_tickets.count(from.address, now);
+            return Err(worthless());
+        };
+        let caller = self.caller_of(tenant, token.account, from).await?;
+        let caller = caller.ok_or_else(worthless)?;
+        let has_expired = token.expires_at.is_some_and(|end| now >= end);
+        let why = match has_expired {
+            true => Some("it has expired"),
+            false => caller.barred,
+        };
+        if let Some(why) = why {
+            // What is repeated a thousand times is not worth a thousand records.
+            self.false_tickets.count(from.address, now);
+            self.note_failure(&caller, from, &format!("token '{}': {why}", token.name));
+            return Err(worthless());
+        }
+        if token
+            .used_at
+            .is_none_or(|used| now.since(used) >= SEEN_EVERY)
+        {
+            let mut tx = self.db().write(tenant).await?;
+            api_tokens::used(&mut tx, token.id, now).await?;
+            tx.commit().await?;
+        }
+        Ok(Bearer {
+            means: Means::Token(Grant {
+                token: token.id,
+                scopes: token.scopes,
+                expires_at: token.expires_at,
+            }),
+            caller,
+            by: format!("token '{}'", token.name),
+        })
+    }
+}
+
+fn over() -> Error {
+    let sentence = "the session is over; log in again";
+    Error::new(ErrorKind::Unauthenticated, sentence)
+}
+
+fn worthless() -> Error {
+    let sentence =
+        "the token is unknown, expired or revoked, or its account is disabled; make a new one";
+    Error::new(ErrorKind::Unauthenticated, sentence)
+}

@@ -1,0 +1,199 @@
+//! The tokens that an account has for its programs.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use crate::accounts::bearer::Means;
+use crate::accounts::login::Accounts;
+use crate::accounts::ticket::{Ticket, TicketKind};
+use crate::db::api_tokens::{self, ApiToken};
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{AccountId, TokenId};
+use crate::domain::principal::Principal;
+use crate::domain::scope::Scopes;
+
+/// Most tokens of one account.
+const MOST: usize = 100;
+/// Longest name of a token, in bytes.
+const NAME_BYTES: usize = 100;
+
+/// A token as it is shown to its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnToken {
+    /// What it is revoked by.
+    pub id: TokenId,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it is for.
+    pub scopes: Vec<&'static str>,
+    /// When it was made.
+    pub made_at: String,
+    /// When it ends; none is never.
+    pub expires_at: Option<String>,
+    /// When it was used last, to the minute or so; none is never.
+    pub used_at: Option<String>,
+}
+
+/// What a new token is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    /// What its owner calls it.
+    pub name: String,
+    /// What it is for.
+    pub scopes: Scopes,
+    /// How long it is good; none is for ever.
+    pub life: Option<Duration>,
+}
+
+impl Accounts {
+    /// Makes a token. Its text is returned and can never be shown again. By a token, none is made that
+    /// could do more or would last longer than itself.
+    ///
+    /// # Errors
+    /// Invalid for a bad name, no scopes, or too many tokens; Denied when it would do more than
+    /// `means`; Unavailable.
+    pub async fn add_token(
+        &self,
+        principal: &Principal,
+        means: &Means,
+        new: NewToken,
+    ) -> Result<(Zeroizing<String>, OwnToken)> {
+        let name_is_good =
+            (1..=NAME_BYTES).contains(&new.name.len()) && !new.name.chars().any(char::is_control);
+        if !name_is_good {
+            return Err(Error::invalid(format!(
+                "give the token a name of at most {NAME_BYTES} bytes of plain text"
+            )));
+        }
+        if new.scopes.is_empty() {
+            return Err(Error::invalid("say what the token is for: give it scopes"));
+        }
+        if !means.scopes().contains(new.scopes) {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                "a token makes none that may do more than itself; log in to make this one",
+            ));
+        }
+        let now = self.inner.now();
+        let mut expires_at = new.life.map(|life| now.plus(life));
+        if let Means::Token(grant) = means
+            && let Some(end) = grant.expires_at
+        {
+            if expires_at.is_some_and(|expires| expires > end) {
+                return Err(Error::new(
+                    ErrorKind::Denied,
+                    "a token makes none that lasts longer than itself; log in to make this one",
+                ));
+            }
+            expires_at.get_or_insert(end);
+        }
+        let ticket = Ticket::random(TicketKind::Token, principal.tenant);
+        let token = ApiToken {
+            id: TokenId::mint(now),
+            account: principal.account,
+            name: new.name,
+            scopes: new.scopes,
+            made_at: now,
+            expires_at,
+            used_at: None,
+        };
+        let adding = Add {
+            login: principal.login.to_string(),
+            token: token.clone(),
+            hash: ticket.hash(),
+        };
+        let committer = &self.inner.committer;
+        committer
+            .run(principal.tenant, &principal.actor(), adding)
+            .await?;
+        Ok((ticket.text(), view(token)))
+    }
+
+    /// The tokens of an account, newest first, expired ones too.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn own_tokens(&self, principal: &Principal) -> Result<Vec<OwnToken>> {
+        let mut tx = self.inner.db().read(principal.tenant).await?;
+        let all = api_tokens::list(&mut tx, principal.account).await?;
+        Ok(all.into_iter().map(view).collect())
+    }
+
+    /// Revokes a token of an account.
+    ///
+    /// # Errors
+    /// NotFound when the account has none by this id; Unavailable.
+    pub async fn remove_token(&self, principal: &Principal, id: TokenId) -> Result<()> {
+        let removing = Remove {
+            login: principal.login.to_string(),
+            account: principal.account,
+            id,
+        };
+        let committer = &self.inner.committer;
+        committer
+            .run(principal.tenant, &principal.actor(), removing)
+            .await
+            .map(|_| ())
+    }
+}
+
+struct Add {
+    login: String,
+    token: ApiToken,
+    hash: [u8; 32],
+}
+
+#[async_trait]
+impl Operation for Add {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let token = &self.token;
+        if api_tokens::list(tx, token.account).await?.len() >= MOST {
+            return Err(Error::invalid(format!(
+                "the account has {MOST} tokens, as many as it may have; revoke one first"
+            )));
+        }
+        api_tokens::insert(tx, token, &self.hash).await?;
+        let until = token
+            .expires_at
+            .map_or("for ever".to_owned(), |end| format!("until {end}"));
+        let detail = format!(
+            "{}: '{}', {}, {until}",
+            self.login, token.name, token.scopes
+        );
+        Ok(Record::Event(Happening::new("token-add", detail)))
+    }
+}
+
+struct Remove {
+    login: String,
+    account: AccountId,
+    id: TokenId,
+}
+
+#[async_trait]
+impl Operation for Remove {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let name = api_tokens::remove(tx, self.account, self.id).await?;
+        let name =
+            name.ok_or_else(|| Error::not_found("there is no such token of this account"))?;
+        let detail = format!("{}: '{name}'", self.login);
+        Ok(Record::Event(Happening::new("token-remove", detail)))
+    }
+}
+
+fn view(token: ApiToken) -> OwnToken {
+    OwnToken {
+        id: token.id,
+        name: token.name,
+        scopes: token.scopes.words(),
+        made_at: token.made_at.to_string(),
+        expires_at: token.expires_at.map(|end| end.to_string()),
+        used_at: token.used_at.map(|used| used.to_string()),
+    }
+}
