@@ -275,14 +275,25 @@ pub mod ftp {
 
 /// HTTPS: the API; parses requests, calls `vfs` and `accounts`, renders answers.
 pub mod http {
+    /// What an account does for itself: sessions, tokens, password, keys.
+    pub mod account {
+        pub mod owner;
+        pub mod pending;
+        pub mod sessions;
+        pub mod tokens;
+    }
     pub mod basic;
     pub mod clear;
+    pub mod cookie;
     pub mod extract;
     pub mod failures;
     pub mod guard;
     pub mod health;
+    pub mod held;
+    pub mod hosts;
     pub mod leftover;
     pub mod me;
+    pub mod origin;
     pub mod page;
     pub mod peer;
     pub mod reply;
@@ -291,6 +302,7 @@ pub mod http {
     pub mod settings;
     pub mod stall;
     pub mod visitor;
+    pub mod visits;
     pub mod web;
 
     /// Files and folders: one noun each.

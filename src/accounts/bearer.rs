@@ -132,7 +132,7 @@ impl Accounts {
     /// and later, that of a token ends.
     pub async fn rest(&self, principal: &Principal, means: &Means) {
         match means {
-            Means::Session(_) => self.inner.end(principal.session),
+            Means::Session(_) => self.inner.rest(principal.session),
             Means::Password | Means::Token(_) => self.log_out(principal).await,
         }
     }

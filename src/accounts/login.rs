@@ -462,6 +462,11 @@ impl Inner {
         })
     }
 
+    /// Forgets a session on this instance that may go on elsewhere.
+    pub(in crate::accounts) fn rest(&self, session: SessionId) {
+        self.sessions.remove(session);
+    }
+
     /// Ends a session on this instance, and what goes on in it; it is not written down.
     pub(in crate::accounts) fn end(&self, session: SessionId) {
         self.sessions.end(session);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::accounts::bearer::SessionLife;
 use crate::config::reader::Reader;
 use crate::http::settings::HttpSettings;
 use crate::net::limit::ConnectionLimits;
@@ -19,7 +20,9 @@ pub struct HttpSection {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl HttpSection {
     /// Reads both sections.
@@ -35,6 +38,11 @@ impl HttpSection {
             total: count("connections", default.connections.total),
             per_address: count("connections_per_address", default.connections.per_address),
         };
+        let mut life = |key, default| from.within("https", key, default, 2 * MINUTE..=MONTH);
+        let sessions = SessionLife {
+            idle: life("session_idle", default.sessions.idle),
+            whole: life("session_life", default.sessions.whole),
+        };
         let port = u32::from(default.public_port.unwrap_or(0));
         let port = from.within("https", "public_port", port, 0..=65_535);
         Self {
@@ -47,6 +55,7 @@ impl HttpSection {
                 stall_time: from.within("https", "stall_time", default.stall_time, SECOND..=HOUR),
                 connections,
                 upload_expiry: default.upload_expiry,
+                sessions,
                 public_port: u16::try_from(port).ok().filter(|port| *port > 0),
             },
         }

@@ -7,12 +7,13 @@ use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::http::account::{sessions, tokens};
 use crate::http::files::routes as files;
 use crate::http::page::Page;
 use crate::http::reply::Problem;
 use crate::http::uploads::routes as uploads;
 use crate::http::web::{API, Web};
-use crate::http::{guard, health, leftover, me};
+use crate::http::{guard, health, held, leftover, me, origin};
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -45,6 +46,8 @@ pub fn public(web: Web) -> Router {
     .merge(health::routes())
     .fallback(nothing)
     .method_not_allowed_fallback(not_that)
+    .layer(middleware::from_fn(held::hold))
+    .layer(middleware::from_fn(origin::keep_off))
     .layer(middleware::from_fn(leftover::read))
     .layer(middleware::from_fn(guard::protect))
     .layer(middleware::from_fn(guard::insist))
@@ -63,7 +66,11 @@ fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
 
 /// Every area of the API.
 fn operations() -> OpenApiRouter<Web> {
-    me::routes().merge(files::routes()).merge(uploads::routes())
+    me::routes()
+        .merge(sessions::routes())
+        .merge(tokens::routes())
+        .merge(files::routes())
+        .merge(uploads::routes())
 }
 
 async fn nothing() -> Problem {

@@ -119,6 +119,8 @@ impl HttpServer {
         let (over, mut following) = (CancellationToken::new(), JoinSet::new());
         let (web, stop) = (self.web.clone(), over.clone());
         following.spawn(async move { web.basic().follow(stop).await });
+        let (web, stop) = (self.web.clone(), over.clone());
+        following.spawn(async move { web.visits().follow(stop).await });
         let tasks = TaskTracker::new();
         let mut accepting = JoinSet::new();
         for Listening { listener, offer } in listeners {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::accounts::bearer::SessionLife;
 use crate::net::limit::ConnectionLimits;
 use crate::net::network::Network;
 
@@ -22,6 +23,8 @@ pub struct HttpSettings {
     pub public_port: Option<u16>,
     /// How long uploads that broke off are kept.
     pub upload_expiry: Duration,
+    /// How long sessions of browsers last.
+    pub sessions: SessionLife,
 }
 
 impl Default for HttpSettings {
@@ -37,6 +40,7 @@ impl Default for HttpSettings {
             },
             public_port: None,
             upload_expiry: Duration::from_secs(24 * 3600),
+            sessions: SessionLife::default(),
         }
     }
 }

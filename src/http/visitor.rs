@@ -2,14 +2,18 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 
+use crate::accounts::bearer::Means;
 use crate::accounts::login::{Door, Secrecy};
+use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::domain::principal::{Principal, Protocol};
 use crate::http::basic::Credentials;
 use crate::http::peer::Peer;
 use crate::http::reply::Problem;
+use crate::http::visits::Visit;
 use crate::http::web::Web;
+use crate::http::{cookie, held, origin};
 use crate::vfs::session::Session;
 
 /// An account that has logged in, by whatever it shows with its request: the files as it may use
@@ -36,13 +40,45 @@ impl FromRequestParts<Web> for Visitor {
 /// The principal of a request that came by `protocol`.
 ///
 /// # Errors
-/// 401 for strangers, 429 after failures, 503.
+/// As [`visit`].
 pub async fn principal(parts: &Parts, web: &Web, protocol: Protocol) -> Result<Principal, Problem> {
-    let shown = parts.headers.get(header::AUTHORIZATION);
-    let shown = shown.and_then(|value| value.to_str().ok());
-    let (scheme, text) = shown
-        .and_then(|text| text.split_once(' '))
-        .ok_or_else(Problem::stranger)?;
+    Ok(visit(parts, web, protocol).await?.visit.principal)
+}
+
+/// Who makes a request, and what they showed.
+pub struct Shown {
+    /// Who it is, and by what they are known.
+    pub visit: Visit,
+    /// The session or token, unless it was a password.
+    pub ticket: Option<Ticket>,
+}
+
+/// Who makes a request that came by `protocol`: by the header `Authorization`, or else by the cookie of a
+/// session.
+///
+/// # Errors
+/// 401 for strangers, 403 when a cookie comes without proof that a page of ours made the request, 429
+/// after failures, 503.
+pub async fn visit(parts: &Parts, web: &Web, protocol: Protocol) -> Result<Shown, Problem> {
+    let Some(shown) = parts.headers.get(header::AUTHORIZATION) else {
+        let ticket = cookie::shown(&parts.headers).ok_or_else(Problem::stranger)?;
+        let visit = bearer(parts, web, protocol, &ticket).await?;
+        origin::check(parts, &ticket)?;
+        let ticket = Some(ticket);
+        return Ok(Shown { visit, ticket });
+    };
+    let shown = shown.to_str().ok().and_then(|text| text.split_once(' '));
+    let (scheme, text) = shown.ok_or_else(Problem::stranger)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        let ticket = Ticket::parse(TicketKind::Token, text.trim()).ok_or_else(|| {
+            let detail =
+                "what stands behind 'Bearer' is no token of this server; tokens begin with slt_";
+            Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+        })?;
+        let visit = bearer(parts, web, protocol, &ticket).await?;
+        let ticket = Some(ticket);
+        return Ok(Shown { visit, ticket });
+    }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Problem::stranger());
     }
@@ -51,7 +87,28 @@ pub async fn principal(parts: &Parts, web: &Web, protocol: Protocol) -> Result<P
     })?;
     let (from, tenant) = whence(parts, web, protocol).await?;
     let basic = web.basic();
-    Ok(basic.log_in(from, tenant, &credentials).await?)
+    let principal = basic.log_in(from, tenant, &credentials).await?;
+    let visit = Visit::new(principal, Means::Password);
+    Ok(Shown {
+        visit,
+        ticket: None,
+    })
+}
+
+/// Who shows a ticket. Where the name of the host stands for a tenant, those of others are strangers.
+async fn bearer(
+    parts: &Parts,
+    web: &Web,
+    protocol: Protocol,
+    ticket: &Ticket,
+) -> Result<Visit, Problem> {
+    let (from, tenant) = whence(parts, web, protocol).await?;
+    let visit = web.visits().of(ticket, from).await?;
+    held::put(&parts.extensions, visit.clone());
+    match tenant {
+        Some(tenant) if tenant != visit.principal.login.tenant => Err(Problem::stranger()),
+        _ => Ok(visit),
+    }
 }
 
 /// Where a request comes from, and the tenant that the name of the host stands for.
@@ -70,7 +127,7 @@ pub async fn whence(
     })?;
     let address = peer.behind(&web.settings().forwarders, &parts.headers);
     let tenant = match host(parts, peer) {
-        Some(host) => web.accounts().tenant_of_host(&host).await?,
+        Some(host) => web.hosts().tenant_of(web.accounts(), &host).await?,
         None => None,
     };
     let door = Door {

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::accounts::login::Accounts;
 use crate::domain::clock::Clock;
+use crate::http::account::pending::Pending;
 use crate::http::basic::Basic;
+use crate::http::hosts::Hosts;
 use crate::http::settings::HttpSettings;
 use crate::net::readiness::Readiness;
+use crate::http::visits::Visits;
 use crate::vfs::service::Vfs;
 
 /// Where the API begins.
@@ -25,6 +28,9 @@ struct Parts {
     clock: Arc<dyn Clock>,
     basic: Basic,
     readiness: Readiness,
+    visits: Visits,
+    pending: Pending,
+    hosts: Hosts,
 }
 
 impl Web {
@@ -37,6 +43,7 @@ impl Web {
         readiness: Readiness,
     ) -> Self {
         let basic = Basic::new(accounts.clone(), clock.clone());
+        let visits = Visits::new(accounts.clone(), settings.sessions);
         Self {
             parts: Arc::new(Parts {
                 settings,
@@ -45,6 +52,9 @@ impl Web {
                 clock,
                 basic,
                 readiness,
+                visits,
+                pending: Pending::default(),
+                hosts: Hosts::default(),
             }),
         }
     }
@@ -77,5 +87,20 @@ impl Web {
     /// Who logs in with each request.
     pub fn basic(&self) -> &Basic {
         &self.parts.basic
+    }
+
+    /// Who shows the cookie of a session, or a token.
+    pub fn visits(&self) -> &Visits {
+        &self.parts.visits
+    }
+
+    /// Which names of hosts stand for tenants.
+    pub fn hosts(&self) -> &Hosts {
+        &self.parts.hosts
+    }
+
+    /// Logins that wait for a second proof.
+    pub fn pending(&self) -> &Pending {
+        &self.parts.pending
     }
 }

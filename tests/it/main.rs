@@ -28,6 +28,7 @@ mod support {
     pub(crate) mod transcript;
     pub(crate) mod tus;
     pub(crate) mod wait;
+    pub(crate) mod web_client;
     pub(crate) mod world;
 }
 
@@ -93,6 +94,10 @@ mod ftp_transcripts;
 mod hostile;
 #[cfg(test)]
 mod https;
+#[cfg(test)]
+mod https_sessions;
+#[cfg(test)]
+mod https_tokens;
 #[cfg(test)]
 mod https_archives;
 #[cfg(test)]
@@ -181,6 +186,8 @@ mod trace;
 mod vectors;
 #[cfg(test)]
 mod vfs;
+#[cfg(test)]
+mod visits;
 #[cfg(test)]
 mod winscp;
 #[cfg(test)]

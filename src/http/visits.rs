@@ -1,0 +1,262 @@
+//! Requests that show the cookie of a session or a token: what was looked up a moment ago is good for
+//! [`FRESH`], so that most requests cost no query; what is revoked, on whichever instance, is refused
+//! after that long at the latest, and what goes on by then is ended within [`LOOK`].
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::bearer::{Means, SessionLife};
+use crate::accounts::login::{Accounts, Door};
+use crate::accounts::ticket::{Ticket, TicketKind};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::principal::{Principal, Protocol};
+
+/// How long what was looked up is good.
+pub const FRESH: Duration = Duration::from_secs(2);
+/// How often all that are known are looked at.
+pub const LOOK: Duration = Duration::from_secs(5);
+/// From where nothing came for so long rests.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+/// Most that are known.
+const MOST: usize = 20_000;
+
+/// Who makes a request, and by what they are known.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Who it is.
+    pub principal: Principal,
+    /// By what.
+    pub means: Means,
+    /// While there are others of it, a request is under way.
+    in_use: Arc<()>,
+}
+
+impl Visit {
+    /// One that begins now.
+    pub fn new(principal: Principal, means: Means) -> Self {
+        let in_use = Arc::new(());
+        Self {
+            principal,
+            means,
+            in_use,
+        }
+    }
+}
+
+/// The tickets that were shown lately.
+pub struct Visits {
+    accounts: Accounts,
+    life: SessionLife,
+    known: Mutex<HashMap<Mark, Known>>,
+}
+
+/// A ticket from an address by a protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Mark {
+    kind: TicketKind,
+    hash: [u8; 32],
+    address: IpAddr,
+    protocol: Protocol,
+}
+
+struct Known {
+    visit: Visit,
+    last: Instant,
+    looked_up: Instant,
+}
+
+impl Visits {
+    /// Nobody yet; sessions last for `life`.
+    pub fn new(accounts: Accounts, life: SessionLife) -> Self {
+        Self {
+            accounts,
+            life,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Who shows this ticket.
+    ///
+    /// # Errors
+    /// As [`Accounts::look_up`] and [`Accounts::admit_bearer`].
+    pub async fn of(&self, ticket: &Ticket, from: Door) -> Result<Visit> {
+        let mark = Mark::new(ticket, from);
+        if let Some(visit) = self.glance(&mark) {
+            return Ok(visit);
+        }
+        let bearer = match self.accounts.look_up(ticket, from, self.life).await {
+            Ok(bearer) => bearer,
+            Err(error) => {
+                if error.kind() == ErrorKind::Unauthenticated {
+                    self.cut_off(|_, other| *other == mark).await;
+                }
+                return Err(error);
+            }
+        };
+        let before = self.lock().get(&mark).map(|known| known.visit.clone());
+        match before {
+            Some(visit) if bearer.still_is(&visit.principal) && !self.has_ended(&visit) => {
+                return Ok(visit);
+            }
+            // The account has changed: what was begun before is over.
+            Some(_) => self.cut_off(|_, other| *other == mark).await,
+            None => {}
+        }
+        let principal = self.accounts.admit_bearer(&bearer, from).await?;
+        let visit = Visit::new(principal, bearer.means);
+        match self.keep(mark, &visit) {
+            Kept::Mine => Ok(visit),
+            // Another request of the same client was quicker.
+            Kept::Others(theirs) => {
+                if theirs.principal.session != visit.principal.session {
+                    self.accounts.log_out(&visit.principal).await;
+                }
+                Ok(theirs)
+            }
+            Kept::Full => {
+                self.accounts.rest(&visit.principal, &visit.means).await;
+                Err(Error::new(
+                    ErrorKind::Busy,
+                    "too many clients are logged in; try again in a few minutes",
+                ))
+            }
+        }
+    }
+
+    /// Forgets what was revoked on this instance at once, and ends what goes on by it.
+    pub async fn revoked(&self, is_it: impl Fn(&Visit) -> bool) {
+        self.cut_off(|visit, _| is_it(visit)).await;
+    }
+
+    /// Lets those rest who are silent and ends those whose tickets are good no more, until `stop`.
+    pub async fn follow(&self, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                self.rest(|known, now| now.duration_since(known.last) >= IDLE)
+                    .await;
+                if let Err(error) = self.look().await {
+                    tracing::debug!(error = ?error, "sessions and tokens cannot be looked at; trying again");
+                }
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+        self.rest(|_, _| true).await;
+    }
+
+    async fn look(&self) -> Result<()> {
+        let all: Vec<_> = {
+            let known = self.lock();
+            let visits = known.values().map(|known| &known.visit);
+            let each = visits.map(|visit| (visit.principal.tenant, visit.means));
+            each.collect()
+        };
+        let good = self.accounts.still_good(&all).await?;
+        // What came meanwhile was looked up just now.
+        self.cut_off(|visit, _| {
+            let was_asked = all.iter().any(|(_, means)| *means == visit.means);
+            was_asked && !good.holds(&visit.means)
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn cut_off(&self, is_over: impl Fn(&Visit, &Mark) -> bool) {
+        for visit in self.take(|known, mark| is_over(&known.visit, mark)) {
+            self.accounts.cut_off(&visit.principal, &visit.means).await;
+        }
+    }
+
+    async fn rest(&self, is_silent: impl Fn(&Known, Instant) -> bool) {
+        let now = Instant::now();
+        let rests = |known: &Known, _: &Mark| {
+            let is_idle = Arc::strong_count(&known.visit.in_use) == 1 && is_silent(known, now);
+            is_idle || self.has_ended(&known.visit)
+        };
+        for visit in self.take(rests) {
+            let session = visit.principal.session;
+            let is_elsewhere = {
+                let known = self.lock();
+                let mut others = known.values();
+                others.any(|known| known.visit.principal.session == session)
+            };
+            if !is_elsewhere {
+                self.accounts.rest(&visit.principal, &visit.means).await;
+            }
+        }
+    }
+
+    fn take(&self, is_it: impl Fn(&Known, &Mark) -> bool) -> Vec<Visit> {
+        let mut known = self.lock();
+        let taken = known.extract_if(|mark, known| is_it(known, mark));
+        taken.map(|(_, known)| known.visit).collect()
+    }
+
+    /// Who is known without a look. When it is time for one, one request takes it upon itself and the
+    /// others go on.
+    fn glance(&self, mark: &Mark) -> Option<Visit> {
+        let mut known = self.lock();
+        let found = known.get_mut(mark)?;
+        if self.has_ended(&found.visit) {
+            return None;
+        }
+        let now = Instant::now();
+        found.last = now;
+        if now.duration_since(found.looked_up) >= FRESH {
+            found.looked_up = now;
+            return None;
+        }
+        Some(found.visit.clone())
+    }
+
+    fn keep(&self, mark: Mark, visit: &Visit) -> Kept {
+        let mut known = self.lock();
+        if let Some(theirs) = known.get(&mark)
+            && !self.has_ended(&theirs.visit)
+        {
+            return Kept::Others(theirs.visit.clone());
+        }
+        if known.len() >= MOST {
+            return Kept::Full;
+        }
+        let now = Instant::now();
+        let new = Known {
+            visit: visit.clone(),
+            last: now,
+            looked_up: now,
+        };
+        known.insert(mark, new);
+        Kept::Mine
+    }
+
+    fn has_ended(&self, visit: &Visit) -> bool {
+        let ended = self.accounts.ended(&visit.principal);
+        ended.now_or_never().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Mark, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mark {
+    fn new(ticket: &Ticket, from: Door) -> Self {
+        Self {
+            kind: ticket.kind(),
+            hash: ticket.hash(),
+            address: from.address,
+            protocol: from.protocol,
+        }
+    }
+}
+
+enum Kept {
+    Full,
+    Mine,
+    Others(Visit),
+}

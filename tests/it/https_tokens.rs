@@ -1,0 +1,243 @@
+//! Tokens of programs: what they are for, how long they last, and what they cannot do.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::https_door::{Answer, HttpsDoor};
+use crate::support::server::DEMO;
+use crate::support::wait::wait_for;
+use crate::support::web_client::{Browser, post};
+
+const TOKENS: &str = "/api/v1/tokens";
+const ME: &str = "/api/v1/me";
+const SOON: Duration = Duration::from_secs(20);
+
+/// Makes a token as the demo account, by its password.
+#[track_caller]
+fn make(door: &HttpsDoor, wanted: &Value) -> Answer {
+    post(door, &["--user", &door.user()], TOKENS, &wanted.to_string())
+}
+
+#[track_caller]
+fn made(door: &HttpsDoor, wanted: &Value) -> String {
+    let answer = make(door, wanted);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn by(door: &HttpsDoor, token: &str, words: &[&str], path: &str) -> Answer {
+    let bearer = format!("Authorization: Bearer {token}");
+    door.ask(&[&["-H", &bearer], words].concat(), path)
+}
+
+#[test]
+fn a_token_logs_a_program_in_and_is_shown_once() {
+    let door = HttpsDoor::up();
+    let token = made(
+        &door,
+        &json!({ "name": "backup", "scopes": ["files:read", "account"] }),
+    );
+    assert!(token.starts_with("slt_"), "{token}");
+    assert_eq!(by(&door, &token, &[], ME).json()["login"], DEMO);
+    let listed = by(&door, &token, &[], TOKENS);
+    assert!(!listed.text().contains(&token));
+    let item = &listed.json()["items"][0];
+    assert_eq!(item["name"], "backup");
+    assert_eq!(item["scopes"], json!(["account", "files:read"]));
+    assert!(item["used_at"].is_string(), "{item}");
+    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+    assert!(log.contains("demo@demo by token 'backup'"), "{log}");
+    assert!(log.contains(r#""kind":"token-add""#), "{log}");
+    assert!(!log.contains(&token));
+}
+
+#[test]
+fn a_token_that_is_none_is_refused() {
+    let door = HttpsDoor::up();
+    let token = made(&door, &json!({ "name": "a", "scopes": ["account"] }));
+    let mut other = token.clone();
+    other.replace_range(20..21, if &token[20..21] == "a" { "b" } else { "a" });
+    for wrong in [
+        "",
+        "slt_",
+        "x",
+        &other,
+        &token[..token.len() - 1],
+        &token.replace("slt_", "sls_"),
+    ] {
+        let answer = by(&door, wrong, &[], ME);
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (401, "unauthenticated"),
+            "{wrong}"
+        );
+    }
+    // What the cookie of a session holds is no token.
+    let browser = Browser::log_in(&door, DEMO, &door.server.password());
+    let (_, session) = browser.cookie.split_once('=').unwrap();
+    assert_eq!(by(&door, session, &[], ME).status, 401);
+    let disguised = session.replace("sls_", "slt_");
+    assert_eq!(by(&door, &disguised, &[], ME).status, 401);
+    let cookie = format!("Cookie: __Host-sealift={}", token.replace("slt_", "sls_"));
+    assert_eq!(door.ask(&["-H", &cookie], ME).status, 401);
+    assert_eq!(by(&door, &token, &[], ME).status, 200);
+}
+
+#[test]
+fn a_token_does_what_it_is_for_and_no_more() {
+    let door = HttpsDoor::up();
+    let reader = made(
+        &door,
+        &json!({ "name": "reader", "scopes": ["files:read"] }),
+    );
+    assert_eq!(by(&door, &reader, &[], ME).status, 200);
+    for path in [TOKENS, "/api/v1/sessions"] {
+        let refused = by(&door, &reader, &[], path);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (403, "scope"),
+            "{path}"
+        );
+    }
+    let refused = by(&door, &reader, &["-X", "DELETE"], "/api/v1/sessions");
+    assert_eq!(refused.problem(), "scope");
+}
+
+#[test]
+fn a_token_makes_none_that_may_do_more_or_lasts_longer() {
+    let door = HttpsDoor::up();
+    let wanted =
+        json!({ "name": "parent", "scopes": ["account", "files:read"], "expires_in": 3600 });
+    let parent = made(&door, &wanted);
+    let bearer = format!("Authorization: Bearer {parent}");
+    let child = |wanted: Value| post(&door, &["-H", &bearer], TOKENS, &wanted.to_string());
+    for (wanted, status) in [
+        (json!({ "name": "c", "scopes": ["files:write"] }), 403),
+        (
+            json!({ "name": "c", "scopes": ["files:read", "files:write"] }),
+            403,
+        ),
+        (
+            json!({ "name": "c", "scopes": ["files:read"], "expires_in": 7200 }),
+            403,
+        ),
+        (
+            json!({ "name": "c", "scopes": ["files:read"], "expires_in": 60 }),
+            201,
+        ),
+        (json!({ "name": "c", "scopes": ["files:read"] }), 201),
+    ] {
+        let answer = child(wanted.clone());
+        assert_eq!(answer.status, status, "{wanted}: {}", answer.text());
+        if status == 201 {
+            assert!(
+                answer.json()["expires_at"].is_string(),
+                "as long as its parent at most"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_token_ends_when_it_is_revoked_or_expires_or_its_account_is_disabled() {
+    let door = HttpsDoor::up();
+    let answer = make(&door, &json!({ "name": "a", "scopes": ["account"] })).json();
+    let (token, id) = (
+        answer["token"].as_str().unwrap(),
+        answer["id"].as_str().unwrap(),
+    );
+    assert_eq!(by(&door, token, &[], ME).status, 200);
+    let path = format!("{TOKENS}/{id}");
+    assert_eq!(door.demo(&["-X", "DELETE"], &path).status, 204);
+    assert_eq!(
+        by(&door, token, &[], ME).status,
+        401,
+        "at once, on the same instance"
+    );
+    assert_eq!(door.demo(&["-X", "DELETE"], &path).status, 404);
+
+    let short = made(
+        &door,
+        &json!({ "name": "b", "scopes": ["account"], "expires_in": 1 }),
+    );
+    wait_for("the token to expire", SOON, || {
+        (by(&door, &short, &[], ME).status == 401).then_some(())
+    });
+    let long = made(&door, &json!({ "name": "c", "scopes": ["account"] }));
+    assert_eq!(by(&door, &long, &[], ME).status, 200);
+    door.server.admin(&["account", "disable", DEMO], "");
+    wait_for("the token to be refused", SOON, || {
+        (by(&door, &long, &[], ME).status == 401).then_some(())
+    });
+    door.server.admin(&["account", "enable", DEMO], "");
+    wait_for("the token to be taken", SOON, || {
+        (by(&door, &long, &[], ME).status == 200).then_some(())
+    });
+}
+
+#[test]
+fn nobody_sees_or_revokes_the_tokens_of_others() {
+    let door = HttpsDoor::up();
+    door.server.admin(&["tenant", "add", "bolt"], "");
+    for login in ["ann@demo", "ann@bolt"] {
+        door.server.admin(
+            &["account", "add", login, "--password-stdin"],
+            "secret of ann\n",
+        );
+    }
+    let answer = make(&door, &json!({ "name": "mine", "scopes": ["account"] })).json();
+    let path = format!("{TOKENS}/{}", answer["id"].as_str().unwrap());
+    for login in ["ann@demo", "ann@bolt"] {
+        let user = format!("{login}:secret of ann");
+        let gone = door.ask(&["--user", &user, "-X", "DELETE"], &path);
+        assert_eq!(gone.status, 404, "{login}");
+        let list = door.ask(&["--user", &user], TOKENS).json();
+        assert_eq!(list["items"], json!([]));
+    }
+    let token = answer["token"].as_str().unwrap();
+    assert_eq!(by(&door, token, &[], ME).status, 200);
+}
+
+#[test]
+fn where_the_host_stands_for_a_tenant_tokens_of_others_are_strangers() {
+    let door = HttpsDoor::up();
+    let token = made(&door, &json!({ "name": "a", "scopes": ["account"] }));
+    door.server.admin(&["tenant", "add", "bolt"], "");
+    door.server
+        .admin(&["tenant", "host", "add", "bolt", "bolt.example"], "");
+    door.server
+        .admin(&["tenant", "host", "add", "demo", "demo.example"], "");
+    let at = |host: &str| {
+        let port = door.address().port();
+        let resolve = format!("{host}:{port}:127.0.0.1");
+        let bearer = format!("Authorization: Bearer {token}");
+        let url = format!("https://{host}:{port}{ME}");
+        crate::support::https_door::ask(&["--resolve", &resolve, "-H", &bearer], &url).status
+    };
+    assert_eq!(at("demo.example"), 200);
+    assert_eq!(at("bolt.example"), 401);
+}
+
+#[test]
+fn tokens_that_cannot_be_are_not_made() {
+    let door = HttpsDoor::up();
+    for wanted in [
+        json!({ "name": "", "scopes": ["account"] }),
+        json!({ "name": "a\nb", "scopes": ["account"] }),
+        json!({ "name": "a".repeat(101), "scopes": ["account"] }),
+        json!({ "name": "a", "scopes": [] }),
+        json!({ "name": "a", "scopes": ["everything"] }),
+        json!({ "name": "a", "scopes": ["account"], "expires_in": 0 }),
+        json!({ "name": "a", "scopes": ["account"], "expires_in": 999_999_999_999u64 }),
+        json!({ "name": "a" }),
+    ] {
+        let answer = make(&door, &wanted);
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "invalid"),
+            "{wanted}"
+        );
+    }
+}

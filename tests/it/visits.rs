@@ -1,0 +1,287 @@
+//! Sessions of browsers and tokens, as every instance knows them. On both databases.
+
+use std::time::Duration;
+
+use sealift::accounts::bearer::{Bearer, Means, SessionLife};
+use sealift::accounts::login::{Accounts, LoginSettings};
+use sealift::accounts::manage::Access;
+use sealift::accounts::manage_logins::LoginChange;
+use sealift::accounts::own_tokens::{NewToken, OwnToken};
+use sealift::accounts::ticket::{Ticket, TicketKind};
+use sealift::db::commit::Committer;
+use sealift::domain::error::{ErrorKind, Result};
+use sealift::domain::id::SessionId;
+use sealift::domain::principal::Principal;
+use sealift::domain::rights::Rights;
+use sealift::domain::scope::Scopes;
+
+use crate::support::dialects::on_both_databases;
+use crate::support::installation::{Installation, door, name, open};
+
+const HERE: &str = "192.0.2.1";
+const ELSEWHERE: &str = "198.51.100.7";
+const MINUTE: Duration = Duration::from_secs(60);
+const LIFE: SessionLife = SessionLife {
+    idle: Duration::from_secs(30 * 60),
+    whole: Duration::from_secs(12 * 3600),
+};
+
+on_both_databases! {
+    any_instance_knows_a_session,
+    a_session_ends_when_it_is_idle_or_old,
+    a_session_ends_with_what_opened_it,
+    a_ticket_opens_nothing_in_another_tenant,
+    a_token_is_a_ceiling,
+    a_token_ends_when_it_is_said_to,
+    a_ticket_is_taken_only_from_where_the_account_may_log_in,
+    guesses_at_tickets_are_slowed_down,
+    the_oldest_sessions_make_room,
+    tokens_are_in_the_audit_log,
+}
+
+impl Installation {
+    /// Another instance of the server.
+    async fn instance(&self) -> Accounts {
+        let committer = Committer::new(open(&self.location, &self.clock).await);
+        let started = Accounts::start(committer, LoginSettings::default(), self.keys.clone());
+        started.await.unwrap()
+    }
+
+    async fn browser(&self) -> (Principal, Ticket) {
+        let ann = self.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
+        let kept = self.accounts.keep_session(&ann, "Lynx", LIFE).await;
+        let (ticket, _) = kept.unwrap();
+        (ann, ticket)
+    }
+
+    async fn token(&self, scopes: Scopes, life: Option<Duration>) -> (Principal, Ticket, OwnToken) {
+        let ann = self.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
+        let new = NewToken {
+            name: "backup".to_owned(),
+            scopes,
+            life,
+        };
+        let made = self.accounts.add_token(&ann, &Means::Password, new).await;
+        let (text, token) = made.unwrap();
+        (ann, Ticket::parse(TicketKind::Token, &text).unwrap(), token)
+    }
+
+    async fn look_up(&self, ticket: &Ticket) -> Result<Bearer> {
+        self.accounts.look_up(ticket, door(HERE), LIFE).await
+    }
+
+    async fn assert_over(&self, ticket: &Ticket) {
+        let kind = self.look_up(ticket).await.err().map(|error| error.kind());
+        assert_eq!(kind, Some(ErrorKind::Unauthenticated));
+    }
+}
+
+async fn any_instance_knows_a_session(world: Installation) {
+    let (ann, ticket) = world.browser().await;
+    let other = world.instance().await;
+    let read = Ticket::parse(TicketKind::Session, &ticket.text()).unwrap();
+    let bearer = other.look_up(&read, door(HERE), LIFE).await.unwrap();
+    let same = other.admit_bearer(&bearer, door(HERE)).await.unwrap();
+    assert_eq!((same.session, same.account), (ann.session, ann.account));
+    let shown = other.own_sessions(&same, LIFE).await.unwrap();
+    assert_eq!((shown.len(), shown[0].agent.as_str()), (1, "Lynx"));
+    other.end_session(&same, shown[0].id).await.unwrap();
+    world.assert_over(&ticket).await;
+    let again = other.end_session(&same, shown[0].id).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotFound);
+    other.stop().await;
+}
+
+async fn a_session_ends_when_it_is_idle_or_old(world: Installation) {
+    let (ann, ticket) = world.browser().await;
+    world.clock.advance(29 * MINUTE);
+    world.look_up(&ticket).await.unwrap();
+    world.clock.advance(29 * MINUTE);
+    world.look_up(&ticket).await.unwrap();
+    world.clock.advance(30 * MINUTE + Duration::from_secs(1));
+    world.assert_over(&ticket).await;
+    assert_eq!(world.accounts.own_sessions(&ann, LIFE).await.unwrap(), []);
+
+    let (ann, ticket) = world.browser().await;
+    for _ in 0..35 {
+        world.clock.advance(20 * MINUTE);
+        world.look_up(&ticket).await.unwrap();
+    }
+    world.clock.advance(20 * MINUTE);
+    world.assert_over(&ticket).await;
+    assert_eq!(world.accounts.own_sessions(&ann, LIFE).await.unwrap(), []);
+}
+
+async fn a_session_ends_with_what_opened_it(world: Installation) {
+    let ann = name("ann@acme");
+    let (_, ticket) = world.browser().await;
+    world
+        .directory
+        .set_account_access(&ann, Access::Refuse)
+        .await
+        .unwrap();
+    world.assert_over(&ticket).await;
+    world
+        .directory
+        .set_account_access(&ann, Access::Allow)
+        .await
+        .unwrap();
+    // What was ended does not come back.
+    world.assert_over(&ticket).await;
+    let (_, ticket) = world.browser().await;
+    let acme = world.directory.set_tenant_access("acme", Access::Refuse);
+    acme.await.unwrap();
+    world.assert_over(&ticket).await;
+}
+
+async fn a_ticket_opens_nothing_in_another_tenant(world: Installation) {
+    let (_, ticket) = world.browser().await;
+    let (_, token, _) = world.token(Scopes::ALL, None).await;
+    let bolt = world.tenant("bolt").await;
+    for ticket in [&ticket, &token] {
+        // The same secret, said to be of the other tenant.
+        let text = ticket.text();
+        let coded = text.split_once('_').unwrap().1;
+        let mut bytes = data_encoding::BASE32_DNSSEC
+            .decode(coded.as_bytes())
+            .unwrap();
+        bytes.truncate(40);
+        bytes[..8].copy_from_slice(&bolt.0.to_be_bytes());
+        let sum = crc32fast::hash(&bytes).to_be_bytes();
+        bytes.extend(sum);
+        let moved = format!(
+            "{}_{}",
+            &text[..3],
+            data_encoding::BASE32_DNSSEC.encode(&bytes)
+        );
+        let moved = Ticket::parse(ticket.kind(), &moved).unwrap();
+        assert_eq!((moved.tenant(), moved.hash()), (bolt, ticket.hash()));
+        world.assert_over(&moved).await;
+        world.look_up(ticket).await.unwrap();
+    }
+}
+
+async fn a_token_is_a_ceiling(world: Installation) {
+    let (ann, ticket, token) = world.token(Scopes::FILES_READ, None).await;
+    let bearer = world.look_up(&ticket).await.unwrap();
+    let admitted = world
+        .accounts
+        .admit_bearer(&bearer, door(HERE))
+        .await
+        .unwrap();
+    assert_eq!(admitted.ceiling, Rights::READ_ONLY);
+    assert_ne!(admitted.session, ann.session);
+    // The account's own ceiling holds as well.
+    let none = world.directory.set_ceiling(&name("ann@acme"), Rights::LIST);
+    none.await.unwrap();
+    world.assert_ends(&admitted).await;
+    let bearer = world.look_up(&ticket).await.unwrap();
+    assert!(!bearer.still_is(&admitted));
+    let admitted = world
+        .accounts
+        .admit_bearer(&bearer, door(HERE))
+        .await
+        .unwrap();
+    assert_eq!(admitted.ceiling, Rights::LIST);
+    world.accounts.remove_token(&ann, token.id).await.unwrap();
+    world.assert_over(&ticket).await;
+}
+
+async fn a_token_ends_when_it_is_said_to(world: Installation) {
+    let (ann, ticket, _) = world.token(Scopes::ALL, Some(60 * MINUTE)).await;
+    world.clock.advance(59 * MINUTE);
+    world.look_up(&ticket).await.unwrap();
+    world.clock.advance(MINUTE);
+    world.assert_over(&ticket).await;
+    let all = world.accounts.own_tokens(&ann).await.unwrap();
+    assert_eq!(all.len(), 1, "it is still shown");
+    assert!(all[0].used_at.is_some());
+    let good = [(ann.tenant, world_means(&all[0]))];
+    let good = world.accounts.still_good(&good).await.unwrap();
+    assert!(!good.holds(&world_means(&all[0])));
+}
+
+fn world_means(token: &OwnToken) -> Means {
+    Means::Token(sealift::accounts::bearer::Grant {
+        token: token.id,
+        scopes: Scopes::ALL,
+        expires_at: None,
+    })
+}
+
+async fn a_ticket_is_taken_only_from_where_the_account_may_log_in(world: Installation) {
+    let (_, token, _) = world.token(Scopes::ALL, None).await;
+    let change = LoginChange {
+        networks: Some(vec!["192.0.2.0/24".parse().unwrap()]),
+        ..LoginChange::default()
+    };
+    let rules = world.directory.set_login_rules(&name("ann@acme"), change);
+    rules.await.unwrap();
+    let (_, session) = world.browser().await;
+    for ticket in [&token, &session] {
+        world.look_up(ticket).await.unwrap();
+        let stolen = world.accounts.look_up(ticket, door(ELSEWHERE), LIFE).await;
+        assert_eq!(stolen.err().unwrap().kind(), ErrorKind::Unauthenticated);
+    }
+}
+
+async fn guesses_at_tickets_are_slowed_down(world: Installation) {
+    let acme = world.tenant("acme").await;
+    let mut refusals = Vec::new();
+    for _ in 0..40 {
+        let guess = Ticket::random(TicketKind::Token, acme);
+        let refused = world.accounts.look_up(&guess, door(ELSEWHERE), LIFE).await;
+        refusals.push(refused.err().unwrap().kind());
+    }
+    assert_eq!(refusals[0], ErrorKind::Unauthenticated);
+    assert_eq!(refusals[39], ErrorKind::Busy);
+    // Nobody else is kept out, and people there still log in.
+    let (_, ticket) = world.browser().await;
+    world.look_up(&ticket).await.unwrap();
+    world
+        .log_in("ann@acme", "acme-secret", ELSEWHERE)
+        .await
+        .unwrap();
+}
+
+async fn the_oldest_sessions_make_room(world: Installation) {
+    let (ann, first) = world.browser().await;
+    for _ in 0..100 {
+        world.clock.advance(Duration::from_secs(1));
+        let next = Principal {
+            session: SessionId::random(),
+            ..ann.clone()
+        };
+        world.accounts.keep_session(&next, "", LIFE).await.unwrap();
+    }
+    let all = world.accounts.own_sessions(&ann, LIFE).await.unwrap();
+    assert_eq!(all.len(), 100);
+    world.assert_over(&first).await;
+}
+
+async fn tokens_are_in_the_audit_log(world: Installation) {
+    let (ann, ticket, token) = world.token(Scopes::ALL, Some(MINUTE)).await;
+    let bearer = world.look_up(&ticket).await.unwrap();
+    let admitted = world
+        .accounts
+        .admit_bearer(&bearer, door(HERE))
+        .await
+        .unwrap();
+    world.accounts.log_out(&admitted).await;
+    world.clock.advance(2 * MINUTE);
+    world.assert_over(&ticket).await;
+    world.accounts.remove_token(&ann, token.id).await.unwrap();
+    let log = world.log("acme").await;
+    let told = |kind: &str, what: &str| {
+        let mut found = log.iter();
+        found.any(|record| record.kind == kind && record.detail.contains(what))
+    };
+    assert!(told(
+        "token-add",
+        "'backup', account files:read files:write, until "
+    ));
+    assert!(told("login", "ann@acme by token 'backup'"));
+    assert!(told("login-failed", "token 'backup': it has expired"));
+    assert!(told("token-remove", "ann@acme: 'backup'"));
+    assert!(log.iter().all(|record| !record.detail.contains("slt_")));
+}
