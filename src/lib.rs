@@ -193,9 +193,10 @@ pub mod accounts {
     pub mod manage_placement;
     pub mod manage_x509;
     pub mod methods;
-    pub mod presence;
+    pub mod own_account;
     pub mod own_sessions;
     pub mod own_tokens;
+    pub mod presence;
     pub mod public_key;
     pub mod second_factor;
     pub mod secrets;
@@ -277,7 +278,10 @@ pub mod ftp {
 pub mod http {
     /// What an account does for itself: sessions, tokens, password, keys.
     pub mod account {
+        pub mod activity;
+        pub mod keys;
         pub mod owner;
+        pub mod password;
         pub mod pending;
         pub mod sessions;
         pub mod tokens;

@@ -16,10 +16,12 @@ use crate::domain::error::{Error, Result};
 use crate::domain::id::TenantId;
 use crate::domain::principal::{Actor, LoginName};
 
-/// Tenants, accounts, groups and grants, for the operator. Cheap to clone.
+/// Tenants, accounts, groups and grants, for the operator and whoever may do a part of it. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
     committer: Committer,
+    /// Who the audit log says it was.
+    actor: Actor,
     pub(in crate::accounts) rounds: u32,
 }
 
@@ -85,9 +87,22 @@ pub struct TenantView {
 }
 
 impl Directory {
-    /// Makes new password hashes with `rounds` of PBKDF2.
+    /// Makes new password hashes with `rounds` of PBKDF2; it is the operator who does things.
     pub fn new(committer: Committer, rounds: u32) -> Self {
-        Self { committer, rounds }
+        Self {
+            committer,
+            actor: Actor::operator(),
+            rounds,
+        }
+    }
+
+    /// The same, done by somebody else.
+    #[must_use]
+    pub fn by(&self, actor: Actor) -> Self {
+        Self {
+            actor,
+            ..self.clone()
+        }
     }
 
     /// Adds a tenant with an empty tree.
@@ -184,7 +199,7 @@ impl Directory {
         operation: impl Operation,
     ) -> Result<()> {
         self.committer
-            .run(tenant, &Actor::operator(), operation)
+            .run(tenant, &self.actor, operation)
             .await
             .map(|_| ())
     }

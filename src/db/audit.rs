@@ -115,6 +115,54 @@ pub async fn page(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Vec<Audit
     rows.iter().map(read).collect()
 }
 
+/// Numbers of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first.
+    pub from: i64,
+    /// The one after the last.
+    pub before: i64,
+}
+
+/// Up to `limit` records of an account whose numbers are in `span`, newest first.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn of_account(
+    tx: &mut TenantTx,
+    account: AccountId,
+    span: Span,
+    limit: usize,
+) -> Result<Vec<AuditRecord>> {
+    let sql = "SELECT audit_number, seq, at, kind, account, session, protocol, address, \
+         detail, audit_hash FROM \
+         (SELECT audit_number, seq, at, kind, account, session, protocol, address, detail, audit_hash \
+          FROM changes WHERE tenant = $1 AND audit_number >= $2 AND audit_number < $3 AND account = $4 \
+          UNION ALL \
+          SELECT audit_number, NULL, at, kind, account, session, protocol, address, detail, audit_hash \
+          FROM events WHERE tenant = $1 AND audit_number >= $2 AND audit_number < $3 AND account = $4) \
+         AS log ORDER BY audit_number DESC LIMIT $5";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let arguments = [
+        span.from.into(),
+        span.before.into(),
+        account.0.into(),
+        limit.into(),
+    ];
+    let rows = tx.rows(sql, arguments).await?;
+    rows.iter().map(read).collect()
+}
+
+/// The number of the newest record.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn last_number(tx: &mut TenantTx) -> Result<i64> {
+    let sql = "SELECT audit_number FROM clocks WHERE tenant = $1";
+    let row = tx.row(sql, []).await?;
+    row.map_or(Ok(0), |row| row.int(0))
+}
+
 /// Whether the record with this number and hash is in the log.
 pub(in crate::db) async fn contains(tx: &mut TenantTx, number: i64, hash: &[u8]) -> Result<bool> {
     let records = page(tx, number - 1, 1).await?;

@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::http::account::{sessions, tokens};
+use crate::http::account::{activity, keys, password, sessions, tokens};
 use crate::http::files::routes as files;
 use crate::http::page::Page;
 use crate::http::reply::Problem;
@@ -69,6 +69,9 @@ fn operations() -> OpenApiRouter<Web> {
     me::routes()
         .merge(sessions::routes())
         .merge(tokens::routes())
+        .merge(password::routes())
+        .merge(keys::routes())
+        .merge(activity::routes())
         .merge(files::routes())
         .merge(uploads::routes())
 }

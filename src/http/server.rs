@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
 use crate::accounts::login::Accounts;
+use crate::accounts::manage::Directory;
 use crate::domain::clock::SystemClock;
 use crate::http::peer::Peer;
 use crate::http::settings::HttpSettings;
@@ -78,11 +79,13 @@ impl HttpServer {
         tls: TlsServer,
         vfs: Vfs,
         accounts: Accounts,
+        directory: Directory,
         readiness: Readiness,
     ) -> Self {
+        let clock = Arc::new(SystemClock);
         Self {
             tls: tls.speaking(&[b"h2", b"http/1.1"]),
-            web: Web::new(settings, vfs, accounts, Arc::new(SystemClock), readiness),
+            web: Web::new(settings, vfs, accounts, directory, clock, readiness),
         }
     }
 

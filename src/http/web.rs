@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::accounts::login::Accounts;
+use crate::accounts::manage::Directory;
 use crate::domain::clock::Clock;
 use crate::http::account::pending::Pending;
 use crate::http::basic::Basic;
@@ -25,6 +26,7 @@ struct Parts {
     settings: HttpSettings,
     vfs: Vfs,
     accounts: Accounts,
+    directory: Directory,
     clock: Arc<dyn Clock>,
     basic: Basic,
     readiness: Readiness,
@@ -39,6 +41,7 @@ impl Web {
         settings: HttpSettings,
         vfs: Vfs,
         accounts: Accounts,
+        directory: Directory,
         clock: Arc<dyn Clock>,
         readiness: Readiness,
     ) -> Self {
@@ -49,6 +52,7 @@ impl Web {
                 settings,
                 vfs,
                 accounts,
+                directory,
                 clock,
                 basic,
                 readiness,
@@ -72,6 +76,11 @@ impl Web {
     /// The way in.
     pub fn accounts(&self) -> &Accounts {
         &self.parts.accounts
+    }
+
+    /// What is done to accounts.
+    pub fn directory(&self) -> &Directory {
+        &self.parts.directory
     }
 
     /// The time.

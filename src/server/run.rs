@@ -107,7 +107,14 @@ impl Server {
         let health = HealthWatch::start(installation, &vfs, &doors).await?;
         let readiness = health.readiness().clone();
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
-        let (http, http_listeners) = http(settings, &tls, &vfs, &accounts, &mut doors, readiness)?;
+        let (http, http_listeners) = http(
+            installation,
+            &tls,
+            &vfs,
+            &accounts,
+            &mut doors,
+            readiness,
+        )?;
         let (ftp_places, http_places) = (places.clone(), places.clone());
         let sftp = SftpServer::new(
             settings.sftp.front.clone(),
@@ -185,7 +192,7 @@ fn ftp(
 
 /// The HTTPS front end and its ports; none when it listens nowhere.
 fn http(
-    settings: &Settings,
+    installation: &Installation,
     tls: &Tls,
     vfs: &Vfs,
     accounts: &Accounts,
@@ -211,7 +218,9 @@ fn http(
         upload_expiry: settings.jobs.upload_expiry,
         ..settings.http.front.clone()
     };
-    let server = HttpServer::new(front, tls, vfs.clone(), accounts.clone(), readiness);
+    let directory = installation.directory();
+    let (vfs, accounts) = (vfs.clone(), accounts.clone());
+    let server = HttpServer::new(front, tls, vfs, accounts, directory, readiness);
     Ok((Some(server), all))
 }
 

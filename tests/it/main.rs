@@ -95,6 +95,8 @@ mod hostile;
 #[cfg(test)]
 mod https;
 #[cfg(test)]
+mod https_own;
+#[cfg(test)]
 mod https_sessions;
 #[cfg(test)]
 mod https_tokens;

@@ -172,8 +172,9 @@ async fn a_token_is_a_ceiling(world: Installation) {
     assert_eq!(admitted.ceiling, Rights::READ_ONLY);
     assert_ne!(admitted.session, ann.session);
     // The account's own ceiling holds as well.
-    let none = world.directory.set_ceiling(&name("ann@acme"), Rights::LIST);
-    none.await.unwrap();
+    let login = name("ann@acme");
+    let lower = world.directory.set_ceiling(&login, Rights::LIST);
+    lower.await.unwrap();
     world.assert_ends(&admitted).await;
     let bearer = world.look_up(&ticket).await.unwrap();
     assert!(!bearer.still_is(&admitted));
@@ -215,7 +216,8 @@ async fn a_ticket_is_taken_only_from_where_the_account_may_log_in(world: Install
         networks: Some(vec!["192.0.2.0/24".parse().unwrap()]),
         ..LoginChange::default()
     };
-    let rules = world.directory.set_login_rules(&name("ann@acme"), change);
+    let login = name("ann@acme");
+    let rules = world.directory.set_login_rules(&login, change);
     rules.await.unwrap();
     let (_, session) = world.browser().await;
     for ticket in [&token, &session] {
