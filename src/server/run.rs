@@ -215,8 +215,8 @@ fn http(
         )
     })?;
     let front = HttpSettings {
-        upload_expiry: settings.jobs.upload_expiry,
-        ..settings.http.front.clone()
+        upload_expiry: installation.settings.jobs.upload_expiry,
+        ..installation.settings.http.front.clone()
     };
     let directory = installation.directory();
     let (vfs, accounts) = (vfs.clone(), accounts.clone());

@@ -131,6 +131,18 @@ fn pages_of_other_sites_change_nothing_whatever_they_log_in_with() {
 }
 
 #[test]
+fn a_refusal_reaches_who_is_still_sending() {
+    let door = HttpsDoor::up();
+    let body = "a".repeat(60_000);
+    for version in ["--http1.1", "--http2"] {
+        let answer = post(&door, &[version], "/api/v1/tokens", &body);
+        assert_eq!(answer.problem(), "unauthenticated");
+        let answer = post(&door, &[version], "/api/v1/nothing", &body);
+        assert_eq!(answer.problem(), "no-such-address");
+    }
+}
+
+#[test]
 fn an_account_sees_its_sessions_and_ends_them() {
     let door = HttpsDoor::up();
     let password = door.server.password();
