@@ -9,8 +9,8 @@ use crate::http::account::pending::Pending;
 use crate::http::basic::Basic;
 use crate::http::hosts::Hosts;
 use crate::http::settings::HttpSettings;
-use crate::net::readiness::Readiness;
 use crate::http::visits::Visits;
+use crate::net::readiness::Readiness;
 use crate::vfs::service::Vfs;
 
 /// Where the API begins.

@@ -107,14 +107,8 @@ impl Server {
         let health = HealthWatch::start(installation, &vfs, &doors).await?;
         let readiness = health.readiness().clone();
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
-        let (http, http_listeners) = http(
-            installation,
-            &tls,
-            &vfs,
-            &accounts,
-            &mut doors,
-            readiness,
-        )?;
+        let (http, http_listeners) =
+            http(installation, &tls, &vfs, &accounts, &mut doors, readiness)?;
         let (ftp_places, http_places) = (places.clone(), places.clone());
         let sftp = SftpServer::new(
             settings.sftp.front.clone(),
