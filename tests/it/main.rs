@@ -95,19 +95,19 @@ mod hostile;
 #[cfg(test)]
 mod https;
 #[cfg(test)]
-mod https_own;
-#[cfg(test)]
-mod https_sessions;
-#[cfg(test)]
-mod https_tokens;
-#[cfg(test)]
 mod https_archives;
 #[cfg(test)]
 mod https_cuts;
 #[cfg(test)]
 mod https_files;
 #[cfg(test)]
+mod https_own;
+#[cfg(test)]
 mod https_schema;
+#[cfg(test)]
+mod https_sessions;
+#[cfg(test)]
+mod https_tokens;
 #[cfg(test)]
 mod https_tus;
 #[cfg(test)]
