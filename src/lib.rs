@@ -144,6 +144,7 @@ pub mod vfs {
     pub mod early;
     pub mod frames;
     pub mod gather;
+    pub mod hasher;
     pub mod history;
     pub mod key_cache;
     pub mod key_care;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use bytes::Bytes;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 
@@ -146,7 +147,7 @@ impl Draft {
     ///
     /// # Errors
     /// StorageFull, Unavailable; Invalid when there are too many pieces.
-    pub async fn write(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
+    pub async fn write(&mut self, place: Place, bytes: &Bytes) -> Result<()> {
         let offset = match place {
             Place::At(offset) => offset,
             Place::End => self.size(),
@@ -155,8 +156,9 @@ impl Draft {
             self.stop_hashing();
         }
         let mut taken = 0;
-        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
-            let appended = self.sink().await?.append(rest).await;
+        while taken < bytes.len() {
+            let rest = bytes.slice(taken..);
+            let appended = self.sink().await?.append(&rest).await;
             let (start, more) = appended.map_err(taken_over)?;
             if more > 0 {
                 let run = Extent {

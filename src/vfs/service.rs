@@ -13,6 +13,7 @@ use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
 use crate::vfs::admission::{Admission, Admissions};
 use crate::vfs::damage::Damage;
+use crate::vfs::hasher::Hands;
 use crate::vfs::keys::TenantKeys;
 use crate::vfs::pieces::Pieces;
 use crate::vfs::recycled::Recycled;
@@ -37,6 +38,7 @@ struct Shared {
     damage: Damage,
     recycled: Recycled,
     pieces: Arc<Pieces>,
+    hands: Hands,
     tasks: TaskTracker,
 }
 
@@ -51,6 +53,7 @@ impl Vfs {
     ) -> Self {
         let keys = Arc::new(keys);
         let sealers = Sealers::new(committer.clone(), keys.clone(), instance);
+        let tasks = TaskTracker::new();
         Self {
             background: None,
             shared: Arc::new(Shared {
@@ -58,13 +61,14 @@ impl Vfs {
                 regions,
                 keys,
                 sealers,
+                hands: Hands::new(budget.clone(), tasks.clone()),
                 budget,
                 admissions: Arc::default(),
                 instance,
                 damage: Damage::default(),
                 recycled: Recycled::default(),
                 pieces: Arc::default(),
-                tasks: TaskTracker::new(),
+                tasks,
             }),
         }
     }
@@ -133,6 +137,11 @@ impl Vfs {
     /// Memory for what is read.
     pub(in crate::vfs) fn recycled(&self) -> &Recycled {
         &self.shared.recycled
+    }
+
+    /// Threads that reckon sums beside the writing.
+    pub(in crate::vfs) fn hands(&self) -> &Hands {
+        &self.shared.hands
     }
 
     /// Damage that reading met.

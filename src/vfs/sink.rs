@@ -1,11 +1,9 @@
 //! A blob being written: plain bytes in, sealed frames out to the store.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sha2::digest::common::hazmat::SerializableState;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use crate::crypto::seal::{FRAME_BYTES, HEADER_BYTES, Sealer, TAG_BYTES};
 use crate::db::blobs::BlobInfo;
@@ -13,6 +11,7 @@ use crate::domain::error::Result;
 use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::net::budget::{Budget, Share};
 use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape};
+use crate::vfs::hasher::Hasher;
 use crate::vfs::service::Vfs;
 
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
@@ -20,8 +19,6 @@ const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
 pub const GRANTED: usize = FRAME_BYTES + SEALED_FRAME + HEADER_BYTES;
 /// The first step beyond what an upload is granted at admission, in sealed bytes.
 const FIRST_STEP: usize = 4 * SEALED_FRAME + HEADER_BYTES;
-/// States of the hash that are kept for pieces on their way.
-const MARKS: usize = 16;
 
 /// Seals what is appended and stores it as it comes, in pieces of the store's liking.
 ///
@@ -50,10 +47,8 @@ pub struct BlobSink {
     /// Whether the blob has to end.
     full: bool,
     writer: Option<Box<dyn BlobWriter>>,
-    /// Runs over the frames as they are sealed.
-    hash: Option<Sha256>,
-    /// The hash's state after each of the last pieces, by sealed bytes.
-    marks: VecDeque<(u64, Vec<u8>)>,
+    /// Runs over the frames as they are sealed; its marks are the ends of pieces, in sealed bytes.
+    hash: Option<Hasher>,
 }
 
 /// How much of a blob is durable.
@@ -74,7 +69,6 @@ impl BlobSink {
     pub async fn open(vfs: &Vfs, tenant: TenantId, hash: Option<Sha256>) -> Result<Self> {
         let announced = vfs.sealers().take(tenant).await?;
         let store = vfs.store(announced.region)?.clone();
-        let first = hash.as_ref().map(|hash| (0, hash.serialize().to_vec()));
         let mut out = BytesMut::with_capacity(HEADER_BYTES + SEALED_FRAME);
         out.extend_from_slice(announced.sealer.header());
         Ok(Self {
@@ -93,15 +87,13 @@ impl BlobSink {
             size: 0,
             full: false,
             writer: None,
-            hash,
-            marks: first.into_iter().collect(),
+            hash: hash.map(|state| Hasher::new(vfs.hands().clone(), state)),
         })
     }
 
     /// Gives the hash up, because the content no longer follows the order of the blob.
     pub fn stop_hashing(&mut self) {
         self.hash = None;
-        self.marks.clear();
     }
 
     /// Whether the blob is stored by one `put`, in a store that takes pieces of any size: one that is near.
@@ -119,32 +111,30 @@ impl BlobSink {
     ///
     /// # Errors
     /// StorageFull or Unavailable, as the store says.
-    pub async fn append(&mut self, bytes: &[u8]) -> Result<(u64, usize)> {
+    pub async fn append(&mut self, bytes: &Bytes) -> Result<(u64, usize)> {
         let start = self.size;
         let room = match self.tail.is_empty() {
             true => 0,
             false => FRAME_BYTES - self.tail.len(),
         };
-        let (head, mut rest) = bytes.split_at(room.min(bytes.len()));
-        self.tail.extend_from_slice(head);
+        let mut rest = bytes.clone();
+        let head = rest.split_to(room.min(rest.len()));
+        self.tail.extend_from_slice(&head);
         while !rest.is_empty() {
             if !self.tail.is_empty() {
                 if !self.make_room().await? {
                     break;
                 }
-                let tail = std::mem::take(&mut self.tail);
-                self.seal(&tail)?;
-                self.tail = tail;
-                self.tail.clear();
+                let tail = self.tail.split().freeze();
+                self.seal(tail).await?;
             }
             // The last frame is held back: it may be the final one, which is sealed differently.
-            let (frame, after) = rest.split_at(rest.len().min(FRAME_BYTES));
-            if after.is_empty() || !self.make_room().await? {
-                self.tail.extend_from_slice(frame);
+            let frame = rest.split_to(rest.len().min(FRAME_BYTES));
+            if rest.is_empty() || !self.make_room().await? {
+                self.tail.extend_from_slice(&frame);
             } else {
-                self.seal(frame)?;
+                self.seal(frame).await?;
             }
-            rest = after;
         }
         let taken = bytes.len() - rest.len();
         self.size += taken as u64;
@@ -164,11 +154,13 @@ impl BlobSink {
             None => Checkpoint::default(),
         };
         let frames = checkpoint.length.saturating_sub(HEADER_BYTES as u64) / SEALED_FRAME as u64;
-        let mut marks = self.marks.iter();
-        let mark = marks.find(|(sealed, _)| *sealed == checkpoint.length);
+        let hash_state = match &mut self.hash {
+            Some(hash) => hash.marked(checkpoint.length).await?,
+            None => None,
+        };
         Ok(Durable {
             info: self.info(frames * FRAME_BYTES as u64, false),
-            hash_state: mark.map(|(_, state)| state.clone()),
+            hash_state,
             checkpoint,
         })
     }
@@ -184,7 +176,10 @@ impl BlobSink {
         let frames = length.saturating_sub(HEADER_BYTES as u64) / SEALED_FRAME as u64;
         let durable = Durable {
             info: self.info(frames * FRAME_BYTES as u64, false),
-            hash_state: self.hash.as_ref().map(|hash| hash.serialize().to_vec()),
+            hash_state: match &mut self.hash {
+                Some(hash) => Some(hash.now().await?),
+                None => None,
+            },
             checkpoint: Checkpoint {
                 length,
                 state: Vec::new(),
@@ -210,9 +205,6 @@ impl BlobSink {
     /// StorageFull or Unavailable, as the store says.
     pub async fn finish(mut self) -> Result<(BlobInfo, Option<Sha256>)> {
         let info = self.info(self.size, true);
-        if let Some(hash) = &mut self.hash {
-            hash.update(&self.tail);
-        }
         if self.writer.is_some()
             && self.shape.least_piece == 0
             && self.out.len() + SEALED_FRAME > self.held()
@@ -228,7 +220,11 @@ impl BlobSink {
                 writer.finish().await?;
             }
         }
-        Ok((info, self.hash))
+        let hash = match self.hash {
+            Some(hash) => Some(hash.finish(&self.tail).await?),
+            None => None,
+        };
+        Ok((info, hash))
     }
 
     /// The blob, with so many plain bytes.
@@ -242,15 +238,16 @@ impl BlobSink {
         }
     }
 
-    fn seal(&mut self, frame: &[u8]) -> Result<()> {
+    async fn seal(&mut self, frame: Bytes) -> Result<()> {
         // To the byte: left to itself it would double.
         if self.out.capacity() - self.out.len() < SEALED_FRAME {
             self.out.reserve(SEALED_FRAME);
         }
-        if let Some(hash) = &mut self.hash {
-            hash.update(frame);
+        self.sealer.seal(&frame, &mut self.out)?;
+        match &mut self.hash {
+            Some(hash) => hash.update(frame).await,
+            None => Ok(()),
         }
-        self.sealer.seal(frame, &mut self.out)
     }
 
     /// Sees to it that `out` may take another frame; false when the blob has to end instead, which
@@ -330,12 +327,8 @@ impl BlobSink {
         let piece = piece(std::mem::take(&mut self.out), share);
         self.given += piece.len() as u64;
         self.pieces += 1;
-        if let Some(hash) = &self.hash {
-            if self.marks.len() >= MARKS {
-                self.marks.pop_front();
-            }
-            let state = hash.serialize().to_vec();
-            self.marks.push_back((self.given, state));
+        if let Some(hash) = &mut self.hash {
+            hash.mark(self.given);
         }
         if let Some(writer) = &mut self.writer {
             writer.write(piece).await?;

@@ -476,13 +476,13 @@ impl FileWriter {
         Ok(length)
     }
 
-    async fn put(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
+    async fn put(&mut self, place: Place, bytes: &Bytes) -> Result<()> {
         self.require_going_on()?;
         let written = self.try_put(place, bytes).await;
         self.checked(written)
     }
 
-    async fn try_put(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
+    async fn try_put(&mut self, place: Place, bytes: &Bytes) -> Result<()> {
         let size = self.draft.size();
         let end = match place {
             Place::At(offset) => size.max(offset + bytes.len() as u64),
