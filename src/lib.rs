@@ -118,6 +118,7 @@ pub mod net {
     pub mod listen;
     pub mod network;
     pub mod proxy_protocol;
+    pub mod read_ahead;
     pub mod readiness;
     pub mod shutters;
     pub mod tickets;

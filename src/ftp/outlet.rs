@@ -9,10 +9,14 @@ use tokio::time::timeout;
 use crate::ftp::deflate::Packer;
 use crate::ftp::ending::Ending;
 use crate::ftp::wire::Wire;
+use crate::net::read_ahead::ReadAhead;
+
+/// A data connection as it is used.
+pub type DataWire = Wire<ReadAhead<TcpStream>>;
 
 /// The sending end of a data connection.
 pub struct Outlet<'a> {
-    wire: &'a mut Wire<TcpStream>,
+    wire: &'a mut DataWire,
     packer: Option<Packer>,
     /// Nothing may be taken for so long.
     stall: Duration,
@@ -20,7 +24,7 @@ pub struct Outlet<'a> {
 
 impl<'a> Outlet<'a> {
     /// Sends over a connection.
-    pub fn new(wire: &'a mut Wire<TcpStream>, packer: Option<Packer>, stall: Duration) -> Self {
+    pub fn new(wire: &'a mut DataWire, packer: Option<Packer>, stall: Duration) -> Self {
         Self {
             wire,
             packer,
@@ -60,11 +64,7 @@ impl<'a> Outlet<'a> {
     }
 }
 
-async fn write(
-    wire: &mut Wire<TcpStream>,
-    mut bytes: &[u8],
-    stall: Duration,
-) -> Result<(), Ending> {
+async fn write(wire: &mut DataWire, mut bytes: &[u8], stall: Duration) -> Result<(), Ending> {
     while !bytes.is_empty() {
         let sent = timeout(stall, wire.write(bytes))
             .await

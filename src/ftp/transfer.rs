@@ -27,13 +27,14 @@ use crate::ftp::files::Files;
 use crate::ftp::intake::Intake;
 use crate::ftp::kin::Kin;
 use crate::ftp::listing::{self, ListRequest, Style, Viewer};
-use crate::ftp::outlet::Outlet;
+use crate::ftp::outlet::{DataWire, Outlet};
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Demand, Ends};
 use crate::ftp::state::{Form, Mode};
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{How, Plan, What};
 use crate::net::budget::Budget;
+use crate::net::read_ahead::ReadAhead;
 use crate::net::tickets::Mark;
 use crate::net::tls_server::TlsServer;
 use crate::vfs::listing::Listing;
@@ -302,7 +303,8 @@ impl Transfer {
         }
     }
 
-    async fn secure(&self, stream: TcpStream) -> Result<Wire<TcpStream>, Ending> {
+    async fn secure(&self, stream: TcpStream) -> Result<DataWire, Ending> {
+        let stream = ReadAhead::new(stream, self.budget.clone());
         let Some(tls) = &self.tls else {
             return Ok(Wire::Clear(stream));
         };
@@ -413,7 +415,7 @@ impl Transfer {
         }
     }
 
-    fn outlet<'a>(&self, wire: &'a mut Wire<TcpStream>) -> Result<Outlet<'a>, Ending> {
+    fn outlet<'a>(&self, wire: &'a mut DataWire) -> Result<Outlet<'a>, Ending> {
         let packer = match self.plan.mode {
             Mode::Deflate(level) => Some(Packer::new(&self.budget, level)),
             Mode::Stream => None,
@@ -422,11 +424,7 @@ impl Transfer {
         Ok(Outlet::new(wire, packer, self.stall))
     }
 
-    async fn receive(
-        &self,
-        writer: &mut FileWriter,
-        wire: &mut Wire<TcpStream>,
-    ) -> Result<(), Ending> {
+    async fn receive(&self, writer: &mut FileWriter, wire: &mut DataWire) -> Result<(), Ending> {
         let mut intake = Intake::new(self.budget.clone(), self.stall, self.abrupt_end);
         let mut unpacker = match self.plan.mode {
             Mode::Deflate(_) => Some(Unpacker::new(&self.budget).map_err(Ending::Refused)?),
@@ -484,7 +482,7 @@ impl Transfer {
     }
 
     /// Says the end of a data connection: by close_notify where there is TLS.
-    async fn close(&self, mut wire: Wire<TcpStream>, is_upload: bool) -> Result<(), Ending> {
+    async fn close(&self, mut wire: DataWire, is_upload: bool) -> Result<(), Ending> {
         match timeout(self.stall, wire.shutdown()).await {
             Ok(Ok(())) => {}
             // All of it came; a client that does not wait for our end misses nothing.
@@ -509,7 +507,7 @@ impl Transfer {
     }
 
     /// Reads over what the client still sends, for a moment.
-    fn linger(&self, mut wire: Wire<TcpStream>) {
+    fn linger(&self, mut wire: DataWire) {
         self.tasks.spawn(async move {
             let mut rest = vec![0; SMALL_PIECE_BYTES];
             let _ = timeout(LINGER, async {

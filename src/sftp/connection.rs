@@ -20,6 +20,7 @@ use crate::domain::clock::Clock;
 use crate::domain::principal::Protocol;
 use crate::net::budget::Budget;
 use crate::net::limit::Place;
+use crate::net::read_ahead::ReadAhead;
 use crate::sftp::gate::{Gate, GatedStream};
 use crate::sftp::handler::SshHandler;
 use crate::sftp::ledger::Ledger;
@@ -83,6 +84,7 @@ where
         channels: HashMap::new(),
     };
     let deadline = Instant::now() + parts.settings.login_time;
+    let stream = ReadAhead::new(stream, parts.budget.clone());
     let stream = GatedStream::new(stream, gate.clone());
     let starting = server::run_stream(parts.ssh.clone(), stream, handler);
     let ssh = match timeout_at(deadline, starting).await {

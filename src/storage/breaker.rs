@@ -12,7 +12,7 @@ use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::BlobId;
 use crate::domain::random;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob};
 
 /// So many calls in a row that nobody answers, within this time, are enough.
 const FAILURES: u32 = 8;
@@ -75,12 +75,7 @@ impl BlobStore for Breaker {
         }))
     }
 
-    async fn read_into(
-        &self,
-        id: BlobId,
-        range: Range<u64>,
-        intake: &mut dyn Intake,
-    ) -> Result<()> {
+    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: SharedIntake) -> Result<()> {
         self.through(self.inner.read_into(id, range, intake)).await
     }
 

@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::BlobId;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
+use crate::storage::store::{
+    self, BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob,
+};
 
 /// What a store and its writers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -238,17 +240,12 @@ impl BlobStore for FaultyStore {
         Ok(Box::new(FaultyWriter { inner, faults }))
     }
 
-    async fn read_into(
-        &self,
-        id: BlobId,
-        range: Range<u64>,
-        intake: &mut dyn Intake,
-    ) -> Result<()> {
+    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: SharedIntake) -> Result<()> {
         let start = range.start;
         let work = self.inner.read(id, range);
         let mut bytes = self.faults.around(Operation::Read, 0, work).await?;
         self.faults.damage(id, start, &mut bytes);
-        intake.take(&bytes)
+        store::give(&intake, &bytes)
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -16,7 +16,9 @@ use crate::domain::thread;
 use crate::storage::disk::{Disk, Then};
 use crate::storage::open_files::OpenFiles;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
+use crate::storage::store::{
+    self, BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob,
+};
 
 /// A writer collects at most about this much while the disk is busy.
 const PIECE_BYTES: usize = 1 << 20;
@@ -24,6 +26,11 @@ const PIECE_BYTES: usize = 1 << 20;
 const MOST_BYTES: u64 = 256 << 30;
 /// A blob up to about this long is written at one go.
 const WHOLE_BYTES: usize = 260 << 10;
+/// What is read at a time and taken while it is in the processor's cache: four frames, since ranges
+/// begin with one.
+const STEP_BYTES: usize = 4 * ((64 << 10) + 16);
+/// How many buffers for that are kept.
+const STEPS: usize = 4;
 /// How many blobs that are read stay open.
 const OPEN_FILES: usize = 256;
 
@@ -34,7 +41,12 @@ const OPEN_FILES: usize = 256;
 pub struct LocalStore {
     disk: Arc<Disk>,
     open: Arc<OpenFiles>,
+    steps: Arc<Steps>,
 }
+
+/// Buffers for steps of reading, kept while nobody uses them: new ones would have to be cleared.
+#[derive(Default)]
+struct Steps(Mutex<Vec<Vec<u8>>>);
 
 impl LocalStore {
     /// The most bytes that a writer holds on top of the last `write`: one piece that is being
@@ -49,10 +61,11 @@ impl LocalStore {
         Ok(Self {
             disk: Arc::new(Disk::open(folder)?),
             open: Arc::new(OpenFiles::new(OPEN_FILES)),
+            steps: Arc::default(),
         })
     }
 
-    fn read_blocking(&self, id: BlobId, range: &Range<u64>) -> Result<BytesMut> {
+    fn read_blocking(&self, id: BlobId, range: &Range<u64>, intake: &SharedIntake) -> Result<()> {
         let kept = match self.open.find(id) {
             Some(kept) => kept,
             None => {
@@ -62,15 +75,41 @@ impl LocalStore {
             }
         };
         refusal::check_range(id, range, kept.length)?;
-        let length = usize::try_from(range.end - range.start).map_err(Error::internal)?;
-        let mut bytes = BytesMut::zeroed(length);
-        kept.file
-            .read_exact_at(&mut bytes, range.start)
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => refusal::too_short(id, kept.length),
-                _ => refusal::io(id, error),
-            })?;
-        Ok(bytes)
+        let mut step = self.steps.take();
+        let mut at = range.start;
+        while at < range.end {
+            let length = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+            let length = length.min(STEP_BYTES);
+            let bytes = step.get_mut(..length).unwrap_or_default();
+            kept.file
+                .read_exact_at(bytes, at)
+                .map_err(|error| match error.kind() {
+                    std::io::ErrorKind::UnexpectedEof => refusal::too_short(id, kept.length),
+                    _ => refusal::io(id, error),
+                })?;
+            store::give(intake, bytes)?;
+            at += length as u64;
+        }
+        self.steps.put_back(step);
+        Ok(())
+    }
+}
+
+impl Steps {
+    fn take(&self) -> Vec<u8> {
+        let kept = self.lock().pop();
+        kept.unwrap_or_else(|| vec![0; STEP_BYTES])
+    }
+
+    fn put_back(&self, step: Vec<u8>) {
+        let mut kept = self.lock();
+        if kept.len() < STEPS {
+            kept.push(step);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,20 +148,9 @@ impl BlobStore for LocalStore {
         }))
     }
 
-    async fn read_into(
-        &self,
-        id: BlobId,
-        range: Range<u64>,
-        intake: &mut dyn Intake,
-    ) -> Result<()> {
+    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: SharedIntake) -> Result<()> {
         let store = self.clone();
-        let bytes = blocking(move || store.read_blocking(id, &range)).await?;
-        intake.take(&bytes)
-    }
-
-    async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
-        let store = self.clone();
-        blocking(move || store.read_blocking(id, &range)).await
+        blocking(move || store.read_blocking(id, &range, &intake)).await
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

@@ -11,7 +11,9 @@ use crate::domain::clock::{Clock, SystemClock, Timestamp};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::BlobId;
 use crate::storage::refusal;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
+use crate::storage::store::{
+    self, BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob,
+};
 
 /// Keeps blobs until the last clone is dropped. Clones share what they keep.
 #[derive(Clone)]
@@ -102,12 +104,7 @@ impl BlobStore for MemoryStore {
         }))
     }
 
-    async fn read_into(
-        &self,
-        id: BlobId,
-        range: Range<u64>,
-        intake: &mut dyn Intake,
-    ) -> Result<()> {
+    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: SharedIntake) -> Result<()> {
         let part = {
             let blobs = self.lock();
             let blob = blobs.finished.get(&id);
@@ -117,7 +114,7 @@ impl BlobStore for MemoryStore {
             let part = blob.sealed.get(index(range.start)..index(range.end));
             BytesMut::from(part.ok_or_else(|| refusal::too_short(id, length))?)
         };
-        intake.take(&part)
+        store::give(&intake, &part)
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

@@ -19,7 +19,7 @@ use crate::storage::s3_key::Keys;
 use crate::storage::s3_read::Reading;
 use crate::storage::s3_settings::S3Settings;
 use crate::storage::s3_writer::S3Writer;
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Intake, Shape, StoredBlob};
+use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob};
 
 /// The first and the least size of a part. S3's own limit is 5 MiB.
 const FIRST_PART: usize = 8 << 20;
@@ -70,12 +70,7 @@ impl BlobStore for S3Store {
         Ok(Box::new(S3Writer::new(self.blob(id))))
     }
 
-    async fn read_into(
-        &self,
-        id: BlobId,
-        range: Range<u64>,
-        intake: &mut dyn Intake,
-    ) -> Result<()> {
+    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: SharedIntake) -> Result<()> {
         if range.is_empty() {
             let length = self.length(id).await?;
             let length = length.ok_or_else(|| refusal::missing(id))?;
@@ -87,7 +82,7 @@ impl BlobStore for S3Store {
             key: &self.keys.key(id),
             left: range,
         };
-        reading.run(intake).await
+        reading.run(&intake).await
     }
 
     async fn length(&self, id: BlobId) -> Result<Option<u64>> {

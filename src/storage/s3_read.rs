@@ -11,7 +11,7 @@ use crate::storage::refusal;
 use crate::storage::s3_blob::pause;
 use crate::storage::s3_bucket::Bucket;
 use crate::storage::s3_error::{Fault, Trouble};
-use crate::storage::store::Intake;
+use crate::storage::store::{self, SharedIntake};
 
 const CALL: &str = "GetObject";
 /// How often a read is begun whose bytes break off; that nobody answers at all the SDK repeats.
@@ -48,7 +48,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// As [`BlobStore::read_into`](crate::storage::store::BlobStore::read_into).
-    pub async fn run(mut self, intake: &mut dyn Intake) -> Result<()> {
+    pub async fn run(mut self, intake: &SharedIntake) -> Result<()> {
         let deadline = Instant::now() + self.bucket.limits().whole;
         let mut odd = 0;
         let mut attempt = 1;
@@ -73,7 +73,7 @@ impl Reading<'_> {
         }
     }
 
-    async fn once(&mut self, intake: &mut dyn Intake) -> Result<Attempt> {
+    async fn once(&mut self, intake: &SharedIntake) -> Result<Attempt> {
         let (id, wanted) = (self.id, self.left.clone());
         let last = wanted.end.min(FARTHEST) - 1;
         let answer = match self
@@ -113,7 +113,7 @@ impl Reading<'_> {
     async fn body(
         &mut self,
         mut answer: GetObjectOutput,
-        intake: &mut dyn Intake,
+        intake: &SharedIntake,
     ) -> Result<Attempt> {
         let limit = self.bucket.limits().chunk;
         loop {
@@ -138,7 +138,7 @@ impl Reading<'_> {
                 let fault = Fault::odd(CALL, "more bytes came than were announced");
                 return Ok(Attempt::Odd(fault));
             }
-            intake.take(&chunk)?;
+            store::give(intake, &chunk)?;
             self.left.start += chunk.len() as u64;
         }
     }

@@ -1,6 +1,7 @@
 //! What a blob store promises.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -38,16 +39,17 @@ pub trait BlobStore: Send + Sync + 'static {
     ///
     /// `NotFound` when there is no such blob, `Corrupt` when it ends before the range does; what the
     /// intake says, as it says it.
-    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: &mut dyn Intake)
-    -> Result<()>;
+    async fn read_into(&self, id: BlobId, range: Range<u64>, intake: SharedIntake) -> Result<()>;
 
     /// As [`BlobStore::read_into`], with all of it in memory.
     async fn read(&self, id: BlobId, range: Range<u64>) -> Result<BytesMut> {
         let length = range.end.saturating_sub(range.start);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut whole = BytesMut::with_capacity(length.min(MOST_RESERVED));
-        self.read_into(id, range, &mut whole).await?;
-        Ok(whole)
+        let whole = BytesMut::with_capacity(length.min(MOST_RESERVED));
+        let whole = Arc::new(Mutex::new(whole));
+        self.read_into(id, range, whole.clone()).await?;
+        let mut whole = whole.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut whole))
     }
 
     /// The length of a finished blob in bytes; none when there is no such blob.
@@ -78,13 +80,25 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn probe(&self) -> Result<()>;
 }
 
-/// Takes the bytes of a read as they come.
+/// An intake and whoever waits for what becomes of it. Locked only while it takes bytes.
+pub type SharedIntake = Arc<Mutex<dyn Intake>>;
+
+/// Takes the bytes of a read as they come, on whatever thread they come on.
 pub trait Intake: Send {
     /// Takes the next ones. An error ends the read.
     ///
     /// # Errors
     /// The intake's own.
     fn take(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+/// Gives the next bytes to an intake.
+///
+/// # Errors
+/// The intake's own.
+pub fn give(intake: &SharedIntake, bytes: &[u8]) -> Result<()> {
+    let mut intake = intake.lock().unwrap_or_else(PoisonError::into_inner);
+    intake.take(bytes)
 }
 
 impl Intake for BytesMut {

@@ -1,7 +1,7 @@
 //! Reading one blob: frames fetched, verified and opened, from wherever it can be read.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ pub struct BlobReader {
     info: BlobInfo,
     /// Where it was read last with success.
     region: AtomicI64,
-    opener: OnceLock<Opener>,
+    opener: OnceLock<Arc<Opener>>,
 }
 
 impl BlobReader {
@@ -69,8 +69,7 @@ impl BlobReader {
         let region = RegionId(self.region.load(Ordering::Relaxed));
         // A key that cannot be had is no damage, and no better elsewhere.
         let key = self.key().await?;
-        let key = key.as_deref();
-        let failed = match self.load_from(region, first, last, key).await {
+        let failed = match self.load_from(region, first, last, key.clone()).await {
             Ok(plain) => return Ok(plain),
             Err(error) => error,
         };
@@ -86,7 +85,7 @@ impl BlobReader {
         // Bytes that were wrong once may have been wrong on their way only.
         let again = failed.kind() == ErrorKind::Corrupt;
         for other in places.iter().filter(|other| **other != region || again) {
-            match self.load_from(*other, first, last, key).await {
+            match self.load_from(*other, first, last, key.clone()).await {
                 Ok(plain) => {
                     self.region.store(other.0, Ordering::Relaxed);
                     if *other != region && places.first() == Some(&region) {
@@ -122,7 +121,7 @@ impl BlobReader {
                 .try_take_spare(bytes)
                 .ok_or_else(|| Error::new(ErrorKind::Busy, "the server is short of memory"))?;
             let key = self.key().await?;
-            self.load_from(region, first, last, key.as_deref()).await?;
+            self.load_from(region, first, last, key).await?;
             first = last + 1;
         }
         Ok(())
@@ -158,27 +157,32 @@ impl BlobReader {
         region: RegionId,
         first: u64,
         last: u64,
-        key: Option<&DataKey>,
+        key: Option<Arc<DataKey>>,
     ) -> Result<Bytes> {
-        let (store, info) = (self.vfs.store(region)?, &self.info);
-        let memory = self.vfs.recycled();
+        let (store, info) = (self.vfs.store(region)?, self.info);
         let range = frame_range(info.size, first, last);
-        if let Some(opener) = self.opener.get() {
-            let mut frames = Frames::new(info, Key::Known(opener), (first, last), memory);
-            store.read_into(info.id, range, &mut frames).await?;
-            return Ok(frames.finish()?.0);
-        }
-        let key = key.ok_or_else(|| Error::internal("an opener was forgotten"))?;
-        let mut frames = Frames::new(info, Key::Unread(self.tenant, key), (first, last), memory);
-        if first == 0 {
-            store.read_into(info.id, 0..range.end, &mut frames).await?;
-        } else {
+        let key = match (self.opener.get(), key) {
+            (Some(opener), _) => Key::Known(opener.clone()),
+            (None, Some(key)) => Key::Unread(self.tenant, key),
+            (None, None) => return Err(Error::internal("an opener was forgotten")),
+        };
+        let is_unread = matches!(key, Key::Unread(..));
+        let mut frames = Frames::new(info, key, (first, last), self.vfs.recycled());
+        if is_unread && first > 0 {
             let (header, sealed) = tokio::try_join!(
                 store.read(info.id, 0..HEADER_BYTES as u64),
                 store.read(info.id, range)
             )?;
             frames.take(&header)?;
             frames.take(&sealed)?;
+        } else {
+            let start = if is_unread { 0 } else { range.start };
+            let shared = Arc::new(Mutex::new(frames));
+            store
+                .read_into(info.id, start..range.end, shared.clone())
+                .await?;
+            let own = Arc::into_inner(shared).ok_or_else(|| Error::internal("a read goes on"))?;
+            frames = own.into_inner().unwrap_or_else(PoisonError::into_inner);
         }
         let (plain, opener) = frames.finish()?;
         if let Some(opener) = opener {

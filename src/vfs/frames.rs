@@ -1,5 +1,7 @@
 //! Frames opened as their bytes come from a store.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::crypto::open::{Opener, frame_range, frames};
@@ -13,20 +15,20 @@ use crate::vfs::recycled::{Buffer, Recycled};
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
 
 /// What a blob's frames are opened with.
-pub enum Key<'a> {
+pub enum Key {
     /// The header is known.
-    Known(&'a Opener),
+    Known(Arc<Opener>),
     /// The header comes before the first frame.
-    Unread(TenantId, &'a DataKey),
+    Unread(TenantId, Arc<DataKey>),
     /// The header came before the first frame.
-    Read(Opener),
+    Read(Arc<Opener>),
 }
 
 /// Takes sealed bytes in any portions and opens each frame as it is complete, so that no more than one
 /// is held sealed.
-pub struct Frames<'a> {
-    info: &'a BlobInfo,
-    key: Key<'a>,
+pub struct Frames {
+    info: BlobInfo,
+    key: Key,
     next: u64,
     last: u64,
     /// The beginning of a header or frame whose end has not come.
@@ -34,14 +36,9 @@ pub struct Frames<'a> {
     plain: Buffer,
 }
 
-impl<'a> Frames<'a> {
+impl Frames {
     /// Expects the frames from `first` to `last` of a blob, of which the last must exist.
-    pub fn new(
-        info: &'a BlobInfo,
-        key: Key<'a>,
-        (first, last): (u64, u64),
-        memory: &Recycled,
-    ) -> Self {
+    pub fn new(info: BlobInfo, key: Key, (first, last): (u64, u64), memory: &Recycled) -> Self {
         let room = (last.saturating_add(1) - first).saturating_mul(FRAME_BYTES as u64);
         let room = room.min(info.size);
         Self {
@@ -58,7 +55,7 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// Internal when some frames are missing.
-    pub fn finish(self) -> Result<(Bytes, Option<Opener>)> {
+    pub fn finish(self) -> Result<(Bytes, Option<Arc<Opener>>)> {
         if self.next <= self.last || !self.partial.is_empty() {
             return Err(Error::internal("a store left a part of a range out"));
         }
@@ -83,11 +80,10 @@ impl<'a> Frames<'a> {
 
     fn open(&mut self, sealed: &[u8]) -> Result<()> {
         let opener = match &self.key {
-            Key::Known(opener) => opener,
-            Key::Read(opener) => opener,
+            Key::Known(opener) | Key::Read(opener) => opener,
             Key::Unread(tenant, key) => {
                 let opener = Opener::new(*tenant, self.info.id, sealed, key)?;
-                self.key = Key::Read(opener);
+                self.key = Key::Read(Arc::new(opener));
                 return Ok(());
             }
         };
@@ -103,7 +99,7 @@ impl<'a> Frames<'a> {
     }
 }
 
-impl Intake for Frames<'_> {
+impl Intake for Frames {
     fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let wanted = self.wanted();
@@ -139,7 +135,7 @@ mod tests {
 
     #[test]
     fn frames_open_whatever_portions_they_come_in() {
-        let (tenant, key) = (TenantId(3), DataKey::new(1, [4; 32]));
+        let (tenant, key) = (TenantId(3), Arc::new(DataKey::new(1, [4; 32])));
         let memory = Recycled::default();
         for length in [0, 1, FRAME_BYTES, 3 * FRAME_BYTES + 17] {
             let mut plain = vec![0; length];
@@ -161,8 +157,9 @@ mod tests {
             }
             sealer.finish(rest, &mut sealed).unwrap();
             let last = frames(info.size) - 1;
+            let unread = || Key::Unread(tenant, key.clone());
             for portion in [1, 67, 70_000, 1 << 20] {
-                let mut frames = Frames::new(&info, Key::Unread(tenant, &key), (0, last), &memory);
+                let mut frames = Frames::new(info, unread(), (0, last), &memory);
                 for bytes in sealed.chunks(portion) {
                     frames.take(bytes).unwrap();
                 }
@@ -170,7 +167,7 @@ mod tests {
                 let (opened, opener) = frames.finish().unwrap();
                 assert!(opened == plain && opener.is_some());
             }
-            let mut short = Frames::new(&info, Key::Unread(tenant, &key), (0, last), &memory);
+            let mut short = Frames::new(info, unread(), (0, last), &memory);
             short.take(&sealed[..sealed.len() - 1]).unwrap();
             assert!(short.finish().is_err());
         }
