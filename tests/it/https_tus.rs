@@ -328,17 +328,18 @@ fn what_came_of_a_piece_that_broke_off_is_kept_and_one_writes_at_a_time() {
     let bytes = noise(4, 100_000);
     for is_stalled in [false, true] {
         let at = tus.begin("/a", bytes.len() + 10);
-        let (mut slow, pipe) = tus.hold(&at, 0, &bytes);
+        let mut slow = tus.hold(&at, 0, &bytes);
+        assert_eq!(tus.patch(&at, 0, b"second", &[]).status, 423);
         if !is_stalled {
-            slow.kill().unwrap();
+            slow.client.kill().unwrap();
         }
         let kept = wait_for("what came to be kept", MINUTE, || {
             let offset = tus.offset(&at);
             (offset > 0).then_some(offset)
         });
         assert!(kept <= bytes.len());
-        drop(pipe);
-        slow.wait().unwrap();
+        drop(slow.pipe);
+        slow.client.wait().unwrap();
         let rest = [&bytes[kept..], b"0123456789"].concat();
         let last = tus.patch(&at, kept, &rest, &[]);
         assert_eq!(last.status, 204, "{}", last.text());
@@ -388,13 +389,13 @@ fn two_hundred_slow_uploads_hold_no_more_memory_than_the_budget() {
         .collect();
     let grown = resident(&server).saturating_sub(before);
     assert!(grown < BUDGET, "{grown}");
-    for (client, pipe) in &mut clients {
-        pipe.write_all(&bytes[40_000..]).unwrap();
-        assert!(client.try_wait().unwrap().is_none());
+    for held in &mut clients {
+        held.pipe.write_all(&bytes[40_000..]).unwrap();
+        assert!(held.client.try_wait().unwrap().is_none());
     }
-    for (mut client, pipe) in clients {
-        drop(pipe);
-        assert!(client.wait().unwrap().success());
+    for mut held in clients {
+        drop(held.pipe);
+        assert!(held.client.wait().unwrap().success());
     }
     let found = tree(&server);
     for name in &names {

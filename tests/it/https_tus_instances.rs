@@ -96,7 +96,7 @@ fn a_tus_upload_goes_on_at_another_server_and_survives_the_first() {
     let (one, other) = (two.start("one"), two.start("other"));
     let (here, there) = (client(&one), client(&other));
     let bytes = noise(8, 3_000_001);
-    let at = here.begin("/turns", bytes.len());
+    let at = here.begin("turns", bytes.len());
     let mut sent = 0;
     for (index, piece) in bytes.chunks(400_000).enumerate() {
         let tus = [&here, &there][index % 2];
@@ -107,12 +107,12 @@ fn a_tus_upload_goes_on_at_another_server_and_survives_the_first() {
     }
     two.is_there(&other, "turns", &bytes);
     // The one that writes dies: another goes on as soon as that is certain.
-    let at = here.begin("/orphan", bytes.len());
+    let at = here.begin("orphan", bytes.len());
     assert_eq!(here.patch(&at, 0, &bytes[..1_000_000], &[]).status, 204);
-    let (mut cut, pipe) = here.hold(&at, 1_000_000, &bytes[1_000_000..1_500_000]);
+    let mut cut = here.hold(&at, 1_000_000, &bytes[1_000_000..1_500_000]);
     one.kill();
-    drop(pipe);
-    cut.wait().unwrap();
+    drop(cut.pipe);
+    cut.client.wait().unwrap();
     wait_for("the lease to be over", Duration::from_secs(90), || {
         let offset = there.offset(&at);
         assert!(offset >= 1_000_000);

@@ -1,6 +1,6 @@
 //! Begins uploads, and joins parts.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -9,7 +9,7 @@ use crate::domain::id::UploadAddress;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer::{self, UPLOAD_METADATA, UPLOAD_OFFSET};
 use crate::http::uploads::metadata::Metadata;
-use crate::http::uploads::receive::receive;
+use crate::http::uploads::receive::{drain, receive};
 use crate::http::uploads::request::{self, Concat, Length};
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -60,13 +60,26 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Visitor(session) = visitor;
-    request::require_post(&headers)?;
-    let said = request::text(&headers, &UPLOAD_METADATA)?.unwrap_or_default();
+    let mut body = body.into_data_stream();
+    let created = try_create(&web, &visitor.0, &headers, &mut body).await;
+    if created.is_err() {
+        drain(&mut body).await;
+    }
+    created
+}
+
+async fn try_create(
+    web: &Web,
+    session: &Session,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+) -> Result<Response, Problem> {
+    request::require_post(headers)?;
+    let said = request::text(headers, &UPLOAD_METADATA)?.unwrap_or_default();
     let metadata = Metadata::parse(said)?;
-    let concat = request::concat(&headers, UPLOADS)?;
+    let concat = request::concat(headers, UPLOADS)?;
     if let Some(Concat::Final(parts)) = concat {
-        let whole = request::text(&headers, &answer::UPLOAD_CONCAT)?;
+        let whole = request::text(headers, &answer::UPLOAD_CONCAT)?;
         let joining = Joining {
             parts,
             said: whole.unwrap_or_default().to_owned(),
@@ -77,12 +90,12 @@ pub async fn create(
         let id = session.join_uploads(joining).await?;
         return Ok((StatusCode::CREATED, location(id)).into_response());
     }
-    let length = match request::length(&headers)? {
+    let length = match request::length(headers)? {
         Length::Deferred => None,
         Length::Known(length) => Some(length),
     };
-    let carries = request::carries_piece(&headers);
-    let announced = request::bytes(&headers, &header::CONTENT_LENGTH)?;
+    let carries = request::carries_piece(headers);
+    let announced = request::bytes(headers, &header::CONTENT_LENGTH)?;
     if !carries && announced.is_some_and(|announced| announced > 0) {
         return Err(request::no_piece());
     }
@@ -102,8 +115,8 @@ pub async fn create(
     let id = session.create_upload(new).await?;
     let mut answer = location(id);
     let first = match carries {
-        true => receive(&web, &session, (id, 0, length), &headers, body).await,
-        false if length == Some(0) => nothing(&session, id).await,
+        true => receive(web, session, (id, 0, length), headers, body).await,
+        false if length == Some(0) => nothing(session, id).await,
         false => Ok(0),
     };
     let offset = match first {

@@ -1,6 +1,8 @@
 //! Takes a piece of an upload as it comes.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use futures_util::StreamExt as _;
 
@@ -14,6 +16,10 @@ use crate::vfs::addressed_piece::{Trust, Verdict};
 use crate::vfs::session::Session;
 
 const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
+
+/// What is read of a refused request, in bytes, and for how long.
+const DRAINED: usize = 1 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// How a body ended.
 enum Ending {
@@ -35,7 +41,7 @@ pub async fn receive(
     session: &Session,
     (id, offset, length): (UploadAddress, u64, Option<u64>),
     headers: &HeaderMap,
-    body: Body,
+    body: &mut BodyDataStream,
 ) -> Result<u64, Problem> {
     let announced = request::bytes(headers, &header::CONTENT_LENGTH)?;
     let room = length.map(|length| length.saturating_sub(offset));
@@ -50,7 +56,6 @@ pub async fn receive(
     };
     let writer = session.write_piece(id, offset, trust).await;
     let mut writer = writer.map_err(locked)?;
-    let mut body = body.into_data_stream();
     let mut came = 0_u64;
     let ending = loop {
         let next = tokio::time::timeout(web.settings().stall_time, body.next());
@@ -86,6 +91,22 @@ pub async fn receive(
     };
     let stored = writer.finish(verdict).await?;
     refused.map_or(Ok(stored), Err)
+}
+
+/// Reads what a client whose request was refused has on its way, if it is little: many do not look at an
+/// answer before they have sent all.
+pub async fn drain(body: &mut BodyDataStream) {
+    let reading = async {
+        let mut left = DRAINED;
+        while let Some(Ok(bytes)) = body.next().await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Who sends nothing gets the answer all the same.
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
 }
 
 fn mismatch() -> Problem {

@@ -1,6 +1,6 @@
 //! `/api/v1/uploads`: uploads that survive a broken connection (tus 1.0, <https://tus.io>).
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware;
@@ -15,7 +15,7 @@ use crate::http::uploads::answer::{
 };
 use crate::http::uploads::checksum::ALGORITHMS;
 use crate::http::uploads::create::{__path_create, create};
-use crate::http::uploads::receive::receive;
+use crate::http::uploads::receive::{drain, receive};
 use crate::http::uploads::request;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -197,6 +197,21 @@ async fn go_on(
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,
+) -> Result<Response, Problem> {
+    let mut body = body.into_data_stream();
+    let gone_on = try_go_on(web, session, uri, headers, &mut body).await;
+    if gone_on.is_err() {
+        drain(&mut body).await;
+    }
+    gone_on
+}
+
+async fn try_go_on(
+    web: &Web,
+    session: &Session,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
     if !request::carries_piece(headers) {
         return Err(request::no_piece());

@@ -1,10 +1,9 @@
 //! Uploads by tus, with curl as the client.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -13,7 +12,6 @@ use crate::support::client::{run, script, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::https_door::{Answer, ask};
 use crate::support::server::{DEMO, Server};
-use crate::support::wait::wait_for;
 
 pub(crate) const UPLOADS: &str = "/api/v1/uploads";
 pub(crate) const PIECE: &str = "Content-Type: application/offset+octet-stream";
@@ -90,9 +88,14 @@ impl Tus {
 
     /// Sends a piece whose bytes come from the pipe of the child, for as long as that is open.
     pub(crate) fn patch_slowly(&self, at: &str, offset: usize) -> Child {
+        self.slowly(&[], "Expect:", at, offset)
+    }
+
+    fn slowly(&self, words: &[&str], expect: &str, at: &str, offset: usize) -> Child {
         Command::new("curl")
+            .args(words)
             .args(["--silent", "--insecure", "--user", &self.user, "-H", SPEAK])
-            .args(["-X", "PATCH", "-H", PIECE, "-H", "Expect:", "--no-buffer"])
+            .args(["-X", "PATCH", "-H", PIECE, "-H", expect, "--no-buffer"])
             .args(["-H", &format!("Upload-Offset: {offset}")])
             .args(["--upload-file", "-", &self.url(at)])
             .stdin(Stdio::piped())
@@ -102,25 +105,24 @@ impl Tus {
             .unwrap()
     }
 
-    /// Sends `bytes` of a piece and holds the upload: the pipe is for the rest.
-    pub(crate) fn hold(&self, at: &str, offset: usize, bytes: &[u8]) -> (Child, ChildStdin) {
-        let wrong = format!("Upload-Checksum: sha256 {}", BASE64.encode(&[7; 32]));
-        let mut first: Option<(Child, ChildStdin)> = None;
-        wait_for("the upload to be held", Duration::from_secs(60), || {
-            // It is refused itself when a question of ours came first.
-            let is_over = |child: &mut Child| child.try_wait().unwrap().is_some();
-            if first.as_mut().is_none_or(|(child, _)| is_over(child)) {
-                let mut child = self.patch_slowly(at, offset);
-                let mut pipe = child.stdin.take().unwrap();
-                let _ = pipe.write_all(bytes);
-                first = Some((child, pipe));
-            }
-            let second = self.patch(at, offset, b"second", &[&wrong]);
-            assert!(matches!(second.status, 423 | 460), "{}", second.text());
-            let (child, _) = first.as_mut().unwrap();
-            (second.status == 423 && !is_over(child)).then_some(())
-        });
-        first.unwrap()
+    /// Begins a piece with `bytes` and holds the upload, which is sure once the server asks for the body
+    /// (100 Continue).
+    pub(crate) fn hold(&self, at: &str, offset: usize, bytes: &[u8]) -> Held {
+        let words = ["--http1.1", "--verbose", "--expect100-timeout", "100"];
+        let mut client = self.slowly(&words, "Expect: 100-continue", at, offset);
+        let mut errors = BufReader::new(client.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("< HTTP/1.1 100") {
+            line.clear();
+            assert!(errors.read_line(&mut line).unwrap() > 0, "it was refused");
+        }
+        let mut pipe = client.stdin.take().unwrap();
+        pipe.write_all(bytes).unwrap();
+        Held {
+            client,
+            pipe,
+            _errors: errors,
+        }
     }
 
     #[track_caller]
@@ -144,6 +146,14 @@ impl Tus {
         fs::write(&file, bytes).unwrap();
         format!("@{}", file.display())
     }
+}
+
+/// A piece under way.
+pub(crate) struct Held {
+    pub(crate) client: Child,
+    /// For the rest of it.
+    pub(crate) pipe: ChildStdin,
+    _errors: BufReader<ChildStderr>,
 }
 
 /// Upload-Metadata that puts a file at a path.

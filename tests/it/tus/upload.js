@@ -5,13 +5,15 @@ process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
 const fs = require('fs')
 const tus = require(`${modules}/tus-js-client`)
 
+// Parts know their own sizes.
+const size = Number(parallel) > 1 ? {} : { uploadSize: fs.statSync(file).size }
 const options = {
+  ...size,
   endpoint: url,
   headers: { Authorization: 'Basic ' + Buffer.from(login).toString('base64') },
   metadata: { filename: path.split('/').pop(), filetype: 'application/octet-stream', path },
   chunkSize: Number(chunk) || Infinity,
   parallelUploads: Number(parallel),
-  uploadSize: fs.statSync(file).size,
   retryDelays: [100, 300, 1000, 1000, 1000],
   onError(error) {
     console.error(String(error))
@@ -40,5 +42,5 @@ if (Number(abortAfter)) {
     },
   })
 } else {
-  start({ onSuccess: done, ...(Number(parallel) > 1 ? { } : {}) })
+  start({ onSuccess: done })
 }
