@@ -10,8 +10,9 @@ use crate::vfs::sink::BlobSink;
 
 /// So many small ones in a row are gathered.
 const MANY: usize = 16;
-/// What counts as small, in bytes, step by step: each byte is written once for each step and once more.
-const SMALL: [u64; 2] = [256 << 10, 4 << 20];
+/// What counts as small, in bytes, from and to, step by step: each byte is written about once for each step
+/// and once more. What lies below a step is not counted in it, else each few would rewrite all.
+const STEPS: [(u64, u64); 3] = [(0, 16 << 10), (16 << 10, 256 << 10), (256 << 10, 4 << 20)];
 /// What is read at once, in bytes.
 const PIECE: usize = 64 << 10;
 
@@ -21,8 +22,8 @@ const PIECE: usize = 64 << 10;
 /// # Errors
 /// StorageFull, Unavailable, Corrupt: the content is as it was.
 pub async fn gather(vfs: &Vfs, tenant: TenantId, draft: &mut Draft) -> Result<()> {
-    for small in SMALL {
-        if let Some(start) = worth_it(draft.runs().rev(), small) {
+    for step in STEPS {
+        if let Some(start) = worth_it(draft.runs().rev(), step) {
             rewrite(vfs, tenant, draft, start).await?;
         }
     }
@@ -30,9 +31,14 @@ pub async fn gather(vfs: &Vfs, tenant: TenantId, draft: &mut Draft) -> Result<()
 }
 
 /// Where the small runs at the end start, when they are many.
-fn worth_it<'a>(from_the_end: impl Iterator<Item = &'a Extent>, small: u64) -> Option<u64> {
-    let runs = from_the_end.take_while(|run| run.blob.is_some() && run.length < small);
-    let (count, start) = runs.fold((0, None), |(count, _), run| (count + 1, Some(run.start)));
+fn worth_it<'a>(
+    from_the_end: impl Iterator<Item = &'a Extent>,
+    (from, to): (u64, u64),
+) -> Option<u64> {
+    let runs = from_the_end.take_while(|run| run.blob.is_some() && run.length < to);
+    let (count, start) = runs.fold((0, None), |(count, _), run| {
+        (count + usize::from(run.length >= from), Some(run.start))
+    });
     start.filter(|_| count >= MANY)
 }
 
@@ -81,10 +87,11 @@ mod tests {
         let mut runs = vec![run(0, 1 << 20)];
         for index in 0..15 {
             runs.push(run((1 << 20) + index * 100, 100));
-            assert_eq!(worth_it(runs.iter().rev(), 256 << 10), None);
+            assert_eq!(worth_it(runs.iter().rev(), STEPS[0]), None);
         }
         runs.push(run((1 << 20) + 1500, 100));
-        assert_eq!(worth_it(runs.iter().rev(), 256 << 10), Some(1 << 20));
-        assert_eq!(worth_it(runs.iter().rev(), 4 << 20), Some(0));
+        assert_eq!(worth_it(runs.iter().rev(), STEPS[0]), Some(1 << 20));
+        // Only one is of the size of the last step.
+        assert_eq!(worth_it(runs.iter().rev(), STEPS[2]), None);
     }
 }
