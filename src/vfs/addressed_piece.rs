@@ -206,7 +206,7 @@ impl Piece {
         }
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    async fn write(&mut self, bytes: &Bytes) -> Result<()> {
         let end = self.draft.size().checked_add(bytes.len() as u64);
         let most = self.addressed.length.unwrap_or(MAX_SIZE);
         let end = end.filter(|end| *end <= most).ok_or_else(|| {
