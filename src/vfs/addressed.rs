@@ -191,6 +191,7 @@ pub(in crate::vfs) fn target(destination: &Destination) -> Target {
         name: destination.name.clone(),
         node: destination.node,
         exclusive: destination.exclusive,
+        only: None,
     }
 }
 

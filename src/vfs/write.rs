@@ -370,13 +370,6 @@ impl FileWriter {
         }
     }
 
-    /// Gives up, and keeps nothing of what came.
-    pub async fn discard(mut self) {
-        if let Some(discarding) = self.leave(Remains::Discard) {
-            let _ = discarding.await;
-        }
-    }
-
     /// Lets the file go when it is closed, as unlink of POSIX does with an open file: its name is
     /// deleted already, and free for another upload.
     pub async fn unlink(&mut self) {
