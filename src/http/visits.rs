@@ -116,7 +116,7 @@ impl Visits {
                 if theirs.principal.session != visit.principal.session {
                     self.accounts.log_out(&visit.principal).await;
                 }
-                Ok(theirs)
+                Ok(*theirs)
             }
             Kept::Full => {
                 self.accounts.rest(&visit.principal, &visit.means).await;
@@ -219,7 +219,7 @@ impl Visits {
         if let Some(theirs) = known.get(&mark)
             && !self.has_ended(&theirs.visit)
         {
-            return Kept::Others(theirs.visit.clone());
+            return Kept::Others(Box::new(theirs.visit.clone()));
         }
         if known.len() >= MOST {
             return Kept::Full;
@@ -258,5 +258,5 @@ impl Mark {
 enum Kept {
     Full,
     Mine,
-    Others(Visit),
+    Others(Box<Visit>),
 }
