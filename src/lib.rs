@@ -170,6 +170,7 @@ pub mod vfs {
     pub mod sink;
     pub mod source;
     pub mod space;
+    pub mod start;
     pub mod sums;
     pub mod upload;
     pub mod walk;

@@ -33,9 +33,10 @@ use crate::vfs::resume::{self, Discard};
 use crate::vfs::service::Vfs;
 use crate::vfs::sink;
 use crate::vfs::space::{self, Space};
+use crate::vfs::start::Start;
 use crate::vfs::sums;
 use crate::vfs::upload::Remains;
-use crate::vfs::write::{FileWriter, Start};
+use crate::vfs::write::FileWriter;
 
 /// The only way to files: carries the principal, whose tenant and rights bound all it does. Cheap
 /// to clone.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::db::contents::StoredContent;
 use crate::db::entries;
 use crate::db::sql::Dialect;
 use crate::domain::clock::Timestamp;
@@ -22,13 +21,12 @@ use crate::vfs::early::Early;
 use crate::vfs::options::WriteOptions;
 use crate::vfs::publish::{Publish, Target};
 use crate::vfs::read::FileReader;
-use crate::vfs::resume::{Discard, Resumed};
+use crate::vfs::resume::Discard;
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
+use crate::vfs::start::{MAX_SIZE, Start, too_long};
 use crate::vfs::upload::Remains;
 
-/// Longest file, in bytes (what SQL and most clients can count).
-const MAX_SIZE: u64 = i64::MAX as u64;
 /// A file up to this long is charged when it is published and makes no claim before.
 const SMALL: u64 = 256 << 10;
 
@@ -54,17 +52,6 @@ pub struct FileWriter {
     is_unlinked: bool,
     over: bool,
     _admission: Admission,
-}
-
-/// What a writer starts from.
-pub(in crate::vfs) struct Start {
-    pub entry: Entry,
-    pub target: Target,
-    pub base: Option<StoredContent>,
-    pub resumed: Option<Resumed>,
-    /// What broke off before, and is not gone on with.
-    pub discard: Option<Box<Discard>>,
-    pub admission: Admission,
 }
 
 impl FileWriter {
@@ -349,14 +336,6 @@ impl FileWriter {
         Ok(self.draft.sha256())
     }
 
-    /// Gives up: what was stored goes, and the file is as it was.
-    pub async fn discard(mut self) {
-        if let Some(discarding) = self.leave(Remains::Discard) {
-            // The sweep finds what a task that ended in a panic left.
-            let _ = discarding.await;
-        }
-    }
-
     /// Gives up, because the connection broke: what can be stored is kept for a while.
     pub async fn abandon(self) {
         drop(self);
@@ -607,8 +586,4 @@ impl Drop for FileWriter {
     fn drop(&mut self) {
         drop(self.leave(Remains::Keep));
     }
-}
-
-fn too_long() -> Error {
-    Error::invalid(format!("a file must not be longer than {MAX_SIZE} bytes"))
 }

@@ -1,0 +1,27 @@
+//! What writing a file starts from, and how far it may go.
+
+use crate::db::contents::StoredContent;
+use crate::domain::error::Error;
+use crate::domain::node::Entry;
+use crate::vfs::admission::Admission;
+use crate::vfs::publish::Target;
+use crate::vfs::resume::{Discard, Resumed};
+
+/// Longest file, in bytes (what SQL and most clients can count).
+pub(in crate::vfs) const MAX_SIZE: u64 = i64::MAX as u64;
+
+/// What a writer starts from.
+pub(in crate::vfs) struct Start {
+    pub entry: Entry,
+    pub target: Target,
+    pub base: Option<StoredContent>,
+    pub resumed: Option<Resumed>,
+    /// What broke off before, and is not gone on with.
+    pub discard: Option<Box<Discard>>,
+    pub admission: Admission,
+}
+
+/// The error for what would be longer.
+pub(in crate::vfs) fn too_long() -> Error {
+    Error::invalid(format!("a file must not be longer than {MAX_SIZE} bytes"))
+}
