@@ -336,6 +336,14 @@ impl FileWriter {
         Ok(self.draft.sha256())
     }
 
+    /// Gives up: what was stored goes, and the file is as it was.
+    pub async fn discard(mut self) {
+        if let Some(discarding) = self.leave(Remains::Discard) {
+            // The sweep finds what a task that ended in a panic left.
+            let _ = discarding.await;
+        }
+    }
+
     /// Gives up, because the connection broke: what can be stored is kept for a while.
     pub async fn abandon(self) {
         drop(self);
