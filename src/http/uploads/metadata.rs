@@ -124,14 +124,7 @@ mod tests {
 
     #[test]
     fn malformed_metadata_is_refused() {
-        for text in [
-            "a %",
-            "a YQ",
-            "a YQ==,a YQ==",
-            "a YQ==,",
-            " YQ==",
-            "a YQ==,,b",
-        ] {
+        for text in ["a %", "a YQ", "a YQ==,a YQ==", "a YQ==,", "a YQ==,,b"] {
             assert!(Metadata::parse(text).is_err(), "{text}");
         }
         for text in ["", "is_confidential", "a YQ==, b", "a YQ==,is_confidential"] {
