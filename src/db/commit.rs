@@ -31,7 +31,7 @@ const MAX_BATCH: usize = 64;
 const ATTEMPTS: u32 = 9;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 /// How long an event for which nobody waits is kept for others to come with it.
-const SOON: Duration = Duration::from_millis(50);
+const SOON: Duration = Duration::from_millis(5);
 
 /// What a tenant's transaction does under the lock of its clock row.
 ///

@@ -14,7 +14,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--mark:#7cc0f7}}\
 body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}\
 h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem;text-transform:capitalize}\
-a{color:var(--mark)}nav a{margin-right:1rem}\
+a{color:var(--mark)}nav{display:flex;flex-wrap:wrap;gap:.25rem 1rem}\
 code{font:.9em ui-monospace,monospace;overflow-wrap:anywhere}\
 details{border:1px solid var(--line);border-radius:.4rem;margin:.5rem 0}\
 summary{padding:.6rem .8rem;cursor:pointer}summary:focus-visible,a:focus-visible{outline:3px solid var(--mark)}\

@@ -191,7 +191,7 @@ impl Piece {
         while let Some(bytes) = arriving.recv().await {
             if let Err(error) = self.write(&bytes).await {
                 drop(arriving);
-                return self.fail(error).await;
+                return Box::pin(self.fail(error)).await;
             }
         }
         let judged = judged.await.unwrap_or(match self.trust {
@@ -199,10 +199,10 @@ impl Piece {
             Trust::Checked => Verdict::Discard,
         });
         match judged {
-            Verdict::Discard => self.discard().await,
-            Verdict::BrokeOff => self.keep(LastByte::Withheld).await,
-            Verdict::Counts if self.is_complete_file() => self.publish().await,
-            Verdict::Counts => self.keep(LastByte::Told).await,
+            Verdict::Discard => Box::pin(self.discard()).await,
+            Verdict::BrokeOff => Box::pin(self.keep(LastByte::Withheld)).await,
+            Verdict::Counts if self.is_complete_file() => Box::pin(self.publish()).await,
+            Verdict::Counts => Box::pin(self.keep(LastByte::Told)).await,
         }
     }
 
@@ -250,9 +250,9 @@ impl Piece {
                 self.let_go().await;
                 Ok(0)
             }
-            (_, Trust::Checked) => self.discard().await,
+            (_, Trust::Checked) => Box::pin(self.discard()).await,
             (ErrorKind::Invalid | ErrorKind::Quota, Trust::AsItComes) => {
-                self.keep(LastByte::Withheld).await
+                Box::pin(self.keep(LastByte::Withheld)).await
             }
             _ => {
                 self.let_go().await;

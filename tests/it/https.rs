@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use crate::support::https_door::{HttpsDoor, ask};
 use crate::support::server::DEMO;
+use crate::support::wait::wait_for;
 
 #[test]
 fn an_account_is_known_by_its_password_over_both_versions_of_http() {
@@ -15,12 +17,16 @@ fn an_account_is_known_by_its_password_over_both_versions_of_http() {
         assert_eq!(me.json()["login"], DEMO);
         assert_eq!(me.json()["home"], "/");
     }
-    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
-    let logins = log.matches(r#""kind":"login""#).count();
-    assert_eq!(
-        logins, 1,
-        "the second request goes on with the session: {log}"
+    // It is written down soon after.
+    let logins = wait_for(
+        "the login to be written down",
+        Duration::from_secs(10),
+        || {
+            let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+            Some(log.matches(r#""kind":"login""#).count()).filter(|count| *count > 0)
+        },
     );
+    assert_eq!(logins, 1, "the second request goes on with the session");
 }
 
 #[test]
@@ -57,11 +63,9 @@ fn a_session_that_goes_on_ends_when_the_account_is_disabled() {
     let door = HttpsDoor::up();
     assert_eq!(door.demo(&[], "/api/v1/me").status, 200);
     door.server.admin(&["account", "disable", DEMO], "");
-    crate::support::wait::wait_for(
-        "the account to be refused",
-        std::time::Duration::from_secs(20),
-        || (door.demo(&[], "/api/v1/me").status == 401).then_some(()),
-    );
+    wait_for("the account to be refused", Duration::from_secs(20), || {
+        (door.demo(&[], "/api/v1/me").status == 401).then_some(())
+    });
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! What an account does for itself: its password, its keys, what is written of it.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::https_door::HttpsDoor;
 use crate::support::server::DEMO;
+use crate::support::wait::wait_for;
 use crate::support::web_client::{Browser, post, try_login};
 
 const ME: &str = "/api/v1/me";
@@ -29,11 +32,9 @@ fn a_new_password_needs_the_old_one_and_ends_all_sessions() {
     let changed = change(&old, "a new one");
     assert_eq!(changed.status, 204, "{}", changed.text());
     for browser in [&browser, &other] {
-        crate::support::wait::wait_for(
-            "the session to end",
-            std::time::Duration::from_secs(20),
-            || (browser.ask(&[], ME).status == 401).then_some(()),
-        );
+        wait_for("the session to end", Duration::from_secs(20), || {
+            (browser.ask(&[], ME).status == 401).then_some(())
+        });
     }
     assert_eq!(try_login(&door, DEMO, &old, &[]).status, 401);
     assert_eq!(try_login(&door, DEMO, "a new one", &[]).status, 201);
@@ -103,6 +104,15 @@ fn an_account_reads_what_is_written_of_it_and_of_nobody_else() {
     Browser::log_in(&door, "ann@demo", "secret of ann");
     try_login(&door, DEMO, "wrong", &[]);
     let browser = Browser::log_in(&door, DEMO, &door.server.password());
+    // What happens is written down soon after.
+    wait_for(
+        "the login to be written down",
+        Duration::from_secs(10),
+        || {
+            let page = browser.ask(&[], &format!("{ACTIVITY}?limit=1")).json();
+            (page["items"][0]["kind"] == "login").then_some(())
+        },
+    );
     let mut kinds = Vec::new();
     let mut path = format!("{ACTIVITY}?limit=1");
     loop {

@@ -10,7 +10,12 @@ fn no_request_is_answered_with_a_status_that_is_not_described() {
     let door = HttpsDoor::up();
     door.put("/dir/a?parents=true", "a", &[]);
     let mut command = Command::new(cached("schemathesis/bin/schemathesis"));
+    let hooks = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/it/schemathesis_hooks.py"
+    );
     command
+        .env("SCHEMATHESIS_HOOKS", hooks)
         .args(["run", "--tls-verify", "false", "--auth", &door.user()])
         .args(["--checks", "not_a_server_error,status_code_conformance"])
         .args([

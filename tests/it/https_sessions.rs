@@ -41,7 +41,15 @@ fn a_cookie_stands_for_the_account_until_it_logs_out() {
     for path in [ME, CURRENT] {
         assert_eq!(browser.ask(&[], path).problem(), "unauthenticated");
     }
-    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+    // It is written down soon after.
+    let log = wait_for(
+        "the end to be written down",
+        Duration::from_secs(10),
+        || {
+            let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+            log.contains(r#""kind":"logout""#).then_some(log)
+        },
+    );
     assert_eq!(log.matches(r#""kind":"login""#).count(), 1, "{log}");
     assert_eq!(log.matches(r#""kind":"logout""#).count(), 1, "{log}");
 }
