@@ -220,7 +220,7 @@ impl Transfer {
             }
             How::Replace => {
                 session
-                    .prepare_write(path, options(Create::IfMissing, true, false))
+                    .open_write(path, options(Create::IfMissing, true, false))
                     .await?
             }
             How::Unique => {
@@ -339,8 +339,6 @@ impl Transfer {
                 outlet.finish().await?;
             }
             Opened::Write(writer, _) => {
-                // Not before: a client behind a firewall that tries once more loses nothing.
-                writer.begin().await.map_err(Ending::Failed)?;
                 if let What::Store {
                     how: How::From(from),
                     ..

@@ -315,19 +315,10 @@ impl Session {
     /// # Errors
     /// NotFound, AlreadyExists, IsFolder, Denied, Busy (no memory left), Unavailable.
     pub async fn open_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {
-        let mut writer = self.prepare_write(path, options).await?;
+        let writer = self.try_open_write(path, options).await;
+        let mut writer = self.noted(writer, "store", path)?;
         writer.begin().await?;
         Ok(writer)
-    }
-
-    /// As [`Session::open_write`], for who cannot be sure yet that bytes will come: what this principal
-    /// broke off under the name is discarded by [`FileWriter::begin`] only, if it is to be discarded.
-    ///
-    /// # Errors
-    /// As [`Session::open_write`].
-    pub async fn prepare_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {
-        let writer = self.try_open_write(path, options).await;
-        self.noted(writer, "store", path)
     }
 
     /// Quota and use.

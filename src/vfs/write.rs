@@ -120,7 +120,7 @@ impl FileWriter {
     ///
     /// # Errors
     /// Unavailable when the database does not answer.
-    pub async fn begin(&mut self) -> Result<()> {
+    pub(in crate::vfs) async fn begin(&mut self) -> Result<()> {
         if let Some(discard) = self.discard.take() {
             let (tenant, actor) = (self.principal.tenant, self.principal.actor());
             let discarded = self.vfs.committer().run(tenant, &actor, *discard);
