@@ -13,8 +13,8 @@ use crate::support::tus::{Tus, noise, sha256, tree};
     reason = "a failure is looked into with its seed"
 )]
 fn what_was_told_of_an_upload_survives_each_of_many_kills() {
-    let seed = std::env::var("SEALIFT_CRASH_SEED").ok();
-    let seed = seed.and_then(|seed| seed.parse().ok());
+    let seed = std::env::var_os("SEALIFT_CRASH_SEED");
+    let seed = seed.and_then(|seed| seed.to_str()?.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("SEALIFT_CRASH_SEED={seed}");
     let mut dice = fastrand::Rng::with_seed(seed);
