@@ -8,6 +8,8 @@ use crate::support::https_door::{HttpsDoor, ask};
 use crate::support::server::DEMO;
 use crate::support::wait::wait_for;
 
+const LOGIN: &str = r#""kind":"login""#;
+
 #[test]
 fn an_account_is_known_by_its_password_over_both_versions_of_http() {
     let door = HttpsDoor::up();
@@ -17,15 +19,10 @@ fn an_account_is_known_by_its_password_over_both_versions_of_http() {
         assert_eq!(me.json()["login"], DEMO);
         assert_eq!(me.json()["home"], "/");
     }
-    // It is written down soon after.
-    let logins = wait_for(
-        "the login to be written down",
-        Duration::from_secs(10),
-        || {
-            let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
-            Some(log.matches(r#""kind":"login""#).count()).filter(|count| *count > 0)
-        },
-    );
+    let log = door
+        .server
+        .audit_with("the login", |log| log.contains(LOGIN));
+    let logins = log.matches(LOGIN).count();
     assert_eq!(logins, 1, "the second request goes on with the session");
 }
 

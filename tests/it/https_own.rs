@@ -38,7 +38,9 @@ fn a_new_password_needs_the_old_one_and_ends_all_sessions() {
     }
     assert_eq!(try_login(&door, DEMO, &old, &[]).status, 401);
     assert_eq!(try_login(&door, DEMO, "a new one", &[]).status, 201);
-    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+    let log = door.server.audit_with("the new password", |log| {
+        log.contains(r#""kind":"account-password""#)
+    });
     let log: serde_json::Value = serde_json::from_str(&log).unwrap();
     let records = log.as_array().unwrap();
     let record = records

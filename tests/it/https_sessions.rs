@@ -41,15 +41,9 @@ fn a_cookie_stands_for_the_account_until_it_logs_out() {
     for path in [ME, CURRENT] {
         assert_eq!(browser.ask(&[], path).problem(), "unauthenticated");
     }
-    // It is written down soon after.
-    let log = wait_for(
-        "the end to be written down",
-        Duration::from_secs(10),
-        || {
-            let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
-            log.contains(r#""kind":"logout""#).then_some(log)
-        },
-    );
+    let log = door
+        .server
+        .audit_with("the end", |log| log.contains(r#""kind":"logout""#));
     assert_eq!(log.matches(r#""kind":"login""#).count(), 1, "{log}");
     assert_eq!(log.matches(r#""kind":"logout""#).count(), 1, "{log}");
 }
@@ -274,14 +268,14 @@ fn failures_lock_as_they_do_at_every_door() {
     let by_https = story(&door, &|| {
         try_login(&door, DEMO, "wrong", &[]);
     });
-    let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+    door.server
+        .audit_with("the lock", |log| log.contains("wrong password; locked for"));
     let door = HttpsDoor::up();
     let by_basic = story(&door, &|| {
         door.ask(&["--user", "demo@demo:wrong"], ME);
     });
     assert_eq!(by_https, (429, true));
     assert_eq!(by_basic, by_https);
-    assert!(log.contains("wrong password; locked for"), "{log}");
 }
 
 #[test]

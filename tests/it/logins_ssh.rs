@@ -227,11 +227,9 @@ fn certificates_open_what_they_name_while_they_are_valid() {
     let public = ours.key.with_extension("pub");
     admin(&["tenant", "ca", "add", "demo", public.to_str().unwrap()]);
     succeed(&ours.log_in(&setting));
-    wait_for("it to be written down", Duration::from_secs(20), || {
-        admin(&["audit", "list", "demo", "--json"])
-            .contains("certificate serial 7, id ")
-            .then_some(())
-    });
+    setting
+        .server
+        .audit_with("it", |log| log.contains("certificate serial 7, id "));
     // The bare key opens nothing.
     fs::rename(folder.join("ca-user-cert.pub"), folder.join("kept")).unwrap();
     refused(&ours.log_in(&setting));
@@ -268,10 +266,9 @@ fn certificates_open_what_they_name_while_they_are_valid() {
     let public = other.key.with_extension("pub");
     admin(&["tenant", "ca", "add", "elsewhere", public.to_str().unwrap()]);
     refused(&other.log_in(&setting));
-    let log = wait_for("all to be written down", Duration::from_secs(20), || {
-        let log = admin(&["audit", "list", "demo", "--json"]);
-        log.contains("has the option").then_some(log)
-    });
+    let log = setting
+        .server
+        .audit_with("all", |log| log.contains("has the option"));
     for reason in [
         "names others",
         "is for other addresses",
@@ -435,16 +432,9 @@ fn a_balancer_says_for_whom_it_speaks() {
     for header in [V1.as_bytes(), V2] {
         succeed(&log_in(balancer(&server, header.to_vec())));
     }
-    let log = wait_for("all to be written down", Duration::from_secs(20), || {
-        let log = server.admin(&["audit", "list", "demo", "--json"], "");
-        let of_client = log.matches("\"address\":\"203.0.113.77\"").count();
-        (of_client >= 4).then_some(log)
-    });
-    assert_eq!(
-        log.matches("\"address\":\"203.0.113.77\"").count(),
-        4,
-        "{log}"
-    );
+    let of_client = |log: &str| log.matches("\"address\":\"203.0.113.77\"").count();
+    let log = server.audit_with("all", |log| of_client(log) >= 4);
+    assert_eq!(of_client(&log), 4, "{log}");
     assert!(server.log().contains("peer=203.0.113.77"));
     // The client's own address is what counts.
     server.admin(
