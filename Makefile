@@ -28,6 +28,7 @@ check: $(CACHE)/bin/cargo-deny
 # make bench CASES="get-1g-gcm small-sftp-tmpfs" ROUNDS=3; `make bench CASES=list` names the cases.
 bench: packages
 	tests/install/debian.sh openssh-server
+	tests/install/unpacked.sh "$(CACHE)/web-servers" nginx
 	cargo bench --bench peers -- $(CASES)
 
 # make fuzz SECONDS=3600, for each target.

@@ -27,6 +27,9 @@ mod slow_lines;
 )]
 mod support;
 mod transfer;
+mod web;
+mod web_line;
+mod web_load;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -68,6 +71,8 @@ fn cases() -> Vec<Case> {
         .chain(sessions::cases())
         .chain(ftp::cases())
         .chain(ftp_sessions::cases())
+        .chain(web::cases())
+        .chain(web_load::cases())
         .chain(namespace::cases())
         .chain(content::cases())
         .chain(bucket::cases())
