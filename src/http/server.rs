@@ -26,8 +26,10 @@ use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
 use crate::http::web::Web;
 use crate::http::{clear, router};
+use crate::net::budget::Budget;
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
+use crate::net::read_ahead::ReadAhead;
 use crate::net::readiness::Readiness;
 use crate::net::tickets::Mark;
 use crate::net::tls_server::TlsServer;
@@ -111,6 +113,7 @@ impl HttpServer {
         let port = clear::https_port(settings.public_port, public);
         let parts = Arc::new(Parts {
             tls: self.tls,
+            budget: self.web.vfs().budget().clone(),
             clear: clear::routes(self.web.clone(), port),
             public: router::public(self.web.clone()),
             connections: Places::new(settings.connections),
@@ -145,6 +148,7 @@ impl HttpServer {
 
 struct Parts {
     tls: TlsServer,
+    budget: Budget,
     clear: Router,
     public: Router,
     connections: Places,
@@ -176,6 +180,7 @@ impl Parts {
             };
             return self.talk(stream, peer, &self.clear).await;
         }
+        let stream = ReadAhead::new(stream, self.budget.clone());
         let shaken = self
             .end
             .run_until_cancelled(self.tls.accept(stream, Mark::random()));
