@@ -11,6 +11,7 @@ pub mod domain {
     pub mod error;
     pub mod host;
     pub mod id;
+    pub mod link;
     pub mod long_name;
     pub mod node;
     pub mod path;
@@ -89,8 +90,11 @@ pub mod db {
     pub mod kept;
     pub mod known;
     pub mod leases;
+    pub mod link_downloads;
+    pub mod links;
     pub mod login_guard;
     pub mod migrate;
+    pub mod once;
     pub mod placement;
     pub mod plan;
     pub mod regions;
@@ -151,6 +155,7 @@ pub mod vfs {
     pub mod key_care;
     pub mod key_destroy;
     pub mod keys;
+    pub mod landing;
     pub mod listing;
     pub mod look;
     pub mod make_folder;
@@ -184,6 +189,8 @@ pub mod accounts {
     pub mod cache;
     pub mod certificate;
     pub mod home;
+    pub mod link_downloads;
+    pub mod links;
     pub mod lockout;
     pub mod login;
     pub mod manage;
@@ -196,7 +203,9 @@ pub mod accounts {
     pub mod manage_placement;
     pub mod manage_x509;
     pub mod methods;
+    pub mod once;
     pub mod own_account;
+    pub mod own_links;
     pub mod own_sessions;
     pub mod own_tokens;
     pub mod presence;
@@ -300,6 +309,7 @@ pub mod http {
     pub mod hosts;
     pub mod leftover;
     pub mod me;
+    pub mod once;
     pub mod origin;
     pub mod page;
     pub mod peer;
@@ -335,11 +345,24 @@ pub mod http {
         pub mod zip;
     }
 
+    /// Links by which people come who have no account.
+    pub mod links {
+        pub mod guests;
+        pub mod info;
+        pub mod outsider;
+        pub mod own;
+        pub mod read;
+        pub mod routes;
+        pub mod send;
+        pub mod veil;
+    }
+
     /// Uploads that are addressed by an id and go on after a break: tus 1.0.
     pub mod uploads {
         pub mod answer;
         pub mod checksum;
         pub mod create;
+        pub mod desk;
         pub mod metadata;
         pub mod receive;
         pub mod request;
@@ -391,6 +414,7 @@ pub mod sftp {
 /// Purge, accounting, clean-up and checks: leased, idempotent, retried.
 pub mod jobs {
     pub mod copies;
+    pub mod expire;
     pub mod fsck;
     pub mod hash;
     pub mod mend;

@@ -100,6 +100,8 @@ impl Accounts {
             return Err(lockout::wait(wait));
         }
         match ticket.kind() {
+            // It stands for nobody: see [`Accounts::link`].
+            TicketKind::Link => Err(worthless()),
             TicketKind::Session => inner.session_of(ticket, from, now, life).await,
             TicketKind::Token => inner.token_of(ticket, from, now).await,
         }

@@ -89,10 +89,10 @@ pub(in crate::accounts) struct Inner {
     pub(in crate::accounts) verifier: Verifier,
     pub(in crate::accounts) cache: Cache,
     pub(in crate::accounts) lockout: Lockout,
-    failures: Failures,
+    pub(in crate::accounts) failures: Failures,
     /// Tickets that are none: they must cost the guesser, and must not keep people from logging in.
     pub(in crate::accounts) false_tickets: Failures,
-    sessions: Sessions,
+    pub(in crate::accounts) sessions: Sessions,
     pub(in crate::accounts) keys: KeySource,
 }
 
@@ -443,6 +443,7 @@ impl Inner {
                 account: account.rules.door_options.clone(),
                 tenant: caller.tenant.door_options.clone(),
             },
+            link: None,
         })
     }
 

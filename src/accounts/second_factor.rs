@@ -31,6 +31,18 @@ impl KeySource {
     pub fn new(fetch: impl Fn(TenantId, Option<u32>) -> Fetching + Send + Sync + 'static) -> Self {
         Self(Arc::new(fetch))
     }
+
+    /// The key that seals now, or that of a version.
+    ///
+    /// # Errors
+    /// As the source has it.
+    pub(in crate::accounts) async fn fetch(
+        &self,
+        tenant: TenantId,
+        version: Option<u32>,
+    ) -> Result<Arc<DataKey>> {
+        (self.0)(tenant, version).await
+    }
 }
 
 impl fmt::Debug for KeySource {
@@ -49,7 +61,7 @@ pub(in crate::accounts) async fn seal(
     account: AccountId,
     secret: &TotpSecret,
 ) -> Result<Vec<u8>> {
-    let key = (keys.0)(tenant, None).await?;
+    let key = keys.fetch(tenant, None).await?;
     small_secret::seal(&key, tenant, account, PURPOSE, secret.expose())
 }
 
@@ -64,7 +76,7 @@ pub(in crate::accounts) async fn open(
     sealed: &[u8],
 ) -> Result<TotpSecret> {
     let version = small_secret::key_version(sealed)?;
-    let key = (keys.0)(tenant, Some(version)).await?;
+    let key = keys.fetch(tenant, Some(version)).await?;
     small_secret::open(&key, tenant, account, PURPOSE, sealed).map(TotpSecret::new)
 }
 

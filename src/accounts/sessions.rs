@@ -65,7 +65,21 @@ struct Live {
     tenant: TenantId,
     account: AccountId,
     generation: i64,
+    /// Whether it takes one of the places that the account and the tenant have.
+    counts: bool,
     ended: CancellationToken,
+}
+
+impl Live {
+    fn new(principal: &Principal, counts: bool) -> Self {
+        Self {
+            tenant: principal.tenant,
+            account: principal.account,
+            generation: principal.generation,
+            counts,
+            ended: CancellationToken::new(),
+        }
+    }
 }
 
 impl Sessions {
@@ -108,18 +122,14 @@ impl Sessions {
         principal: &Principal,
         limits: SessionLimits,
     ) -> Result<()> {
-        let added = Live {
-            tenant: principal.tenant,
-            account: principal.account,
-            generation: principal.generation,
-            ended: CancellationToken::new(),
-        };
+        let added = Live::new(principal, true);
         let mut all = self.lock();
         if all.contains_key(&principal.session) {
             return Ok(());
         }
         let (mut of_tenant, mut of_account) = (0, 0);
-        for live in all.values().filter(|live| live.tenant == added.tenant) {
+        let counted = all.values().filter(|live| live.counts);
+        for live in counted.filter(|live| live.tenant == added.tenant) {
             of_tenant += 1;
             of_account += u64::from(live.account == added.account);
         }
@@ -131,6 +141,12 @@ impl Sessions {
         }
         all.insert(principal.session, added);
         Ok(())
+    }
+
+    /// Begins the session of somebody who came by a link: such must not keep the account's own out.
+    pub(in crate::accounts) fn add_guest(&self, principal: &Principal) {
+        self.lock()
+            .insert(principal.session, Live::new(principal, false));
     }
 
     /// Forgets a session; false when it was not there.

@@ -93,6 +93,14 @@ impl Verifier {
         task.await.map_err(Error::internal)?
     }
 
+    /// Hashes a new password as the settings say.
+    ///
+    /// # Errors
+    /// Internal when the thread was lost.
+    pub(in crate::accounts) async fn hash(&self, password: Secret) -> Result<Secret> {
+        hash(password, self.rounds).await
+    }
+
     /// Waits until no password is being looked at.
     pub(in crate::accounts) async fn stop(&self) {
         self.tasks.close();

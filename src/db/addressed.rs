@@ -3,7 +3,7 @@
 use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AccountId, NodeId, UploadAddress, UploadId};
+use crate::domain::id::{AccountId, LinkId, NodeId, UploadAddress, UploadId};
 
 /// What an upload is to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub enum Purpose {
     File(Destination),
     /// A part, which is joined with others once it is complete.
     Part,
-    /// A file that was joined of parts; with what the client called these.
-    Joined(String),
+    /// A file that was joined of parts; with what the client called these, and the name that it got.
+    Joined(String, Option<String>),
 }
 
 /// Where a file is to be published.
@@ -48,6 +48,19 @@ pub struct Addressed {
     pub done: bool,
     /// When it was made or published; its row among the uploads knows better in between.
     pub touched_at: Timestamp,
+    /// By which link it came; none for the account's own.
+    pub link: Option<LinkId>,
+    /// What whoever sends it by a link calls themselves.
+    pub sender: Option<String>,
+}
+
+/// Whose uploads are looked for: to others they are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The account.
+    pub account: AccountId,
+    /// The link by which they came; none for the account's own.
+    pub link: Option<LinkId>,
 }
 
 const FILE: i64 = 1;
@@ -62,13 +75,18 @@ pub async fn insert(tx: &mut TenantTx, new: &Addressed) -> Result<()> {
     let (kind, destination, joined) = match &new.purpose {
         Purpose::File(destination) => (FILE, Some(destination), None),
         Purpose::Part => (PART, None, None),
-        Purpose::Joined(parts) => (JOINED, None, Some(parts.clone())),
+        Purpose::Joined(parts, _) => (JOINED, None, Some(parts.clone())),
+    };
+    let name = match &new.purpose {
+        Purpose::File(destination) => Some(destination.name.clone()),
+        Purpose::Part => None,
+        Purpose::Joined(_, name) => name.clone(),
     };
     let node = destination.and_then(|to| to.node);
     tx.execute(
         "INSERT INTO addressed_uploads (tenant, id, account, upload, kind, length, parent, name, \
-         node, exclusive, metadata, joined, done, touched_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         node, exclusive, metadata, joined, done, touched_at, link, sender) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         [
             new.id.as_bytes().into(),
             new.account.0.into(),
@@ -76,37 +94,73 @@ pub async fn insert(tx: &mut TenantTx, new: &Addressed) -> Result<()> {
             kind.into(),
             new.length.map(number).transpose()?.into(),
             destination.map(|to| to.parent.as_bytes().to_vec()).into(),
-            destination.map(|to| to.name.clone()).into(),
+            name.into(),
             node.map(|node| node.as_bytes().to_vec()).into(),
             i64::from(destination.is_some_and(|to| to.exclusive)).into(),
             new.metadata.as_str().into(),
             joined.into(),
             i64::from(new.done).into(),
             new.touched_at.0.into(),
+            new.link.map(|link| link.as_bytes().to_vec()).into(),
+            new.sender.clone().into(),
         ],
     )
     .await?;
     Ok(())
 }
 
-/// The one at an address, if it is this account's.
+macro_rules! select {
+    ($rest:expr) => {
+        concat!(
+            "SELECT id, account, upload, kind, length, parent, name, node, exclusive, metadata, \
+             joined, done, touched_at, link, sender FROM addressed_uploads WHERE tenant = $1 AND ",
+            $rest
+        )
+    };
+}
+
+/// The one at an address, if it is theirs.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn find(
-    tx: &mut TenantTx,
-    account: AccountId,
-    id: UploadAddress,
-) -> Result<Option<Addressed>> {
+pub async fn find(tx: &mut TenantTx, owner: Owner, id: UploadAddress) -> Result<Option<Addressed>> {
+    let sql = select!("id = $2 AND account = $3");
+    let row = tx
+        .row(sql, [id.as_bytes().into(), owner.account.0.into()])
+        .await?;
+    let found = row.as_ref().map(read).transpose()?;
+    Ok(found.filter(|found| found.link == owner.link))
+}
+
+/// The file that was joined of these parts, as the client called them, if they are the owner's.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn joined_of(tx: &mut TenantTx, owner: Owner, parts: &str) -> Result<Option<Addressed>> {
+    let sql = select!("account = $2 AND kind = 3 AND joined = $3");
+    let rows = tx.rows(sql, [owner.account.0.into(), parts.into()]).await?;
+    for row in &rows {
+        let found = read(row)?;
+        if found.link == owner.link {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// What is on its way by a link: how many files, and bytes.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn pending_by(tx: &mut TenantTx, link: LinkId) -> Result<(u64, u64)> {
     let row = tx
         .row(
-            "SELECT id, account, upload, kind, length, parent, name, node, exclusive, metadata, \
-             joined, done, touched_at FROM addressed_uploads \
-             WHERE tenant = $1 AND id = $2 AND account = $3",
-            [id.as_bytes().into(), account.0.into()],
+            "SELECT count(*), CAST(coalesce(sum(length), 0) AS bigint) FROM addressed_uploads \
+             WHERE tenant = $1 AND link = $2 AND done = 0",
+            [link.as_bytes().into()],
         )
         .await?;
-    row.as_ref().map(read).transpose()
+    row.map_or(Ok((0, 0)), |row| Ok((row.count(0)?, row.count(1)?)))
 }
 
 /// Notes how long one will be.
@@ -123,14 +177,15 @@ pub async fn set_length(tx: &mut TenantTx, id: UploadAddress, length: u64) -> Re
     Ok(())
 }
 
-/// Notes that one is published.
+/// Notes that one is published, and under which name.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn finish(tx: &mut TenantTx, id: UploadAddress, at: Timestamp) -> Result<()> {
+pub async fn finish(tx: &mut TenantTx, id: UploadAddress, name: &str, at: Timestamp) -> Result<()> {
     tx.execute(
-        "UPDATE addressed_uploads SET done = 1, touched_at = $3 WHERE tenant = $1 AND id = $2",
-        [id.as_bytes().into(), at.0.into()],
+        "UPDATE addressed_uploads SET done = 1, name = $3, touched_at = $4 \
+         WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into(), name.into(), at.0.into()],
     )
     .await?;
     Ok(())
@@ -175,7 +230,7 @@ fn read(row: &Row) -> Result<Addressed> {
             exclusive: row.int(8)? != 0,
         }),
         PART => Purpose::Part,
-        JOINED => Purpose::Joined(row.opt_text(10)?.unwrap_or_default()),
+        JOINED => Purpose::Joined(row.opt_text(10)?.unwrap_or_default(), row.opt_text(6)?),
         kind => {
             return Err(Error::internal(format!(
                 "unknown purpose of an upload {kind}"
@@ -195,6 +250,11 @@ fn read(row: &Row) -> Result<Addressed> {
         metadata: row.text(9)?,
         done: row.int(11)? != 0,
         touched_at: Timestamp(row.int(12)?),
+        link: row
+            .opt_bytes(13)?
+            .map(|id| LinkId::from_slice(&id))
+            .transpose()?,
+        sender: row.opt_text(14)?,
     })
 }
 

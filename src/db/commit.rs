@@ -15,6 +15,7 @@ use crate::db::audit::{self, Happening};
 use crate::db::clocks::Clock;
 use crate::db::database::Database;
 use crate::db::known::{Known, Question};
+use crate::db::once::{self, Attempt as Once};
 use crate::db::sql::{Dialect, TenantTx};
 use crate::db::together::{self, Member, Outcome, Planned};
 use crate::domain::change::Committed;
@@ -93,7 +94,18 @@ struct Waiting {
     actor: Actor,
     id: ChangeId,
     operation: Arc<dyn Operation>,
+    /// The request that it is part of, if that is carried out once.
+    once: Option<Once>,
     reply: oneshot::Sender<Result<Committed>>,
+}
+
+impl Waiting {
+    fn planned(&self) -> Option<&dyn Planned> {
+        match self.once {
+            Some(_) => None,
+            None => self.operation.planned(),
+        }
+    }
 }
 
 impl Committer {
@@ -130,7 +142,8 @@ impl Committer {
         actor: &Actor,
         operation: impl Operation,
     ) -> Result<Committed> {
-        let (key, waiting, mut answer) = self.waiting(tenant, actor, Arc::new(operation));
+        let (key, mut waiting, mut answer) = self.waiting(tenant, actor, Arc::new(operation));
+        waiting.once = once::current();
         let shared = &self.shared;
         if shared.enqueue(key, Some(waiting)) {
             let in_place = shared.db.dialect() == Dialect::Sqlite && thread::is_alone();
@@ -200,6 +213,7 @@ impl Committer {
             actor: actor.clone(),
             id: ChangeId::mint(self.shared.db.clock().now()),
             operation,
+            once: None,
             reply,
         };
         let key = match self.shared.db.dialect() {
@@ -341,10 +355,10 @@ impl Shared {
             return None;
         }
         let first = queue.iter().take(count);
-        match together::prefix(first.clone().map(|waiting| waiting.operation.planned())) {
+        match together::prefix(first.clone().map(Waiting::planned)) {
             0 => Some(
                 first
-                    .take_while(|w| w.operation.planned().is_none())
+                    .take_while(|waiting| waiting.planned().is_none())
                     .count()
                     .max(1),
             ),
@@ -365,7 +379,7 @@ impl Shared {
             Some(Member {
                 id: waiting.id,
                 actor: &waiting.actor,
-                operation: waiting.operation.planned()?,
+                operation: waiting.planned()?,
             })
         });
         let members: Option<Vec<_>> = members.collect();
@@ -495,7 +509,11 @@ struct Attempt {
 
 async fn apply(tx: &mut TenantTx, clock: &mut Clock, waiting: &Waiting) -> Result<Committed> {
     let next = clock.next();
-    match waiting.operation.apply(tx, next).await? {
+    let record = waiting.operation.apply(tx, next).await?;
+    if let Some(once) = &waiting.once {
+        once::executed(tx, once).await?;
+    }
+    match record {
         Record::Change(happening) => {
             clock
                 .change(tx, waiting.id, &waiting.actor, happening)

@@ -162,6 +162,18 @@ pub async fn remove_others(tx: &mut TenantTx, account: AccountId, but: SessionId
     .await
 }
 
+/// Forgets all sessions that have come to their end, and tells how many those were.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn forget_ended(tx: &mut TenantTx, now: Timestamp) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM web_sessions WHERE tenant = $1 AND ends_at <= $2",
+        [now.0.into()],
+    )
+    .await
+}
+
 /// Forgets the sessions of an account that are over.
 ///
 /// # Errors

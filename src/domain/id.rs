@@ -83,6 +83,10 @@ macro_rules! random_id {
 }
 
 random_id!(
+    /// A try at carrying out a request that is to be carried out once.
+    AttemptId
+);
+random_id!(
     /// A write-once sealed object; always drawn at random, so that keys spread over prefixes.
     BlobId
 );
@@ -95,8 +99,16 @@ random_id!(
     ContentId
 );
 random_id!(
+    /// A download that a link counted.
+    DownloadId
+);
+random_id!(
     /// A running server process.
     InstanceId
+);
+random_id!(
+    /// An address by which people come who have no account.
+    LinkId
 );
 random_id!(
     /// A file or folder with an identity of its own, whatever its name.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AccountId, SessionId, TenantId};
+use crate::domain::id::{AccountId, LinkId, NodeId, SessionId, TenantId};
 use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 
@@ -101,6 +101,26 @@ pub struct Principal {
     pub address: IpAddr,
     /// What the operator told the door about this login.
     pub door_options: DoorOptions,
+    /// The link by which somebody came who acts for the account; none for the account itself.
+    pub link: Option<LinkPass>,
+}
+
+/// What somebody who came by a link may touch: it holds whatever the account's grants are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPass {
+    /// The link.
+    pub id: LinkId,
+    /// Nothing but this file or folder, and what is below it.
+    pub node: NodeId,
+    /// What the account calls the link.
+    pub name: String,
+}
+
+/// As the audit log has it.
+impl fmt::Display for LinkPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link '{}' {}", self.name, self.id)
+    }
 }
 
 /// Words that mean something to a door that reads them, and nothing elsewhere: as they were stored

@@ -11,14 +11,16 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::attempt::{Attempt, Step};
+use crate::accounts::bearer::Means;
 use crate::accounts::login::{Accounts, Door};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::Principal;
 use crate::domain::random;
 use crate::domain::secret::Secret;
+use crate::http::visits::Visit;
 
-/// A session from which nothing came for so long is over.
+/// A session from which nothing came for so long, and in which nothing goes on, is over.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 /// How often silent sessions are looked for.
 const LOOK: Duration = Duration::from_secs(15);
@@ -59,7 +61,7 @@ pub struct Basic {
 type Mark = [u8; 32];
 
 struct Known {
-    principal: Principal,
+    visit: Visit,
     last: Timestamp,
 }
 
@@ -74,7 +76,8 @@ impl Basic {
         }
     }
 
-    /// The principal that these open; names are those of `tenant`, if one is given.
+    /// Whom these let in; names are those of `tenant`, if one is given. While somebody has what this
+    /// returns, the session goes on.
     ///
     /// # Errors
     /// As [`Attempt::password`]; Unauthenticated as well when a password is not enough.
@@ -83,10 +86,10 @@ impl Basic {
         from: Door,
         tenant: Option<String>,
         credentials: &Credentials,
-    ) -> Result<Principal> {
+    ) -> Result<Visit> {
         let mark = self.mark(from, tenant.as_deref(), credentials);
-        if let Some(principal) = self.go_on(&mark) {
-            return Ok(principal);
+        if let Some(visit) = self.go_on(&mark) {
+            return Ok(visit);
         }
         let mut attempt = Attempt::new(self.accounts.clone(), from);
         attempt.in_tenant(tenant);
@@ -102,15 +105,16 @@ impl Basic {
                 ));
             }
         };
-        match self.keep(mark, &principal) {
-            Kept::Mine => Ok(principal),
+        let visit = Visit::new(principal, Means::Password);
+        match self.keep(mark, &visit) {
+            Kept::Mine => Ok(visit),
             // Another request of the same client was quicker.
             Kept::Others(theirs) => {
-                self.accounts.log_out(&principal).await;
-                Ok(theirs)
+                self.accounts.log_out(&visit.principal).await;
+                Ok(*theirs)
             }
             Kept::Full => {
-                self.accounts.log_out(&principal).await;
+                self.accounts.log_out(&visit.principal).await;
                 Err(Error::new(
                     ErrorKind::Busy,
                     "too many clients are logged in by password; try again in a few minutes",
@@ -124,20 +128,31 @@ impl Basic {
         let rounds = async {
             loop {
                 tokio::time::sleep(LOOK).await;
-                self.end(|known, now| now.since(known.last) >= IDLE).await;
+                self.end_silent().await;
             }
         };
         stop.run_until_cancelled(rounds).await;
         self.end(|_, _| true).await;
     }
 
+    /// Logs out whom nothing came from for long, and for whom nothing goes on.
+    pub async fn end_silent(&self) {
+        let is_silent = |known: &Known, now: Timestamp| now.since(known.last) >= IDLE;
+        self.end(|known, now| !known.visit.is_in_use() && is_silent(known, now))
+            .await;
+    }
+
     async fn end(&self, is_over: impl Fn(&Known, Timestamp) -> bool) {
         let now = self.clock.now();
         let mut ended = Vec::new();
         self.lock().retain(|_, known| {
-            let over = is_over(known, now) || self.has_ended(&known.principal);
+            // A transfer holds its session, and its end is when the silence begins.
+            if known.visit.is_in_use() {
+                known.last = now;
+            }
+            let over = is_over(known, now) || self.has_ended(&known.visit.principal);
             if over {
-                ended.push(known.principal.clone());
+                ended.push(known.visit.principal.clone());
             }
             !over
         });
@@ -146,29 +161,29 @@ impl Basic {
         }
     }
 
-    fn go_on(&self, mark: &Mark) -> Option<Principal> {
+    fn go_on(&self, mark: &Mark) -> Option<Visit> {
         let mut known = self.lock();
         let found = known.get_mut(mark)?;
-        if self.has_ended(&found.principal) {
+        if self.has_ended(&found.visit.principal) {
             return None;
         }
         found.last = self.clock.now();
-        Some(found.principal.clone())
+        Some(found.visit.clone())
     }
 
-    fn keep(&self, mark: Mark, principal: &Principal) -> Kept {
+    fn keep(&self, mark: Mark, visit: &Visit) -> Kept {
         let mut known = self.lock();
         if let Some(theirs) = known.get(&mark)
-            && !self.has_ended(&theirs.principal)
+            && !self.has_ended(&theirs.visit.principal)
         {
-            return Kept::Others(theirs.principal.clone());
+            return Kept::Others(Box::new(theirs.visit.clone()));
         }
         if known.len() >= MOST {
             return Kept::Full;
         }
         let last = self.clock.now();
-        let principal = principal.clone();
-        known.insert(mark, Known { principal, last });
+        let visit = visit.clone();
+        known.insert(mark, Known { visit, last });
         Kept::Mine
     }
 
@@ -200,5 +215,5 @@ impl Basic {
 enum Kept {
     Full,
     Mine,
-    Others(Principal),
+    Others(Box<Visit>),
 }

@@ -39,6 +39,33 @@ failures! {
 }
 
 failures! {
+    /// Of whatever somebody asks for by a link.
+    Visiting:
+    Invalid = 400 "the request is malformed",
+    Password = 401 "the link has a password, which was not given or is wrong",
+    Otherwise = 403 "the link is for something else",
+    NotFound = 404 "there is no such link, or nothing of this name behind it",
+    Conflict = 409 "what is there does not allow it",
+    Over = 410 "the link has ended, or the upload has expired",
+    Busy = 429 "too much at once, or too many wrong passwords; try again later",
+    Internal = 500 "a defect, or stored bytes are damaged; the operator is told",
+    Unavailable = 503 "a part of the server does not answer; try again later",
+}
+
+failures! {
+    /// Of whatever sends bytes by a link, besides.
+    Piecing:
+    NoMethod = 405 "X-HTTP-Method-Override names another method",
+    Stalled = 408 "nothing came for too long",
+    Version = 412 "another version of tus",
+    TooLarge = 413 "more than it may hold",
+    NoPiece = 415 "the body is no piece",
+    Locked = 423 "another request writes to it",
+    Checksum = 460 "the sum does not fit the body",
+    Full = 507 "the link takes no more, or there is no room",
+}
+
+failures! {
     /// Of whatever has a JSON body, besides.
     Reading:
     Stalled = 408 "the body did not come",

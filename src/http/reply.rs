@@ -61,6 +61,23 @@ impl Problem {
         self
     }
 
+    /// The word that programs know it by.
+    pub fn word(&self) -> &'static str {
+        self.word
+    }
+
+    /// What it says to people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The same, saying something else to people.
+    #[must_use]
+    pub fn saying(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
     /// The status that it is answered with.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -1,19 +1,23 @@
 //! Which request goes where.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::account::{activity, keys, password, sessions, tokens};
 use crate::http::files::routes as files;
+use crate::http::links::routes as links;
 use crate::http::page::Page;
 use crate::http::reply::Problem;
 use crate::http::uploads::routes as uploads;
 use crate::http::web::{API, Web};
-use crate::http::{guard, health, held, leftover, me, origin};
+use crate::http::{guard, health, held, leftover, me, once, origin};
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -46,6 +50,7 @@ pub fn public(web: Web) -> Router {
     .merge(health::routes())
     .fallback(nothing)
     .method_not_allowed_fallback(not_that)
+    .layer(middleware::from_fn_with_state(web.clone(), once::carry_out))
     .layer(middleware::from_fn(held::hold))
     .layer(middleware::from_fn(origin::keep_off))
     .layer(middleware::from_fn(leftover::read))
@@ -59,9 +64,54 @@ fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
     let paths = std::mem::take(&mut document.paths.paths);
     let paths = paths.into_iter();
     document.paths.paths = paths
-        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .map(|(path, mut item)| {
+            if once::is_meant(&Method::POST, &path)
+                && let Some(post) = &mut item.post
+            {
+                keyed(post);
+            }
+            (path.replace("{*", "{"), item)
+        })
         .collect();
     document
+}
+
+/// Says of an operation that it is carried out once for each key.
+fn keyed(operation: &mut Operation) {
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "names this request: sent again within 24 hours it is answered as before, and not carried out \
+             again",
+        ))
+        .schema(Some(text))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(key.into());
+    let problem = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("ProblemDetails")))
+        .build();
+    for (status, description) in [
+        ("400", "the request is malformed"),
+        ("408", "the body did not come"),
+        (
+            "409",
+            "what is there does not allow it, or the request is being carried out",
+        ),
+        ("413", "the body is too long"),
+        ("422", "the key belongs to another request"),
+    ] {
+        let responses = &mut operation.responses.responses;
+        responses.entry(status.to_owned()).or_insert_with(|| {
+            let response = ResponseBuilder::new().description(description);
+            let response = response.content("application/problem+json", problem.clone());
+            response.build().into()
+        });
+    }
 }
 
 /// Every area of the API.
@@ -74,6 +124,7 @@ fn operations() -> OpenApiRouter<Web> {
         .merge(activity::routes())
         .merge(files::routes())
         .merge(uploads::routes())
+        .merge(links::routes())
 }
 
 async fn nothing() -> Problem {

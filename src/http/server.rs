@@ -127,6 +127,10 @@ impl HttpServer {
         following.spawn(async move { web.basic().follow(stop).await });
         let (web, stop) = (self.web.clone(), over.clone());
         following.spawn(async move { web.visits().follow(stop).await });
+        let (web, stop) = (self.web.clone(), over.clone());
+        following.spawn(async move { web.guests().follow(stop).await });
+        let (web, stop) = (self.web.clone(), over.clone());
+        following.spawn(async move { web.guests().write_down(stop).await });
         let tasks = TaskTracker::new();
         let mut accepting = JoinSet::new();
         for Listening { listener, offer } in listeners {
@@ -141,6 +145,8 @@ impl HttpServer {
         accepting.join_all().await;
         tasks.close();
         tasks.wait().await;
+        self.web.tasks().close();
+        self.web.tasks().wait().await;
         over.cancel();
         following.join_all().await;
     }

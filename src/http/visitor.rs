@@ -4,7 +4,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 
-use crate::accounts::bearer::Means;
 use crate::accounts::login::{Door, Secrecy};
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::domain::principal::{Principal, Protocol};
@@ -87,8 +86,8 @@ pub async fn visit(parts: &Parts, web: &Web, protocol: Protocol) -> Result<Shown
     })?;
     let (from, tenant) = whence(parts, web, protocol).await?;
     let basic = web.basic();
-    let principal = basic.log_in(from, tenant, &credentials).await?;
-    let visit = Visit::new(principal, Means::Password);
+    let visit = basic.log_in(from, tenant, &credentials).await?;
+    held::put(&parts.extensions, visit.clone());
     Ok(Shown {
         visit,
         ticket: None,

@@ -37,6 +37,11 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// Whether a request is under way.
+    pub fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.in_use) > 1
+    }
+
     /// One that begins now.
     pub fn new(principal: Principal, means: Means) -> Self {
         let in_use = Arc::new(());
@@ -175,7 +180,7 @@ impl Visits {
     async fn rest(&self, is_silent: impl Fn(&Known, Instant) -> bool) {
         let now = Instant::now();
         let rests = |known: &Known, _: &Mark| {
-            let is_idle = Arc::strong_count(&known.visit.in_use) == 1 && is_silent(known, now);
+            let is_idle = !known.visit.is_in_use() && is_silent(known, now);
             is_idle || self.has_ended(&known.visit)
         };
         for visit in self.take(rests) {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
+
 use crate::accounts::login::Accounts;
 use crate::accounts::manage::Directory;
 use crate::domain::clock::Clock;
 use crate::http::account::pending::Pending;
 use crate::http::basic::Basic;
 use crate::http::hosts::Hosts;
+use crate::http::links::guests::Guests;
 use crate::http::settings::HttpSettings;
 use crate::http::visits::Visits;
 use crate::net::readiness::Readiness;
@@ -33,6 +36,8 @@ struct Parts {
     visits: Visits,
     pending: Pending,
     hosts: Hosts,
+    guests: Guests,
+    tasks: TaskTracker,
 }
 
 impl Web {
@@ -47,6 +52,7 @@ impl Web {
     ) -> Self {
         let basic = Basic::new(accounts.clone(), clock.clone());
         let visits = Visits::new(accounts.clone(), settings.sessions);
+        let guests = Guests::new(accounts.clone());
         Self {
             parts: Arc::new(Parts {
                 settings,
@@ -59,6 +65,8 @@ impl Web {
                 visits,
                 pending: Pending::default(),
                 hosts: Hosts::default(),
+                guests,
+                tasks: TaskTracker::new(),
             }),
         }
     }
@@ -106,6 +114,16 @@ impl Web {
     /// Which names of hosts stand for tenants.
     pub fn hosts(&self) -> &Hosts {
         &self.parts.hosts
+    }
+
+    /// Who has come by links.
+    pub fn guests(&self) -> &Guests {
+        &self.parts.guests
+    }
+
+    /// What is carried out although its client may be gone; waited for when the server ends.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.parts.tasks
     }
 
     /// Logins that wait for a second proof.

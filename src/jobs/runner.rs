@@ -11,7 +11,7 @@ use crate::db::tenants::Tenant;
 use crate::db::{instances, leases, tenants};
 use crate::domain::error::Result;
 use crate::jobs::sweep::Keep;
-use crate::jobs::{copies, hash, mend, orphans, purge, settle, sweep};
+use crate::jobs::{copies, expire, hash, mend, orphans, purge, settle, sweep};
 use crate::vfs::service::Vfs;
 
 /// How long an instance that stops renewing its lease counts as alive.
@@ -172,6 +172,7 @@ async fn tenant_round(vfs: &Vfs, tenant: &Tenant, settings: JobSettings) -> Resu
     settle::run(vfs, tenant.id).await?;
     purge::run(vfs, tenant).await?;
     sweep::run(vfs, tenant.id, keep).await?;
+    expire::run(vfs, tenant.id).await?;
     hash::run(vfs, tenant.id).await?;
     Ok(())
 }

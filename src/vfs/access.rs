@@ -17,6 +17,8 @@ use crate::domain::rights::Rights;
 pub struct Access {
     grants: Vec<Grant>,
     ceiling: Rights,
+    /// Nothing is held but on this and what is below it, whatever the grants are.
+    within: Option<NodeId>,
     may_have_uploads: bool,
 }
 
@@ -26,6 +28,7 @@ impl Access {
         Self {
             grants: grants.to_vec(),
             ceiling: principal.ceiling,
+            within: principal.link.as_ref().map(|link| link.node),
             may_have_uploads: false,
         }
     }
@@ -37,10 +40,14 @@ impl Access {
 
     /// The rights on the last entry of a chain that starts at the root.
     pub fn rights(&self, chain: &[Entry]) -> Rights {
+        let is_along = |node| chain.iter().any(|entry| entry.node == node);
+        if self.within.is_some_and(|node| !is_along(node)) {
+            return Rights::NONE;
+        }
         let granted = self
             .grants
             .iter()
-            .filter(|grant| chain.iter().any(|entry| entry.node == grant.node))
+            .filter(|grant| is_along(grant.node))
             .fold(Rights::NONE, |rights, grant| rights | grant.rights);
         granted & self.ceiling
     }
@@ -63,6 +70,9 @@ impl Access {
     /// Unavailable when the database does not answer.
     pub async fn ways(&self, tx: &mut TenantTx, folder: NodeId) -> Result<BTreeSet<NodeId>> {
         let mut ways = BTreeSet::new();
+        if self.within.is_some() {
+            return Ok(ways);
+        }
         for grant in &self.grants {
             let up = entries::ancestors(tx, grant.node).await?;
             let at_root = up.last().is_some_and(|top| top.parent == NodeId::NIL);
@@ -123,7 +133,8 @@ pub async fn follow(
 ) -> Result<(Vec<Entry>, Access)> {
     let along = approach::along(tx, path.names(), principal.account).await?;
     let access = Access {
-        may_have_uploads: along.has_upload,
+        // Who comes by a link has nothing to do with what the account broke off.
+        may_have_uploads: along.has_upload && principal.link.is_none(),
         ..Access::of(&along.grants, principal)
     };
     Ok((along.chain, access))

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 
-use crate::db::addressed::{self, Addressed, Destination, Purpose};
+use crate::db::addressed::{self, Addressed, Destination, Owner, Purpose};
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Upload};
@@ -19,6 +19,7 @@ use crate::domain::node::NodeKind;
 use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{below, follow, is_a_folder, parent_of};
+use crate::vfs::landing;
 use crate::vfs::publish::Target;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
@@ -37,6 +38,8 @@ pub struct NewUpload {
     pub length: Option<u64>,
     /// What the client says about it, kept as it is.
     pub metadata: String,
+    /// What whoever sends it by a link calls themselves.
+    pub sender: Option<String>,
 }
 
 /// How far an upload is.
@@ -54,6 +57,8 @@ pub struct Standing {
     pub done: bool,
     /// When it last moved on.
     pub touched_at: Timestamp,
+    /// The name that it is published under, or will be.
+    pub name: Option<String>,
 }
 
 /// What an upload is a share of.
@@ -91,6 +96,8 @@ impl Session {
                 metadata: new.metadata,
                 done: false,
                 touched_at: now,
+                link: self.owner().link,
+                sender: new.sender,
             },
         };
         let id = create.addressed.id;
@@ -108,7 +115,7 @@ impl Session {
     /// NotFound when there is none, it is another account's, or it has expired.
     pub async fn upload_standing(&self, id: UploadAddress) -> Result<Standing> {
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
-        let addressed = addressed::find(&mut tx, self.principal.account, id).await?;
+        let addressed = addressed::find(&mut tx, self.owner(), id).await?;
         let addressed = addressed.ok_or_else(no_such_upload)?;
         let upload = match addressed.done {
             true => None,
@@ -118,14 +125,16 @@ impl Session {
             Some(upload) => upload.size,
             None => addressed.length.unwrap_or(0),
         };
+        let (share, name) = match addressed.purpose {
+            Purpose::File(to) => (Share::Whole, Some(to.name)),
+            Purpose::Part => (Share::Part, None),
+            Purpose::Joined(parts, name) => (Share::Joined(parts), name),
+        };
         Ok(Standing {
             offset,
             length: addressed.length,
-            share: match addressed.purpose {
-                Purpose::File(_) => Share::Whole,
-                Purpose::Part => Share::Part,
-                Purpose::Joined(parts) => Share::Joined(parts),
-            },
+            share,
+            name,
             metadata: addressed.metadata,
             done: addressed.done,
             touched_at: upload.map_or(addressed.touched_at, |upload| upload.touched_at),
@@ -138,13 +147,22 @@ impl Session {
     /// NotFound when there is none or it is another account's.
     pub async fn end_upload(&self, id: UploadAddress) -> Result<()> {
         let mut tx = self.vfs.database().read(self.principal.tenant).await?;
-        let addressed = addressed::find(&mut tx, self.principal.account, id).await?;
+        let addressed = addressed::find(&mut tx, self.owner(), id).await?;
         let addressed = addressed.ok_or_else(no_such_upload)?;
         drop(tx);
         self.run(End { addressed }).await.map(drop)
     }
 
-    /// Where a file at `path` would be published, if it may be.
+    /// Whose uploads these are.
+    pub(in crate::vfs) fn owner(&self) -> Owner {
+        Owner {
+            account: self.principal.account,
+            link: self.principal.link.as_ref().map(|link| link.id),
+        }
+    }
+
+    /// Where a file at `path` would be published, if it may be. By a link it will be beside what is there
+    /// by then, under another name: what is there now is not asked for, so that nothing tells of it.
     pub(in crate::vfs) async fn destination(
         &self,
         path: &VfsPath,
@@ -159,6 +177,7 @@ impl Session {
         let (Some(parent), Some(name)) = (chain.last(), path.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
         };
+        let found = found.filter(|_| self.principal.link.is_none());
         match &found {
             Some(_) if overwrite == Overwrite::Forbid => {
                 access.require(&chain, Rights::WRITE)?;
@@ -179,7 +198,7 @@ impl Session {
             parent: parent.node,
             name: name.as_str().to_owned(),
             node: found.map(|entry| entry.node),
-            exclusive: overwrite == Overwrite::Forbid,
+            exclusive: overwrite == Overwrite::Forbid || self.principal.link.is_some(),
         })
     }
 }
@@ -220,8 +239,11 @@ impl Operation for Create {
         let is_new = match &self.addressed.purpose {
             Purpose::File(to) => to.node.is_none(),
             Purpose::Part => true,
-            Purpose::Joined(_) => false,
+            Purpose::Joined(..) => false,
         };
+        if let Some(link) = self.addressed.link {
+            landing::check_new(tx, link, &self.addressed, next.at).await?;
+        }
         let length = self.addressed.length.filter(|_| is_new);
         let length = i64::try_from(length.unwrap_or(0)).unwrap_or(i64::MAX);
         let wanted = Amount {

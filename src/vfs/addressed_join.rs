@@ -19,6 +19,7 @@ use crate::domain::id::{ContentId, InstanceId, NodeId, UploadAddress, UploadId};
 use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::vfs::addressed::{found, no_such_upload, target};
+use crate::vfs::landing;
 use crate::vfs::publish::Publish;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
@@ -39,11 +40,14 @@ pub struct Joining {
     pub overwrite: Overwrite,
     /// What the client says about it, kept as it is.
     pub metadata: String,
+    /// What whoever sends it by a link calls themselves.
+    pub sender: Option<String>,
 }
 
 impl Session {
     /// Publishes a file of parts that are complete, and says the address that tells of it. The parts
-    /// are used up: their addresses lead nowhere afterwards.
+    /// are used up: their addresses lead nowhere afterwards, but that who joins the same in the same
+    /// words once more, as when the answer was lost, is told the same address while it is kept.
     ///
     /// # Errors
     /// NotFound when a part is not there; Invalid when one is not a part, or not complete; as
@@ -55,6 +59,12 @@ impl Session {
     }
 
     async fn try_join(&self, joining: Joining) -> Result<UploadAddress> {
+        let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
+        let before = addressed::joined_of(&mut tx, self.owner(), &joining.said).await?;
+        if let Some(before) = before.filter(|before| before.metadata == joining.metadata) {
+            return Ok(before.id);
+        }
+        drop(tx);
         let destination = self.destination(&joining.path, joining.overwrite).await?;
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
         let mut parts: BTreeMap<UploadAddress, Part> = BTreeMap::new();
@@ -92,12 +102,15 @@ impl Session {
                 id: UploadAddress::random(),
                 account: self.principal.account,
                 upload: UploadId::mint(now),
-                purpose: Purpose::Joined(joining.said),
+                purpose: Purpose::Joined(joining.said, None),
                 length: Some(size),
                 metadata: joining.metadata,
                 done: true,
                 touched_at: now,
+                link: self.owner().link,
+                sender: joining.sender,
             },
+            size,
             publish: Publish {
                 principal: self.principal.clone(),
                 target: target(&destination),
@@ -132,7 +145,7 @@ struct Part {
 
 impl Part {
     async fn load(tx: &mut TenantTx, session: &Session, id: UploadAddress) -> Result<Self> {
-        let addressed = addressed::find(tx, session.principal.account, id).await?;
+        let addressed = addressed::find(tx, session.owner(), id).await?;
         let addressed = addressed.ok_or_else(no_such_upload)?;
         if addressed.purpose != Purpose::Part {
             return Err(Error::invalid(
@@ -160,6 +173,7 @@ impl Part {
 
 struct Join {
     addressed: Addressed,
+    size: u64,
     publish: Publish,
     parts: Vec<(UploadAddress, Upload)>,
 }
@@ -179,16 +193,22 @@ impl Operation for Join {
             let back = uploads::take_reservation(tx, part.id, part.epoch).await?;
             usage::charge(tx, Some(part.account), Amount::default(), back.negated()).await?;
         }
-        let record = self.publish.apply(tx, next).await?;
+        let landed = landing::land(tx, &self.publish, self.size, next).await?;
+        let publish = landed.as_ref().unwrap_or(&self.publish);
+        let record = publish.apply(tx, next).await?;
         for (id, part) in &self.parts {
             uploads::end(tx, part.id, part.epoch, next.at).await?;
             addressed::remove(tx, *id).await?;
         }
-        let addressed = Addressed {
+        let mut addressed = Addressed {
             touched_at: next.at,
             ..self.addressed.clone()
         };
+        if let Purpose::Joined(_, name) = &mut addressed.purpose {
+            *name = Some(publish.target.name.clone());
+        }
         addressed::insert(tx, &addressed).await?;
-        Ok(record)
+        let sender = addressed.sender.as_deref();
+        Ok(landing::told(record, &publish.principal, sender))
     }
 }

@@ -19,6 +19,7 @@ use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
 use crate::vfs::draft::{Draft, LastByte, Place};
 use crate::vfs::gather::gather;
+use crate::vfs::landing;
 use crate::vfs::pieces::Hold;
 use crate::vfs::publish::Publish;
 use crate::vfs::resume;
@@ -102,7 +103,7 @@ impl Session {
     ) -> Result<PieceWriter> {
         let admission = self.vfs.admit(self.principal.tenant, sink::GRANTED)?;
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
-        let addressed = addressed::find(&mut tx, self.principal.account, id).await?;
+        let addressed = addressed::find(&mut tx, self.owner(), id).await?;
         let addressed = addressed.ok_or_else(no_such_upload)?;
         let mut upload = found(&mut tx, &addressed).await?;
         let hold = self.vfs.pieces().hold(upload.id).ok_or_else(held)?;
@@ -114,7 +115,7 @@ impl Session {
                 Some(node) => entries::live(&mut tx, node).await?,
                 None => None,
             },
-            Purpose::Part | Purpose::Joined(_) => None,
+            Purpose::Part | Purpose::Joined(..) => None,
         };
         drop(tx);
         if upload.instance == self.vfs.instance() {
@@ -318,6 +319,8 @@ impl Piece {
         let now = self.vfs.database().clock().now();
         let publish = PublishAddressed {
             id: self.addressed.id,
+            sender: self.addressed.sender.clone(),
+            size: self.draft.size(),
             publish: Publish {
                 principal: self.principal.clone(),
                 target: target(destination),
@@ -354,15 +357,23 @@ impl Piece {
 /// Publishes an upload and notes that at its address.
 struct PublishAddressed {
     id: UploadAddress,
+    sender: Option<String>,
+    size: u64,
     publish: Publish,
 }
 
 #[async_trait]
 impl Operation for PublishAddressed {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        let record = self.publish.apply(tx, next).await?;
-        addressed::finish(tx, self.id, next.at).await?;
-        Ok(record)
+        let landed = landing::land(tx, &self.publish, self.size, next).await?;
+        let publish = landed.as_ref().unwrap_or(&self.publish);
+        let record = publish.apply(tx, next).await?;
+        addressed::finish(tx, self.id, &publish.target.name, next.at).await?;
+        Ok(landing::told(
+            record,
+            &publish.principal,
+            self.sender.as_deref(),
+        ))
     }
 }
 

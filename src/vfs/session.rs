@@ -534,6 +534,10 @@ impl Session {
     /// Writes down what changes nothing.
     pub(in crate::vfs) fn note(&self, kind: &'static str, detail: String) {
         let actor = self.principal.actor();
+        let detail = match &self.principal.link {
+            Some(link) => format!("{detail} by {link}"),
+            None => detail,
+        };
         let happening = Happening::new(kind, detail);
         self.vfs
             .committer()

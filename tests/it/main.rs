@@ -16,6 +16,7 @@ mod support {
     pub(crate) mod installation;
     pub(crate) mod kms;
     pub(crate) mod line;
+    pub(crate) mod links;
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
@@ -101,11 +102,17 @@ mod https_cuts;
 #[cfg(test)]
 mod https_files;
 #[cfg(test)]
+mod https_idempotency;
+#[cfg(test)]
 mod https_own;
+#[cfg(test)]
+mod https_requests;
 #[cfg(test)]
 mod https_schema;
 #[cfg(test)]
 mod https_sessions;
+#[cfg(test)]
+mod https_shares;
 #[cfg(test)]
 mod https_tokens;
 #[cfg(test)]

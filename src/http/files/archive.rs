@@ -8,6 +8,7 @@ use crc32fast::Hasher;
 
 use crate::domain::error::Result as Outcome;
 use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
 use crate::http::extract::Params;
 use crate::http::failures::Asking;
 use crate::http::files::bundle::{Collector, Item};
@@ -21,7 +22,7 @@ use crate::net::budget::Budget;
 use crate::vfs::selection::Selection;
 
 /// Most paths that one archive may name.
-const PATHS: usize = 1000;
+pub const PATHS: usize = 1000;
 
 /// Download files and folders as one archive.
 ///
@@ -50,7 +51,19 @@ pub async fn archive(
     Params(query): Params<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let (paths, format) = read(&query)?;
+    let paths = match (1..=PATHS).contains(&paths.len()) {
+        true => paths,
+        false => {
+            let detail = format!("name 1 to {PATHS} paths: path=/...&path=/...");
+            return Err(Problem::malformed(detail));
+        }
+    };
     let selection = visitor.0.select(&paths).await?;
+    Ok(answer(&web, visitor.principal(), selection, format))
+}
+
+/// Answers with an archive.
+pub fn answer(web: &Web, principal: &Principal, selection: Selection, format: Format) -> Response {
     let name = match selection.name() {
         None | Some("") => "files",
         Some(name) => name,
@@ -67,22 +80,29 @@ pub async fn archive(
         ),
     ];
     let budget = web.vfs().budget().clone();
-    let body: Body = pump::body(&web, &visitor, |outlet| async move {
+    let body: Body = pump::body(web, principal, |outlet| async move {
         match format {
             Format::Tar => write_tar(&selection, outlet).await,
             Format::Zip => write_zip(&selection, outlet, budget).await,
         }
     });
-    Ok((told, body).into_response())
+    (told, body).into_response()
 }
 
-#[derive(Clone, Copy)]
-enum Format {
+/// What kind of archive it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// tar, with pax headers.
     Tar,
+    /// ZIP, stored.
     Zip,
 }
 
-fn read(query: &[(String, String)]) -> Result<(Vec<VfsPath>, Format), Problem> {
+/// Which paths are asked for, and as what.
+///
+/// # Errors
+/// 400 when one is malformed.
+pub fn read(query: &[(String, String)]) -> Result<(Vec<VfsPath>, Format), Problem> {
     let mut paths = Vec::new();
     let mut format = Format::Zip;
     for (key, value) in query {
@@ -94,12 +114,7 @@ fn read(query: &[(String, String)]) -> Result<(Vec<VfsPath>, Format), Problem> {
             _ => {}
         }
     }
-    match (1..=PATHS).contains(&paths.len()) {
-        true => Ok((paths, format)),
-        false => Err(Problem::malformed(format!(
-            "name 1 to {PATHS} paths: path=/...&path=/..."
-        ))),
-    }
+    Ok((paths, format))
 }
 
 async fn write_zip(selection: &Selection, outlet: Outlet, budget: Budget) -> Outcome<()> {

@@ -1,5 +1,7 @@
 //! Downloading: `GET` and `HEAD` of a file, or of a part of it.
 
+use std::ops::Range;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -54,18 +56,12 @@ pub async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let file = visitor.0.open_published(&path).await?;
-    let mut response = match condition::of_read(&headers, file.entry())? {
-        Verdict::NotModified => return Ok(not_modified(&file)),
-        Verdict::Go => answer(&file, &headers)?,
+    let (mut response, part) = match head(&file, &headers, &wish)? {
+        Head::Complete(response) => return Ok(response),
+        Head::Precedes(response, part) => (response, part),
     };
-    describe(&mut response, &file, &wish);
     visitor.0.note_download(&path);
-    let size = file.entry().size;
-    let part = match asked(&headers, &file) {
-        Part::Some(part) => part,
-        Part::Nothing | Part::Whole => 0..size,
-    };
-    *response.body_mut() = pump::body(&web, &visitor, |outlet| async move {
+    *response.body_mut() = pump::body(&web, visitor.principal(), |outlet| async move {
         outlet.send_file(&file, part, |_| ()).await
     });
     Ok(response)
@@ -93,12 +89,34 @@ pub async fn describe_file(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let file = visitor.0.open_published(&path).await?;
-    let mut response = match condition::of_read(&headers, file.entry())? {
-        Verdict::NotModified => return Ok(not_modified(&file)),
-        Verdict::Go => answer(&file, &headers)?,
+    Ok(match head(&file, &headers, &wish)? {
+        Head::Complete(response) | Head::Precedes(response, _) => response,
+    })
+}
+
+/// The head of an answer with a file.
+pub enum Head {
+    /// No body follows.
+    Complete(Response),
+    /// This part of the file follows.
+    Precedes(Response, Range<u64>),
+}
+
+/// How a request for a file is answered, short of its body.
+///
+/// # Errors
+/// 400, 412, 416.
+pub fn head(file: &FileReader, headers: &HeaderMap, wish: &Wish) -> Result<Head, Problem> {
+    let mut response = match condition::of_read(headers, file.entry())? {
+        Verdict::NotModified => return Ok(Head::Complete(not_modified(file))),
+        Verdict::Go => answer(file, headers)?,
     };
-    describe(&mut response, &file, &wish);
-    Ok(response)
+    describe(&mut response, file, wish);
+    let part = match asked(headers, file) {
+        Part::Some(part) => part,
+        Part::Nothing | Part::Whole => 0..file.entry().size,
+    };
+    Ok(Head::Precedes(response, part))
 }
 
 fn asked(headers: &HeaderMap, file: &FileReader) -> Part {

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::domain::error::{Concern, Error, ErrorKind, Result};
-use crate::http::visitor::Visitor;
+use crate::domain::principal::Principal;
 use crate::http::web::Web;
 use crate::net::budget::Budget;
 use crate::vfs::read::FileReader;
@@ -82,7 +82,7 @@ impl Outlet {
 
 /// A body that `produce` writes. It ends with an error, and the connection or stream with it, when that
 /// fails, and when the account's session ends; `produce` is dropped when nobody takes the body any more.
-pub fn body<F>(web: &Web, visitor: &Visitor, produce: impl FnOnce(Outlet) -> F) -> Body
+pub fn body<F>(web: &Web, principal: &Principal, produce: impl FnOnce(Outlet) -> F) -> Body
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
@@ -93,7 +93,7 @@ where
         patience: web.settings().stall_time * PATIENCE,
     };
     let producing = produce(outlet);
-    let (accounts, principal) = (web.accounts().clone(), visitor.principal().clone());
+    let (accounts, principal) = (web.accounts().clone(), principal.clone());
     let mut producer = JoinSet::new();
     producer.spawn(async move {
         tokio::select! {

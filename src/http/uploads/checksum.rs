@@ -39,6 +39,14 @@ impl Check {
         })
     }
 
+    /// A SHA-256 that is expected.
+    pub fn sha256(expected: [u8; 32]) -> Self {
+        Self {
+            summer: Summer::new(SumKind::Sha256),
+            expected: expected.to_vec(),
+        }
+    }
+
     /// Goes on over bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.summer.add(bytes);

@@ -2,12 +2,13 @@
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::domain::id::UploadAddress;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer::{self, UPLOAD_METADATA, UPLOAD_OFFSET};
+use crate::http::uploads::desk::Desk;
 use crate::http::uploads::metadata::Metadata;
 use crate::http::uploads::receive::{drain, receive};
 use crate::http::uploads::request::{self, Concat, Length};
@@ -17,9 +18,6 @@ use crate::vfs::addressed::NewUpload;
 use crate::vfs::addressed_join::Joining;
 use crate::vfs::addressed_piece::{Trust, Verdict};
 use crate::vfs::session::Session;
-
-/// Where uploads are.
-pub const UPLOADS: &str = "/api/v1/uploads/";
 
 /// Begins an upload, or joins parts to a file.
 #[utoipa::path(
@@ -61,39 +59,56 @@ pub async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let mut body = body.into_data_stream();
-    let created = try_create(&web, &visitor.0, &headers, &mut body).await;
+    let desk = Desk::own(&web, &visitor.0);
+    begin(&desk, &headers, &mut body).await
+}
+
+/// Begins an upload, or joins parts; reads on what a refused client still sends.
+///
+/// # Errors
+/// As the operation has them.
+pub async fn begin(
+    desk: &Desk<'_>,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+) -> Result<Response, Problem> {
+    let created = try_create(desk, headers, body).await;
     if created.is_err() {
-        drain(&mut body).await;
+        drain(body).await;
     }
     created
 }
 
 async fn try_create(
-    web: &Web,
-    session: &Session,
+    desk: &Desk<'_>,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
+    let (web, session) = (desk.web, desk.session);
     request::require_post(headers)?;
     let said = request::text(headers, &UPLOAD_METADATA)?.unwrap_or_default();
     let metadata = Metadata::parse(said)?;
-    let concat = request::concat(headers, UPLOADS)?;
+    let concat = request::concat(headers, &desk.base)?;
     if let Some(Concat::Final(parts)) = concat {
         let whole = request::text(headers, &answer::UPLOAD_CONCAT)?;
         let joining = Joining {
             parts,
             said: whole.unwrap_or_default().to_owned(),
-            path: metadata.place(&session.principal().home)?,
+            path: desk.place(&metadata)?,
             overwrite: metadata.overwrite()?,
+            sender: desk.sender(&metadata),
             metadata: said.to_owned(),
         };
         let id = session.join_uploads(joining).await?;
-        return Ok((StatusCode::CREATED, location(id)).into_response());
+        let mut answer = desk.location(id);
+        answer.extend(desk.name_of(id).await?);
+        return Ok((StatusCode::CREATED, answer).into_response());
     }
     let length = match request::length(headers)? {
         Length::Deferred => None,
         Length::Known(length) => Some(length),
     };
+    desk.check_length(length)?;
     let carries = request::carries_piece(headers);
     let announced = request::bytes(headers, &header::CONTENT_LENGTH)?;
     if !carries && announced.is_some_and(|announced| announced > 0) {
@@ -104,16 +119,17 @@ async fn try_create(
     }
     let path = match concat {
         Some(Concat::Partial) => None,
-        _ => Some(metadata.place(&session.principal().home)?),
+        _ => Some(desk.place(&metadata)?),
     };
     let new = NewUpload {
         path,
         overwrite: metadata.overwrite()?,
         length,
+        sender: desk.sender(&metadata),
         metadata: said.to_owned(),
     };
     let id = session.create_upload(new).await?;
-    let mut answer = location(id);
+    let mut answer = desk.location(id);
     let first = match carries {
         true => receive(web, session, (id, 0, length), headers, body).await,
         false if length == Some(0) => nothing(session, id).await,
@@ -132,7 +148,9 @@ async fn try_create(
     if carries {
         answer.insert(UPLOAD_OFFSET, offset.into());
     }
-    if Some(offset) != length {
+    if Some(offset) == length {
+        answer.extend(desk.name_of(id).await?);
+    } else {
         let now = web.clock().now();
         answer.extend(answer::expires(now, web.settings().upload_expiry));
     }
@@ -143,12 +161,4 @@ async fn try_create(
 async fn nothing(session: &Session, id: UploadAddress) -> Result<u64, Problem> {
     let writer = session.write_piece(id, 0, Trust::AsItComes).await?;
     Ok(writer.finish(Verdict::Counts).await?)
-}
-
-fn location(id: UploadAddress) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Ok(at) = HeaderValue::try_from(format!("{UPLOADS}{id}")) {
-        headers.insert(header::LOCATION, at);
-    }
-    headers
 }

@@ -74,6 +74,30 @@ impl Metadata {
         folder.join(Name::parse(name)?)
     }
 
+    /// The name of a file that comes by a link, which alone says where.
+    ///
+    /// # Errors
+    /// Invalid when nothing names it, or something names a folder.
+    pub fn bare_name(&self) -> Result<&[u8]> {
+        let says = |key: &str| self.values.get(key).is_some_and(|value| !value.is_empty());
+        if says("path") || says("folder") {
+            return Err(Error::invalid(
+                "what is sent by a link has a name and no folder; say 'filename' in Upload-Metadata",
+            ));
+        }
+        let name = self.values.get("filename").or(self.values.get("name"));
+        name.map(Vec::as_slice).ok_or_else(|| {
+            Error::invalid("the upload names no file; say 'filename' in Upload-Metadata")
+        })
+    }
+
+    /// What who sends it calls themselves, if they say so.
+    pub fn sender(&self) -> Option<String> {
+        let sender = self.values.get("sender")?;
+        let sender = String::from_utf8_lossy(sender);
+        Some(sender.replace('\0', "")).filter(|sender| !sender.is_empty())
+    }
+
     /// Whether a file that is there may be replaced: unless `overwrite` says `false`.
     ///
     /// # Errors

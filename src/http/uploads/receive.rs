@@ -27,6 +27,8 @@ enum Ending {
     BrokeOff,
     /// All of it came.
     Complete,
+    /// The account's session, or the link, has ended.
+    Ended,
     /// Nothing moved any more.
     Stalled,
 }
@@ -43,13 +45,27 @@ pub async fn receive(
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<u64, Problem> {
+    let said = request::text(headers, &UPLOAD_CHECKSUM)?;
+    let check = said.map(Check::parse).transpose()?;
+    receive_checked(web, session, (id, offset, length), headers, (body, check)).await
+}
+
+/// The same, compared with a sum that the request says in its own way.
+///
+/// # Errors
+/// As [`receive`].
+pub async fn receive_checked(
+    web: &Web,
+    session: &Session,
+    (id, offset, length): (UploadAddress, u64, Option<u64>),
+    headers: &HeaderMap,
+    (body, mut check): (&mut BodyDataStream, Option<Check>),
+) -> Result<u64, Problem> {
     let announced = request::bytes(headers, &header::CONTENT_LENGTH)?;
     let room = length.map(|length| length.saturating_sub(offset));
     if announced > room.or(Some(u64::MAX)) {
         return Err(too_long());
     }
-    let said = request::text(headers, &UPLOAD_CHECKSUM)?;
-    let mut check = said.map(Check::parse).transpose()?;
     let trust = match check {
         Some(_) => Trust::Checked,
         None => Trust::AsItComes,
@@ -57,9 +73,15 @@ pub async fn receive(
     let writer = session.write_piece(id, offset, trust).await;
     let mut writer = writer.map_err(locked)?;
     let mut came = 0_u64;
+    let ended = web.accounts().ended(session.principal());
+    let mut ended = std::pin::pin!(ended);
     let ending = loop {
         let next = tokio::time::timeout(web.settings().stall_time, body.next());
-        let bytes = match next.await {
+        let next = tokio::select! {
+            next = next => next,
+            () = &mut ended => break Ending::Ended,
+        };
+        let bytes = match next {
             Err(_) => break Ending::Stalled,
             Ok(Some(Err(_))) => break Ending::BrokeOff,
             Ok(None) if announced.is_some_and(|announced| came < announced) => {
@@ -83,6 +105,7 @@ pub async fn receive(
     };
     let (verdict, refused) = match ending {
         Ending::BrokeOff => (cut, Some(broke_off())),
+        Ending::Ended => (cut, Some(Problem::stranger())),
         Ending::Stalled => (cut, Some(stalled())),
         Ending::Complete => match check.is_none_or(Check::holds) {
             true => (Verdict::Counts, None),

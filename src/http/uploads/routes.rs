@@ -15,6 +15,7 @@ use crate::http::uploads::answer::{
 };
 use crate::http::uploads::checksum::ALGORITHMS;
 use crate::http::uploads::create::{__path_create, create};
+use crate::http::uploads::desk::Desk;
 use crate::http::uploads::receive::{drain, receive};
 use crate::http::uploads::request;
 use crate::http::visitor::Visitor;
@@ -38,10 +39,15 @@ pub fn routes() -> OpenApiRouter<Web> {
     responses((status = 204, description = "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm"))
 )]
 async fn offer() -> Response {
+    offers(MAX_SIZE)
+}
+
+/// Tells what this server can do, and how long a file may be.
+pub fn offers(most: u64) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(TUS_VERSION, HeaderValue::from_static(VERSION));
     headers.insert(TUS_EXTENSION, HeaderValue::from_static(EXTENSIONS));
-    headers.insert(TUS_MAX_SIZE, MAX_SIZE.into());
+    headers.insert(TUS_MAX_SIZE, most.into());
     let algorithms = HeaderValue::from_static(ALGORITHMS);
     headers.insert(TUS_CHECKSUM_ALGORITHM, algorithms);
     (StatusCode::NO_CONTENT, headers).into_response()
@@ -56,7 +62,7 @@ async fn offer() -> Response {
     responses((status = 204, description = "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm"))
 )]
 async fn offer_one() -> Response {
-    offer().await
+    offers(MAX_SIZE)
 }
 
 /// How far is an upload?
@@ -80,7 +86,7 @@ async fn offer_one() -> Response {
     )
 )]
 async fn head(State(web): State<Web>, visitor: Visitor, uri: Uri) -> Result<Response, Problem> {
-    look(&web, &visitor.0, &uri).await
+    look(&Desk::own(&web, &visitor.0), &uri).await
 }
 
 /// Sends the next piece.
@@ -122,7 +128,7 @@ async fn patch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    go_on(&web, &visitor.0, &uri, &headers, body).await
+    go_on(&Desk::own(&web, &visitor.0), &uri, &headers, body).await
 }
 
 /// Ends an upload and forgets it. A file that is published stays.
@@ -171,35 +177,60 @@ async fn instead(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let session = &visitor.0;
-    match request::method(&headers) {
-        Some(Method::PATCH) => go_on(&web, session, &uri, &headers, body).await,
-        Some(Method::DELETE) => Ok(terminate(session, &uri).await?.into_response()),
-        Some(Method::HEAD) => look(&web, session, &uri).await,
+    go_on_instead(&Desk::own(&web, &visitor.0), &uri, &headers, body).await
+}
+
+/// What `X-HTTP-Method-Override` says.
+///
+/// # Errors
+/// As that method; 405.
+pub async fn go_on_instead(
+    desk: &Desk<'_>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    match request::method(headers) {
+        Some(Method::PATCH) => go_on(desk, uri, headers, body).await,
+        Some(Method::DELETE) => Ok(terminate(desk.session, uri).await?.into_response()),
+        Some(Method::HEAD) => look(desk, uri).await,
         _ => Err(request::no_such_method()),
     }
 }
 
-async fn look(web: &Web, session: &Session, uri: &Uri) -> Result<Response, Problem> {
-    let standing = standing(web, session, uri).await?;
-    let headers = answer::tell(&standing, web.settings().upload_expiry);
+/// Tells how far an upload is.
+///
+/// # Errors
+/// 404, 410.
+pub async fn look(desk: &Desk<'_>, uri: &Uri) -> Result<Response, Problem> {
+    let web = desk.web;
+    let standing = standing(web, desk.session, uri).await?;
+    let mut headers = answer::tell(&standing, web.settings().upload_expiry);
+    headers.extend(desk.name_of(request::address(uri)?).await?);
     Ok((StatusCode::OK, headers).into_response())
 }
 
-async fn terminate(session: &Session, uri: &Uri) -> Result<StatusCode, Problem> {
+/// Ends an upload.
+///
+/// # Errors
+/// 404.
+pub async fn terminate(session: &Session, uri: &Uri) -> Result<StatusCode, Problem> {
     session.end_upload(request::address(uri)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn go_on(
-    web: &Web,
-    session: &Session,
+/// Takes the next piece; reads on what a refused client still sends.
+///
+/// # Errors
+/// As the operation has them.
+pub async fn go_on(
+    desk: &Desk<'_>,
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let mut body = body.into_data_stream();
-    let gone_on = try_go_on(web, session, uri, headers, &mut body).await;
+    let gone_on = try_go_on(desk, uri, headers, &mut body).await;
     if gone_on.is_err() {
         drain(&mut body).await;
     }
@@ -207,12 +238,12 @@ async fn go_on(
 }
 
 async fn try_go_on(
-    web: &Web,
-    session: &Session,
+    desk: &Desk<'_>,
     uri: &Uri,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
+    let (web, session) = (desk.web, desk.session);
     if !request::carries_piece(headers) {
         return Err(request::no_piece());
     }
@@ -257,6 +288,8 @@ async fn try_go_on(
     if Some(stored) != length || standing.share == Share::Part {
         let now = web.clock().now();
         answer.extend(answer::expires(now, web.settings().upload_expiry));
+    } else {
+        answer.extend(desk.name_of(id).await?);
     }
     Ok((StatusCode::NO_CONTENT, answer).into_response())
 }

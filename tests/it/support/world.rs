@@ -221,6 +221,7 @@ impl World {
             protocol: Protocol::Sftp,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             door_options: DoorOptions::default(),
+            link: None,
         })
     }
 }

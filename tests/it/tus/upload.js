@@ -11,7 +11,8 @@ const options = {
   ...size,
   endpoint: url,
   headers: { Authorization: 'Basic ' + Buffer.from(login).toString('base64') },
-  metadata: { filename: path.split('/').pop(), filetype: 'application/octet-stream', path },
+  // A bare name is what links take.
+  metadata: { filename: path.split('/').pop(), filetype: 'application/octet-stream', ...(path.includes('/') ? { path } : {}) },
   chunkSize: Number(chunk) || Infinity,
   parallelUploads: Number(parallel),
   retryDelays: [100, 300, 1000, 1000, 1000],

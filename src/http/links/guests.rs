@@ -1,0 +1,224 @@
+//! People who came by links, for as long as they are about: their sessions on this instance end when the
+//! link does, when the account that made it is changed, or when they have been silent for a while.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::link_downloads::Leave;
+use crate::accounts::links::GoodLink;
+use crate::accounts::login::{Accounts, Door};
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::LinkId;
+use crate::domain::principal::Principal;
+
+/// How often all that are known are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// From whom nothing came for so long is forgotten.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+/// Most that are known.
+const MOST: usize = 20_000;
+
+/// Somebody who came by a link.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Who they act for, and what they may.
+    pub principal: Principal,
+    /// While there are others of it, a request is under way.
+    in_use: Arc<()>,
+}
+
+/// Those who are about.
+pub struct Guests {
+    accounts: Accounts,
+    known: Mutex<HashMap<(LinkId, IpAddr), Known>>,
+    ended: mpsc::UnboundedSender<(Leave, u64)>,
+    /// What is to be written down; taken by whoever does.
+    endings: Mutex<Option<mpsc::UnboundedReceiver<(Leave, u64)>>>,
+}
+
+struct Known {
+    guest: Guest,
+    last: Instant,
+}
+
+impl Guests {
+    /// Nobody yet.
+    pub fn new(accounts: Accounts) -> Self {
+        let (ended, endings) = mpsc::unbounded_channel();
+        Self {
+            accounts,
+            known: Mutex::default(),
+            ended,
+            endings: Mutex::new(Some(endings)),
+        }
+    }
+
+    /// Lets somebody in by a link, or on, if they are about.
+    ///
+    /// # Errors
+    /// Busy when too many are; Unavailable when the database does not answer.
+    pub async fn admit(&self, good: &GoodLink, from: Door) -> Result<Guest> {
+        let mark = (good.link().id, from.address);
+        if let Some(guest) = self.glance(mark, good) {
+            return Ok(guest);
+        }
+        if self.lock().len() >= MOST {
+            let sentence = "too many people have come by links; try again in a few minutes";
+            return Err(Error::new(ErrorKind::Busy, sentence));
+        }
+        let guest = Guest {
+            principal: self.accounts.admit_link(good, from).await?,
+            in_use: Arc::new(()),
+        };
+        let new = Known {
+            guest: guest.clone(),
+            last: Instant::now(),
+        };
+        // What went on as it was before is over; so is what another request was quicker with.
+        if let Some(before) = self.lock().insert(mark, new) {
+            self.accounts.leave_link(&before.guest.principal);
+        }
+        Ok(guest)
+    }
+
+    /// Ends what goes on by a link, on this instance.
+    pub fn revoked(&self, link: LinkId) {
+        self.end(|mark, _| mark.0 == link);
+    }
+
+    /// What a part is sent with, so that it is written down how much of it was.
+    pub fn sending(&self, leave: Leave) -> Sending {
+        Sending {
+            leave: Some(leave),
+            sent: 0,
+            ended: self.ended.clone(),
+        }
+    }
+
+    /// Ends what goes on by links that have ended, and forgets who is silent, until `stop`; then all.
+    pub async fn follow(&self, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                self.forget_silent();
+                if let Err(error) = self.look().await {
+                    tracing::debug!(error = ?error, "links cannot be looked at; trying again");
+                }
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+        self.end(|_, _| true);
+    }
+
+    /// Writes down how much was sent of downloads, until `stop`, and then what is left.
+    pub async fn write_down(&self, stop: CancellationToken) {
+        let endings = self
+            .endings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut endings) = endings else {
+            return;
+        };
+        while let Some(Some((leave, sent))) = stop.run_until_cancelled(endings.recv()).await {
+            self.write(&leave, sent).await;
+        }
+        while let Ok((leave, sent)) = endings.try_recv() {
+            self.write(&leave, sent).await;
+        }
+    }
+
+    async fn write(&self, leave: &Leave, sent: u64) {
+        if let Err(error) = self.accounts.download_ended(leave, sent).await {
+            tracing::warn!(error = ?error, "how much was sent of a download by a link was not written down");
+        }
+    }
+
+    async fn look(&self) -> Result<()> {
+        let all: Vec<_> = {
+            let known = self.lock();
+            let each = known.iter();
+            each.map(|((link, _), known)| (known.guest.principal.tenant, *link))
+                .collect()
+        };
+        let living = self.accounts.living_links(&all).await?;
+        self.end(|(link, _), _| {
+            let was_asked = all.iter().any(|(_, asked)| asked == link);
+            was_asked && !living.contains(link)
+        });
+        Ok(())
+    }
+
+    fn forget_silent(&self) {
+        let now = Instant::now();
+        self.end(|_, known| {
+            let is_in_use = Arc::strong_count(&known.guest.in_use) > 1;
+            if is_in_use {
+                known.last = now;
+            }
+            now.duration_since(known.last) >= IDLE || self.has_ended(&known.guest)
+        });
+    }
+
+    fn end(&self, is_over: impl Fn(&(LinkId, IpAddr), &mut Known) -> bool) {
+        let over: Vec<_> = {
+            let mut known = self.lock();
+            known
+                .extract_if(|mark, known| is_over(mark, known))
+                .collect()
+        };
+        for (_, known) in over {
+            self.accounts.leave_link(&known.guest.principal);
+        }
+    }
+
+    fn glance(&self, mark: (LinkId, IpAddr), good: &GoodLink) -> Option<Guest> {
+        let mut known = self.lock();
+        let found = known.get_mut(&mark)?;
+        if self.has_ended(&found.guest) || !self.accounts.goes_on(good, &found.guest.principal) {
+            return None;
+        }
+        found.last = Instant::now();
+        // The link leads to a thing, wherever that is by now.
+        found.guest.principal.home = good.home().clone();
+        Some(found.guest.clone())
+    }
+
+    fn has_ended(&self, guest: &Guest) -> bool {
+        let ended = self.accounts.ended(&guest.principal);
+        ended.now_or_never().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(LinkId, IpAddr), Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part of a file while it is sent. Dropped, it has how much of it was sent written down.
+pub struct Sending {
+    leave: Option<Leave>,
+    sent: u64,
+    ended: mpsc::UnboundedSender<(Leave, u64)>,
+}
+
+impl Sending {
+    /// So many bytes more were sent.
+    pub fn add(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(leave) = self.leave.take() {
+            // Nobody writes it down when the server has ended: then it counts as under way.
+            let _ = self.ended.send((leave, self.sent));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Somebody who asks by a link.
+
+use std::collections::HashMap;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::accounts::links::{Found, GoodLink, PASS_LIFE};
+use crate::accounts::login::Door;
+use crate::accounts::ticket::{Ticket, TicketKind};
+use crate::domain::error::ErrorKind;
+use crate::domain::id::{LinkId, TenantId};
+use crate::domain::link::LinkKind;
+use crate::domain::node::{Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Protocol;
+use crate::domain::rights::Rights;
+use crate::http::basic::Credentials;
+use crate::http::files::place;
+use crate::http::links::veil;
+use crate::http::reply::Problem;
+use crate::http::web::{API, Web};
+use crate::http::{held, visitor};
+use crate::vfs::session::Session;
+
+/// Browsers take a cookie of such a name over TLS only; its path is that of the link.
+const COOKIE: &str = "__Secure-sealift-link";
+
+/// Somebody at the door of a link that is good; whether they may enter is not looked at. Refused with 404
+/// when there is no such link, with 410 when it has ended.
+pub struct Knock {
+    /// The link.
+    pub good: Box<GoodLink>,
+    /// From where.
+    pub from: Door,
+    /// The text of the link.
+    token: String,
+}
+
+/// Somebody who came in by a link: the files as they may use them. Refused besides with 401 when the
+/// password is not given.
+pub struct Outsider {
+    /// The files.
+    pub session: Session,
+    /// The link.
+    pub good: Box<GoodLink>,
+    /// From where.
+    pub from: Door,
+    /// What the link leads to.
+    pub entry: Entry,
+    /// The text of the link.
+    token: String,
+    /// What stands behind the link in the address.
+    path: Option<String>,
+}
+
+impl FromRequestParts<Web> for Knock {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
+        let token = named(parts, web).await?.remove("token").unwrap_or_default();
+        // The future is that of several looks into the database.
+        Box::pin(knock(parts, web, token)).await
+    }
+}
+
+impl FromRequestParts<Web> for Outsider {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
+        let mut named = named(parts, web).await?;
+        let token = named.remove("token").unwrap_or_default();
+        let knock = Box::pin(knock(parts, web, token)).await?;
+        Box::pin(prove(&parts.headers, web, &knock)).await?;
+        let Knock { good, from, token } = knock;
+        let guest = web.guests().admit(&good, from).await?;
+        let needed = match good.link().kind {
+            LinkKind::Download => Rights::READ_ONLY,
+            LinkKind::Upload => Rights::WRITE,
+        };
+        let session = web.vfs().session(guest.principal.clone());
+        held::put(&parts.extensions, guest);
+        let entry = session.held(good.home(), needed).await;
+        let entry = entry.map_err(|error| match error.kind() {
+            // What its maker may do no more, nobody does by it.
+            ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::NotFolder => veil::over(),
+            _ => error.into(),
+        })?;
+        if good.link().kind == LinkKind::Upload && entry.kind == NodeKind::File {
+            return Err(veil::over());
+        }
+        Ok(Self {
+            session,
+            good,
+            from,
+            entry,
+            token,
+            path: named.remove("path"),
+        })
+    }
+}
+
+impl Knock {
+    /// Has the browser remember that the password was given.
+    pub fn cookie(&self, web: &Web) -> HeaderValue {
+        let pass = self.good.pass(web.clock().now());
+        let (path, life) = (base(&self.token), PASS_LIFE.as_secs());
+        let text = format!(
+            "{COOKIE}={pass}; Path={path}; Max-Age={life}; Secure; HttpOnly; SameSite=Strict"
+        );
+        // Letters, digits and punctuation: there is nothing in it that a header could not hold.
+        let mut value = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+
+    /// Whether the password was given, or none is needed.
+    ///
+    /// # Errors
+    /// 401 when a wrong one is, 429 after failures, 503.
+    pub async fn is_open(&self, headers: &HeaderMap, web: &Web) -> Result<bool, Problem> {
+        if !self.good.needs_password() {
+            return Ok(true);
+        }
+        if pass(headers).is_some_and(|pass| self.good.is_pass(pass, web.clock().now())) {
+            return Ok(true);
+        }
+        let Some(credentials) = basic(headers) else {
+            return Ok(false);
+        };
+        let password = &credentials.password;
+        web.accounts()
+            .prove_link(&self.good, password, self.from)
+            .await?;
+        Ok(true)
+    }
+
+    /// Fails when no more can be done by the link, unless the address goes on with what it began.
+    ///
+    /// # Errors
+    /// 410, 503.
+    pub async fn check_left(&self, web: &Web) -> Result<(), Problem> {
+        check_left(web, &self.good, self.from).await
+    }
+}
+
+impl Outsider {
+    /// As [`Knock::check_left`].
+    ///
+    /// # Errors
+    /// 410, 503.
+    pub async fn check_left(&self, web: &Web) -> Result<(), Problem> {
+        check_left(web, &self.good, self.from).await
+    }
+
+    /// Fails unless the link is for this.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn require(&self, kind: LinkKind) -> Result<(), Problem> {
+        match (self.good.link().kind == kind, kind) {
+            (true, _) => Ok(()),
+            (false, LinkKind::Download) => {
+                let detail = "files are sent by this link; nothing can be seen or read by it";
+                Err(Problem::new(StatusCode::FORBIDDEN, "upload-only", detail))
+            }
+            (false, LinkKind::Upload) => {
+                let detail = "files are read by this link; none can be sent by it";
+                Err(Problem::new(StatusCode::FORBIDDEN, "download-only", detail))
+            }
+        }
+    }
+
+    /// The link, as what is done by it is counted.
+    pub fn id(&self) -> (TenantId, LinkId) {
+        (self.session.principal().tenant, self.good.link().id)
+    }
+
+    /// What was named behind the link, below what it leads to.
+    ///
+    /// # Errors
+    /// 400 when it is no path.
+    pub fn place(&self) -> Result<VfsPath, Problem> {
+        let path = self.path.as_deref().unwrap_or_default();
+        place::absolute(&format!("/{}", path.trim_start_matches('/')))
+    }
+
+    /// The name that stands behind the link, as it was sent.
+    pub fn named(&self) -> &str {
+        self.path.as_deref().unwrap_or_default()
+    }
+
+    /// Where something is that lies at `path` below what the link leads to.
+    ///
+    /// # Errors
+    /// 400 when that is too deep.
+    pub fn within(&self, path: &VfsPath) -> Result<VfsPath, Problem> {
+        let home = self.good.home().clone();
+        let names = path.names().iter().cloned();
+        let joined = names.into_iter().try_fold(home, VfsPath::join);
+        joined.map_err(|_| Problem::malformed("the path is too long or too deep"))
+    }
+
+    /// What stands before the ids of uploads in their addresses.
+    pub fn uploads(&self) -> String {
+        format!("{}/uploads/", base(&self.token))
+    }
+}
+
+/// Where a link is.
+pub fn base(token: &str) -> String {
+    format!("{API}/shared/{token}")
+}
+
+async fn named(parts: &mut Parts, web: &Web) -> Result<HashMap<String, String>, Problem> {
+    let named = Path::<HashMap<String, String>>::from_request_parts(parts, web).await;
+    let Path(named) = named.map_err(|error| {
+        Problem::malformed(format!("the path does not fit: {}", error.body_text()))
+    })?;
+    Ok(named)
+}
+
+async fn knock(parts: &Parts, web: &Web, token: String) -> Result<Knock, Problem> {
+    let (from, tenant) = visitor::whence(parts, web, Protocol::Https).await?;
+    let ticket = Ticket::parse(TicketKind::Link, &token).ok_or_else(veil::unknown)?;
+    let found = web.accounts().link(&ticket, from).await?;
+    let good = match found.ok_or_else(veil::unknown)? {
+        Found::Good(good) => good,
+        Found::Over => return Err(veil::over()),
+    };
+    match tenant {
+        Some(tenant) if tenant != good.tenant() => Err(veil::unknown()),
+        _ => Ok(Knock { good, from, token }),
+    }
+}
+
+async fn prove(headers: &HeaderMap, web: &Web, knock: &Knock) -> Result<(), Problem> {
+    match knock.is_open(headers, web).await? {
+        true => Ok(()),
+        false => {
+            let detail = "this link has a password: send it by Basic, with any name, or by POST to \
+                          .../password, which sets a cookie";
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "password", detail))
+        }
+    }
+}
+
+async fn check_left(web: &Web, good: &GoodLink, from: Door) -> Result<(), Problem> {
+    let link = good.link();
+    if !link.is_used_up() {
+        return Ok(());
+    }
+    let goes_on = match link.kind {
+        LinkKind::Download => {
+            let id = (good.tenant_id(), link.id);
+            web.accounts().has_downloads(id, from).await?
+        }
+        LinkKind::Upload => false,
+    };
+    match goes_on {
+        true => Ok(()),
+        false => Err(veil::over()),
+    }
+}
+
+fn pass(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';'));
+    pairs.find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == COOKIE).then_some(value)
+    })
+}
+
+fn basic(headers: &HeaderMap) -> Option<Credentials> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, text) = text.split_once(' ')?;
+    let is_basic = scheme.eq_ignore_ascii_case("basic");
+    is_basic.then(|| Credentials::parse(text)).flatten()
+}

@@ -1,0 +1,192 @@
+//! `Idempotency-Key`: what is sent twice is done once.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::support::https_door::{Answer, HttpsDoor};
+use crate::support::links::SHARES;
+use crate::support::web_client::Browser;
+
+fn keyed(door: &HttpsDoor, key: &str, path: &str, body: &Value) -> Answer {
+    let key = format!("Idempotency-Key: {key}");
+    door.send("POST", path, &body.to_string(), &["-H", &key])
+}
+
+fn is_replayed(answer: &Answer) -> bool {
+    answer.header("x-sealift-replayed") == Some("true")
+}
+
+#[test]
+fn the_same_request_is_answered_alike_and_done_once() {
+    let door = HttpsDoor::up();
+    door.put("/a", "a", &[]);
+    let copy = json!({ "from": "/a", "to": "/b" });
+    let first = keyed(&door, "\"key-1\"", "/copy", &copy);
+    assert_eq!(first.status, 201, "{}", first.text());
+    assert!(!is_replayed(&first));
+    let second = keyed(&door, "key-1", "/copy", &copy);
+    assert!(is_replayed(&second));
+    assert_eq!((second.status, &second.body), (201, &first.body));
+    for name in ["location", "etag", "content-type"] {
+        assert_eq!(second.header(name), first.header(name), "{name}");
+    }
+    // Without the key it is another request.
+    assert_eq!(
+        door.send("POST", "/copy", &copy.to_string(), &[]).status,
+        409
+    );
+    let moving = json!({ "from": "/b", "to": "/c" });
+    let moved: Vec<_> = (0..2)
+        .map(|_| keyed(&door, "key-2", "/move", &moving))
+        .collect();
+    assert_eq!([moved[0].status, moved[1].status], [200, 200]);
+    let made: Vec<_> = (0..2)
+        .map(|_| keyed(&door, "key-3", "/folders/new", &json!({})))
+        .collect();
+    assert_eq!([made[0].status, made[1].status], [201, 201]);
+    assert_eq!(made[0].body, made[1].body);
+}
+
+#[test]
+fn another_request_with_the_same_key_is_refused() {
+    let door = HttpsDoor::up();
+    door.put("/a", "a", &[]);
+    let copy = |to: &str| json!({ "from": "/a", "to": to });
+    assert_eq!(keyed(&door, "k", "/copy", &copy("/b")).status, 201);
+    for (path, body) in [
+        ("/copy", copy("/c")),
+        ("/move", copy("/b")),
+        ("/copy?x=1", copy("/b")),
+    ] {
+        let refused = keyed(&door, "k", path, &body);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (422, "key-used")
+        );
+    }
+    let long = "x".repeat(256);
+    for key in ["", "\"\"", "a b", &long] {
+        let key = format!("Idempotency-Key: {key}");
+        let key = match key.ends_with(": ") {
+            true => "Idempotency-Key;".to_owned(),
+            false => key,
+        };
+        let body = copy("/c").to_string();
+        let refused = door.send("POST", "/copy", &body, &["-H", &key]);
+        assert_eq!(refused.status, 400, "{key}");
+    }
+    let large = json!({ "from": "x".repeat(70_000), "to": "/b" });
+    assert_eq!(keyed(&door, "large", "/copy", &large).status, 413);
+}
+
+#[test]
+fn a_key_is_of_its_account() {
+    let door = HttpsDoor::up();
+    let wanted = json!({ "name": "t", "scopes": ["account"] });
+    let first = keyed(&door, "k", "/tokens", &wanted);
+    assert_eq!(first.status, 201);
+    door.server.admin(
+        &["account", "add", "bob@demo", "--password-stdin"],
+        "the password\n",
+    );
+    let words = [
+        "--user",
+        "bob@demo:the password",
+        "-H",
+        "Idempotency-Key: k",
+        "-H",
+        "Content-Type: application/json",
+        "--data",
+    ];
+    let text = wanted.to_string();
+    let other = door.ask(&[&words[..], &[&text]].concat(), "/api/v1/tokens");
+    assert_eq!(other.status, 201, "{}", other.text());
+    assert!(!is_replayed(&other));
+    assert_ne!(other.json()["token"], first.json()["token"]);
+    // Nobody's key is nothing.
+    let words = &words[2..];
+    let nobody = door.ask(&[words, &[&text]].concat(), "/api/v1/tokens");
+    assert_eq!(nobody.problem(), "unauthenticated");
+    // The same by the cookie of a session, which is the same account.
+    let browser = Browser::log_in(&door, "demo@demo", &door.server.password());
+    let words = [
+        "-H",
+        "Idempotency-Key: k",
+        "-H",
+        "Content-Type: application/json",
+        "--data",
+        &text,
+    ];
+    let again = browser.page(&words, "/api/v1/tokens");
+    assert!(is_replayed(&again), "{}", again.text());
+    assert_eq!(browser.ask(&words, "/api/v1/tokens").problem(), "csrf");
+}
+
+#[test]
+fn what_is_shown_once_is_shown_again_and_lies_nowhere_in_clear() {
+    let door = HttpsDoor::up();
+    door.put("/a", "a", &[]);
+    let wanted = json!({ "path": "/a", "password": "open sesame" });
+    let answers: Vec<_> = (0..2)
+        .map(|_| keyed(&door, "k", "/shares", &wanted))
+        .collect();
+    let token = answers[0].json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(answers[1].json()["token"], token);
+    let listed = door.demo(&[], SHARES).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    let data = door.server.data().to_owned();
+    door.server.stop();
+    let (token, coded) = (
+        token.as_bytes(),
+        data_encoding::BASE64.encode(token.as_bytes()),
+    );
+    let mut looked_at = 0;
+    for file in std::fs::read_dir(&data).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+            assert!(!holds(token) && !holds(&coded.as_bytes()[..60]), "{path:?}");
+            assert!(!holds(b"open sesame"), "{path:?}");
+            looked_at += usize::from(holds(b"SQLite format 3"));
+        }
+    }
+    assert!(looked_at > 0, "there is a database in {data:?}");
+}
+
+#[test]
+fn a_request_that_changed_nothing_may_be_sent_again_with_its_key() {
+    let door = HttpsDoor::up();
+    let copy = json!({ "from": "/a", "to": "/b" });
+    assert_eq!(keyed(&door, "k", "/copy", &copy).status, 404);
+    door.put("/a", "a", &[]);
+    assert_eq!(keyed(&door, "k", "/copy", &copy).status, 201);
+    let again = keyed(&door, "k", "/copy", &copy);
+    assert!(is_replayed(&again));
+}
+
+#[test]
+fn the_same_request_many_times_at_once_is_done_once() {
+    let door = HttpsDoor::up();
+    let wanted = json!({ "name": "t", "scopes": ["account"] });
+    // Logged in before, so that nobody waits for a password to be looked at.
+    assert_eq!(door.demo(&[], "/api/v1/me").status, 200);
+    let statuses: Vec<_> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| keyed(&door, "k", "/tokens", &wanted)))
+            .collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for answer in &statuses {
+        match answer.status {
+            201 => {}
+            409 => assert_eq!(answer.problem(), "under-way"),
+            status => panic!("{status}: {}", answer.text()),
+        }
+    }
+    assert!(statuses.iter().any(|answer| answer.status == 201));
+    let listed = door.demo(&[], "/api/v1/tokens").json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert!(is_replayed(&keyed(&door, "k", "/tokens", &wanted)));
+}
