@@ -236,7 +236,7 @@ fn a_body_that_breaks_off_or_is_another_leaves_nothing() {
 fn the_quota_of_the_tenant_counts() {
     let door = stocked();
     door.server
-        .admin(&["tenant", "set", "demo", "--quota-bytes", "100"], "");
+        .admin(&["tenant", "set", "demo", "--quota", "100B"], "");
     let link = inbox(&door, json!({}));
     let full = link.put("a", &"x".repeat(200), &[]);
     assert_eq!(

@@ -1,10 +1,14 @@
 //! Links to files and folders: what those see who have one, and when it ends.
 
+use std::fs;
+use std::io::Read as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::https_door::HttpsDoor;
+use crate::support::folder::TempFolder;
+use crate::support::https_door::{HttpsDoor, ask};
 use crate::support::links::{Link, SHARES};
 use crate::support::wait::wait_for;
 use crate::support::web_client::{cookie_of, post};
@@ -265,36 +269,87 @@ fn a_link_does_no_more_than_its_maker_may_now() {
     link.assert_over();
 }
 
-#[test]
-fn a_download_ends_when_its_link_is_revoked() {
-    let door = stocked();
-    let bytes = "x".repeat(30 << 20);
-    let folder = crate::support::folder::TempFolder::new();
+const LARGE: usize = 64 << 20;
+
+fn large() -> HttpsDoor {
+    let (door, folder) = (HttpsDoor::up(), TempFolder::new());
     let local = folder.join("large");
-    std::fs::write(&local, &bytes).unwrap();
+    let file = fs::File::create(&local).unwrap();
+    file.set_len(LARGE as u64).unwrap();
     let put = door.demo(&["-T", local.to_str().unwrap()], "/api/v1/files/large");
-    assert_eq!(put.status, 201);
-    let link = door.link(&json!({ "path": "/large" }));
-    let mut slow = std::process::Command::new("curl")
-        .args([
-            "--silent",
-            "--insecure",
-            "--limit-rate",
-            "200k",
-            "--output",
-            "/dev/null",
-        ])
-        .arg(door.url(&format!("{}/file", link.url)))
+    assert_eq!(put.status, 201, "{}", put.text());
+    door
+}
+
+/// A download that has begun, of which nobody reads the rest yet.
+fn begun(link: &Link<'_>) -> (Child, ChildStdout) {
+    let mut client = Command::new("curl")
+        .args(["--silent", "--insecure"])
+        .arg(link.door.url(&format!("{}/file", link.url)))
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for("the download to begin", SOON, || {
-        (link.shown()["downloads"] == 1).then_some(())
-    });
-    assert_eq!(slow.try_wait().unwrap(), None);
+    let mut output = client.stdout.take().unwrap();
+    output.read_exact(&mut [0; 1024]).unwrap();
+    (client, output)
+}
+
+#[test]
+fn a_download_ends_when_its_link_is_revoked() {
+    let door = large();
+    let link = door.link(&json!({ "path": "/large" }));
+    let (mut client, mut output) = begun(&link);
     let at = format!("{SHARES}/{}", link.id);
     assert_eq!(door.demo(&["-X", "DELETE"], &at).status, 204);
-    let ended = wait_for("the download to end", SOON, || slow.try_wait().unwrap());
-    assert!(!ended.success());
+    let mut rest = Vec::new();
+    output.read_to_end(&mut rest).unwrap();
+    assert!(!client.wait().unwrap().success());
+    assert!(rest.len() < LARGE - 1024, "{} bytes", rest.len());
+}
+
+#[test]
+fn a_download_that_breaks_off_goes_on_without_being_counted_again() {
+    let door = large();
+    let link = door.link(&json!({ "path": "/large", "max_downloads": 1 }));
+    let (mut client, output) = begun(&link);
+    assert_eq!(link.get("/file").problem(), "link-over", "it is under way");
+    client.kill().unwrap();
+    client.wait().unwrap();
+    drop(output);
+    // What comes later in the file, as download managers and `curl -C` ask for it.
+    let head = link.ask(&["--head"], "/file");
+    assert_eq!(head.status, 200, "it may be gone on with");
+    let tag = format!("If-Range: {}", head.header("etag").unwrap());
+    let rest = link.ask(&["-r", &format!("{}-", LARGE - 5), "-H", &tag], "/file");
+    assert_eq!((rest.status, rest.body.len()), (206, 5));
+    // And its beginning, as soon as the server knows that it broke off.
+    let again = wait_for("the download to begin anew", SOON, || {
+        let again = link.get("/file");
+        (again.status == 200).then_some(again)
+    });
+    assert_eq!(again.body.len(), LARGE);
+    assert_eq!(link.shown()["downloads"], 1);
+    assert_eq!(link.get("/file").status, 410);
+}
+
+#[test]
+fn where_the_host_stands_for_a_tenant_links_of_others_lead_nowhere() {
+    let door = stocked();
+    let link = door.link(&json!({ "path": "/private/team/a.txt" }));
+    for words in [
+        &["tenant", "add", "bolt"][..],
+        &["tenant", "host", "add", "bolt", "bolt.example"],
+        &["tenant", "host", "add", "demo", "demo.example"],
+    ] {
+        door.server.admin(words, "");
+    }
+    let at = |host: &str| {
+        let port = door.address().port();
+        let resolve = format!("{host}:{port}:127.0.0.1");
+        let url = format!("https://{host}:{port}{}", link.url);
+        ask(&["--resolve", &resolve], &url).status
+    };
+    assert_eq!([at("demo.example"), at("bolt.example")], [200, 404]);
 }
 
 #[test]

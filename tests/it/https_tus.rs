@@ -453,6 +453,12 @@ fn parallel_parts_become_one_file() {
     assert_eq!(tus.patch(&whole, bytes.len(), b"", &[]).status, 403);
     // They were used up.
     assert_eq!(tus.head(&parts[0]).status, 404);
+    // Whoever did not get the answer asks again, and gets it; another file is not made of them.
+    let again = tus.post(&[&join, &to("/a")]);
+    assert_eq!(location(&again), whole);
+    assert_eq!(tus.post(&[&join, &to("/b")]).status, 404);
+    let less = format!("Upload-Concat: final;{}", parts[0]);
+    assert_eq!(tus.post(&[&less, &to("/a")]).status, 404);
     let many = format!("Upload-Concat: final;{}", "/a ".repeat(1_001));
     assert_eq!(tus.post(&[&many, &to("/b")]).status, 413);
     let head = format!("final;{}", format!("{} ", parts[0]).repeat(10_000));

@@ -28,6 +28,7 @@ mod support {
     pub(crate) mod serving;
     pub(crate) mod transcript;
     pub(crate) mod tus;
+    pub(crate) mod two;
     pub(crate) mod wait;
     pub(crate) mod web_client;
     pub(crate) mod world;
@@ -114,6 +115,8 @@ mod https_sessions;
 #[cfg(test)]
 mod https_shares;
 #[cfg(test)]
+mod https_shares_instances;
+#[cfg(test)]
 mod https_tokens;
 #[cfg(test)]
 mod https_tus;
@@ -129,6 +132,8 @@ mod key_care;
 mod kms;
 #[cfg(test)]
 mod lftp;
+#[cfg(test)]
+mod link_rules;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sealift::accounts::bearer::{Bearer, Means, SessionLife};
 use sealift::accounts::login::{Accounts, LoginSettings};
 use sealift::accounts::manage::Access;
@@ -14,6 +15,8 @@ use sealift::domain::id::SessionId;
 use sealift::domain::principal::Principal;
 use sealift::domain::rights::Rights;
 use sealift::domain::scope::Scopes;
+use sealift::domain::secret::Secret;
+use sealift::http::basic::{Basic, Credentials};
 
 use crate::support::dialects::on_both_databases;
 use crate::support::installation::{Installation, door, name, open};
@@ -37,6 +40,35 @@ on_both_databases! {
     guesses_at_tickets_are_slowed_down,
     the_oldest_sessions_make_room,
     tokens_are_in_the_audit_log,
+    a_transfer_holds_the_session_of_a_password,
+}
+
+async fn a_transfer_holds_the_session_of_a_password(world: Installation) {
+    let basic = Basic::new(world.accounts.clone(), world.clock.clone());
+    let credentials = Credentials {
+        login: "ann@acme".to_owned(),
+        password: Secret::new("acme-secret"),
+    };
+    let log_in = async || basic.log_in(door(HERE), None, &credentials).await.unwrap();
+    // What a request holds as long as its answer lasts.
+    let held = log_in().await;
+    let ann = held.principal.clone();
+    let goes_on = || world.accounts.ended(&ann).now_or_never().is_none();
+    for _ in 0..3 {
+        world.clock.advance(6 * MINUTE);
+        basic.end_silent().await;
+        assert!(goes_on());
+    }
+    drop(held);
+    // The silence begins with its end.
+    world.clock.advance(4 * MINUTE);
+    basic.end_silent().await;
+    assert!(goes_on());
+    assert_eq!(log_in().await.principal.session, ann.session);
+    world.clock.advance(6 * MINUTE);
+    basic.end_silent().await;
+    assert!(!goes_on());
+    assert_ne!(log_in().await.principal.session, ann.session);
 }
 
 impl Installation {

@@ -36,11 +36,14 @@ pub struct Guest {
 /// Those who are about.
 pub struct Guests {
     accounts: Accounts,
-    known: Mutex<HashMap<(LinkId, IpAddr), Known>>,
+    known: Mutex<HashMap<Mark, Known>>,
     ended: mpsc::UnboundedSender<(Leave, u64)>,
     /// What is to be written down; taken by whoever does.
     endings: Mutex<Option<mpsc::UnboundedReceiver<(Leave, u64)>>>,
 }
+
+/// By which link, and from where.
+type Mark = (LinkId, IpAddr);
 
 struct Known {
     guest: Guest,
@@ -65,7 +68,7 @@ impl Guests {
     /// Busy when too many are; Unavailable when the database does not answer.
     pub async fn admit(&self, good: &GoodLink, from: Door) -> Result<Guest> {
         let mark = (good.link().id, from.address);
-        if let Some(guest) = self.glance(mark, good) {
+        if let Some(guest) = self.glance(&mut self.lock(), mark, good) {
             return Ok(guest);
         }
         if self.lock().len() >= MOST {
@@ -76,15 +79,26 @@ impl Guests {
             principal: self.accounts.admit_link(good, from).await?,
             in_use: Arc::new(()),
         };
+        let (kept, over) = self.keep(mark, good, guest);
+        if let Some(over) = over {
+            self.accounts.leave_link(&over.principal);
+        }
+        Ok(kept)
+    }
+
+    /// Keeps somebody; says who is about then, and whose session is over: theirs, if another request of
+    /// the same client was quicker, or that of before, as the link or the account has changed.
+    fn keep(&self, mark: Mark, good: &GoodLink, guest: Guest) -> (Guest, Option<Guest>) {
+        let mut known = self.lock();
+        if let Some(theirs) = self.glance(&mut known, mark, good) {
+            return (theirs, Some(guest));
+        }
         let new = Known {
             guest: guest.clone(),
             last: Instant::now(),
         };
-        // What went on as it was before is over; so is what another request was quicker with.
-        if let Some(before) = self.lock().insert(mark, new) {
-            self.accounts.leave_link(&before.guest.principal);
-        }
-        Ok(guest)
+        let before = known.insert(mark, new);
+        (guest, before.map(|before| before.guest))
     }
 
     /// Ends what goes on by a link, on this instance.
@@ -166,7 +180,7 @@ impl Guests {
         });
     }
 
-    fn end(&self, is_over: impl Fn(&(LinkId, IpAddr), &mut Known) -> bool) {
+    fn end(&self, is_over: impl Fn(&Mark, &mut Known) -> bool) {
         let over: Vec<_> = {
             let mut known = self.lock();
             known
@@ -178,8 +192,12 @@ impl Guests {
         }
     }
 
-    fn glance(&self, mark: (LinkId, IpAddr), good: &GoodLink) -> Option<Guest> {
-        let mut known = self.lock();
+    fn glance(
+        &self,
+        known: &mut HashMap<Mark, Known>,
+        mark: Mark,
+        good: &GoodLink,
+    ) -> Option<Guest> {
         let found = known.get_mut(&mark)?;
         if self.has_ended(&found.guest) || !self.accounts.goes_on(good, &found.guest.principal) {
             return None;
@@ -195,7 +213,7 @@ impl Guests {
         ended.now_or_never().is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(LinkId, IpAddr), Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Mark, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
