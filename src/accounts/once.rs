@@ -29,7 +29,7 @@ pub enum Standing {
     /// Another request has this key.
     Other,
     /// Nobody has carried it out: now it is to be.
-    Ours(Ours),
+    Ours(Box<Ours>),
     /// It is being carried out.
     UnderWay,
 }
@@ -64,11 +64,11 @@ impl Accounts {
             id: AttemptId::random(),
         };
         let ours = || {
-            Standing::Ours(Ours {
+            Standing::Ours(Box::new(Ours {
                 accounts: self.clone(),
                 principal: principal.clone(),
                 attempt: attempt.clone(),
-            })
+            }))
         };
         let mut tx = inner.db().write(tenant).await?;
         once::forget_old(&mut tx, attempt.account, &key, since).await?;

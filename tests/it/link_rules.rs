@@ -325,7 +325,7 @@ async fn what_shows_that_a_password_was_given_runs_out(world: Installation) {
 
 async fn ours(accounts: &Accounts, principal: &Principal) -> Ours {
     match stand(accounts, principal, 1).await {
-        Standing::Ours(ours) => ours,
+        Standing::Ours(ours) => *ours,
         _ => panic!("nobody else has it"),
     }
 }
@@ -356,11 +356,11 @@ async fn a_request_is_taken_over_only_if_it_did_nothing(world: Installation) {
             .accounts
             .add_token(&ann, &Means::Password, token("late")),
     );
-    assert_eq!(late.await.unwrap_err().kind(), ErrorKind::Stale);
+    assert_eq!(Box::pin(late).await.unwrap_err().kind(), ErrorKind::Stale);
     assert_eq!(world.accounts.own_tokens(&ann).await.unwrap(), []);
     assert!(!gone.give_up().await.unwrap());
     let made = taken.run(other.add_token(&ann, &Means::Password, token("made")));
-    made.await.unwrap();
+    Box::pin(made).await.unwrap();
     // It dies before its answer is kept: nobody does it again, whenever they ask.
     assert!(!taken.give_up().await.unwrap());
     assert!(matches!(stand(&other, &ann, 1).await, Standing::UnderWay));

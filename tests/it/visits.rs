@@ -49,7 +49,10 @@ async fn a_transfer_holds_the_session_of_a_password(world: Installation) {
         login: "ann@acme".to_owned(),
         password: Secret::new("acme-secret"),
     };
-    let log_in = async || basic.log_in(door(HERE), None, &credentials).await.unwrap();
+    let log_in = async || {
+        let login = basic.log_in(door(HERE), None, &credentials);
+        Box::pin(login).await.unwrap()
+    };
     // What a request holds as long as its answer lasts.
     let held = log_in().await;
     let ann = held.principal.clone();
