@@ -11,11 +11,13 @@ pub mod domain {
     pub mod error;
     pub mod host;
     pub mod id;
+    pub mod lock;
     pub mod long_name;
     pub mod node;
     pub mod path;
     pub mod pattern;
     pub mod principal;
+    pub mod property;
     pub mod random;
     pub mod rights;
     pub mod scope;
@@ -89,10 +91,12 @@ pub mod db {
     pub mod kept;
     pub mod known;
     pub mod leases;
+    pub mod locks;
     pub mod login_guard;
     pub mod migrate;
     pub mod placement;
     pub mod plan;
+    pub mod properties;
     pub mod regions;
     pub mod second_factors;
     pub mod sql;
@@ -139,6 +143,7 @@ pub mod vfs {
     pub mod claim;
     pub mod condition;
     pub mod copy_file;
+    pub mod copy_folder;
     pub mod copying;
     pub mod damage;
     pub mod draft;
@@ -146,16 +151,19 @@ pub mod vfs {
     pub mod frames;
     pub mod gather;
     pub mod hasher;
+    pub mod held;
     pub mod history;
     pub mod key_cache;
     pub mod key_care;
     pub mod key_destroy;
     pub mod keys;
     pub mod listing;
+    pub mod locks;
     pub mod look;
     pub mod make_folder;
     pub mod options;
     pub mod pieces;
+    pub mod properties;
     pub mod publish;
     pub mod read;
     pub mod recycled;
@@ -311,6 +319,25 @@ pub mod http {
     pub mod visitor;
     pub mod visits;
     pub mod web;
+
+    /// WebDAV: the same files as drives and programs see them.
+    pub mod dav {
+        pub mod asked;
+        pub mod body;
+        pub mod condition;
+        pub mod copy;
+        pub mod fault;
+        pub mod live;
+        pub mod locking;
+        pub mod place;
+        pub mod propfind;
+        pub mod proppatch;
+        pub mod routes;
+        pub mod token;
+        pub mod transfer;
+        pub mod tree;
+        pub mod xml;
+    }
 
     /// Files and folders: one noun each.
     pub mod files {

@@ -65,6 +65,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0010_addressed.sql"),
         postgres: include_str!("../../migrations/0010_addressed.postgres.sql"),
     },
+    Migration {
+        version: 12,
+        shared: include_str!("../../migrations/0012_locks.sql"),
+        postgres: include_str!("../../migrations/0012_locks.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

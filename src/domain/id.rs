@@ -99,6 +99,10 @@ random_id!(
     InstanceId
 );
 random_id!(
+    /// A lock; always drawn at random, since whoever knows it may change what it locks.
+    LockToken
+);
+random_id!(
     /// A file or folder with an identity of its own, whatever its name.
     NodeId
 );

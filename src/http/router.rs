@@ -8,6 +8,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::account::{activity, keys, password, sessions, tokens};
+use crate::http::dav::routes as dav;
 use crate::http::files::routes as files;
 use crate::http::page::Page;
 use crate::http::reply::Problem;
@@ -44,6 +45,7 @@ pub fn public(web: Web) -> Router {
     .route("/api/v1/", show.clone())
     .route(API, show)
     .merge(health::routes())
+    .merge(dav::routes())
     .fallback(nothing)
     .method_not_allowed_fallback(not_that)
     .layer(middleware::from_fn(held::hold))
