@@ -5,6 +5,7 @@
 mod support {
     pub(crate) mod client;
     pub(crate) mod cloud;
+    pub(crate) mod dav;
     pub(crate) mod dialects;
     pub(crate) mod folder;
     pub(crate) mod ftp_client;
@@ -98,6 +99,12 @@ mod https;
 mod https_archives;
 #[cfg(test)]
 mod https_cuts;
+#[cfg(test)]
+mod https_dav;
+#[cfg(test)]
+mod https_dav_clients;
+#[cfg(test)]
+mod https_dav_locks;
 #[cfg(test)]
 mod https_files;
 #[cfg(test)]
