@@ -150,11 +150,7 @@ fn a_file_has_the_versions_ranges_and_sums_of_the_api() {
         400
     );
     assert_eq!(dav.get("/f.txt").text(), "second");
-    assert_eq!(
-        dav.get("/").status,
-        200,
-        "a browser reads what a folder is for"
-    );
+    assert_eq!(dav.get("/").status, 405, "of a folder PROPFIND tells");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const MODIFIED: HeaderName = HeaderName::from_static("x-oc-mtime");
 /// Answers a GET or HEAD.
 ///
 /// # Errors
-/// As the API's.
+/// As the API's; 405 for a folder, which PROPFIND tells of.
 pub async fn get(asked: Asked, method: &Method) -> Result<Response, Fault> {
     let Asked {
         web,
@@ -39,11 +39,11 @@ pub async fn get(asked: Asked, method: &Method) -> Result<Response, Fault> {
         true => download::describe_file(visitor, place, wish, headers).await,
         false => download::download(State(web), visitor, place, wish, headers).await,
     };
-    sent.or_else(|problem| {
+    sent.map_err(|problem| {
         let fault = Fault::from(problem);
         match fault.is("is-folder") {
-            true => Ok(folder()),
-            false => Err(fault.of_looking()),
+            true => fault.with_status(StatusCode::METHOD_NOT_ALLOWED),
+            false => fault.of_looking(),
         }
     })
 }
@@ -87,13 +87,6 @@ pub async fn put(asked: Asked, body: Body) -> Result<Response, Fault> {
         response.headers_mut().insert(MODIFIED, accepted);
     }
     Ok(response)
-}
-
-/// What a browser sees that opens a folder.
-fn folder() -> Response {
-    let text = "This is a folder. Connect a drive or a WebDAV client to this address to use it.\n";
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// A header that holds a number.
