@@ -69,6 +69,7 @@ pub mod storage {
 pub mod db {
     pub mod account_certificates;
     pub mod accounts;
+    pub mod acme;
     pub mod addressed;
     pub mod api_tokens;
     pub mod approach;
@@ -115,8 +116,10 @@ pub mod db {
 
 /// Listeners, TLS certificates, connection limits, the buffer budget, readiness.
 pub mod net {
+    pub mod acme;
     pub mod budget;
     pub mod certificates;
+    pub mod challenges;
     pub mod cloud;
     pub mod limit;
     pub mod listen;
@@ -455,6 +458,7 @@ pub mod process {
 
 /// Puts the parts of an installation together, makes what is missing, serves and drains.
 pub mod server {
+    pub mod acme;
     pub mod bootstrap;
     pub mod doors;
     pub mod folders;

@@ -301,3 +301,17 @@ fn key_service(
 fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
+/// New tenants must have something that wraps their keys.
+pub fn check_keys(keys: KeyKind, regions: &[RegionSettings], home: &str, from: &mut Reader) {
+    let home = regions.iter().find(|region| region.name == home);
+    if let (KeyKind::AwsKms, Some(home)) = (keys, home)
+        && home.key_service.is_none()
+    {
+        let section = section(&home.name);
+        if !from.is_wrong(&section, "kms_key") {
+            let message =
+                "is missing: keys.kind is \"aws-kms\", and new tenants are in this region";
+            from.report_at(&section, "kms_key", message);
+        }
+    }
+}

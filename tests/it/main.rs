@@ -20,6 +20,7 @@ mod support {
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
+    pub(crate) mod pebble;
     pub(crate) mod postgres;
     pub(crate) mod proxy;
     pub(crate) mod s3;
@@ -35,6 +36,8 @@ mod support {
 
 #[cfg(test)]
 mod accounts;
+#[cfg(test)]
+mod acme;
 #[cfg(test)]
 mod asyncssh;
 #[cfg(test)]

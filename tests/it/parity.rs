@@ -26,7 +26,12 @@ fn one_story_is_the_same_through_every_door() {
         ("https", https),
         ("webdav", https),
     ] {
-        let told = tell(&door, kind, port, sftp.history.len() - missing_records(kind));
+        let told = tell(
+            &door,
+            kind,
+            port,
+            sftp.history.len() - missing_records(kind),
+        );
         assert_eq!(told.steps.len(), sftp.steps.len(), "{kind}");
         for (ours, theirs) in told.steps.iter().zip(&sftp.steps) {
             // What a protocol has no word for cannot be told.
@@ -122,8 +127,7 @@ fn plain(record: &Value, tenant: &str) -> Value {
     let mut record: Value = serde_json::from_str(&text).unwrap();
     let fields = record.as_object_mut().unwrap();
     for field in [
-        "account", "at", "time", "session", "hash", "previous", "protocol", "id",
-        "number",
+        "account", "at", "time", "session", "hash", "previous", "protocol", "id", "number",
     ] {
         fields.remove(field);
     }

@@ -142,7 +142,8 @@ async fn tag_of(session: &Session, path: &VfsPath) -> Result<Option<String>, Fau
     }
 }
 
-fn parse(text: &str) -> Option<If> {
+/// Takes what the header says; none when it does not have its form.
+pub fn parse(text: &str) -> Option<If> {
     let (mut lists, mut about, mut count) = (Vec::new(), None, 0);
     let mut rest = text.trim_start();
     while !rest.is_empty() {
