@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::reader::Reader;
 use crate::config::region_values;
 use crate::config::source::NAMED;
-use crate::config::value::StoreKind;
+use crate::config::value::{KeyKind, StoreKind};
 use crate::domain::secret::Secret;
 use crate::net::cloud::{AccessKey, CloudSettings};
 use crate::storage::s3_settings::{Encryption, S3Settings};
