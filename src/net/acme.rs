@@ -120,7 +120,10 @@ impl Authority {
     where
         Publishing: Future<Output = Result<()>>,
     {
-        let failed = |error| refused(settings, error);
+        let failed = |error| match error {
+            AcmeError::Api(problem) if is_about_proof(&problem) => unproven(host, &said(&problem)),
+            error => refused(settings, error),
+        };
         let identifiers = [Identifier::Dns(host.as_str().to_owned())];
         let order = self.account.new_order(&NewOrder::new(&identifiers)).await;
         let mut order = order.map_err(failed)?;
@@ -175,7 +178,27 @@ async fn not_proven(order: &mut Order, host: &HostName) -> Error {
         let told = challenges.filter_map(|challenge| challenge.error.as_ref());
         why = why.or(told.map(said).next());
     }
-    let why = why.unwrap_or_else(|| "it does not say why".to_owned());
+    unproven(
+        host,
+        &why.unwrap_or_else(|| "it does not say why".to_owned()),
+    )
+}
+
+/// Whether a problem is that the host could not be looked at, or did not answer right (RFC 8555 section 6.7).
+fn is_about_proof(problem: &Problem) -> bool {
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    let kind = kind.rsplit(':').next().unwrap_or_default();
+    [
+        "connection",
+        "dns",
+        "incorrectResponse",
+        "tls",
+        "unauthorized",
+    ]
+    .contains(&kind)
+}
+
+fn unproven(host: &HostName, why: &str) -> Error {
     let detail = format!(
         "the authority could not see that '{host}' is this installation: {why}; let the name lead to it, and port \
          80 of that address to an address of http.listen"

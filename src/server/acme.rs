@@ -182,7 +182,7 @@ impl AcmeKeeper {
             .min(LONGEST_WAIT);
         let jitter = Duration::from_secs(random::below(wait.as_secs() / 8 + 1));
         let try_at = self.db.now().await?.plus(wait + jitter);
-        tracing::warn!(%host, ?error, failures = count, next = %try_at, "no certificate by ACME: {error}");
+        tracing::warn!(%host, ?error, failures = count, next = %try_at, "no certificate by ACME");
         acme::put_failures(&self.db, host.as_str(), Failures { count, try_at }).await
     }
 
