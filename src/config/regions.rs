@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::reader::Reader;
 use crate::config::region_values;
 use crate::config::source::NAMED;
-use crate::config::value::StoreKind;
+use crate::config::value::{KeyKind, StoreKind};
 use crate::domain::secret::Secret;
 use crate::net::cloud::{AccessKey, CloudSettings};
 use crate::storage::s3_settings::{Encryption, S3Settings};
@@ -300,4 +300,18 @@ fn key_service(
 
 fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+/// New tenants must have something that wraps their keys.
+pub fn check_keys(keys: KeyKind, regions: &[RegionSettings], home: &str, from: &mut Reader) {
+    let home = regions.iter().find(|region| region.name == home);
+    if let (KeyKind::AwsKms, Some(home)) = (keys, home)
+        && home.key_service.is_none()
+    {
+        let section = section(&home.name);
+        if !from.is_wrong(&section, "kms_key") {
+            let message =
+                "is missing: keys.kind is \"aws-kms\", and new tenants are in this region";
+            from.report_at(&section, "kms_key", message);
+        }
+    }
 }

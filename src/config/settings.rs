@@ -16,6 +16,7 @@ use crate::config::source::{self, Problem, Values};
 use crate::config::tls;
 use crate::config::value::{KeyKind, LogFormat, Size};
 use crate::jobs::runner::JobSettings;
+use crate::net::acme::AcmeSettings;
 use crate::net::certificates::PemFiles;
 use crate::net::limit::ConnectionLimits;
 use crate::sftp::algorithms::Algorithms;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub memory: Size,
     /// The certificates of front ends that speak TLS; without any, none does.
     pub certificates: Vec<PemFiles>,
+    /// The certificates that an authority issues by ACME.
+    pub acme: AcmeSettings,
     /// The SFTP front end.
     pub sftp: SftpSection,
     /// The FTP front end.
@@ -154,6 +157,7 @@ impl Settings {
             key_file: data.join("keys/local.key"),
             memory: Size(256 << 20),
             certificates: Vec::new(),
+            acme: AcmeSettings::default(),
             sftp: SftpSection {
                 listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, SFTP_PORT_EMBEDDED))],
                 host_keys: data.join("ssh"),
@@ -229,7 +233,9 @@ impl Settings {
         let regions = regions::read(folder, from);
         let home = regions::home(&regions, from);
         let keys = from.take("keys", "kind", self.keys);
-        check_keys(keys, &regions, &home, from);
+        regions::check_keys(keys, &regions, &home, from);
+        let http = self.http.read(from);
+        let acme = tls::acme(self.acme, !http.clear.is_empty(), from);
         Self {
             database: self.database.read(from),
             regions,
@@ -245,7 +251,8 @@ impl Settings {
             certificates: tls::read(self.certificates, from),
             sftp: self.sftp.read(from),
             ftp: self.ftp.read(from),
-            http: self.http.read(from),
+            http,
+            acme,
             limits: limits(self.limits, from),
             sessions: sessions(self.sessions, from),
             retention: from.within("retention", "keep", self.retention, Duration::ZERO..=YEARS),
@@ -268,21 +275,6 @@ impl Settings {
                 let file = from.take("server", "ready_file", default);
                 (!file.is_empty()).then(|| PathBuf::from(file))
             },
-        }
-    }
-}
-
-/// New tenants must have something that wraps their keys.
-fn check_keys(keys: KeyKind, regions: &[RegionSettings], home: &str, from: &mut Reader) {
-    let home = regions.iter().find(|region| region.name == home);
-    if let (KeyKind::AwsKms, Some(home)) = (keys, home)
-        && home.key_service.is_none()
-    {
-        let section = regions::section(&home.name);
-        if !from.is_wrong(&section, "kms_key") {
-            let message =
-                "is missing: keys.kind is \"aws-kms\", and new tenants are in this region";
-            from.report_at(&section, "kms_key", message);
         }
     }
 }

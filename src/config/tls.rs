@@ -1,14 +1,71 @@
-//! `[tls]`: the certificates of the front ends that speak TLS.
+//! `[tls]`: the certificates of the front ends that speak TLS, from files and from an authority.
 
 use std::path::PathBuf;
 
 use crate::config::reader::Reader;
 use crate::config::value::{Setting, Shape};
+use crate::domain::host::HostName;
+use crate::net::acme::AcmeSettings;
 use crate::net::certificates::PemFiles;
 
 /// Reads the section.
 pub fn read(default: Vec<PemFiles>, from: &mut Reader) -> Vec<PemFiles> {
     from.take("tls", "certificates", default)
+}
+
+/// Reads what the section says of ACME; `listens` is whether anything is answered without TLS.
+pub fn acme(default: AcmeSettings, listens: bool, from: &mut Reader) -> AcmeSettings {
+    let hosts = from.take("tls", "acme_hosts", default.hosts);
+    let https = |text: &String| match text.starts_with("https://") {
+        true => Ok(()),
+        false => Err("write the address of the authority's directory, https://...".to_owned()),
+    };
+    let directory = from.checked("tls", "acme_directory", default.directory, https);
+    let address = |text: &String| match text.is_empty() || text.contains('@') {
+        true => Ok(()),
+        false => Err("write an address for mail, as in ops@example.org".to_owned()),
+    };
+    let contact = from.checked("tls", "acme_contact", String::new(), address);
+    let agreed = from.take("tls", "acme_terms_agreed", false);
+    let ca = from.take("tls", "acme_ca", PathBuf::new());
+    if !hosts.is_empty() && !agreed {
+        let message =
+            "must be true before certificates are ordered: read the authority's terms of service";
+        from.report_at("tls", "acme_terms_agreed", message);
+    }
+    if !hosts.is_empty() && !listens {
+        let message =
+            "needs http.listen: the authority asks port 80 of each host whether it is yours";
+        from.report_at("tls", "acme_hosts", message);
+    }
+    let mailto = |contact: String| match contact.starts_with("mailto:") {
+        true => contact,
+        false => format!("mailto:{contact}"),
+    };
+    AcmeSettings {
+        hosts,
+        directory,
+        contact: (!contact.is_empty()).then(|| mailto(contact)),
+        ca: (!ca.as_os_str().is_empty()).then_some(ca),
+    }
+}
+
+impl Setting for Vec<HostName> {
+    const SHAPE: Shape = Shape::List;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+        let hosts = parts.map(|part| {
+            let host: Result<HostName, _> = part.parse();
+            host.map_err(|error| format!("'{part}' is no name of a host; {error}"))
+        });
+        hosts.collect()
+    }
+
+    fn text(&self) -> String {
+        let shown = self.iter().map(HostName::as_str);
+        shown.collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Setting for Vec<PemFiles> {

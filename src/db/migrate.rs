@@ -70,6 +70,16 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0011_shares.sql"),
         postgres: include_str!("../../migrations/0011_shares.postgres.sql"),
     },
+    Migration {
+        version: 12,
+        shared: include_str!("../../migrations/0012_locks.sql"),
+        postgres: include_str!("../../migrations/0012_locks.postgres.sql"),
+    },
+    Migration {
+        version: 15,
+        shared: include_str!("../../migrations/0015_acme.sql"),
+        postgres: include_str!("../../migrations/0015_acme.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Invalid,
     /// A file was needed and a folder is there.
     IsFolder,
+    /// A lock of another client is on it, or on a folder above.
+    Locked,
     /// A folder was to be removed or replaced and is not empty.
     NotEmpty,
     /// A folder was needed and a file is there.
@@ -70,6 +72,7 @@ impl ErrorKind {
             | Self::Denied
             | Self::Invalid
             | Self::IsFolder
+            | Self::Locked
             | Self::NotEmpty
             | Self::NotFolder
             | Self::NotFound

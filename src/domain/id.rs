@@ -111,6 +111,10 @@ random_id!(
     LinkId
 );
 random_id!(
+    /// A lock; always drawn at random, since whoever knows it may change what it locks.
+    LockToken
+);
+random_id!(
     /// A file or folder with an identity of its own, whatever its name.
     NodeId
 );

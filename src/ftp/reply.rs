@@ -71,7 +71,11 @@ impl Reply {
 /// The code of an error.
 pub fn code(kind: ErrorKind) -> u16 {
     match kind {
-        ErrorKind::Busy | ErrorKind::Changed | ErrorKind::Stale | ErrorKind::Unavailable => 450,
+        ErrorKind::Busy
+        | ErrorKind::Changed
+        | ErrorKind::Locked
+        | ErrorKind::Stale
+        | ErrorKind::Unavailable => 450,
         ErrorKind::Corrupt | ErrorKind::Internal => 451,
         ErrorKind::StorageFull => 452,
         ErrorKind::Unsupported => 504,

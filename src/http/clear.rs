@@ -8,20 +8,47 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 
+use crate::http::extract::PathOf;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 use crate::http::{guard, health};
+use crate::net::challenges::Challenges;
 
 /// The standard port, which addresses leave out.
 const HTTPS: u16 = 443;
 
-/// What the port answers; clients are sent on to `port`.
-pub fn routes(web: Web, port: u16) -> Router {
+/// What the port answers; clients are sent on to `port`, and authorities get the answers to their challenges.
+pub fn routes(web: Web, port: u16, challenges: Option<Challenges>) -> Router {
+    let prove = get(move |PathOf(token): PathOf<String>| {
+        let challenges = challenges.clone();
+        async move { proof(challenges, &token).await }
+    });
     health::routes()
+        .route("/.well-known/acme-challenge/{token}", prove)
         .fallback(move |request: Request| async move { onwards(&request, port) })
         .layer(middleware::from_fn(guard::protect))
         .with_state(web)
+}
+
+/// What an authority is answered (RFC 8555 section 8.3).
+async fn proof(challenges: Option<Challenges>, token: &str) -> Response {
+    let answer = match challenges {
+        Some(challenges) => challenges.answer(token).await,
+        None => Ok(None),
+    };
+    match answer {
+        Ok(Some(answer)) => {
+            let kind = HeaderValue::from_static("application/octet-stream");
+            ([(header::CONTENT_TYPE, kind)], answer).into_response()
+        }
+        Ok(None) => {
+            let detail = "nothing is to be proven by this token";
+            Problem::new(StatusCode::NOT_FOUND, "no-such-address", detail).into_response()
+        }
+        Err(error) => Problem::from(error).into_response(),
+    }
 }
 
 /// The port of HTTPS as clients see it: the settings' or that of the first listener.

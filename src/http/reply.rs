@@ -78,6 +78,18 @@ impl Problem {
         self
     }
 
+    /// What it is made of: the status, the word for programs, the sentence, the headers.
+    pub fn into_parts(
+        self,
+    ) -> (
+        StatusCode,
+        &'static str,
+        String,
+        Vec<(HeaderName, HeaderValue)>,
+    ) {
+        (self.status, self.word, self.detail, self.headers)
+    }
+
     /// The status that it is answered with.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -126,6 +138,7 @@ pub fn status(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid"),
         ErrorKind::IsFolder => (StatusCode::CONFLICT, "is-folder"),
+        ErrorKind::Locked => (StatusCode::LOCKED, "locked"),
         ErrorKind::NotEmpty => (StatusCode::CONFLICT, "not-empty"),
         ErrorKind::NotFolder => (StatusCode::CONFLICT, "not-folder"),
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not-found"),

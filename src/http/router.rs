@@ -11,6 +11,7 @@ use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::account::{activity, keys, password, sessions, tokens};
+use crate::http::dav::routes as dav;
 use crate::http::files::routes as files;
 use crate::http::links::routes as links;
 use crate::http::page::Page;
@@ -48,6 +49,7 @@ pub fn public(web: Web) -> Router {
     .route("/api/v1/", show.clone())
     .route(API, show)
     .merge(health::routes())
+    .merge(dav::routes())
     .fallback(nothing)
     .method_not_allowed_fallback(not_that)
     .layer(middleware::from_fn_with_state(web.clone(), once::carry_out))

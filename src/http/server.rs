@@ -27,6 +27,7 @@ use crate::http::stall::Stalling;
 use crate::http::web::Web;
 use crate::http::{clear, router};
 use crate::net::budget::Budget;
+use crate::net::challenges::Challenges;
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
 use crate::net::read_ahead::ReadAhead;
@@ -72,6 +73,7 @@ pub struct Listening {
 pub struct HttpServer {
     tls: TlsServer,
     web: Web,
+    challenges: Option<Challenges>,
 }
 
 impl HttpServer {
@@ -88,6 +90,16 @@ impl HttpServer {
         Self {
             tls: tls.speaking(&[b"h2", b"http/1.1"]),
             web: Web::new(settings, vfs, accounts, directory, clock, readiness),
+            challenges: None,
+        }
+    }
+
+    /// The same, which also proves to authorities that its hosts are its own.
+    #[must_use]
+    pub fn proving(self, challenges: Challenges) -> Self {
+        Self {
+            challenges: Some(challenges),
+            ..self
         }
     }
 
@@ -114,7 +126,7 @@ impl HttpServer {
         let parts = Arc::new(Parts {
             tls: self.tls,
             budget: self.web.vfs().budget().clone(),
-            clear: clear::routes(self.web.clone(), port),
+            clear: clear::routes(self.web.clone(), port, self.challenges),
             public: router::public(self.web.clone()),
             connections: Places::new(settings.connections),
             protocol: protocol(settings),

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 
 use crate::accounts::login::{Door, Secrecy};
 use crate::accounts::ticket::{Ticket, TicketKind};
-use crate::domain::principal::{Principal, Protocol};
+use crate::domain::principal::{LoginName, Principal, Protocol};
 use crate::http::basic::Credentials;
 use crate::http::peer::Peer;
 use crate::http::reply::Problem;
@@ -84,6 +84,14 @@ pub async fn visit(parts: &Parts, web: &Web, protocol: Protocol) -> Result<Shown
     let credentials = Credentials::parse(text).ok_or_else(|| {
         Problem::malformed("what stands behind 'Basic' is not base64 of NAME:PASSWORD in UTF-8")
     })?;
+    if let Some(ticket) = token_of(&credentials, protocol) {
+        let visit = bearer(parts, web, protocol, &ticket).await?;
+        if !is_called(&visit.principal.login, &credentials.login) {
+            return Err(Problem::stranger());
+        }
+        let ticket = Some(ticket);
+        return Ok(Shown { visit, ticket });
+    }
     let (from, tenant) = whence(parts, web, protocol).await?;
     let basic = web.basic();
     let visit = basic.log_in(from, tenant, &credentials).await?;
@@ -92,6 +100,20 @@ pub async fn visit(parts: &Parts, web: &Web, protocol: Protocol) -> Result<Shown
         visit,
         ticket: None,
     })
+}
+
+/// The token that stands in place of a password: clients of WebDAV know no other way to show one.
+fn token_of(credentials: &Credentials, protocol: Protocol) -> Option<Ticket> {
+    if protocol != Protocol::Webdav {
+        return None;
+    }
+    let text = std::str::from_utf8(credentials.password.expose()).ok()?;
+    Ticket::parse(TicketKind::Token, text.trim())
+}
+
+/// Whether an account is the one that was typed, with its tenant or without.
+fn is_called(login: &LoginName, typed: &str) -> bool {
+    typed == login.user || typed == login.to_string()
 }
 
 /// Who shows a ticket. Where the name of the host stands for a tenant, those of others are strangers.

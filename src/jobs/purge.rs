@@ -6,7 +6,7 @@ use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::Tenant;
-use crate::db::{clocks, contents, detached, entries};
+use crate::db::{clocks, contents, detached, entries, properties};
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
 use crate::domain::id::TenantId;
@@ -70,6 +70,8 @@ impl Operation for Versions {
                 contents::drop_use(tx, content, next.at).await?;
             }
         }
+        let nodes: Vec<_> = versions.iter().map(|version| version.node).collect();
+        properties::forget(tx, &nodes).await?;
         let detail = format!(
             "{} versions ended at or before change {}",
             versions.len(),
@@ -113,6 +115,8 @@ impl Operation for Doomed {
                     contents::drop_use(tx, content, next.at).await?;
                 }
             }
+            let nodes: Vec<_> = children.iter().map(|child| child.node).collect();
+            properties::forget(tx, &nodes).await?;
             if children.len() < room {
                 detached::done(tx, folder).await?;
             }

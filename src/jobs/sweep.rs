@@ -10,7 +10,7 @@ use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::BlobInfo;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
-use crate::db::{addressed, blobs, copies, kept};
+use crate::db::{addressed, blobs, copies, kept, locks};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -180,6 +180,7 @@ impl Operation for Release {
         kept::release_orphans(tx, now).await?;
         kept::expire(tx, now.minus(keep.upload_expiry), now, BATCH).await?;
         addressed::expire(tx, now.minus(keep.upload_expiry)).await?;
+        locks::forget(tx, now).await?;
         blobs::release_orphans(tx, now).await?;
         blobs::release_condemned(tx, now.minus(keep.blob_grace), now).await?;
         Ok(Record::Nothing)

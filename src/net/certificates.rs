@@ -1,6 +1,8 @@
 //! The certificates of a server: files in PEM, chosen by the name that a client asks for, and read
 //! again when they change.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::net::tls;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -42,6 +45,10 @@ pub struct Certificates(Arc<Pairs>);
 #[derive(Debug)]
 struct Pairs {
     current: RwLock<Arc<[Arc<Pair>]>>,
+    /// What came from an authority meanwhile, by host.
+    issued: RwLock<BTreeMap<String, Arc<Pair>>>,
+    /// What serves clients where nothing else does.
+    stand_in: Option<Arc<Pair>>,
     watched: Mutex<Vec<Watched>>,
 }
 
@@ -49,6 +56,7 @@ struct Pairs {
 #[derive(Debug)]
 struct Pair {
     names: Vec<String>,
+    begins: Timestamp,
     ends: Timestamp,
     certified: Arc<CertifiedKey>,
 }
@@ -89,8 +97,52 @@ impl Certificates {
         }
         Ok(Self(Arc::new(Pairs {
             current: RwLock::new(pairs.into()),
+            issued: RwLock::default(),
+            stand_in: None,
             watched: Mutex::new(watched),
         })))
+    }
+
+    /// None from files: a self-signed one for these names serves until others are issued.
+    ///
+    /// # Errors
+    /// Invalid when a name is none.
+    pub fn awaiting(names: &[String], now: Timestamp) -> Result<Self> {
+        let pem = tls::self_signed_pem(names, now)?;
+        let pair = Pair::of_pem(pem.as_bytes(), "the self-signed certificate")?;
+        Ok(Self(Arc::new(Pairs {
+            current: RwLock::new(Arc::new([])),
+            issued: RwLock::default(),
+            stand_in: Some(Arc::new(pair)),
+            watched: Mutex::default(),
+        })))
+    }
+
+    /// Serves a certificate that was issued for a host, chain and key in PEM, in place of the one before; tells
+    /// when it ends.
+    ///
+    /// # Errors
+    /// Invalid when it cannot be used.
+    pub fn put_issued(&self, host: &str, pem: &[u8]) -> Result<Timestamp> {
+        let pair = Pair::of_pem(pem, host)?;
+        let ends = pair.ends;
+        let mut issued = self
+            .0
+            .issued
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        issued.insert(host.to_owned(), Arc::new(pair));
+        Ok(ends)
+    }
+
+    /// When a certificate, in PEM, is to be renewed: when two thirds of its life are over.
+    ///
+    /// # Errors
+    /// Invalid when there is none.
+    pub fn renewal(pem: &[u8]) -> Result<Timestamp> {
+        let pair = Pair::of_pem(pem, "the certificate")?;
+        let life = pair.ends.since(pair.begins);
+        Ok(pair.begins.plus(life * 2 / 3))
     }
 
     /// Looks at the files every few seconds until `stop`: what changed is read again, and what
@@ -169,6 +221,15 @@ impl Pairs {
             .clone()
     }
 
+    /// In the order in which they are looked through.
+    fn all(&self) -> Vec<Arc<Pair>> {
+        let mut all = self.current().to_vec();
+        let issued = self.issued.read().unwrap_or_else(PoisonError::into_inner);
+        all.extend(issued.values().cloned());
+        all.extend(self.stand_in.clone());
+        all
+    }
+
     fn put(&self, index: usize, pair: Pair) {
         let mut pairs = self.current().to_vec();
         if let Some(place) = pairs.get_mut(index) {
@@ -180,7 +241,7 @@ impl Pairs {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let pairs = self.0.current();
+        let pairs = self.0.all();
         let name = hello.server_name().map(str::to_ascii_lowercase);
         let schemes = hello.signature_schemes();
         let usable = |pair: &&Arc<Pair>| pair.certified.key.choose_scheme(schemes).is_some();
@@ -199,9 +260,26 @@ impl ResolvesServerCert for Certificates {
 
 impl Pair {
     fn read(files: &PemFiles) -> Result<Self> {
-        let chain = read_chain(&files.chain)?;
-        let key = read_key(&files.key)?;
-        let (shown_chain, shown_key) = (files.chain.display(), files.key.display());
+        let chain = chain_of(&read(&files.chain)?, &files.chain.display())?;
+        let key = zeroize::Zeroizing::new(read(&files.key)?);
+        let key = key_of(&key, &files.key.display())?;
+        Self::of(chain, key, (&files.chain.display(), &files.key.display()))
+    }
+
+    /// Chain and key in one.
+    fn of_pem(pem: &[u8], shown: &str) -> Result<Self> {
+        Self::of(
+            chain_of(pem, &shown)?,
+            key_of(pem, &shown)?,
+            (&shown, &shown),
+        )
+    }
+
+    fn of(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        (shown_chain, shown_key): (&dyn Display, &dyn Display),
+    ) -> Result<Self> {
         let no_certificate = || {
             Error::invalid(format!(
                 "'{shown_chain}' holds no certificate that can be read; put one in PEM there"
@@ -211,6 +289,7 @@ impl Pair {
         let (_, parsed) = X509Certificate::from_der(leaf)
             .map_err(|error| no_certificate().because(error.to_string()))?;
         let names = names(&parsed);
+        let begins = Timestamp::from_seconds(parsed.validity().not_before.timestamp());
         let ends = Timestamp::from_seconds(parsed.validity().not_after.timestamp());
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         let certified = certified.map_err(|error| match error {
@@ -227,6 +306,7 @@ impl Pair {
         })?;
         Ok(Self {
             names,
+            begins,
             ends,
             certified: Arc::new(certified),
         })
@@ -267,22 +347,18 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     names.collect()
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let pem = read(path)?;
+fn chain_of(pem: &[u8], shown: &dyn Display) -> Result<Vec<CertificateDer<'static>>> {
     let chain: std::result::Result<Vec<_>, pem::Error> =
-        CertificateDer::pem_slice_iter(&pem).collect();
-    let shown = path.display();
+        CertificateDer::pem_slice_iter(pem).collect();
     chain.map_err(|error| {
         let sentence = format!("'{shown}' is not PEM throughout; put the certificate there again");
         Error::invalid(sentence).because(error)
     })
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    let pem = zeroize::Zeroizing::new(read(path)?);
-    let shown = path.display();
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
-        let encrypted = String::from_utf8_lossy(&pem).contains("ENCRYPTED");
+fn key_of(pem: &[u8], shown: &dyn Display) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+        let encrypted = String::from_utf8_lossy(pem).contains("ENCRYPTED");
         let sentence = match encrypted {
             true => format!("the key '{shown}' is encrypted; put it there without a passphrase"),
             false => format!("'{shown}' holds no private key; put one in PEM there"),

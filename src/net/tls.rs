@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use zeroize::Zeroizing;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -33,6 +34,16 @@ pub fn ensure_self_signed(
     let pair = ensure_key(key)?;
     let pem = self_signed(&pair, names, now)?;
     write(certificate, pem.as_bytes(), 0o644)
+}
+
+/// A certificate for `names` and its new key, both in PEM, that are kept nowhere.
+///
+/// # Errors
+/// Invalid when a name is malformed.
+pub fn self_signed_pem(names: &[String], now: Timestamp) -> Result<Zeroizing<String>> {
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(Error::internal)?;
+    let certificate = self_signed(&pair, names, now)?;
+    Ok(Zeroizing::new(certificate + &pair.serialize_pem()))
 }
 
 /// The key that is there: a first start may have ended between the two files.

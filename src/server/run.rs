@@ -22,6 +22,7 @@ use crate::net::limit::Places;
 use crate::net::readiness::Readiness;
 use crate::net::tls_server::ClientCertificates;
 use crate::process::signals::Signals;
+use crate::server::acme;
 use crate::server::doors::Doors;
 use crate::server::health::HealthWatch;
 use crate::server::installation::Installation;
@@ -92,7 +93,7 @@ impl Server {
             .await
             .map_err(Error::internal)??;
         let vfs = installation.vfs().await?;
-        let tls = Tls::start(installation, vfs.keys().ring()).await?;
+        let tls = Tls::start(installation, vfs.keys().ring(), vfs.instance()).await?;
         let logins = LoginSettings {
             passwords: PasswordSettings {
                 rounds: settings.password_rounds,
@@ -173,7 +174,7 @@ fn ftp(
     }
     let tls = tls.server(ClientCertificates::Ask).ok_or_else(|| {
         Error::invalid(
-            "FTP needs a certificate; set tls.certificates, or empty ftp.listen and ftps.listen",
+            "FTP needs a certificate; set tls.certificates or tls.acme_hosts, or empty ftp.listen and ftps.listen",
         )
     })?;
     let front = FtpSettings {
@@ -205,7 +206,7 @@ fn http(
     }
     let tls = tls.server(ClientCertificates::Ignore).ok_or_else(|| {
         Error::invalid(
-            "HTTPS needs a certificate; set tls.certificates, or empty https.listen and http.listen",
+            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen and http.listen",
         )
     })?;
     let front = HttpSettings {
@@ -214,7 +215,9 @@ fn http(
     };
     let directory = installation.directory();
     let (vfs, accounts) = (vfs.clone(), accounts.clone());
-    let server = HttpServer::new(front, tls, vfs, accounts, directory, readiness);
+    let challenges = acme::challenges(installation.database().clone());
+    let server =
+        HttpServer::new(front, tls, vfs, accounts, directory, readiness).proving(challenges);
     Ok((Some(server), all))
 }
 

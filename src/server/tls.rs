@@ -5,9 +5,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crypto::keyring::KeyRing;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::InstanceId;
 use crate::net::certificates::Certificates;
 use crate::net::tickets::TicketKeys;
 use crate::net::tls_server::{ClientCertificates, TlsServer};
+use crate::server::acme::AcmeKeeper;
 use crate::server::installation::Installation;
 use crate::server::tickets::SharedTicketKeys;
 
@@ -19,26 +21,41 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the certificates of the settings; without any, there is no TLS.
+    /// Reads the certificates of the settings, and those that came by ACME; without any, there is no TLS.
     ///
     /// # Errors
     /// Invalid, naming the file and what to do; Unavailable when the database does not answer.
-    pub async fn start(installation: &Installation, ring: &KeyRing) -> Result<Self> {
+    pub async fn start(
+        installation: &Installation,
+        ring: &KeyRing,
+        instance: InstanceId,
+    ) -> Result<Self> {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let files = installation.settings.certificates.clone();
+        let acme = &installation.settings.acme;
+        let hosts: Vec<String> = acme.hosts.iter().map(ToString::to_string).collect();
         let mut served = None;
-        if !files.is_empty() {
+        if !files.is_empty() || !hosts.is_empty() {
             let db = installation.database();
             let clock = db.clock().clone();
             let now = clock.now();
-            let certificates = tokio::task::spawn_blocking(move || Certificates::load(files, now))
-                .await
-                .map_err(Error::internal)??;
+            let loading = tokio::task::spawn_blocking(move || match files.is_empty() {
+                true => Certificates::awaiting(&hosts, now),
+                false => Certificates::load(files, now),
+            });
+            let certificates = loading.await.map_err(Error::internal)??;
             let home = installation.region(&installation.settings.home).await?;
             let mut shared = SharedTicketKeys::new(db.clone(), ring.clone(), home);
             Box::pin(shared.try_look()).await;
             served = Some((certificates.clone(), shared.keys()));
+            if !acme.hosts.is_empty() {
+                let (settings, keys) = (acme.clone(), (ring.clone(), home));
+                let kept = certificates.clone();
+                let mut keeper = AcmeKeeper::new(settings, db.clone(), keys, instance, kept);
+                Box::pin(keeper.begin()).await;
+                tasks.spawn(keeper.follow(stop.clone()));
+            }
             tasks.spawn(certificates.follow(clock, stop.clone()));
             tasks.spawn(shared.follow(stop.clone()));
         }

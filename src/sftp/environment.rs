@@ -58,6 +58,7 @@ pub fn reason(error: &Error) -> &str {
         | ErrorKind::Denied
         | ErrorKind::Internal
         | ErrorKind::Invalid
+        | ErrorKind::Locked
         | ErrorKind::NotEmpty
         | ErrorKind::Quota
         | ErrorKind::Stale

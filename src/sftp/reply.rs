@@ -53,6 +53,7 @@ pub fn code(kind: ErrorKind) -> Code {
         | ErrorKind::Corrupt
         | ErrorKind::Internal
         | ErrorKind::IsFolder
+        | ErrorKind::Locked
         | ErrorKind::NotEmpty
         | ErrorKind::Quota
         | ErrorKind::Stale

@@ -211,6 +211,7 @@ pub(in crate::vfs) fn target(destination: &Destination) -> Target {
         node: destination.node,
         exclusive: destination.exclusive,
         only: None,
+        held: None,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::entries::{self, Moment};
 use crate::db::sql::TenantTx;
-use crate::db::{contents, kept};
+use crate::db::{contents, kept, properties};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -96,6 +96,7 @@ impl Operation for CopyFile {
             }
             None => entries::insert(tx, &copy).await?,
         }
+        properties::copy(tx, source.node, copy.node).await?;
         kept::discard(tx, account, (parent.node, name.as_str()), node, self.now).await?;
         let detail = format!("{} -> {} {} bytes", self.from, self.to, copy.size);
         Ok(Record::Change(Happening::new("copy", detail)))

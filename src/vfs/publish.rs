@@ -22,6 +22,7 @@ use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
 use crate::vfs::condition;
+use crate::vfs::held::Held;
 
 /// Where what was written is to be published.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Target {
     pub exclusive: bool,
     /// The version that this must replace, if it may not replace what it finds.
     pub only: Option<Version>,
+    /// The locks that the client holds, if it goes by locks at all.
+    pub held: Option<Held>,
 }
 
 /// Makes what was written the current version of a file.
@@ -74,6 +77,13 @@ impl Operation for Publish {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut known = Known::about(tx, self.asks()).await?;
         let place = self.place(&known)?;
+        if let Some(held) = &self.target.held {
+            let mut chain = known.ancestors(place.folder);
+            chain.reverse();
+            chain.extend(place.current.clone());
+            let is_there = place.current.is_some();
+            held.check(tx, &chain, is_there).await?;
+        }
         if let Some(entry) = &place.current
             && self.edits.is_empty()
             && !self.from_nothing
@@ -96,7 +106,9 @@ impl Operation for Publish {
 
     fn planned(&self) -> Option<&dyn Planned> {
         let planned: &dyn Planned = self;
-        self.is_plain().then_some(planned)
+        // Locks are looked at where it is applied.
+        let is_plain = self.is_plain() && self.target.held.is_none();
+        is_plain.then_some(planned)
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Overwrite {
     Allow,
     /// The rename fails.
     Forbid,
+    /// What is there is deleted, with all that is below it, in the same change.
+    Replace,
 }
 
 /// Gives a node another name or another folder.
@@ -74,7 +76,18 @@ impl Operation for Rename {
             if target.node == entry.node {
                 return Ok(Record::Nothing);
             }
-            access.require(&below(&to_chain, &target), Rights::OVERWRITE)?;
+            let mut needed = Rights::OVERWRITE;
+            if self.overwrite == Overwrite::Replace {
+                if from_chain.iter().any(|above| above.node == target.node) {
+                    return Err(Error::invalid(
+                        "what is moved lies in the folder that it would replace",
+                    ));
+                }
+                if target.kind == NodeKind::Folder || entry.kind == NodeKind::Folder {
+                    needed = needed | Rights::DELETE;
+                }
+            }
+            access.require(&below(&to_chain, &target), needed)?;
             self.make_way(tx, &entry, &target, next).await?;
         }
         let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
@@ -130,6 +143,9 @@ impl Rename {
         if self.overwrite == Overwrite::Forbid {
             return Err(taken(&self.to));
         }
+        if self.overwrite == Overwrite::Replace {
+            return kill(tx, target, next).await;
+        }
         match (entry.kind, target.kind) {
             (NodeKind::File, NodeKind::Folder) => return Err(is_a_folder(&path)),
             (NodeKind::Folder, NodeKind::File) => return Err(not_a_folder(&path)),
@@ -180,6 +196,7 @@ pub(in crate::vfs) fn place_for_new(
         node: found.map(|entry| entry.node),
         exclusive: overwrite == Overwrite::Forbid,
         only: None,
+        held: None,
     })
 }
 

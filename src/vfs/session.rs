@@ -22,6 +22,7 @@ use crate::vfs::claim::Claim;
 use crate::vfs::condition::{self, OnCondition};
 use crate::vfs::copy_file::CopyFile;
 use crate::vfs::draft::Draft;
+use crate::vfs::held::{Held, Touch, Unlocked};
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
 use crate::vfs::options::{Create, WriteOptions};
@@ -46,6 +47,8 @@ pub struct Session {
     pub(in crate::vfs) principal: Principal,
     /// The versions that it changes; none if it changes what it finds.
     only: Option<Arc<[Version]>>,
+    /// The locks that the client holds; none if it does not go by locks.
+    pub(in crate::vfs) held: Option<Held>,
 }
 
 impl Vfs {
@@ -55,6 +58,7 @@ impl Vfs {
             vfs: self.clone(),
             principal,
             only: None,
+            held: None,
         }
     }
 }
@@ -128,7 +132,7 @@ impl Session {
             path: path.clone(),
             update,
         };
-        let made = self.run(operation).await;
+        let made = self.run_unlocked(&[(path, Touch::Node)], operation).await;
         self.noted(made, "make-folder", path).map(drop)
     }
 
@@ -169,7 +173,8 @@ impl Session {
             overwrite,
             now: self.now(),
         };
-        let renamed = self.run_on(from, operation).await;
+        let touched = [(from, Touch::Tree), (to, Touch::Tree)];
+        let renamed = self.run_on(from, &touched, operation).await;
         self.noted(renamed, "rename", from).map(drop)
     }
 
@@ -212,7 +217,8 @@ impl Session {
             new_node: NodeId::mint(self.now()),
             now: self.now(),
         };
-        let copied = self.run_on(from, operation).await;
+        let touched = [(to, Touch::Node)];
+        let copied = self.run_on(from, &touched, operation).await;
         self.noted(copied, "copy", from).map(drop)
     }
 
@@ -226,7 +232,8 @@ impl Session {
             path: path.clone(),
             update,
         };
-        let set = self.run_on(path, operation).await;
+        let touched = [(path, Touch::Node)];
+        let set = self.run_on(path, &touched, operation).await;
         self.noted(set, "set-attributes", path).map(drop)
     }
 
@@ -336,7 +343,8 @@ impl Session {
             expect,
             now: self.now(),
         };
-        let removed = self.run_on(path, operation).await;
+        let touched = [(path, Touch::Tree)];
+        let removed = self.run_on(path, &touched, operation).await;
         self.noted(removed, "delete", path).map(drop)
     }
 
@@ -431,6 +439,10 @@ impl Session {
                 }
             }
         }
+        if let Some(held) = &self.held {
+            let whole: Vec<_> = chain.iter().chain(&found).cloned().collect();
+            held.check(&mut tx, &whole, found.is_some()).await?;
+        }
         let base = match found.as_ref().and_then(|entry| entry.content) {
             Some(content) if !options.truncate => Some(contents::load(&mut tx, content).await?),
             _ => None,
@@ -441,6 +453,7 @@ impl Session {
             node: found.as_ref().map(|entry| entry.node),
             exclusive: options.create == Create::New,
             only,
+            held: self.held.clone(),
         };
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
         drop(tx);
@@ -496,17 +509,35 @@ impl Session {
     }
 
     /// Runs what is done to what is at a path, on the condition that there is.
-    async fn run_on(&self, path: &VfsPath, operation: impl Operation) -> Result<Committed> {
+    async fn run_on(
+        &self,
+        path: &VfsPath,
+        touched: &[(&VfsPath, Touch)],
+        operation: impl Operation,
+    ) -> Result<Committed> {
         let Some(only) = &self.only else {
-            return self.run(operation).await;
+            return self.run_unlocked(touched, operation).await;
         };
-        self.run(OnCondition {
+        let operation = OnCondition {
             principal: self.principal.clone(),
             path: path.clone(),
             only: only.clone(),
             operation,
-        })
-        .await
+        };
+        self.run_unlocked(touched, operation).await
+    }
+
+    /// Runs what changes what is at these paths, unless others hold locks there, if this goes by locks.
+    pub(in crate::vfs) async fn run_unlocked(
+        &self,
+        touched: &[(&VfsPath, Touch)],
+        operation: impl Operation,
+    ) -> Result<Committed> {
+        let Some(held) = &self.held else {
+            return self.run(operation).await;
+        };
+        self.run(Unlocked::new(held.clone(), touched, operation))
+            .await
     }
 
     pub(in crate::vfs) async fn run(&self, operation: impl Operation) -> Result<Committed> {

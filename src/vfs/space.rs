@@ -21,6 +21,14 @@ pub struct Space {
     pub used_files: u64,
 }
 
+impl Space {
+    /// Bytes that are left; none when nothing limits them.
+    pub fn bytes_left(&self) -> Option<u64> {
+        let is_limited = self.total_bytes < UNLIMITED;
+        is_limited.then(|| self.total_bytes.saturating_sub(self.used_bytes))
+    }
+}
+
 /// The space of a principal.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 mod support {
     pub(crate) mod client;
     pub(crate) mod cloud;
+    pub(crate) mod dav;
     pub(crate) mod dialects;
     pub(crate) mod folder;
     pub(crate) mod ftp_client;
@@ -20,6 +21,7 @@ mod support {
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
+    pub(crate) mod pebble;
     pub(crate) mod postgres;
     pub(crate) mod proxy;
     pub(crate) mod s3;
@@ -36,6 +38,8 @@ mod support {
 
 #[cfg(test)]
 mod accounts;
+#[cfg(test)]
+mod acme;
 #[cfg(test)]
 mod asyncssh;
 #[cfg(test)]
@@ -100,6 +104,12 @@ mod https;
 mod https_archives;
 #[cfg(test)]
 mod https_cuts;
+#[cfg(test)]
+mod https_dav;
+#[cfg(test)]
+mod https_dav_clients;
+#[cfg(test)]
+mod https_dav_locks;
 #[cfg(test)]
 mod https_files;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::http::web::Web;
 use crate::vfs::read::FileReader;
 
 /// How a file is wanted.
-#[derive(Deserialize, utoipa::IntoParams)]
+#[derive(Default, Deserialize, utoipa::IntoParams)]
 pub struct Wish {
     /// Whether browsers may show it, if nothing in files of its kind runs: pictures, sound, video,
     /// plain text. All else is stored, whatever this says.

@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
+use crate::domain::clock::Timestamp;
 use crate::domain::error::ErrorKind;
-use crate::domain::node::AttributeUpdate;
+use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::path::VfsPath;
 use crate::http::extract::{Params, next_piece};
 use crate::http::failures::{Asking, Changing};
@@ -63,26 +64,85 @@ pub async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let expected = digest::expected(&headers)?;
     let modified = match (&how.modified, headers.get("x-modified")) {
         (Some(text), _) => Some(view::time(text)?),
         (None, Some(value)) => Some(view::time(value.to_str().unwrap_or_default())?),
         (None, None) => None,
     };
-    let (session, create) = target(&visitor.0, &headers)?;
-    let mut writer = open(&session, &path, create, how.parents).await?;
-    let attributes = AttributeUpdate {
+    let incoming = Incoming {
         modified,
+        parents: how.parents,
+        length: None,
+    };
+    let stored = store(&web, &visitor.0, &path, incoming, &headers, body).await?;
+    let status = match stored.is_new {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    let told = [
+        (header::ETAG, condition::tag_header(&stored.entry)),
+        (header::LOCATION, place::location("files", &path)),
+    ];
+    let view = EntryView::new(&path, &stored.entry).with_sum(stored.sum);
+    Ok((status, told, Json(view)).into_response())
+}
+
+/// What is said of a file that comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Incoming {
+    /// Time of last modification that it gets.
+    pub modified: Option<Timestamp>,
+    /// Whether the folders are made that are missing on the way.
+    pub parents: bool,
+    /// Its length, where the request says it elsewhere than in its framing.
+    pub length: Option<u64>,
+}
+
+/// A file that was stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The version that it is.
+    pub entry: Entry,
+    /// Whether nothing was there before.
+    pub is_new: bool,
+    /// Its SHA-256.
+    pub sum: Option<[u8; 32]>,
+}
+
+/// Stores a body as a file, on the conditions and with the checksums that the headers name. A body that
+/// breaks off changes nothing.
+///
+/// # Errors
+/// As writing; 400 and 408 when the body does not come, 412, 422.
+pub async fn store(
+    web: &Web,
+    session: &Session,
+    path: &VfsPath,
+    incoming: Incoming,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Stored, Problem> {
+    let expected = digest::expected(headers)?;
+    let (session, create) = target(session, headers)?;
+    let mut writer = open(&session, path, create, incoming.parents).await?;
+    let attributes = AttributeUpdate {
+        modified: incoming.modified,
         ..AttributeUpdate::default()
     };
     writer.set_attributes(attributes).await?;
     let stall = web.settings().stall_time;
-    let ended = web.accounts().ended(visitor.principal());
+    let ended = web.accounts().ended(session.principal());
     let received = tokio::select! {
         received = receive(&mut writer, body, stall) => received,
         () = ended => Err(Problem::stranger()),
     };
-    if let Err(problem) = received {
+    let whole = received.and_then(|came| match incoming.length {
+        Some(length) if length != came => Err(Problem::malformed(format!(
+            "{came} bytes came and {length} were announced; nothing was changed, send it again"
+        ))),
+        _ => Ok(()),
+    });
+    if let Err(problem) = whole {
         writer.keep().await;
         return Err(problem);
     }
@@ -95,17 +155,11 @@ pub async fn upload(
         writer.discard().await;
         return Err(digest::mismatch());
     }
-    let entry = writer.commit().await?;
-    let status = match is_new {
-        true => StatusCode::CREATED,
-        false => StatusCode::OK,
-    };
-    let told = [
-        (header::ETAG, condition::tag_header(&entry)),
-        (header::LOCATION, place::location("files", &path)),
-    ];
-    let view = EntryView::new(&path, &entry).with_sum(sum);
-    Ok((status, told, Json(view)).into_response())
+    Ok(Stored {
+        entry: writer.commit().await?,
+        is_new,
+        sum,
+    })
 }
 
 /// Whose conditions hold when it is opened and when it is published.
@@ -157,16 +211,17 @@ async fn open(
     }
 }
 
+/// Writes a body, and tells how long it was.
 async fn receive(
     writer: &mut FileWriter,
     mut body: Body,
     stall: std::time::Duration,
-) -> Result<(), Problem> {
+) -> Result<u64, Problem> {
     let mut at = 0;
     while let Some(piece) = next_piece(&mut body, stall).await? {
         let length = piece.len() as u64;
         writer.write_at(at, piece).await?;
         at += length;
     }
-    Ok(())
+    Ok(at)
 }

@@ -146,3 +146,12 @@ pub(crate) fn ask(words: &[&str], url: &str) -> Answer {
         body: ran.stdout,
     }
 }
+
+/// Whether anything answers at an address, whoever vouches for it.
+pub(crate) fn is_answered(url: &str) -> bool {
+    let mut command = Command::new("curl");
+    command
+        .args(["--silent", "--insecure", "--max-time", "5"])
+        .args(["--output", "/dev/null", url]);
+    run(command, "").status.success()
+}

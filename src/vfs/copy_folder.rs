@@ -1,0 +1,87 @@
+//! Copying a folder as such, without what is in it.
+
+use async_trait::async_trait;
+
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::entries;
+use crate::db::properties;
+use crate::db::sql::TenantTx;
+use crate::db::usage::{self, Amount};
+use crate::domain::change::Committed;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::NodeId;
+use crate::domain::node::{Attributes, Entry, NodeKind};
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::vfs::access::{follow, not_a_folder, parent_of};
+use crate::vfs::held::Touch;
+use crate::vfs::session::Session;
+
+impl Session {
+    /// Makes a folder with the mode and the properties of another; what is in that is not copied.
+    ///
+    /// # Errors
+    /// AlreadyExists, NotFound, NotFolder, Denied, Quota, Locked, Unavailable.
+    pub async fn copy_folder(&self, from: &VfsPath, to: &VfsPath) -> Result<()> {
+        let operation = CopyFolder {
+            principal: self.principal().clone(),
+            from: from.clone(),
+            to: to.clone(),
+        };
+        let copied = self.run_unlocked(&[(to, Touch::Node)], operation).await;
+        self.noted(copied, "copy", from).map(drop)
+    }
+}
+
+struct CopyFolder {
+    principal: Principal,
+    from: VfsPath,
+    to: VfsPath,
+}
+
+#[async_trait]
+impl Operation for CopyFolder {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let (chain, access) = follow(tx, &self.principal, &self.from).await?;
+        let source = access.see(tx, &self.from, &chain).await?;
+        access.require(&chain, Rights::LIST)?;
+        if source.kind == NodeKind::File {
+            return Err(not_a_folder(&self.from.to_string()));
+        }
+        let (to_chain, _) = follow(tx, &self.principal, &self.to).await?;
+        let (to_chain, found) = parent_of(tx, &access, &self.to, to_chain).await?;
+        access.require(&to_chain, Rights::MAKE_FOLDERS)?;
+        if found.is_some() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("'{}' exists already", self.to),
+            ));
+        }
+        let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
+            return Err(Error::internal("a path with a parent and no name"));
+        };
+        let owner = Some(self.principal.account);
+        usage::charge(tx, owner, Amount::one(0), Amount::default()).await?;
+        let copy = Entry {
+            node: NodeId::mint(next.at),
+            parent: parent.node,
+            name: name.as_str().to_owned(),
+            kind: NodeKind::Folder,
+            content: None,
+            size: 0,
+            owner,
+            attributes: Attributes {
+                mode: source.attributes.mode,
+                ..Attributes::folder(next.at)
+            },
+            born: next.seq,
+            died: None,
+        };
+        entries::insert(tx, &copy).await?;
+        properties::copy(tx, source.node, copy.node).await?;
+        let detail = format!("{} -> {}", self.from, self.to);
+        Ok(Record::Change(Happening::new("copy", detail)))
+    }
+}

@@ -1,0 +1,225 @@
+//! Certificates from an authority by ACME: ordered once, served by every instance, renewed without a restart.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair};
+
+use crate::support::client::run;
+use crate::support::folder::TempFolder;
+use crate::support::https_door::ask;
+use crate::support::pebble::{Pebble, free_port};
+use crate::support::postgres::{DatabaseUrls, Postgres};
+use crate::support::server::sealift;
+use crate::support::serving::Serving;
+use crate::support::wait::wait_for;
+
+const HOST: &str = "files.example.test";
+const SOON: Duration = Duration::from_secs(60);
+/// How long certificates last: two thirds of it are time enough to see each.
+const LIFE: Duration = Duration::from_secs(45);
+
+/// Servers on the same PostgreSQL, key file and store.
+struct Installation {
+    folder: TempFolder,
+    urls: DatabaseUrls,
+}
+
+impl Installation {
+    fn new() -> Self {
+        Self {
+            folder: TempFolder::new(),
+            urls: Postgres::shared().fresh_database(),
+        }
+    }
+
+    fn config(&self, name: &str) -> PathBuf {
+        self.folder.join(&format!("{name}.toml"))
+    }
+
+    /// A server that answers on port `http`, with these lines of `[tls]`.
+    fn write(&self, name: &str, http: u16, tls: &str) {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let settings = format!(
+            "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
+             [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
+             [tls]\n{tls}\n[https]\nlisten = [\"127.0.0.1:0\"]\n\
+             [http]\nlisten = [\"127.0.0.1:{http}\"]\n\
+             [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
+             [server]\nready_file = \"{}\"\n",
+            self.urls.server,
+            self.urls.owner,
+            at("store"),
+            at("local.key"),
+            at("ssh"),
+            at(&format!("{name}.json")),
+        );
+        fs::write(self.config(name), settings).unwrap();
+    }
+
+    #[track_caller]
+    fn migrate(&self, name: &str) {
+        let config = self.config(name);
+        let ran = sealift(&["migrate", "--config", config.to_str().unwrap()], "");
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+    }
+
+    fn start(&self, name: &str) -> Serving {
+        let ready = self.folder.join(&format!("{name}.json"));
+        Serving::start(&self.config(name), &ready)
+    }
+
+    /// The lines that have a server order from an authority.
+    fn ordering(&self, pebble: &Pebble) -> String {
+        format!(
+            "acme_hosts = [\"{HOST}\"]\nacme_directory = \"{}\"\nacme_ca = \"{}\"\n\
+             acme_terms_agreed = true\nacme_contact = \"ops@example.test\"",
+            pebble.directory,
+            pebble.ca.display()
+        )
+    }
+
+    /// A certificate of its own.
+    fn own(&self) -> String {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
+        let file = self.folder.join("own.pem");
+        fs::write(&file, pem).unwrap();
+        format!("certificates = [\"{}\"]", file.display())
+    }
+}
+
+/// Issuer and serial number of the certificate that a client gets which asks for a host.
+fn shown(address: SocketAddr, host: &str) -> (String, String) {
+    let mut client = Command::new("openssl");
+    let address = address.to_string();
+    client.args(["s_client", "-connect", &address, "-servername", host]);
+    let pem = run(client, "").stdout;
+    let mut reader = Command::new("openssl");
+    reader.args(["x509", "-noout", "-issuer", "-serial"]);
+    let told = run(reader, &String::from_utf8_lossy(&pem)).stdout;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    let (issuer, serial) = told.split_once('\n').unwrap_or_default();
+    (issuer.to_owned(), serial.trim().to_owned())
+}
+
+/// The number of the certificate that came from the authority, once it is served.
+fn issued(serving: &Serving, but: &str) -> String {
+    let address = serving.https.unwrap();
+    wait_for(
+        "the authority's certificate",
+        Duration::from_secs(120),
+        || {
+            let (issuer, serial) = shown(address, HOST);
+            (issuer.contains("Pebble") && serial != but).then_some(serial)
+        },
+    )
+}
+
+#[test]
+fn a_certificate_is_ordered_served_by_all_instances_and_renewed_by_any() {
+    let all = Installation::new();
+    let port = free_port();
+    let pebble = Pebble::start(all.folder.path(), port, LIFE);
+    // The authority asks an instance that has ordered nothing.
+    all.write("answers", port, &all.own());
+    all.write("one", 0, &all.ordering(&pebble));
+    all.write("other", 0, &all.ordering(&pebble));
+    all.migrate("answers");
+    let answers = all.start("answers");
+    let one = all.start("one");
+    let first = issued(&one, "");
+    let log = one.log();
+    assert!(
+        log.contains("there is no certificate of this host yet"),
+        "{log}"
+    );
+    let other = all.start("other");
+    assert_eq!(
+        issued(&other, ""),
+        first,
+        "it is had from the database, at once"
+    );
+    let unknown = format!("http://127.0.0.1:{port}/.well-known/acme-challenge");
+    assert_eq!(ask(&[], &format!("{unknown}/nothing")).status, 404);
+    assert_eq!(
+        ask(&["--path-as-is"], &format!("{unknown}/a%2Fb")).status,
+        404
+    );
+
+    // Without a restart; and not by whoever ordered the first, when that is gone.
+    let second = issued(&one, &first);
+    wait_for("the other to serve it, too", SOON, || {
+        (shown(other.https.unwrap(), HOST).1 == second).then_some(())
+    });
+    one.kill();
+    issued(&other, &second);
+    let orders = other
+        .log()
+        .matches("ordering a certificate by ACME")
+        .count();
+    assert!(orders > 0, "{}", other.log());
+    let plain = shown(answers.https.unwrap(), HOST);
+    assert!(!plain.0.contains("Pebble"), "{plain:?}");
+    answers.stop();
+    other.stop();
+}
+
+#[test]
+fn an_order_that_fails_leaves_a_self_signed_certificate_and_says_what_to_do() {
+    let all = Installation::new();
+    // Nobody listens where the authority asks.
+    let pebble = Pebble::start(all.folder.path(), free_port(), LIFE);
+    all.write("one", 0, &all.ordering(&pebble));
+    all.migrate("one");
+    let one = all.start("one");
+    wait_for("the order to fail", SOON, || {
+        let log = one.log();
+        let said =
+            log.contains("no certificate by ACME") && log.contains("port 80 of that address");
+        said.then_some(())
+    });
+    let (issuer, _) = shown(one.https.unwrap(), HOST);
+    assert!(issuer.contains("self-signed"), "{issuer}");
+    assert_eq!(
+        one.log().matches("ordering a certificate").count(),
+        1,
+        "the next is a minute away"
+    );
+    one.stop();
+}
+
+#[test]
+fn what_acme_needs_is_said_before_anything_starts() {
+    let folder = TempFolder::new();
+    let file = folder.join("sealift.toml");
+    for (lines, wanted) in [
+        (
+            "[tls]\nacme_hosts = [\"a.example\"]\n[http]\nlisten = [\"127.0.0.1:0\"]\n",
+            "acme_terms_agreed",
+        ),
+        (
+            "[tls]\nacme_hosts = [\"a.example\"]\nacme_terms_agreed = true\n",
+            "needs http.listen",
+        ),
+        ("[tls]\nacme_hosts = [\"*.example\"]\n", "no name of a host"),
+        ("[tls]\nacme_directory = \"http://a\"\n", "https://"),
+        ("[tls]\nacme_contact = \"nobody\"\n", "address for mail"),
+    ] {
+        fs::write(&file, lines).unwrap();
+        let ran = sealift(&["check-config", "--config", file.to_str().unwrap()], "");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(
+            !ran.status.success() && said.contains(wanted),
+            "{lines}: {said}"
+        );
+    }
+}
