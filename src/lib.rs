@@ -12,6 +12,7 @@ pub mod domain {
     pub mod host;
     pub mod id;
     pub mod long_name;
+    pub mod news;
     pub mod node;
     pub mod path;
     pub mod pattern;
@@ -21,7 +22,9 @@ pub mod domain {
     pub mod scope;
     pub mod secret;
     pub mod sum;
+    pub mod temporary;
     pub mod thread;
+    pub mod topic;
 }
 
 /// The sealed format, the key ring, password hashes.
@@ -37,6 +40,7 @@ pub mod crypto {
     pub mod seal;
     pub mod small_secret;
     pub mod totp;
+    pub mod webhook_signature;
 }
 
 /// Blob store trait; local disk, S3, memory; one wrapper per concern.
@@ -79,6 +83,7 @@ pub mod db {
     pub mod copies;
     pub mod data_keys;
     pub mod database;
+    pub mod deliveries;
     pub mod detached;
     pub mod entries;
     pub mod folders;
@@ -91,6 +96,7 @@ pub mod db {
     pub mod leases;
     pub mod login_guard;
     pub mod migrate;
+    pub mod outbox;
     pub mod placement;
     pub mod plan;
     pub mod regions;
@@ -106,6 +112,7 @@ pub mod db {
     pub mod usage;
     pub mod value;
     pub mod web_sessions;
+    pub mod webhooks;
     pub mod x509;
 }
 
@@ -117,7 +124,9 @@ pub mod net {
     pub mod limit;
     pub mod listen;
     pub mod network;
+    pub mod post;
     pub mod proxy_protocol;
+    pub mod reach;
     pub mod read_ahead;
     pub mod readiness;
     pub mod shutters;
@@ -154,6 +163,7 @@ pub mod vfs {
     pub mod listing;
     pub mod look;
     pub mod make_folder;
+    pub mod news;
     pub mod options;
     pub mod pieces;
     pub mod publish;
@@ -194,6 +204,7 @@ pub mod accounts {
     pub mod manage_groups;
     pub mod manage_logins;
     pub mod manage_placement;
+    pub mod manage_webhooks;
     pub mod manage_x509;
     pub mod methods;
     pub mod own_account;
@@ -205,7 +216,10 @@ pub mod accounts {
     pub mod secrets;
     pub mod sessions;
     pub mod ticket;
+    pub mod told_failures;
     pub mod verify;
+    pub mod webhook_secrets;
+    pub mod webhook_views;
     pub mod x509;
     pub mod x509_verify;
 }
@@ -311,6 +325,13 @@ pub mod http {
     pub mod visitor;
     pub mod visits;
     pub mod web;
+    /// Telling others what happens: a tenant's webhooks.
+    pub mod webhooks {
+        pub mod administrator;
+        pub mod deliveries;
+        pub mod routes;
+        pub mod wanted;
+    }
 
     /// Files and folders: one noun each.
     pub mod files {
@@ -399,6 +420,10 @@ pub mod jobs {
     pub mod runner;
     pub mod settle;
     pub mod sweep;
+    pub mod webhook_attempt;
+    pub mod webhook_care;
+    pub mod webhook_settings;
+    pub mod webhooks;
 }
 
 /// Watching over an instance: whether what it depends on answers.
@@ -417,6 +442,7 @@ pub mod config {
     pub mod source;
     pub mod tls;
     pub mod value;
+    pub mod webhooks;
 }
 
 /// What a server process needs of its system: signals, logs, a lock.
@@ -468,4 +494,6 @@ pub mod cli {
     pub mod tenant_place;
     pub mod tenant_x509;
     pub mod up;
+    pub mod webhook;
+    pub mod webhook_deliveries;
 }

@@ -31,6 +31,16 @@ impl KeySource {
     pub fn new(fetch: impl Fn(TenantId, Option<u32>) -> Fetching + Send + Sync + 'static) -> Self {
         Self(Arc::new(fetch))
     }
+
+    /// The key that seals now.
+    pub(in crate::accounts) fn current(&self, tenant: TenantId) -> Fetching {
+        (self.0)(tenant, None)
+    }
+
+    /// The key of a version.
+    pub(in crate::accounts) fn version(&self, tenant: TenantId, version: u32) -> Fetching {
+        (self.0)(tenant, Some(version))
+    }
 }
 
 impl fmt::Debug for KeySource {
@@ -49,7 +59,7 @@ pub(in crate::accounts) async fn seal(
     account: AccountId,
     secret: &TotpSecret,
 ) -> Result<Vec<u8>> {
-    let key = (keys.0)(tenant, None).await?;
+    let key = keys.current(tenant).await?;
     small_secret::seal(&key, tenant, account, PURPOSE, secret.expose())
 }
 
@@ -64,7 +74,7 @@ pub(in crate::accounts) async fn open(
     sealed: &[u8],
 ) -> Result<TotpSecret> {
     let version = small_secret::key_version(sealed)?;
-    let key = (keys.0)(tenant, Some(version)).await?;
+    let key = keys.version(tenant, version).await?;
     small_secret::open(&key, tenant, account, PURPOSE, sealed).map(TotpSecret::new)
 }
 

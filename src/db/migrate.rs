@@ -65,6 +65,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0010_addressed.sql"),
         postgres: include_str!("../../migrations/0010_addressed.postgres.sql"),
     },
+    Migration {
+        version: 13,
+        shared: include_str!("../../migrations/0013_webhooks.sql"),
+        postgres: include_str!("../../migrations/0013_webhooks.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.
