@@ -173,7 +173,10 @@ impl Crossing {
 }
 
 /// The parts of its quotas that a counter reaches when `used` is added, each only when it was below.
-pub(in crate::db) fn crossed(counter: &Counter, used: Amount) -> impl Iterator<Item = Crossing> {
+pub(in crate::db) fn crossed(
+    counter: &Counter,
+    used: Amount,
+) -> impl Iterator<Item = Crossing> + use<> {
     let account = counter.account;
     let units = [
         ("bytes", counter.used.bytes, used.bytes, counter.quota_bytes),

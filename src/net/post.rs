@@ -26,6 +26,8 @@ use crate::net::reach::{Reach, Scheme, Target, Unreachable};
 
 /// Most that is read of an answer's body.
 const ANSWER_BYTES: usize = 4 * 1024;
+/// How long the rest of an answer is waited for, which nobody needs but the next message on the line.
+const REST_TIME: Duration = Duration::from_millis(500);
 /// Most bytes of an answer's head.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -228,7 +230,7 @@ async fn exchange(
     let asking = Box::pin(async {
         send.ready().await?;
         let mut answer = send.send_request(request).await?;
-        let is_whole = read(&mut answer).await;
+        let is_whole = timeout(REST_TIME, read(&mut answer)).await == Ok(true);
         let is_ready = is_whole && send.ready().await.is_ok();
         hyper::Result::Ok((answer.status().as_u16(), is_ready))
     });

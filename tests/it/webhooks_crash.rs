@@ -25,7 +25,7 @@ fn every_acknowledged_file_is_told_however_often_both_ends_die() {
     let mut dice = fastrand::Rng::with_seed(seed);
     let mut hooked = Hooked::up();
     let log = hooked.folder.join("taken");
-    let probe = Careful::start(0, "whsec_AAAA", &log);
+    let mut probe = Careful::start(0, "whsec_AAAA", &log);
     let port = probe.port;
     probe.kill();
     let secret = hooked.hook(&format!("http://127.0.0.1:{port}/"), &[]);

@@ -1,14 +1,18 @@
 //! What is to be told is written down with the change itself, on both databases.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use sealift::accounts::manage::Directory;
+use sealift::accounts::webhook_views::WebhookChange;
 use sealift::accounts::webhook_views::{NewWebhook, Which};
 use sealift::db::sql::Dialect;
 use sealift::db::{deliveries, webhooks};
 use sealift::domain::principal::Actor;
+use sealift::jobs::webhook_care;
+use sealift::jobs::webhook_settings::WebhookSettings;
 use sealift::net::reach::Reach;
 use sealift::server::keys::source;
 use sealift::vfs::history::Restore;
@@ -22,6 +26,7 @@ on_both!(
     many_changes_at_once_are_written_down_each_once,
     a_deleted_file_that_is_brought_back_is_told,
     the_quota_of_an_account_is_told_with_its_name,
+    what_was_done_long_ago_is_forgotten,
 );
 
 struct Listener {
@@ -182,4 +187,45 @@ async fn the_quota_of_an_account_is_told_with_its_name(dialect: Dialect) {
         })
         .collect();
     assert_eq!(levels, [("ann", 80), ("ann", 90)]);
+}
+
+async fn what_was_done_long_ago_is_forgotten(dialect: Dialect) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let listener = Listener::new(dialect).await;
+    let (world, settings) = (&listener.world, WebhookSettings::default());
+    let session = world.account("ann").await;
+    store(&session, "/a", b"some").await;
+    assert_eq!(listener.told().await.len(), 1);
+    let which = Which::Name("hook".to_owned());
+    let change = WebhookChange {
+        enabled: Some(false),
+        ..WebhookChange::default()
+    };
+    let tenant = &world.tenant.name;
+    let altered = listener
+        .directory
+        .alter_webhook(tenant, which.clone(), change, &Reach::default())
+        .await;
+    assert_eq!(altered.unwrap().state, "disabled");
+    // Nobody listens any more.
+    store(&session, "/b", b"some").await;
+    let found = async || {
+        let all = listener
+            .directory
+            .webhook_deliveries(tenant, &which, None, None, 10)
+            .await;
+        all.unwrap().0
+    };
+    for (days, state) in [(2, Some("waiting")), (2, Some("dead")), (31, None)] {
+        world.clock.advance(DAY * days);
+        webhook_care::run(&world.vfs, world.tenant.id, &settings)
+            .await
+            .unwrap();
+        let all = found().await;
+        assert_eq!(all.first().map(|one| one.state), state);
+        assert!(all.len() < 2);
+    }
+    let mut tx = world.vfs.database().write(world.tenant.id).await.unwrap();
+    let rows = tx.rows_without_tenant("SELECT count(*) FROM outbox").await;
+    assert_eq!(rows.unwrap()[0].int(0).unwrap(), 0);
 }

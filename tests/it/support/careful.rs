@@ -55,7 +55,7 @@ impl Careful {
         taken(&self.log)
     }
 
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::cloud;
 use crate::support::folder::TempFolder;
 use crate::support::server::{Server, program};
 use crate::support::wait::wait_for;
@@ -58,6 +59,14 @@ impl Hooked {
         }
     }
 
+    /// The same settings for the commands only.
+    pub(crate) fn set(&mut self, settings: &[(&str, &str)]) {
+        let own = settings.iter();
+        self.variables = own
+            .map(|(name, value)| (format!("SEALIFT__WEBHOOKS__{name}"), (*value).to_owned()))
+            .collect();
+    }
+
     /// Runs `sealift webhook` beside the server.
     pub(crate) fn try_webhook(&self, words: &[&str]) -> Output {
         Command::new(program())
@@ -65,6 +74,7 @@ impl Hooked {
             .args(words)
             .args(["--json", "--data"])
             .arg(self.server.data())
+            .envs(cloud::ground(self.server.data()))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap()

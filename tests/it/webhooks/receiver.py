@@ -40,6 +40,7 @@ class Handler(BaseHTTPRequestHandler):
                 os.write(log, line.encode() + b"\n")
                 os.fsync(log)
         self.send_response(204 if good else 401)
+        # A refusal has no end, as some receivers' have none: its status has to do.
         self.end_headers()
 
     def log_message(self, *words):
