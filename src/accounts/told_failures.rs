@@ -68,9 +68,10 @@ mod tests {
         let (tenant, account) = (TenantId(1), AccountId(7));
         let at = Timestamp::from_seconds;
         let told = |seconds| failures.count(tenant, account, at(seconds));
-        let first: Vec<_> = (0..50).filter_map(|second| told(second)).collect();
+        let first: Vec<_> = (0..50).filter_map(told).collect();
         assert_eq!(first, [1; 5]);
         assert_eq!(failures.count(tenant, AccountId(8), at(50)), Some(1));
+        let told = |seconds| failures.count(tenant, account, at(seconds));
         assert_eq!(told(61), Some(46));
         assert_eq!(told(62), Some(1));
     }
