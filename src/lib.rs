@@ -14,6 +14,7 @@ pub mod domain {
     pub mod link;
     pub mod lock;
     pub mod long_name;
+    pub mod news;
     pub mod node;
     pub mod path;
     pub mod pattern;
@@ -24,7 +25,9 @@ pub mod domain {
     pub mod scope;
     pub mod secret;
     pub mod sum;
+    pub mod temporary;
     pub mod thread;
+    pub mod topic;
 }
 
 /// The sealed format, the key ring, password hashes.
@@ -40,6 +43,7 @@ pub mod crypto {
     pub mod seal;
     pub mod small_secret;
     pub mod totp;
+    pub mod webhook_signature;
 }
 
 /// Blob store trait; local disk, S3, memory; one wrapper per concern.
@@ -83,6 +87,7 @@ pub mod db {
     pub mod copies;
     pub mod data_keys;
     pub mod database;
+    pub mod deliveries;
     pub mod detached;
     pub mod entries;
     pub mod folders;
@@ -99,6 +104,7 @@ pub mod db {
     pub mod login_guard;
     pub mod migrate;
     pub mod once;
+    pub mod outbox;
     pub mod placement;
     pub mod plan;
     pub mod properties;
@@ -115,6 +121,7 @@ pub mod db {
     pub mod usage;
     pub mod value;
     pub mod web_sessions;
+    pub mod webhooks;
     pub mod x509;
 }
 
@@ -128,7 +135,9 @@ pub mod net {
     pub mod limit;
     pub mod listen;
     pub mod network;
+    pub mod post;
     pub mod proxy_protocol;
+    pub mod reach;
     pub mod read_ahead;
     pub mod readiness;
     pub mod shutters;
@@ -169,6 +178,7 @@ pub mod vfs {
     pub mod locks;
     pub mod look;
     pub mod make_folder;
+    pub mod news;
     pub mod options;
     pub mod pieces;
     pub mod properties;
@@ -212,6 +222,7 @@ pub mod accounts {
     pub mod manage_groups;
     pub mod manage_logins;
     pub mod manage_placement;
+    pub mod manage_webhooks;
     pub mod manage_x509;
     pub mod methods;
     pub mod once;
@@ -225,7 +236,10 @@ pub mod accounts {
     pub mod secrets;
     pub mod sessions;
     pub mod ticket;
+    pub mod told_failures;
     pub mod verify;
+    pub mod webhook_secrets;
+    pub mod webhook_views;
     pub mod x509;
     pub mod x509_verify;
 }
@@ -332,6 +346,13 @@ pub mod http {
     pub mod visitor;
     pub mod visits;
     pub mod web;
+    /// Telling others what happens: a tenant's webhooks.
+    pub mod webhooks {
+        pub mod administrator;
+        pub mod deliveries;
+        pub mod routes;
+        pub mod wanted;
+    }
 
     /// WebDAV: the same files as drives and programs see them.
     pub mod dav {
@@ -453,6 +474,10 @@ pub mod jobs {
     pub mod runner;
     pub mod settle;
     pub mod sweep;
+    pub mod webhook_attempt;
+    pub mod webhook_care;
+    pub mod webhook_settings;
+    pub mod webhooks;
 }
 
 /// Watching over an instance: whether what it depends on answers.
@@ -471,6 +496,7 @@ pub mod config {
     pub mod source;
     pub mod tls;
     pub mod value;
+    pub mod webhooks;
 }
 
 /// What a server process needs of its system: signals, logs, a lock.
@@ -523,4 +549,6 @@ pub mod cli {
     pub mod tenant_place;
     pub mod tenant_x509;
     pub mod up;
+    pub mod webhook;
+    pub mod webhook_deliveries;
 }

@@ -4,8 +4,13 @@
 use std::future::Future;
 use std::time::Instant;
 
+use sealift::accounts::manage::Directory;
+use sealift::accounts::webhook_views::NewWebhook;
 use sealift::db::sql::Dialect;
 use sealift::db::tenants;
+use sealift::domain::topic::Topics;
+use sealift::net::reach::Reach;
+use sealift::server::keys::source;
 use sealift::vfs::history::Restore;
 use sealift::vfs::rename::Overwrite;
 use sealift::vfs::session::Session;
@@ -36,6 +41,7 @@ async fn publishes(settings: &Settings) -> Outcome<Report> {
         let mut world = World::new(dialect).await;
         let mut one = Vec::new();
         let mut many = Vec::new();
+        let mut told = Vec::new();
         for number in 0..WRITERS {
             one.push(world.account(&format!("writer{number}")).await);
         }
@@ -45,14 +51,20 @@ async fn publishes(settings: &Settings) -> Outcome<Report> {
             world.tenant = tenants::add(world.vfs.database(), &new).await?;
             many.push(world.account("writer").await);
         }
+        world.tenant = tenants::add(world.vfs.database(), &new_tenant("told")).await?;
+        listen(&world).await?;
+        for number in 0..WRITERS {
+            told.push(world.account(&format!("writer{number}")).await);
+        }
         world.tenant = first;
-        let mut rates = [Vec::new(), Vec::new()];
+        let mut rates = [Vec::new(), Vec::new(), Vec::new()];
         for round in 0..settings.rounds {
-            for (sessions, rates) in [&one, &many].into_iter().zip(&mut rates) {
+            for (sessions, rates) in [&one, &many, &told].into_iter().zip(&mut rates) {
                 rates.push(rate(sessions, round).await?);
             }
         }
-        for (tenants, rates) in ["one tenant", "64 tenants"].into_iter().zip(rates) {
+        let names = ["one tenant", "64 tenants", "one tenant with a webhook"];
+        for (tenants, rates) in names.into_iter().zip(rates) {
             rows.push(Row {
                 subject: format!("{database}, {tenants}"),
                 values: vec![median(rates)],
@@ -64,6 +76,27 @@ async fn publishes(settings: &Settings) -> Outcome<Report> {
         columns: vec!["publishes/s"],
         rows,
     })
+}
+
+/// Gives a tenant a webhook; nothing is sent, as no job runs.
+async fn listen(world: &World) -> Outcome<()> {
+    let new = NewWebhook {
+        name: "hook".to_owned(),
+        url: "https://192.0.2.1/".to_owned(),
+        topics: Topics::ALL,
+        path: "/".to_owned(),
+        made_by: "a measurement".to_owned(),
+    };
+    let reach = Reach {
+        allow: vec!["192.0.2.0/24".parse()?],
+        clear: false,
+    };
+    let directory = Directory::new(world.vfs.committer().clone(), 1_000);
+    let keys = source(world.vfs.keys().clone());
+    directory
+        .add_webhook(&world.tenant.name, new, &reach, &keys)
+        .await?;
+    Ok(())
 }
 
 async fn rate(sessions: &[Session], round: usize) -> Outcome<f64> {

@@ -11,6 +11,7 @@ use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::second_factor::KeySource;
 use crate::accounts::sessions::{SessionLimits, Sessions};
+use crate::accounts::told_failures::ToldFailures;
 use crate::accounts::verify::{PasswordSettings, Verifier};
 use crate::db::accounts::{self, Account};
 use crate::db::audit::Happening;
@@ -24,8 +25,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
 use crate::domain::id::{AccountId, SessionId, TenantId};
+use crate::domain::news::News;
 use crate::domain::principal::{Actor, DoorOptions, LoginName, Principal, Protocol};
 use crate::domain::secret::Secret;
+use crate::domain::topic::Topic;
 use crate::net::limit::{Failures, neighbourhood};
 use crate::net::network::Network;
 
@@ -90,6 +93,7 @@ pub(in crate::accounts) struct Inner {
     pub(in crate::accounts) cache: Cache,
     pub(in crate::accounts) lockout: Lockout,
     pub(in crate::accounts) failures: Failures,
+    told_failures: ToldFailures,
     /// Tickets that are none: they must cost the guesser, and must not keep people from logging in.
     pub(in crate::accounts) false_tickets: Failures,
     pub(in crate::accounts) sessions: Sessions,
@@ -166,6 +170,11 @@ fn barred(tenant: &Tenant, account: Option<&Account>, from: Door) -> Option<&'st
 }
 
 impl Accounts {
+    /// Where tenants' data keys come from.
+    pub fn keys(&self) -> &KeySource {
+        &self.inner.keys
+    }
+
     /// Makes ready for logins. [`Accounts::stop`] ends what runs in the background.
     ///
     /// # Errors
@@ -182,6 +191,7 @@ impl Accounts {
                 cache: Cache::new(REMEMBERED_FOR, REMEMBERED),
                 lockout: Lockout::open(db.clone()).await?,
                 failures: Failures::new(FAILURES_AT_ONCE, FAILURE_EVERY),
+                told_failures: ToldFailures::default(),
                 false_tickets: Failures::new(FAILURES_AT_ONCE, FAILURE_EVERY),
                 sessions: Sessions::start(db, settings.sessions),
                 committer,
@@ -393,8 +403,16 @@ impl Inner {
             address: Some(from.address),
         };
         let detail = format!("{}: {reason}", caller.login);
-        let happening = Happening::new("login-failed", detail);
-        self.committer.note(caller.tenant.id, &actor, happening);
+        let (tenant, now) = (caller.tenant.id, self.now());
+        let failures = self.told_failures.count(tenant, caller.counted, now);
+        let news = failures.map(|failures| {
+            News::new(Topic::LoginFailed)
+                .with("account", caller.login.user.as_str())
+                .with("reason", reason)
+                .with("failures", failures)
+        });
+        let happening = Happening::new("login-failed", detail).telling(news);
+        self.committer.note(tenant, &actor, happening);
     }
 
     pub(in crate::accounts) async fn admit(

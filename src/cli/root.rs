@@ -14,6 +14,7 @@ use crate::cli::output;
 use crate::cli::serve::Serve;
 use crate::cli::tenant::Tenant;
 use crate::cli::up::Up;
+use crate::cli::webhook::Webhook;
 use crate::domain::error::{Error, Result};
 
 /// A secure multi-tenant file transfer server
@@ -40,6 +41,8 @@ enum Command {
     Grant(Grant),
     #[command(subcommand)]
     Keys(Keys),
+    #[command(subcommand)]
+    Webhook(Webhook),
     #[command(subcommand)]
     Audit(Audit),
     Fsck(Fsck),
@@ -85,6 +88,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Group(group) => group.run().await,
         Command::Grant(grant) => grant.run().await,
         Command::Keys(keys) => keys.run().await,
+        Command::Webhook(webhook) => webhook.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Fsck(fsck) => fsck.run().await,
     }

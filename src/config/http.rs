@@ -56,6 +56,7 @@ impl HttpSection {
                 connections,
                 upload_expiry: default.upload_expiry,
                 sessions,
+                reach: default.reach,
                 public_port: u16::try_from(port).ok().filter(|port| *port > 0),
             },
         }

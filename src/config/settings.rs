@@ -15,7 +15,9 @@ use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
 use crate::config::tls;
 use crate::config::value::{KeyKind, LogFormat, Size};
+use crate::config::webhooks;
 use crate::jobs::runner::JobSettings;
+use crate::jobs::webhook_settings::WebhookSettings;
 use crate::net::acme::AcmeSettings;
 use crate::net::certificates::PemFiles;
 use crate::net::limit::ConnectionLimits;
@@ -55,6 +57,8 @@ pub struct Settings {
     pub retention: Duration,
     /// When jobs run and what they keep.
     pub jobs: JobSettings,
+    /// How what happens is told to others.
+    pub webhooks: WebhookSettings,
     /// PBKDF2 rounds of new password hashes.
     pub password_rounds: u32,
     /// How long transfers may go on once the server was told to end.
@@ -169,6 +173,7 @@ impl Settings {
             sessions: SessionLimits::default(),
             retention: 30 * DAY,
             jobs: JobSettings::default(),
+            webhooks: WebhookSettings::default(),
             password_rounds: 210_000,
             drain: Duration::from_secs(30),
             log: LogSettings {
@@ -257,6 +262,7 @@ impl Settings {
             sessions: sessions(self.sessions, from),
             retention: from.within("retention", "keep", self.retention, Duration::ZERO..=YEARS),
             jobs: jobs(self.jobs, from),
+            webhooks: webhooks::read(self.webhooks, from),
             password_rounds: from.within(
                 "passwords",
                 "rounds",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::temporary::TemporaryNames;
 use crate::net::network::Network;
 
 /// How a value is written in a settings file.
@@ -146,6 +147,19 @@ impl Setting for Vec<Network> {
     fn text(&self) -> String {
         let parts: Vec<_> = self.iter().map(ToString::to_string).collect();
         parts.join(", ")
+    }
+}
+
+impl Setting for TemporaryNames {
+    const SHAPE: Shape = Shape::List;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|error: crate::domain::error::Error| error.context().to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::AccountId;
+use crate::domain::news::News;
 use crate::domain::principal::Actor;
 
 /// The hash before the first record.
@@ -18,6 +19,8 @@ pub struct Happening {
     pub kind: &'static str,
     /// The path or name it is about, and what is needed to understand it.
     pub detail: String,
+    /// What is told of it to others, if they want to know.
+    pub news: Vec<News>,
 }
 
 impl Happening {
@@ -26,7 +29,15 @@ impl Happening {
         Self {
             kind,
             detail: detail.into(),
+            news: Vec::new(),
         }
+    }
+
+    /// The same, with what is told of it to others.
+    #[must_use]
+    pub fn telling(mut self, news: impl IntoIterator<Item = News>) -> Self {
+        self.news.extend(news);
+        self
     }
 }
 

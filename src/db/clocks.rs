@@ -1,13 +1,19 @@
 //! The tenant's clock row: the lock, the order and the time of its changes.
 
+use std::sync::Arc;
+
 use crate::db::audit::{self, AuditRecord, GENESIS, Happening};
+use crate::db::outbox::{self, Letter};
 use crate::db::sql::{Dialect, Row, TenantTx};
 use crate::db::value::Value;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::ChangeId;
+use crate::domain::news::Listening;
 use crate::domain::principal::Actor;
+use crate::domain::temporary::TemporaryNames;
+use crate::domain::topic::Topics;
 
 /// The clock row, locked for the rest of the transaction.
 pub(in crate::db) struct Clock {
@@ -19,21 +25,28 @@ pub(in crate::db) struct Clock {
     moved: bool,
     /// The audit log's last number when the row was locked.
     locked_at: i64,
+    listening: Option<Listening>,
+    has_told: bool,
 }
 
 impl Clock {
     /// Locks the row. `passed` is the time, unless PostgreSQL's own is to be used; it is taken
-    /// after the lock, so that times and commits agree.
-    pub(in crate::db) async fn lock(tx: &mut TenantTx, passed: Option<Timestamp>) -> Result<Self> {
+    /// after the lock, so that times and commits agree. `temporary` holds where the tenant has no names
+    /// of its own.
+    pub(in crate::db) async fn lock(
+        tx: &mut TenantTx,
+        passed: Option<Timestamp>,
+        temporary: &Arc<TemporaryNames>,
+    ) -> Result<Self> {
         let sql = match tx.dialect() {
             // What is outside looks at the clock after what is inside has the lock.
             Dialect::Postgres => {
-                "SELECT NULL, NULL, NULL, c.seq, c.audit_hash, c.at, NULL, c.audit_number, \
-                 cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) FROM \
+                "SELECT NULL, NULL, c.temporary, c.seq, c.audit_hash, c.at, NULL, c.audit_number, \
+                 cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), c.listening FROM \
                  (SELECT * FROM clocks WHERE tenant = $1 FOR UPDATE) AS c"
             }
             Dialect::Sqlite => {
-                "SELECT NULL, NULL, NULL, seq, audit_hash, at, NULL, audit_number \
+                "SELECT NULL, NULL, temporary, seq, audit_hash, at, NULL, audit_number, NULL, listening \
                  FROM clocks WHERE tenant = $1"
             }
         };
@@ -41,15 +54,30 @@ impl Clock {
             .row(sql, [])
             .await?
             .ok_or_else(|| Error::not_found("no such tenant"))?;
-        Self::read(&row, passed)
+        Self::read(&row, passed, temporary)
     }
 
-    /// Reads the row of a clock that is locked. Columns from the fourth on: seq, audit_hash, at, nothing,
-    /// audit_number, and the time unless it is passed.
-    pub(in crate::db) fn read(row: &Row, passed: Option<Timestamp>) -> Result<Self> {
+    /// Reads the row of a clock that is locked. Columns from the third on: temporary, seq, audit_hash, at,
+    /// nothing, audit_number, the time unless it is passed, listening.
+    pub(in crate::db) fn read(
+        row: &Row,
+        passed: Option<Timestamp>,
+        temporary: &Arc<TemporaryNames>,
+    ) -> Result<Self> {
         let now = match passed {
             Some(now) => now,
             None => Timestamp(row.int(8)?),
+        };
+        let topics = Topics::from_bits(row.int(9)?);
+        let listening = match topics.is_empty() {
+            true => None,
+            false => Some(Listening::new(
+                topics,
+                match row.opt_text(2)? {
+                    Some(own) => Arc::new(TemporaryNames::from_stored(&own)),
+                    None => temporary.clone(),
+                },
+            )),
         };
         Ok(Self {
             seq: row.int(3)?,
@@ -59,7 +87,19 @@ impl Clock {
             audit_hash: row.bytes(4)?,
             moved: false,
             locked_at: row.int(7)?,
+            listening,
+            has_told: false,
         })
+    }
+
+    /// What the tenant's webhooks want to be told; none is nothing.
+    pub(in crate::db) fn listening(&self) -> Option<&Listening> {
+        self.listening.as_ref()
+    }
+
+    /// Whether anything to be told may have been written down.
+    pub(in crate::db) fn has_told(&self) -> bool {
+        self.has_told
     }
 
     /// The number and time that the next change will have.
@@ -79,7 +119,10 @@ impl Clock {
         happening: Happening,
     ) -> Result<Committed> {
         let next = self.next();
-        let line = self.line(Some(id), actor, happening);
+        let (line, letters) = self.line(Some(id), actor, happening);
+        for letter in letters {
+            outbox::insert(tx, letter).await?;
+        }
         tx.execute(
             "INSERT INTO changes (tenant, seq, id, at, kind, account, session, protocol, address, \
              detail, audit_number, audit_hash) \
@@ -97,6 +140,10 @@ impl Clock {
         actor: &Actor,
         happening: Happening,
     ) -> Result<()> {
+        let (line, letters) = self.line(None, actor, happening);
+        for letter in letters {
+            outbox::insert(tx, letter).await?;
+        }
         let [
             _,
             _,
@@ -109,7 +156,7 @@ impl Clock {
             detail,
             number,
             hash,
-        ] = self.line(None, actor, happening).0;
+        ] = line.0;
         tx.execute(
             "INSERT INTO events (tenant, at, kind, account, session, protocol, address, detail, \
              audit_number, audit_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -121,24 +168,31 @@ impl Clock {
         Ok(())
     }
 
-    /// Takes the next number for the change `id`, or none for an event; what is written down of it.
+    /// Takes the next number for the change `id`, or none for an event; what is written down of it, and what
+    /// is to be told.
     pub(in crate::db) fn line(
         &mut self,
         id: Option<ChangeId>,
         actor: &Actor,
-        happening: Happening,
-    ) -> Line {
+        mut happening: Happening,
+    ) -> (Line, Vec<Letter>) {
+        let news = std::mem::take(&mut happening.news);
         let next = self.next();
         let (seq, at) = match id {
             Some(_) => (Some(next.seq), next.at),
             None => (None, self.now),
         };
         let record = self.append(seq, at, actor, happening);
+        let letters = match news.is_empty() {
+            true => Vec::new(),
+            false => outbox::letters(self.listening.as_ref(), &record, news),
+        };
+        self.has_told |= !letters.is_empty();
         if id.is_some() {
             self.seq = next.seq;
             self.at = next.at;
         }
-        Line([
+        let line = Line([
             seq.into(),
             id.map(|id| id.as_bytes().to_vec()).into(),
             at.0.into(),
@@ -150,7 +204,8 @@ impl Clock {
             record.detail.as_str().into(),
             record.number.into(),
             record.hash.as_slice().into(),
-        ])
+        ]);
+        (line, letters)
     }
 
     /// Raises the clock to `to`, so that nothing is committed at or before it afterwards.

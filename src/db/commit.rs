@@ -1,6 +1,6 @@
 //! Group commit: what waits for one tenant's clock row goes through in one transaction.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ChangeId, TenantId};
 use crate::domain::principal::Actor;
 use crate::domain::random;
+use crate::domain::temporary::TemporaryNames;
 use crate::domain::thread;
 
 /// Most operations in one transaction.
@@ -79,6 +80,11 @@ struct Shared {
     /// Told when what need not be committed at once shall be.
     hurry: Notify,
     tasks: TaskTracker,
+    /// Names of which nothing is told, where tenants have none of their own.
+    temporary: Arc<TemporaryNames>,
+    /// Tenants of which there is something to tell, until somebody asks.
+    told: Mutex<BTreeSet<TenantId>>,
+    told_something: Notify,
 }
 
 #[derive(Default)]
@@ -111,6 +117,11 @@ impl Waiting {
 impl Committer {
     /// Makes a committer over a database.
     pub fn new(db: Database) -> Self {
+        Self::hiding(db, TemporaryNames::default())
+    }
+
+    /// The same, with names of which nothing is told where tenants have none of their own.
+    pub fn hiding(db: Database, temporary: TemporaryNames) -> Self {
         Self {
             shared: Arc::new(Shared {
                 writer: match db.dialect() {
@@ -121,6 +132,9 @@ impl Committer {
                 queues: Mutex::default(),
                 hurry: Notify::new(),
                 tasks: TaskTracker::new(),
+                temporary: Arc::new(temporary),
+                told: Mutex::default(),
+                told_something: Notify::new(),
             }),
         }
     }
@@ -189,6 +203,18 @@ impl Committer {
         }
     }
 
+    /// Waits until there is something to tell that was committed here, and says of which tenants. For one
+    /// caller at a time; what is forgotten between two calls, others find in the database.
+    pub async fn told(&self) -> BTreeSet<TenantId> {
+        loop {
+            let told = std::mem::take(&mut *self.shared.lock_told());
+            if !told.is_empty() {
+                return told;
+            }
+            self.shared.told_something.notified().await;
+        }
+    }
+
     /// Waits until everything submitted so far is committed or refused.
     pub async fn drain(&self) {
         let keys: Vec<_> = self.shared.lock().soon.keys().copied().collect();
@@ -227,6 +253,20 @@ impl Committer {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_told(&self) -> MutexGuard<'_, BTreeSet<TenantId>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has whoever waits in [`Committer::told`] know of what was committed.
+    fn tell(&self, clocks: &BTreeMap<TenantId, Clock>) {
+        let told = clocks.iter().filter(|(_, clock)| clock.has_told());
+        let mut told = told.map(|(tenant, _)| *tenant).peekable();
+        if told.peek().is_some() {
+            self.lock_told().extend(told);
+            self.told_something.notify_one();
+        }
     }
 
     /// Adds to what waits; true when nobody works it off, which the caller has to see to.
@@ -389,11 +429,14 @@ impl Shared {
         };
         let mut tx = self.writer.write_locked(first.tenant).await?;
         let passed = self.db.passed_time();
-        let Some((clock, outcomes)) = together::attempt(&mut tx, &members, passed).await? else {
+        let attempt = together::attempt(&mut tx, &members, passed, &self.temporary);
+        let Some((clock, outcomes)) = attempt.await? else {
             return Ok(None);
         };
         let clocks = BTreeMap::from([(first.tenant, clock)]);
-        commit_known(tx, &clocks, outcomes, unknown).await.map(Some)
+        let outcomes = commit_known(tx, &clocks, outcomes, unknown).await?;
+        self.tell(&clocks);
+        Ok(Some(outcomes))
     }
 
     /// One transaction over the batch. The outer error is of the transaction, the inner ones of
@@ -417,7 +460,8 @@ impl Shared {
             let clock = match clocks.entry(waiting.tenant) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    match Clock::lock(&mut tx, self.db.passed_time()).await {
+                    let passed = self.db.passed_time();
+                    match Clock::lock(&mut tx, passed, &self.temporary).await {
                         Ok(clock) => {
                             // Under the lock: what was on its way is committed by now, or never.
                             if let Some(before) = unknown.as_ref()
@@ -449,6 +493,7 @@ impl Shared {
                 tx.script("SAVEPOINT operation").await?;
             }
             let mark = clock.mark();
+            tx.listen(clock.listening().cloned());
             match apply(&mut tx, clock, waiting).await {
                 Ok(committed) => {
                     if !alone {
@@ -470,7 +515,9 @@ impl Shared {
             tx.turn_to(*tenant);
             clock.store(&mut tx).await?;
         }
-        commit_known(tx, &clocks, outcomes, unknown).await
+        let outcomes = commit_known(tx, &clocks, outcomes, unknown).await?;
+        self.tell(&clocks);
+        Ok(outcomes)
     }
 }
 
@@ -515,11 +562,13 @@ async fn apply(tx: &mut TenantTx, clock: &mut Clock, waiting: &Waiting) -> Resul
     }
     match record {
         Record::Change(happening) => {
+            let happening = happening.telling(tx.take_news());
             clock
                 .change(tx, waiting.id, &waiting.actor, happening)
                 .await
         }
         Record::Event(happening) => {
+            let happening = happening.telling(tx.take_news());
             clock.event(tx, &waiting.actor, happening).await?;
             Ok(next)
         }

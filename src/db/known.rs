@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use crate::db::entries;
 use crate::db::grants::{self, Grant, Subject};
 use crate::db::sql::{Row, TenantTx};
-use crate::db::usage::{self, Amount, Counter};
+use crate::db::usage::{self, Amount, Counter, Crossing};
 use crate::db::value::Value;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, NodeId};
+use crate::domain::news::Listening;
 use crate::domain::node::Entry;
 use crate::domain::rights::Rights;
 
@@ -38,6 +39,8 @@ pub struct Known {
     names: HashMap<(NodeId, String), NodeId>,
     grants: HashMap<AccountId, Vec<Grant>>,
     counters: HashMap<Option<AccountId>, Counter>,
+    listening: Option<Listening>,
+    crossed: Vec<Crossing>,
 }
 
 impl Known {
@@ -46,7 +49,10 @@ impl Known {
     /// # Errors
     /// Unavailable when the database does not answer.
     pub async fn about(tx: &mut TenantTx, question: Question<'_>) -> Result<Self> {
-        let mut known = Self::default();
+        let mut known = Self {
+            listening: tx.listening().cloned(),
+            ..Self::default()
+        };
         let mut found = None;
         if let Some(node) = question.node {
             found = entries::live(tx, node).await?;
@@ -89,6 +95,21 @@ impl Known {
         chain
     }
 
+    /// What the tenant's webhooks want to be told; none is nothing.
+    pub fn listening(&self) -> Option<&Listening> {
+        self.listening.as_ref()
+    }
+
+    pub(in crate::db) fn listen(&mut self, listening: Option<Listening>) {
+        self.listening = listening;
+    }
+
+    /// What the charges since the last call brought near to a quota; only looked at when somebody wants to
+    /// be told.
+    pub fn take_crossed(&mut self) -> Vec<Crossing> {
+        std::mem::take(&mut self.crossed)
+    }
+
     /// The grants of an account and of its groups.
     pub fn grants(&self, account: AccountId) -> &[Grant] {
         self.grants.get(&account).map_or(&[], Vec::as_slice)
@@ -103,6 +124,11 @@ impl Known {
         if used.bytes > 0 || used.files > 0 {
             for counter in counted(account).filter_map(|whose| self.counters.get(&whose)) {
                 usage::check(counter, used)?;
+            }
+            if self.listening.is_some() {
+                let counters = counted(account).filter_map(|whose| self.counters.get(&whose));
+                let crossed = counters.flat_map(|counter| usage::crossed(counter, used));
+                self.crossed.extend(crossed);
             }
         }
         self.count(account, used);
@@ -238,6 +264,6 @@ SELECT NULL, NULL, NULL, NULL, NULL, u.account, \
  LEFT JOIN accounts a ON a.tenant = u.tenant AND a.id = u.account \
  WHERE u.tenant = $1 AND (u.account = 0 OR u.account = ANY($5)) \
 UNION ALL \
-SELECT NULL, NULL, NULL, c.seq, c.audit_hash, c.at, NULL, c.audit_number, \
- cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), NULL, NULL, NULL, 0 \
+SELECT NULL, NULL, c.temporary COLLATE \"C\", c.seq, c.audit_hash, c.at, NULL, c.audit_number, \
+ cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), c.listening, NULL, NULL, 0 \
  FROM clocks c WHERE c.tenant = $1";

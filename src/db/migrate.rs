@@ -80,6 +80,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0015_acme.sql"),
         postgres: include_str!("../../migrations/0015_acme.postgres.sql"),
     },
+    Migration {
+        version: 13,
+        shared: include_str!("../../migrations/0013_webhooks.sql"),
+        postgres: include_str!("../../migrations/0013_webhooks.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::db::audit::Happening;
 use crate::db::blobs::BlobInfo;
 use crate::db::clocks::{Clock, Line};
+use crate::db::outbox::{self, Letter};
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
 use crate::db::value::Value;
@@ -68,7 +69,7 @@ impl Plan {
     }
 }
 
-/// Writes plans and lines of the audit log, and moves the clock row on, in one statement of
+/// Writes plans, lines of the audit log and what is to be told of them, and moves the clock row on, in one statement of
 /// PostgreSQL's; false when something is not as it was planned, and then nothing may be committed.
 ///
 /// # Errors
@@ -77,6 +78,7 @@ pub(in crate::db) async fn write_all(
     tx: &mut TenantTx,
     plans: &[Plan],
     lines: Vec<Line>,
+    letters: Vec<Letter>,
     clock: &Clock,
 ) -> Result<bool> {
     let mut columns = Columns::default();
@@ -103,7 +105,15 @@ pub(in crate::db) async fn write_all(
     args.push(ints(used.values().map(|amount| amount.files).collect()));
     args.extend(Line::columns(lines));
     args.extend(clock.row());
-    let rows = tx.rows_of(WRITE_ALL, args).await?;
+    // Who has nobody to tell anything need not have it looked at.
+    let sql = match letters.is_empty() {
+        true => WRITE_ALL,
+        false => {
+            args.extend(outbox::columns(letters));
+            WRITE_ALL_AND_TELL
+        }
+    };
+    let rows = tx.rows_of(sql, args).await?;
     let row = rows
         .first()
         .ok_or_else(|| Error::internal("count() of nothing"))?;
@@ -230,10 +240,10 @@ impl Columns {
     }
 }
 
-/// All parts see the tree as it was before: a version that is replaced goes to the past as it was. Rows
-/// that are there are found by conflict and not by a join, for which the planner goes through all of a
-/// tenant when it thinks that this has few; whether one was there, its `xmax` tells.
-const WRITE_ALL: &str = "\
+macro_rules! write_all {
+    ($tell:literal) => {
+        concat!(
+"\
 WITH new AS MATERIALIZED (SELECT * FROM unnest($2::bytea[], $3::bytea[], $4::text[], $5::bigint[], \
  $6::bytea[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
  $13::bigint[]) AS t(node, parent, name, kind, content, size, owner, mode, modified, accessed, born, \
@@ -280,6 +290,23 @@ changed AS (INSERT INTO changes (tenant, seq, id, at, kind, account, session, pr
 happened AS (INSERT INTO events (tenant, at, kind, account, session, protocol, address, detail, \
  audit_number, audit_hash) SELECT $1, at, kind, account, session, protocol, address, detail, number, \
  hash FROM lines WHERE seq IS NULL), \
-moved AS (UPDATE clocks SET seq = $41, at = $42, audit_number = $43, audit_hash = $44 \
+",
+$tell,
+"moved AS (UPDATE clocks SET seq = $41, at = $42, audit_number = $43, audit_hash = $44 \
  WHERE tenant = $1) \
-SELECT (SELECT count(*) FROM linked WHERE was_there), (SELECT count(*) FROM written WHERE was_there)";
+SELECT (SELECT count(*) FROM linked WHERE was_there), (SELECT count(*) FROM written WHERE was_there)"
+        )
+    };
+}
+
+/// All parts see the tree as it was before: a version that is replaced goes to the past as it was. Rows
+/// that are there are found by conflict and not by a join, for which the planner goes through all of a
+/// tenant when it thinks that this has few; whether one was there, its `xmax` tells.
+const WRITE_ALL: &str = write_all!("");
+
+/// The same, with what is to be told.
+const WRITE_ALL_AND_TELL: &str = write_all!(
+    "told AS (INSERT INTO outbox (tenant, number, part, id, topic, at, only_to, path, from_path, data) \
+     SELECT $1, t.* FROM unnest($45::bigint[], $46::bigint[], $47::bytea[], $48::bigint[], \
+     $49::bigint[], $50::bytea[], $51::text[], $52::text[], $53::text[]) AS t), "
+);

@@ -11,6 +11,7 @@ use crate::db::sqlite::SqliteTx;
 use crate::db::value::Value;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
+use crate::domain::news::{Listening, News};
 
 /// Which database is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,11 +164,18 @@ impl Link {
 pub struct TenantTx {
     link: Link,
     tenant: TenantId,
+    listening: Option<Listening>,
+    news: Vec<News>,
 }
 
 impl TenantTx {
     pub(in crate::db) fn new(link: Link, tenant: TenantId) -> Self {
-        Self { link, tenant }
+        Self {
+            link,
+            tenant,
+            listening: None,
+            news: Vec::new(),
+        }
     }
 
     /// Whose rows these are.
@@ -178,6 +186,27 @@ impl TenantTx {
     /// Which database is spoken to.
     pub fn dialect(&self) -> Dialect {
         self.link.dialect()
+    }
+
+    /// What the tenant's webhooks want to be told of what is done here; none is nothing.
+    pub fn listening(&self) -> Option<&Listening> {
+        self.listening.as_ref()
+    }
+
+    /// Has something told together with what the operation that is applied says itself.
+    pub fn tell(&mut self, news: News) {
+        self.news.push(news);
+    }
+
+    /// Begins an operation of the tenant, whose webhooks want to be told this.
+    pub(in crate::db) fn listen(&mut self, listening: Option<Listening>) {
+        self.listening = listening;
+        self.news.clear();
+    }
+
+    /// What the operation had told.
+    pub(in crate::db) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// Turns to another tenant within one transaction; only SQLite, which has one writer, does so.

@@ -2,6 +2,7 @@
 //! statement is a way there and back, all that wait take as many as one.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::db::audit::Happening;
 use crate::db::clocks::Clock;
@@ -13,6 +14,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{ChangeId, NodeId};
 use crate::domain::principal::Actor;
+use crate::domain::temporary::TemporaryNames;
 
 /// An operation that needs no statements of its own.
 pub trait Planned: Send + Sync {
@@ -68,21 +70,26 @@ pub(in crate::db) async fn attempt(
     tx: &mut TenantTx,
     members: &[Member<'_>],
     passed: Option<Timestamp>,
+    temporary: &Arc<TemporaryNames>,
 ) -> Result<Option<(Clock, Vec<Result<Committed>>)>> {
     let questions = members.iter().filter_map(|m| m.operation.question());
     let questions: Vec<_> = questions.collect();
     let Some((mut known, row)) = known::about_all(tx, &questions).await? else {
         return Ok(None);
     };
-    let mut clock = Clock::read(&row, passed)?;
+    let mut clock = Clock::read(&row, passed, temporary)?;
+    known.listen(clock.listening().cloned());
     let (mut plans, mut lines, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut letters = Vec::new();
     let mut nodes: HashSet<NodeId> = HashSet::new();
     for member in members {
         let next = clock.next();
         outcomes.push(match member.operation.plan(&mut known, next) {
             Err(error) => Err(error),
             Ok(Outcome::Event(happening)) => {
-                lines.push(clock.line(None, member.actor, happening));
+                let (line, told) = clock.line(None, member.actor, happening);
+                lines.push(line);
+                letters.extend(told);
                 Ok(next)
             }
             Ok(Outcome::Version(plan)) => {
@@ -90,7 +97,9 @@ pub(in crate::db) async fn attempt(
                     return Ok(None);
                 }
                 let happening = plan.happening.clone();
-                lines.push(clock.line(Some(member.id), member.actor, happening));
+                let (line, told) = clock.line(Some(member.id), member.actor, happening);
+                lines.push(line);
+                letters.extend(told);
                 plans.push(*plan);
                 Ok(next)
             }
@@ -99,7 +108,7 @@ pub(in crate::db) async fn attempt(
     if lines.is_empty() {
         return Ok(Some((clock, outcomes)));
     }
-    match plan::write_all(tx, &plans, lines, &clock).await {
+    match plan::write_all(tx, &plans, lines, letters, &clock).await {
         Ok(true) => Ok(Some((clock, outcomes))),
         Ok(false) => Ok(None),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),

@@ -3,6 +3,8 @@
 use crate::db::sql::TenantTx;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::AccountId;
+use crate::domain::news::News;
+use crate::domain::topic::Topic;
 
 /// Bytes of live files, and live files and folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -115,11 +117,91 @@ pub async fn charge(
         files: used.files.saturating_add(reserved.files),
     };
     if grows.bytes > 0 || grows.files > 0 {
-        for counter in counters(tx, account).await? {
-            check(&counter, grows)?;
+        let counters = counters(tx, account).await?;
+        for counter in &counters {
+            check(counter, grows)?;
+        }
+        if tx
+            .listening()
+            .is_some_and(|all| all.wants(Topic::QuotaNear))
+        {
+            for crossing in counters.iter().flat_map(|counter| crossed(counter, used)) {
+                let name = match crossing.account {
+                    Some(account) => name_of(tx, account).await?,
+                    None => None,
+                };
+                tx.tell(crossing.news(name.as_deref()));
+            }
         }
     }
     add(tx, account, used, reserved).await
+}
+
+async fn name_of(tx: &mut TenantTx, account: AccountId) -> Result<Option<String>> {
+    let sql = "SELECT name FROM accounts WHERE tenant = $1 AND id = $2";
+    let row = tx.row(sql, [account.0.into()]).await?;
+    row.map(|row| row.text(0)).transpose()
+}
+
+/// How many hundredths of a quota are worth telling, the most first.
+const LEVELS: [i128; 3] = [100, 90, 80];
+
+/// Use that has reached a part of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// Whose quota: none is the tenant's.
+    pub account: Option<AccountId>,
+    unit: &'static str,
+    percent: i64,
+    used: i64,
+    quota: i64,
+}
+
+impl Crossing {
+    /// What is told of it; `name` is the account's.
+    pub fn news(&self, name: Option<&str>) -> News {
+        let news = News::new(Topic::QuotaNear)
+            .with("unit", self.unit)
+            .with("percent", self.percent)
+            .with("used", self.used)
+            .with("quota", self.quota);
+        match self.account {
+            None => news.with("of", "tenant"),
+            Some(_) => news.with("of", "account").with("account", name),
+        }
+    }
+}
+
+/// The parts of its quotas that a counter reaches when `used` is added, each only when it was below.
+pub(in crate::db) fn crossed(
+    counter: &Counter,
+    used: Amount,
+) -> impl Iterator<Item = Crossing> + use<> {
+    let account = counter.account;
+    let units = [
+        ("bytes", counter.used.bytes, used.bytes, counter.quota_bytes),
+        ("files", counter.used.files, used.files, counter.quota_files),
+    ];
+    units
+        .into_iter()
+        .filter_map(move |(unit, before, more, quota)| {
+            let (quota, after) = (
+                quota.filter(|quota| *quota > 0)?,
+                before.saturating_add(more),
+            );
+            let is_crossed = |level: &i128| {
+                let mark = level * i128::from(quota);
+                i128::from(before) * 100 < mark && i128::from(after) * 100 >= mark
+            };
+            let percent = LEVELS.into_iter().find(is_crossed)?;
+            Some(Crossing {
+                account,
+                unit,
+                percent: i64::try_from(percent).ok()?,
+                used: after,
+                quota,
+            })
+        })
 }
 
 /// Adds `used` and `reserved` for `account` and the tenant; the caller has checked the quota.
@@ -293,6 +375,31 @@ mod tests {
     fn sizes_read_well() {
         assert_eq!(size(0), "0 bytes");
         assert_eq!(size(10 * 1024 * 1024 * 1024), "10.0 GiB");
+    }
+
+    #[test]
+    fn a_part_of_a_quota_is_crossed_once() {
+        let counter = |bytes| Counter {
+            account: None,
+            used: Amount { bytes, files: 0 },
+            reserved: Amount::default(),
+            quota_bytes: Some(1000),
+            quota_files: Some(0),
+        };
+        let level = |from, more| {
+            let more = Amount {
+                bytes: more,
+                files: 1,
+            };
+            let mut all = crossed(&counter(from), more).map(|one| one.percent);
+            (all.next(), all.next())
+        };
+        assert_eq!(level(0, 799), (None, None));
+        assert_eq!(level(799, 1), (Some(80), None));
+        assert_eq!(level(800, 99), (None, None));
+        assert_eq!(level(0, 950), (Some(90), None));
+        assert_eq!(level(950, 50), (Some(100), None));
+        assert_eq!(level(900, -200), (None, None));
     }
 
     #[test]

@@ -103,6 +103,10 @@ random_id!(
     DownloadId
 );
 random_id!(
+    /// Something that is told; receivers know by it what they were told before.
+    EventId
+);
+random_id!(
     /// A running server process.
     InstanceId
 );
@@ -133,6 +137,10 @@ random_id!(
 random_id!(
     /// A content being written.
     UploadId
+);
+random_id!(
+    /// Somebody who is told what happens.
+    WebhookId
 );
 
 macro_rules! number_id {

@@ -18,6 +18,7 @@ use crate::http::page::Page;
 use crate::http::reply::Problem;
 use crate::http::uploads::routes as uploads;
 use crate::http::web::{API, Web};
+use crate::http::webhooks::routes as webhooks;
 use crate::http::{guard, health, held, leftover, me, once, origin};
 
 /// The OpenAPI document: the operations come from the code that serves them.
@@ -127,6 +128,7 @@ fn operations() -> OpenApiRouter<Web> {
         .merge(files::routes())
         .merge(uploads::routes())
         .merge(links::routes())
+        .merge(webhooks::routes())
 }
 
 async fn nothing() -> Problem {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::accounts::bearer::SessionLife;
 use crate::net::limit::ConnectionLimits;
 use crate::net::network::Network;
+use crate::net::reach::Reach;
 
 /// Settings of the HTTPS front end.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct HttpSettings {
     pub upload_expiry: Duration,
     /// How long sessions of browsers last.
     pub sessions: SessionLife,
+    /// Where webhooks may lead.
+    pub reach: Reach,
 }
 
 impl Default for HttpSettings {
@@ -41,6 +44,7 @@ impl Default for HttpSettings {
             public_port: None,
             upload_expiry: Duration::from_secs(24 * 3600),
             sessions: SessionLife::default(),
+            reach: Reach::default(),
         }
     }
 }

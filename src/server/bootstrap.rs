@@ -72,8 +72,8 @@ pub async fn prepare(data: &Path, settings: Settings, ports: Ports) -> Result<Pr
     keys::ring(&settings, &db).await?;
     certificate(data, db.clock().now())?;
     let installation = Installation {
+        committer: Committer::hiding(db, settings.webhooks.temporary.clone()),
         settings,
-        committer: Committer::new(db),
     };
     demo(data, &installation).await?;
     Ok(Prepared {

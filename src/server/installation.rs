@@ -34,8 +34,8 @@ impl Installation {
         let db = open_existing(&settings).await?;
         migrate::require_current(&db).await?;
         Ok(Self {
+            committer: Committer::hiding(db, settings.webhooks.temporary.clone()),
             settings,
-            committer: Committer::new(db),
         })
     }
 

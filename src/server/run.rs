@@ -18,6 +18,7 @@ use crate::ftp::settings::{FtpSettings, Start};
 use crate::http::server::{self as http, HttpServer, Offer};
 use crate::http::settings::HttpSettings;
 use crate::jobs::runner::Jobs;
+use crate::jobs::webhooks::Webhooks;
 use crate::net::limit::Places;
 use crate::net::readiness::Readiness;
 use crate::net::tls_server::ClientCertificates;
@@ -77,6 +78,7 @@ struct Server {
     accounts: Accounts,
     vfs: Vfs,
     jobs: Jobs,
+    webhooks: Webhooks,
     tls: Tls,
     health: HealthWatch,
     ftp: Option<FrontEnd>,
@@ -102,8 +104,10 @@ impl Server {
             sessions: settings.sessions,
         };
         let source = keys::source(vfs.keys().clone());
-        let accounts = Accounts::start(installation.committer.clone(), logins, source).await?;
+        let accounts = Accounts::start(installation.committer.clone(), logins, source.clone());
+        let accounts = accounts.await?;
         let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
+        let webhooks = Webhooks::start(&vfs, source, settings.webhooks.clone());
         let places = Places::new(settings.limits);
         let health = HealthWatch::start(installation, &vfs, &doors).await?;
         let readiness = health.readiness().clone();
@@ -130,6 +134,7 @@ impl Server {
             accounts,
             vfs,
             jobs,
+            webhooks,
             tls,
             health,
         })
@@ -142,6 +147,7 @@ impl Server {
         let all = all.into_iter().flatten();
         join_all(all.map(|front| front.drain(time))).await;
         self.tls.stop().await;
+        self.webhooks.stop().await;
         self.jobs.stop().await;
         self.accounts.stop().await;
         self.vfs.drain().await;
@@ -211,6 +217,7 @@ fn http(
     })?;
     let front = HttpSettings {
         upload_expiry: installation.settings.jobs.upload_expiry,
+        reach: installation.settings.webhooks.reach.clone(),
         ..installation.settings.http.front.clone()
     };
     let directory = installation.directory();

@@ -16,6 +16,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
+use crate::vfs::news::{self, By, Stored};
 use crate::vfs::publish;
 use crate::vfs::rename::Overwrite;
 
@@ -89,6 +90,7 @@ impl Operation for CopyFile {
             contents::add_use(tx, content).await?;
         }
         let node = target.as_ref().map(|target| target.node);
+        let replaced = target.is_some();
         match target {
             Some(target) => {
                 entries::bury(tx, target.node, next.seq).await?;
@@ -98,8 +100,21 @@ impl Operation for CopyFile {
         }
         properties::copy(tx, source.node, copy.node).await?;
         kept::discard(tx, account, (parent.node, name.as_str()), node, self.now).await?;
+        let listening = tx.listening().cloned();
+        let news = Stored {
+            by: By::Copy,
+            path: &self.to.to_string(),
+            from: Some(self.from.to_string()),
+            entry: &copy,
+            replaced,
+            sha256: match &listening {
+                Some(listening) => news::sum_of(tx, listening, &copy).await?,
+                None => None,
+            },
+        };
+        let news = news::stored(listening.as_ref(), &self.principal, news);
         let detail = format!("{} -> {} {} bytes", self.from, self.to, copy.size);
-        Ok(Record::Change(Happening::new("copy", detail)))
+        Ok(Record::Change(Happening::new("copy", detail).telling(news)))
     }
 }
 

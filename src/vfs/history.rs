@@ -17,6 +17,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Actor;
 use crate::vfs::access::{is_a_folder, no_such, not_a_folder};
 use crate::vfs::listing::Listing;
+use crate::vfs::news;
 use crate::vfs::read::FileReader;
 use crate::vfs::service::Vfs;
 
@@ -124,7 +125,7 @@ impl Operation for Restore {
         let past = entries::last_past(tx, self.node)
             .await?
             .ok_or_else(|| Error::not_found("the past of this is not kept any more"))?;
-        let chain = entries::ancestors(tx, past.parent).await?;
+        let mut chain = entries::ancestors(tx, past.parent).await?;
         if chain.last().is_none_or(|top| top.parent != NodeId::NIL) {
             return Err(Error::not_found(
                 "the folder it was in is deleted; bring that back first",
@@ -150,6 +151,10 @@ impl Operation for Restore {
             ..past
         };
         entries::insert(tx, &entry).await?;
-        Ok(Record::Change(Happening::new("restore", entry.name)))
+        chain.reverse();
+        let news = news::restored(tx.listening(), &entry, &chain);
+        Ok(Record::Change(
+            Happening::new("restore", entry.name).telling(news),
+        ))
     }
 }

@@ -17,12 +17,14 @@ use crate::domain::change::Committed;
 use crate::domain::content::{Edit, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, ContentId, NodeId, UploadId};
+use crate::domain::news::{Listening, News};
 use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind, Version};
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
 use crate::vfs::condition;
 use crate::vfs::held::Held;
+use crate::vfs::news::{self, By, Stored};
 
 /// Where what was written is to be published.
 #[derive(Clone, Debug)]
@@ -95,13 +97,14 @@ impl Operation for Publish {
             plan.write(tx).await?;
             return Ok(Record::Change(plan.happening));
         }
-        let path = place.path;
-        let entry = self.write(tx, place.current, place.folder, next).await?;
+        let (path, replaced) = (place.path, place.current.is_some());
+        let (entry, sha256) = self.write(tx, place.current, place.folder, next).await?;
         if let Some((upload, epoch)) = self.upload {
             // After the new content has linked the blobs, so that none is condemned in between.
             uploads::end(tx, upload, epoch, next.at).await?;
         }
-        Ok(Record::Change(stored(&path, &entry)))
+        let news = self.news(tx.listening(), &path, &entry, replaced, sha256);
+        Ok(Record::Change(stored(&path, &entry).telling(news)))
     }
 
     fn planned(&self) -> Option<&dyn Planned> {
@@ -201,13 +204,26 @@ impl Publish {
                 for (owner, amount) in charges.iter().take(number) {
                     known.count(*owner, amount.negated());
                 }
+                known.take_crossed();
                 return Err(error);
             }
         }
         let entry = self.version(place.current.as_ref(), place.folder, map.size(), next);
         self.note_published(entry.node);
+        // What grows is its own.
+        let name = Some(self.principal.login.user.as_str());
+        let crossed = known.take_crossed();
+        let replaced = place.current.is_some();
+        let news = self.news(
+            known.listening(),
+            &place.path,
+            &entry,
+            replaced,
+            self.sha256,
+        );
+        let crossed = crossed.iter().map(|crossing| crossing.news(name));
         Ok(Plan {
-            happening: stored(&place.path, &entry),
+            happening: stored(&place.path, &entry).telling(news.into_iter().chain(crossed)),
             replaces: place.current.is_some(),
             content: entry.content.map(|id| NewContent {
                 id,
@@ -267,7 +283,7 @@ impl Publish {
         current: Option<Entry>,
         parent: NodeId,
         next: Committed,
-    ) -> Result<Entry> {
+    ) -> Result<(Entry, Option<[u8; 32]>)> {
         let before = self.base(tx, current.as_ref()).await?;
         let mut map = match before {
             Some(content) => contents::load(tx, content).await?.map,
@@ -292,7 +308,26 @@ impl Publish {
             None => entries::insert(tx, &entry).await?,
         }
         self.note_published(entry.node);
-        Ok(entry)
+        Ok((entry, sha256))
+    }
+
+    fn news(
+        &self,
+        listening: Option<&Listening>,
+        path: &str,
+        entry: &Entry,
+        replaced: bool,
+        sha256: Option<[u8; 32]>,
+    ) -> Option<News> {
+        let by = Stored {
+            by: By::Upload,
+            path,
+            from: None,
+            entry,
+            replaced,
+            sha256,
+        };
+        news::stored(listening, &self.principal, by)
     }
 
     /// The version of `size` bytes that replaces `current`, or is the first.

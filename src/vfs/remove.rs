@@ -15,7 +15,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, not_a_folder, parent_of};
-use crate::vfs::resume;
+use crate::vfs::{news, resume};
 
 /// What is expected at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,8 @@ impl Operation for Remove {
             kept::discard(tx, account, place, Some(entry.node), self.now).await?;
         }
         kill(tx, &entry, next).await?;
-        Ok(Record::Change(Happening::new("delete", path)))
+        let news = news::deleted(tx.listening(), &self.principal, &entry, &path);
+        Ok(Record::Change(Happening::new("delete", path).telling(news)))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, not_a_folder, parent_of};
+use crate::vfs::news;
 use crate::vfs::publish::Target;
 use crate::vfs::remove::kill;
 use crate::vfs::resume;
@@ -72,6 +73,7 @@ impl Operation for Rename {
         if to_chain.iter().any(|above| above.node == entry.node) {
             return Err(Error::invalid("a folder cannot be moved into itself"));
         }
+        let replaced = target.is_some();
         if let Some(target) = target {
             if target.node == entry.node {
                 return Ok(Record::Nothing);
@@ -104,8 +106,12 @@ impl Operation for Rename {
         if let Some(content) = entry.content {
             contents::add_use(tx, content).await?;
         }
+        let places = (&self.from, &self.to);
+        let news = news::renamed(tx, &self.principal, &moved, replaced, places).await?;
         let detail = format!("{} -> {}", self.from, self.to);
-        Ok(Record::Change(Happening::new("rename", detail)))
+        Ok(Record::Change(
+            Happening::new("rename", detail).telling(news),
+        ))
     }
 }
 

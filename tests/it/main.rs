@@ -3,6 +3,7 @@
 /// What the tests stand on: real servers, started and stopped here.
 #[cfg(test)]
 mod support {
+    pub(crate) mod careful;
     pub(crate) mod client;
     pub(crate) mod cloud;
     pub(crate) mod dav;
@@ -13,6 +14,7 @@ mod support {
     pub(crate) mod ftp_peer;
     pub(crate) mod ftp_raw;
     pub(crate) mod hold;
+    pub(crate) mod hooked;
     pub(crate) mod https_door;
     pub(crate) mod installation;
     pub(crate) mod kms;
@@ -24,6 +26,7 @@ mod support {
     pub(crate) mod pebble;
     pub(crate) mod postgres;
     pub(crate) mod proxy;
+    pub(crate) mod receiver;
     pub(crate) mod s3;
     pub(crate) mod seaweed;
     pub(crate) mod server;
@@ -212,6 +215,18 @@ mod vectors;
 mod vfs;
 #[cfg(test)]
 mod visits;
+#[cfg(test)]
+mod webhooks;
+#[cfg(test)]
+mod webhooks_api;
+#[cfg(test)]
+mod webhooks_crash;
+#[cfg(test)]
+mod webhooks_delivery;
+#[cfg(test)]
+mod webhooks_instances;
+#[cfg(test)]
+mod webhooks_outbox;
 #[cfg(test)]
 mod winscp;
 #[cfg(test)]

@@ -145,6 +145,18 @@ fn statements(version: i64, bytes: impl Fn(&str) -> String) -> Vec<String> {
             ),
         ],
     ));
+    all.push((
+        13,
+        vec![
+            format!(
+                "INSERT INTO webhooks (tenant, id, name, url, topics, path, sealed, disabled, made_by, made_at) \
+                 VALUES (1, {}, 'hook', 'https://example.com/', 1, '', {}, 1, 'ann', 5)",
+                id("e1"),
+                bytes(&hex)
+            ),
+            "INSERT INTO webhook_tenants (tenant, told) VALUES (1, 0)".to_owned(),
+        ],
+    ));
     let known = all.into_iter().filter(|(since, _)| *since <= version);
     known.flat_map(|(_, statements)| statements).collect()
 }

@@ -1,0 +1,381 @@
+//! What is done to a tenant's webhooks, by the operator or by its administrators.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use crate::accounts::manage::Directory;
+use crate::accounts::second_factor::KeySource;
+use crate::accounts::webhook_secrets;
+use crate::accounts::webhook_views::{
+    self as views, DeliveryView, NewWebhook, WebhookChange, WebhookView, Which,
+};
+use crate::crypto::webhook_signature::SigningSecret;
+use crate::db::audit::Happening;
+use crate::db::commit::{Operation, Record};
+use crate::db::deliveries::{self, DeliveryState, Place};
+use crate::db::sql::TenantTx;
+use crate::db::webhooks::{self, Webhook, WebhookState};
+use crate::db::{entries, grants};
+use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::{EventId, NodeId, TenantId, WebhookId};
+use crate::domain::news::News;
+use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::domain::temporary::TemporaryNames;
+use crate::domain::topic::Topic;
+use crate::net::reach::{Reach, Unreachable};
+
+/// Most webhooks of one tenant.
+const MOST: usize = 50;
+/// Longest name of a webhook, in bytes.
+const NAME_BYTES: usize = 100;
+
+impl Directory {
+    /// Fails unless an account may administer its tenant: all rights on all that the tenant has.
+    ///
+    /// # Errors
+    /// Denied; Unavailable.
+    pub async fn may_administer(&self, principal: &Principal) -> Result<()> {
+        let mut tx = self.db().read(principal.tenant).await?;
+        let granted = grants::of_account(&mut tx, principal.account).await?;
+        let mut held = Rights::NONE;
+        for grant in granted {
+            let node = entries::live(&mut tx, grant.node).await?;
+            if node.is_some_and(|node| node.parent == NodeId::NIL) {
+                held = held | grant.rights;
+            }
+        }
+        match (held & principal.ceiling).missing(Rights::ALL).is_empty() {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::Denied,
+                "only administrators of the tenant may do this: it takes all rights on '/'",
+            )),
+        }
+    }
+
+    /// A tenant's webhooks by name.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Unavailable.
+    pub async fn webhooks(&self, tenant: &str) -> Result<Vec<WebhookView>> {
+        let tenant = self.tenant(tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let all = webhooks::list(&mut tx).await?;
+        Ok(all.iter().map(views::webhook).collect())
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// NotFound; Unavailable.
+    pub async fn webhook(&self, tenant: &str, which: &Which) -> Result<WebhookView> {
+        let tenant = self.tenant(tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        find(&mut tx, which).await.map(|one| views::webhook(&one))
+    }
+
+    /// Adds a webhook that is told what happens from now on. Its secret is returned and can never be shown
+    /// again.
+    ///
+    /// # Errors
+    /// Invalid for a bad name, path or address, or too many; AlreadyExists; Unavailable.
+    pub async fn add_webhook(
+        &self,
+        tenant: &str,
+        new: NewWebhook,
+        reach: &Reach,
+        keys: &KeySource,
+    ) -> Result<(Zeroizing<String>, WebhookView)> {
+        let tenant = self.tenant(tenant).await?.id;
+        check_name(&new.name)?;
+        check_url(reach, &new.url).await?;
+        let (secret, now) = (SigningSecret::random(), self.db().clock().now());
+        let id = WebhookId::mint(now);
+        let webhook = Webhook {
+            id,
+            name: new.name,
+            url: new.url,
+            topics: new.topics,
+            path: folder(&new.path)?,
+            sealed: webhook_secrets::seal(keys, tenant, id, &secret).await?,
+            before: None,
+            state: WebhookState::Enabled,
+            made_by: new.made_by,
+            made_at: now,
+        };
+        let view = views::webhook(&webhook);
+        self.run(tenant, Edit::Add(webhook)).await?;
+        Ok((secret.text(), view))
+    }
+
+    /// Changes a webhook.
+    ///
+    /// # Errors
+    /// As [`Directory::add_webhook`]; NotFound.
+    pub async fn alter_webhook(
+        &self,
+        tenant: &str,
+        which: Which,
+        change: WebhookChange,
+        reach: &Reach,
+    ) -> Result<WebhookView> {
+        if let Some(name) = &change.name {
+            check_name(name)?;
+        }
+        if let Some(url) = &change.url {
+            check_url(reach, url).await?;
+        }
+        let path = change.path.as_deref().map(folder).transpose()?;
+        let change = WebhookChange { path, ..change };
+        let tenant = self.tenant(tenant).await?.id;
+        let id = self.id_of(tenant, &which).await?;
+        self.run(tenant, Edit::Alter(id, change)).await?;
+        self.shown(tenant, id).await
+    }
+
+    /// Gives a webhook another secret. The one before signs too for `overlap`.
+    ///
+    /// # Errors
+    /// NotFound; Unavailable.
+    pub async fn renew_webhook_secret(
+        &self,
+        tenant: &str,
+        which: &Which,
+        overlap: Duration,
+        keys: &KeySource,
+    ) -> Result<(Zeroizing<String>, WebhookView)> {
+        let tenant = self.tenant(tenant).await?.id;
+        let id = self.id_of(tenant, which).await?;
+        let secret = SigningSecret::random();
+        let sealed = webhook_secrets::seal(keys, tenant, id, &secret).await?;
+        self.run(tenant, Edit::Renew(id, sealed, overlap)).await?;
+        Ok((secret.text(), self.shown(tenant, id).await?))
+    }
+
+    /// Removes a webhook, with what was not delivered yet.
+    ///
+    /// # Errors
+    /// NotFound; Unavailable.
+    pub async fn remove_webhook(&self, tenant: &str, which: &Which) -> Result<()> {
+        let tenant = self.tenant(tenant).await?.id;
+        let id = self.id_of(tenant, which).await?;
+        self.run(tenant, Edit::Remove(id)).await
+    }
+
+    /// Has a webhook told that this is a test.
+    ///
+    /// # Errors
+    /// NotFound; Invalid when it is disabled; Unavailable.
+    pub async fn test_webhook(&self, tenant: &str, which: &Which) -> Result<()> {
+        let tenant = self.tenant(tenant).await?.id;
+        let id = self.id_of(tenant, which).await?;
+        self.run(tenant, Edit::Test(id)).await
+    }
+
+    /// Has what was given up, or one event, sent to a webhook again; says how many.
+    ///
+    /// # Errors
+    /// NotFound when there is no such webhook, or it was not told of the event; Unavailable.
+    pub async fn replay_webhook(
+        &self,
+        tenant: &str,
+        which: &Which,
+        event: Option<EventId>,
+    ) -> Result<u64> {
+        let tenant = self.tenant(tenant).await?.id;
+        let id = self.id_of(tenant, which).await?;
+        let now = self.db().now().await?;
+        let mut tx = self.db().write(tenant).await?;
+        let count = deliveries::replay(&mut tx, id, event, now).await?;
+        tx.commit().await?;
+        match (count, event) {
+            (0, Some(_)) => Err(Error::not_found(
+                "this event waits already, or the webhook was not told of it, or that is long ago",
+            )),
+            _ => Ok(count),
+        }
+    }
+
+    /// What was sent to a webhook and what waits, the newest news first, before the place `before`; with
+    /// the place of the last.
+    ///
+    /// # Errors
+    /// NotFound; Unavailable.
+    pub async fn webhook_deliveries(
+        &self,
+        tenant: &str,
+        which: &Which,
+        state: Option<DeliveryState>,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<(Vec<DeliveryView>, Option<Place>)> {
+        let tenant = self.tenant(tenant).await?.id;
+        let mut tx = self.db().read(tenant).await?;
+        let id = find(&mut tx, which).await?.id;
+        let found = deliveries::page(&mut tx, id, state, before, limit).await?;
+        let last = found.last().map(|one| one.place);
+        Ok((found.iter().map(views::delivery).collect(), last))
+    }
+
+    /// Under which names nothing is told; none is what the installation has.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Unavailable.
+    pub async fn temporary_names(&self, tenant: &str) -> Result<Option<TemporaryNames>> {
+        let tenant = self.tenant(tenant).await?.id;
+        let mut tx = self.db().read(tenant).await?;
+        webhooks::temporary(&mut tx).await
+    }
+
+    /// Sets under which names nothing is told; none is what the installation has.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Unavailable.
+    pub async fn set_temporary_names(
+        &self,
+        tenant: &str,
+        names: Option<TemporaryNames>,
+    ) -> Result<()> {
+        let tenant = self.tenant(tenant).await?.id;
+        self.run(tenant, Edit::Temporary(names)).await
+    }
+
+    async fn id_of(&self, tenant: TenantId, which: &Which) -> Result<WebhookId> {
+        if let Which::Id(id) = which {
+            return Ok(*id);
+        }
+        let mut tx = self.db().read(tenant).await?;
+        find(&mut tx, which).await.map(|one| one.id)
+    }
+
+    async fn shown(&self, tenant: TenantId, id: WebhookId) -> Result<WebhookView> {
+        let mut tx = self.db().read(tenant).await?;
+        let found = find(&mut tx, &Which::Id(id)).await?;
+        Ok(views::webhook(&found))
+    }
+}
+
+async fn find(tx: &mut TenantTx, which: &Which) -> Result<Webhook> {
+    let found = match which {
+        Which::Id(id) => webhooks::find(tx, *id).await?,
+        Which::Name(name) => webhooks::by_name(tx, name).await?,
+    };
+    found.ok_or_else(|| Error::not_found("there is no such webhook"))
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let is_good = (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control);
+    match is_good {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "give the webhook a name of at most {NAME_BYTES} bytes of plain text"
+        ))),
+    }
+}
+
+/// Whoever cannot be found now may be later.
+async fn check_url(reach: &Reach, url: &str) -> Result<()> {
+    let target = reach.target(url).map_err(Error::invalid)?;
+    match reach.addresses(&target).await {
+        Err(Unreachable::Refused(said)) => Err(Error::invalid(said)),
+        Ok(_) | Err(Unreachable::Unknown(_)) => Ok(()),
+    }
+}
+
+/// The folder as it is stored: that of all is empty.
+fn folder(path: &str) -> Result<String> {
+    let path = VfsPath::parse(path)?.to_string();
+    Ok(path.trim_end_matches('/').to_owned())
+}
+
+enum Edit {
+    Add(Webhook),
+    Alter(WebhookId, WebhookChange),
+    Remove(WebhookId),
+    Renew(WebhookId, Vec<u8>, Duration),
+    Temporary(Option<TemporaryNames>),
+    Test(WebhookId),
+}
+
+#[async_trait]
+impl Operation for Edit {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let happening = match self {
+            Self::Add(webhook) => add(tx, webhook, next.at).await?,
+            Self::Alter(id, change) => alter(tx, *id, change).await?,
+            Self::Remove(id) => {
+                let webhook = find(tx, &Which::Id(*id)).await?;
+                webhooks::remove(tx, *id).await?;
+                Happening::new("webhook-remove", webhook.name)
+            }
+            Self::Renew(id, sealed, overlap) => {
+                let mut webhook = find(tx, &Which::Id(*id)).await?;
+                let before = std::mem::replace(&mut webhook.sealed, sealed.clone());
+                webhook.before = (!overlap.is_zero()).then(|| (before, next.at.plus(*overlap)));
+                webhooks::update(tx, &webhook).await?;
+                Happening::new("webhook-secret", webhook.name)
+            }
+            Self::Temporary(names) => {
+                webhooks::set_temporary(tx, names.as_ref()).await?;
+                let names = names
+                    .as_ref()
+                    .map_or("as set".to_owned(), |n| n.to_string());
+                return Ok(Record::Event(Happening::new("temporary-names", names)));
+            }
+            Self::Test(id) => {
+                let webhook = find(tx, &Which::Id(*id)).await?;
+                if webhook.state != WebhookState::Enabled {
+                    return Err(Error::invalid("the webhook is disabled; enable it first"));
+                }
+                let news = News {
+                    only: Some(*id),
+                    ..News::new(Topic::WebhookTest).with("webhook", webhook.name.as_str())
+                };
+                return Ok(Record::Event(
+                    Happening::new("webhook-test", webhook.name).telling([news]),
+                ));
+            }
+        };
+        webhooks::refresh(tx).await?;
+        Ok(Record::Event(happening))
+    }
+}
+
+async fn add(tx: &mut TenantTx, webhook: &Webhook, at: Timestamp) -> Result<Happening> {
+    if webhooks::list(tx).await?.len() >= MOST {
+        return Err(Error::invalid(format!(
+            "the tenant has {MOST} webhooks, as many as it may have; remove one first"
+        )));
+    }
+    let webhook = Webhook {
+        made_at: at,
+        ..webhook.clone()
+    };
+    webhooks::insert(tx, &webhook).await?;
+    let detail = format!("{}: {}, {}", webhook.name, webhook.url, webhook.topics);
+    Ok(Happening::new("webhook-add", detail))
+}
+
+async fn alter(tx: &mut TenantTx, id: WebhookId, change: &WebhookChange) -> Result<Happening> {
+    let mut webhook = find(tx, &Which::Id(id)).await?;
+    let change = change.clone();
+    webhook.name = change.name.unwrap_or(webhook.name);
+    webhook.url = change.url.unwrap_or(webhook.url);
+    webhook.topics = change.topics.unwrap_or(webhook.topics);
+    webhook.path = change.path.unwrap_or(webhook.path);
+    webhook.state = match change.enabled {
+        None => webhook.state,
+        Some(true) => WebhookState::Enabled,
+        Some(false) => WebhookState::Disabled,
+    };
+    webhooks::update(tx, &webhook).await?;
+    let (topics, state) = (webhook.topics, webhook.state.word());
+    let detail = format!("{}: {}, {topics}, {state}", webhook.name, webhook.url);
+    Ok(Happening::new("webhook-alter", detail))
+}

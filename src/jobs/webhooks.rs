@@ -1,0 +1,325 @@
+//! Telling others what happened: at least once, in order as far as nothing fails, each webhook for itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accounts::second_factor::KeySource;
+use crate::db::deliveries::{self, Delivery, DeliveryState, Outcome};
+use crate::db::leases;
+use crate::db::tenants::{self, Tenant};
+use crate::db::webhooks::{self, Webhook, WebhookState};
+use crate::domain::error::{ErrorKind, Result};
+use crate::domain::id::{TenantId, WebhookId};
+use crate::jobs::webhook_settings::WebhookSettings;
+use crate::jobs::{webhook_attempt, webhook_care};
+use crate::net::post::{Failure, Line, Poster};
+use crate::vfs::service::Vfs;
+
+/// How often all tenants are looked at: for what other instances wrote down, and what is due again.
+const EVERY: Duration = Duration::from_secs(1);
+/// Each so many of these looks, it is looked whether there is something to clean up.
+const CARE: u64 = 60;
+/// How long a webhook is one instance's, and how long before the end it is renewed.
+const LEASE: Duration = Duration::from_secs(60);
+const RENEW_BEFORE: Duration = Duration::from_secs(30);
+/// After so many failures in a row, the next is tried after a pause.
+const PATIENT: u32 = 3;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+type Key = (TenantId, WebhookId);
+
+/// What tells others. Stopped before the instance's leases are given back.
+pub struct Webhooks {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    vfs: Vfs,
+    keys: KeySource,
+    settings: WebhookSettings,
+    poster: Poster,
+    permits: Semaphore,
+    /// Webhooks that a task works for; until when they are this instance's.
+    working: Mutex<BTreeMap<Key, Working>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Clone, Copy)]
+struct Working {
+    is_busy: bool,
+    leased_until: Option<Instant>,
+}
+
+impl Webhooks {
+    /// Starts to tell.
+    pub fn start(vfs: &Vfs, keys: KeySource, settings: WebhookSettings) -> Self {
+        let poster = Poster::new(
+            settings.reach.clone(),
+            settings.time,
+            settings.authorities.clone(),
+        );
+        let shared = Arc::new(Shared {
+            vfs: vfs.in_background(),
+            keys,
+            permits: Semaphore::new(settings.at_once),
+            settings,
+            poster,
+            working: Mutex::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let watching = shared.clone();
+        shared.tasks.spawn(async move {
+            let stop = watching.stop.clone();
+            stop.run_until_cancelled(watching.watch()).await;
+        });
+        Self { shared }
+    }
+
+    /// Stops; what is on its way and was not answered is sent again by whoever comes next.
+    pub async fn stop(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
+
+impl Shared {
+    async fn watch(self: Arc<Self>) {
+        let mut is_down = false;
+        let mut rounds = 0_u64;
+        let mut due = interval(EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let told = tokio::select! {
+                told = self.vfs.committer().told() => Some(told),
+                _ = due.tick() => None,
+            };
+            let done = match told {
+                Some(told) => self.round(told, false).await,
+                None => match webhooks::tenants(self.vfs.database()).await {
+                    Ok(all) => {
+                        rounds += 1;
+                        self.round(all, rounds.is_multiple_of(CARE)).await
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            // Once each time, not once a second.
+            match done {
+                Err(error) if !is_down => {
+                    tracing::warn!(error = ?error, "webhooks wait; it is tried again");
+                    is_down = true;
+                }
+                Err(_) => {}
+                Ok(()) => is_down = false,
+            }
+        }
+    }
+
+    async fn round(
+        self: &Arc<Self>,
+        tenants: impl IntoIterator<Item = TenantId>,
+        with_care: bool,
+    ) -> Result<()> {
+        let mut outcome = Ok(());
+        for tenant in tenants {
+            let mut done = self.look_after(tenant).await;
+            if with_care && done.is_ok() {
+                done = webhook_care::run(&self.vfs, tenant, &self.settings).await;
+            }
+            outcome = outcome.and(done);
+        }
+        outcome
+    }
+
+    /// Makes deliveries of what was written down, and starts tasks for webhooks with something due.
+    async fn look_after(self: &Arc<Self>, tenant: TenantId) -> Result<()> {
+        let db = self.vfs.database();
+        let now = db.now().await?;
+        let mut tx = db.read(tenant).await?;
+        let (is_unspread, mut due) = deliveries::look(&mut tx, now).await?;
+        drop(tx);
+        if is_unspread {
+            loop {
+                let mut tx = db.write(tenant).await?;
+                let all = webhooks::list(&mut tx).await?;
+                let is_more = deliveries::spread(&mut tx, &all, now).await?;
+                tx.commit().await?;
+                if !is_more {
+                    break;
+                }
+            }
+            let mut tx = db.read(tenant).await?;
+            (_, due) = deliveries::look(&mut tx, now).await?;
+        }
+        for webhook in due {
+            let key = (tenant, webhook);
+            if !self.begin(key) {
+                continue;
+            }
+            let shared = self.clone();
+            self.tasks.spawn(async move {
+                let stop = shared.stop.clone();
+                let worked = stop.run_until_cancelled(shared.work(key)).await;
+                if let Some(Err(error)) = worked {
+                    tracing::warn!(tenant.id = %key.0, error = ?error, "a webhook waits; it is tried again");
+                }
+                shared.end(key);
+            });
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Working>> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a task works for a webhook; false when one does.
+    fn begin(&self, key: Key) -> bool {
+        let mut all = self.lock();
+        let working = all.entry(key).or_insert(Working {
+            is_busy: false,
+            leased_until: None,
+        });
+        !std::mem::replace(&mut working.is_busy, true)
+    }
+
+    fn end(&self, key: Key) {
+        let mut all = self.lock();
+        let now = Instant::now();
+        if let Some(working) = all.get_mut(&key) {
+            working.is_busy = false;
+        }
+        all.retain(|_, w| w.is_busy || w.leased_until.is_some_and(|until| until > now));
+    }
+
+    /// Whether a webhook is this instance's for a while.
+    async fn is_mine(&self, (tenant, webhook): Key) -> Result<bool> {
+        let until = self.lock().get(&(tenant, webhook)).map(|w| w.leased_until);
+        let now = Instant::now();
+        if until
+            .flatten()
+            .is_some_and(|until| until > now + RENEW_BEFORE)
+        {
+            return Ok(true);
+        }
+        let (db, instance) = (self.vfs.database(), self.vfs.instance());
+        let kind = format!("webhook {webhook}");
+        let is_mine = leases::take(db, tenant, &kind, instance, LEASE).await?;
+        if let Some(working) = self.lock().get_mut(&(tenant, webhook)) {
+            working.leased_until = is_mine.then_some(now + LEASE);
+        }
+        Ok(is_mine)
+    }
+
+    /// Sends what is due at a webhook until nothing is.
+    async fn work(&self, key: Key) -> Result<()> {
+        let (tenant, id) = key;
+        let db = self.vfs.database();
+        let mut lines: Vec<Option<Line>> = Vec::new();
+        let (mut url, mut failures) = (String::new(), 0_u32);
+        while self.is_mine(key).await? {
+            let now = db.now().await?;
+            let each = match failures {
+                0 => self.settings.at_once_each,
+                _ => 1,
+            };
+            let mut tx = db.read(tenant).await?;
+            let found = webhooks::find(&mut tx, id).await?;
+            let Some(webhook) = found.filter(|one| one.state == WebhookState::Enabled) else {
+                return Ok(());
+            };
+            let due = deliveries::due(&mut tx, id, now, each).await?;
+            drop(tx);
+            let Some(tenant) = tenants::by_id(db, tenant)
+                .await?
+                .filter(|_| !due.is_empty())
+            else {
+                return Ok(());
+            };
+            if url != webhook.url {
+                lines.clear();
+                url.clone_from(&webhook.url);
+            }
+            lines.resize_with(due.len().max(lines.len()), || None);
+            let outcomes = self.send(&tenant, &webhook, &due, &mut lines).await?;
+            self.note(&tenant, id, &outcomes).await?;
+            let is_well = |one: &Outcome| one.state == DeliveryState::Delivered;
+            failures = match outcomes.iter().any(is_well) {
+                true => 0,
+                false => failures.saturating_add(1),
+            };
+            if failures >= PATIENT {
+                let doublings = (failures - PATIENT).min(16);
+                let pause = self.settings.first_delay.saturating_mul(1 << doublings);
+                tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        tenant: &Tenant,
+        webhook: &Webhook,
+        due: &[Delivery],
+        lines: &mut [Option<Line>],
+    ) -> Result<Vec<Outcome>> {
+        let db = self.vfs.database();
+        let now = db.now().await?;
+        let secrets = webhook_attempt::secrets(&self.keys, tenant, webhook, now).await;
+        let secrets = match &secrets {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                return secrets.map(|_| Vec::new());
+            }
+            // It cannot be opened any more: others can neither.
+            Err(error) => Err(error.context()),
+            Ok(secrets) => Ok(secrets),
+        };
+        let sending = due.iter().zip(lines).map(|(delivery, line)| async move {
+            let secrets = match secrets {
+                Ok(secrets) => secrets,
+                Err(said) => return (delivery, Err(Failure::Lost(said.to_owned()))),
+            };
+            let message = webhook_attempt::message(tenant, delivery, secrets, now);
+            let answer = match self.permits.acquire().await {
+                Ok(_permit) => self.poster.post(&webhook.url, &message, line).await,
+                Err(_) => Err(Failure::Lost("the server ends".to_owned())),
+            };
+            (delivery, answer)
+        });
+        let answers = join_all(sending).await;
+        let now = db.now().await?;
+        let settings = &self.settings;
+        let outcomes = answers
+            .into_iter()
+            .map(|(delivery, answer)| webhook_attempt::outcome(settings, delivery, answer, now));
+        Ok(outcomes.collect())
+    }
+
+    async fn note(&self, tenant: &Tenant, id: WebhookId, outcomes: &[Outcome]) -> Result<()> {
+        let db = self.vfs.database();
+        let now = db.now().await?;
+        let mut tx = db.write(tenant.id).await?;
+        for outcome in outcomes {
+            if outcome.state == DeliveryState::Dead {
+                tracing::warn!(tenant.id = %tenant.id, webhook.id = %id, said = outcome.said, "gave up telling a webhook");
+            }
+            deliveries::note(&mut tx, id, outcome, now).await?;
+        }
+        tx.commit().await?;
+        if outcomes.iter().any(webhook_attempt::is_gone) {
+            webhook_care::turn_off(&self.vfs, tenant.id, id).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! Sending a small message to an address that others named: each address it leads to is checked, and the
+//! connection is made to the one that was.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{self, Either};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::net::reach::{Reach, Scheme, Target, Unreachable};
+
+/// Most that is read of an answer's body.
+const ANSWER_BYTES: usize = 4 * 1024;
+/// How long the rest of an answer is waited for, which nobody needs but the next message on the line.
+const REST_TIME: Duration = Duration::from_millis(500);
+/// Most bytes of an answer's head.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Sends messages. Cheap to clone.
+#[derive(Clone)]
+pub struct Poster {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    reach: Reach,
+    time: Duration,
+    authorities: Option<PathBuf>,
+    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its headers beside the usual ones.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body, in JSON.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The target may not be reached.
+    Refused(String),
+    /// Something went wrong on the way.
+    Lost(String),
+}
+
+/// A connection that is held for the next message to the same target.
+pub struct Line {
+    send: SendRequest<Full<Bytes>>,
+    /// What moves the bytes; it is polled while somebody waits for an answer.
+    moving: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+}
+
+impl Poster {
+    /// Sends where `reach` allows, and waits `time` for an answer. `authorities` is a file of certificates
+    /// that are trusted beside the system's.
+    pub fn new(reach: Reach, time: Duration, authorities: Option<PathBuf>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                reach,
+                time,
+                authorities,
+                tls: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Sends a message and returns the status of the answer. `line` is a connection to the same target that
+    /// is used if it still stands, and holds one for the next message afterwards if it can. Redirects are
+    /// answers as any other.
+    ///
+    /// # Errors
+    /// Refused when the target may not be reached; Lost when no answer came in time: the message may have
+    /// arrived.
+    pub async fn post(
+        &self,
+        url: &str,
+        message: &Message,
+        line: &mut Option<Line>,
+    ) -> Result<u16, Failure> {
+        let target = self.shared.reach.target(url).map_err(Failure::Refused)?;
+        let time = self.shared.time;
+        let sending = Box::pin(self.send(&target, message, line));
+        match timeout(time, sending).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                *line = None;
+                let seconds = time.as_secs_f64();
+                Err(Failure::Lost(format!("no answer within {seconds} seconds")))
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        target: &Target,
+        message: &Message,
+        line: &mut Option<Line>,
+    ) -> Result<u16, Failure> {
+        if let Some(held) = line.take() {
+            // Whoever is at the other end may have hung up by now.
+            if let Ok((status, held)) = exchange(held, target, message).await {
+                *line = held;
+                return Ok(status);
+            }
+        }
+        let made = self.connect(target).await?;
+        let (status, held) = exchange(made, target, message)
+            .await
+            .map_err(Failure::Lost)?;
+        *line = held;
+        Ok(status)
+    }
+
+    async fn connect(&self, target: &Target) -> Result<Line, Failure> {
+        let addresses = self.shared.reach.addresses(target).await;
+        let addresses = addresses.map_err(|why| match why {
+            Unreachable::Refused(said) => Failure::Refused(said),
+            Unreachable::Unknown(said) => Failure::Lost(said),
+        })?;
+        let mut said = String::new();
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    // Small messages go at once; without it they only go later.
+                    let _ = stream.set_nodelay(true);
+                    return match target.scheme {
+                        Scheme::Http => shake_hands(stream).await,
+                        Scheme::Https => self.over_tls(stream, target).await,
+                    };
+                }
+                Err(error) => said = format!("no connection to {address}: {error}"),
+            }
+        }
+        Err(Failure::Lost(said))
+    }
+
+    async fn over_tls(&self, stream: TcpStream, target: &Target) -> Result<Line, Failure> {
+        let config = self.tls().await.map_err(Failure::Lost)?;
+        let name = ServerName::try_from(target.host.clone())
+            .map_err(|_| Failure::Refused(format!("'{}' is no name of a host", target.host)))?;
+        let stream = TlsConnector::from(config).connect(name, stream).await;
+        let stream =
+            stream.map_err(|error| Failure::Lost(format!("TLS was not agreed on: {error}")))?;
+        shake_hands(stream).await
+    }
+
+    /// Read when it is needed first: most installations have no webhooks.
+    async fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+        if let Some(made) = self.shared.tls.get() {
+            return made.clone();
+        }
+        let shared = self.shared.clone();
+        let made = tokio::task::spawn_blocking(move || client(&shared)).await;
+        let made = made.map_err(|error| error.to_string())?;
+        self.shared.tls.get_or_init(|| made).clone()
+    }
+}
+
+fn client(shared: &Shared) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if let Some(file) = &shared.authorities {
+        let shown = file.display();
+        let unreadable =
+            |error| format!("webhooks.authorities, '{shown}', cannot be read: {error}");
+        let own = CertificateDer::pem_file_iter(file).map_err(unreadable)?;
+        for certificate in own {
+            let certificate = certificate.map_err(unreadable)?;
+            roots
+                .add(certificate)
+                .map_err(|error| format!("'{shown}' holds no certificates: {error}"))?;
+        }
+    } else if added == 0 {
+        return Err("this machine trusts no certificates; set webhooks.authorities".into());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+async fn shake_hands(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Line, Failure> {
+    let made = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await;
+    let (send, moving) = made.map_err(|error| Failure::Lost(error.to_string()))?;
+    Ok(Line {
+        send,
+        moving: Box::pin(moving),
+    })
+}
+
+/// Sends a message and waits for the answer; the line is given back if it can be used again.
+async fn exchange(
+    line: Line,
+    target: &Target,
+    message: &Message,
+) -> Result<(u16, Option<Line>), String> {
+    let Line {
+        mut send,
+        mut moving,
+    } = line;
+    let request = request(target, message)?;
+    let asking = Box::pin(async {
+        send.ready().await?;
+        let mut answer = send.send_request(request).await?;
+        let is_whole = timeout(REST_TIME, read(&mut answer)).await == Ok(true);
+        let is_ready = is_whole && send.ready().await.is_ok();
+        hyper::Result::Ok((answer.status().as_u16(), is_ready))
+    });
+    let (answered, is_open) = match future::select(asking, &mut moving).await {
+        Either::Left((answered, _)) => (answered, true),
+        // What came before the other end hung up is an answer too.
+        Either::Right((_, asking)) => (asking.await, false),
+    };
+    let (status, is_ready) = answered.map_err(|error| said(&error))?;
+    let line = (is_open && is_ready).then_some(Line { send, moving });
+    Ok((status, line))
+}
+
+fn request(target: &Target, message: &Message) -> Result<Request<Full<Bytes>>, String> {
+    let mut request = Request::post(target.path.as_str())
+        .header(HOST, target.authority.as_str())
+        .header(USER_AGENT, concat!("Sealift/", env!("CARGO_PKG_VERSION")))
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONTENT_LENGTH, message.body.len());
+    for (name, value) in &message.headers {
+        request = request.header(*name, value);
+    }
+    let request = request.body(Full::new(message.body.clone()));
+    request.map_err(|error| error.to_string())
+}
+
+/// Reads a little of an answer's body and drops it; whether that was all.
+async fn read(answer: &mut Response<Incoming>) -> bool {
+    let mut left = ANSWER_BYTES;
+    while let Some(frame) = answer.body_mut().frame().await {
+        let Ok(frame) = frame else {
+            return false;
+        };
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// The error with what stands behind it.
+fn said(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("the connection broke off: {error}: {cause}"),
+        None => format!("the connection broke off: {error}"),
+    }
+}

@@ -1,0 +1,231 @@
+//! What is to be told is written down with the change itself, on both databases.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use sealift::accounts::manage::Directory;
+use sealift::accounts::webhook_views::WebhookChange;
+use sealift::accounts::webhook_views::{NewWebhook, Which};
+use sealift::db::sql::Dialect;
+use sealift::db::{deliveries, webhooks};
+use sealift::domain::principal::Actor;
+use sealift::jobs::webhook_care;
+use sealift::jobs::webhook_settings::WebhookSettings;
+use sealift::net::reach::Reach;
+use sealift::server::keys::source;
+use sealift::vfs::history::Restore;
+use sealift::vfs::session::Session;
+
+use crate::support::dialects::on_both;
+use crate::support::world::{World, path, replace};
+
+on_both!(
+    nothing_is_written_down_where_nobody_listens,
+    many_changes_at_once_are_written_down_each_once,
+    a_deleted_file_that_is_brought_back_is_told,
+    the_quota_of_an_account_is_told_with_its_name,
+    what_was_done_long_ago_is_forgotten,
+);
+
+struct Listener {
+    world: World,
+    directory: Directory,
+}
+
+impl Listener {
+    async fn new(dialect: Dialect) -> Self {
+        let world = World::new(dialect).await;
+        let directory = Directory::new(world.vfs.committer().clone(), 1_000);
+        let reach = Reach {
+            allow: vec!["127.0.0.1".parse().unwrap()],
+            clear: true,
+        };
+        let new = NewWebhook {
+            name: "hook".to_owned(),
+            url: format!("http://{}/", IpAddr::from([127, 0, 0, 1])),
+            topics: "all".parse().unwrap(),
+            path: "/".to_owned(),
+            made_by: "a test".to_owned(),
+        };
+        let keys = source(world.vfs.keys().clone());
+        let tenant = &world.tenant.name;
+        let added = directory.add_webhook(tenant, new, &reach, &keys).await;
+        added.unwrap();
+        Self { world, directory }
+    }
+
+    /// Kinds, paths and data of what is to be told, in order.
+    async fn told(&self) -> Vec<(String, String, serde_json::Value)> {
+        let (db, tenant) = (self.world.vfs.database(), &self.world.tenant);
+        let now = db.now().await.unwrap();
+        loop {
+            let mut tx = db.write(tenant.id).await.unwrap();
+            let all = webhooks::list(&mut tx).await.unwrap();
+            let more = deliveries::spread(&mut tx, &all, now).await.unwrap();
+            tx.commit().await.unwrap();
+            if !more {
+                break;
+            }
+        }
+        let which = Which::Name("hook".to_owned());
+        let found = self
+            .directory
+            .webhook_deliveries(&tenant.name, &which, None, None, 1_000)
+            .await;
+        let mut all: Vec<_> = found.unwrap().0;
+        all.reverse();
+        let text = |data: &serde_json::Value| data["path"].as_str().unwrap_or("").to_owned();
+        all.into_iter()
+            .map(|one| (one.kind.to_owned(), text(&one.data), one.data))
+            .collect()
+    }
+}
+
+async fn store(session: &Session, name: &str, bytes: &[u8]) {
+    let mut writer = session.open_write(&path(name), replace()).await.unwrap();
+    writer.append(Bytes::copy_from_slice(bytes)).await.unwrap();
+    writer.commit().await.unwrap();
+}
+
+async fn nothing_is_written_down_where_nobody_listens(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    store(&session, "/a", b"some").await;
+    let mut tx = world.vfs.database().write(world.tenant.id).await.unwrap();
+    let rows = tx.rows_without_tenant("SELECT count(*) FROM outbox").await;
+    assert_eq!(rows.unwrap()[0].int(0).unwrap(), 0);
+}
+
+async fn many_changes_at_once_are_written_down_each_once(dialect: Dialect) {
+    let listener = Listener::new(dialect).await;
+    let session = listener.world.account("ann").await;
+    let names: Vec<_> = (0..100).map(|number| format!("/{number}")).collect();
+    join_all(names.iter().map(|name| store(&session, name, b"some"))).await;
+    join_all(names.iter().map(|name| store(&session, name, b""))).await;
+    let told = listener.told().await;
+    assert_eq!(told.len(), 200);
+    for name in &names {
+        let of: Vec<_> = told.iter().filter(|(_, path, _)| path == name).collect();
+        let facts: Vec<_> = of
+            .iter()
+            .map(|(kind, _, data)| (kind.as_str(), &data["size"], &data["replaced"]))
+            .collect();
+        let (yes, no) = (&true.into(), &false.into());
+        assert_eq!(
+            facts,
+            [
+                ("file.stored", &4.into(), no),
+                ("file.stored", &0.into(), yes)
+            ]
+        );
+    }
+    let mut changes: Vec<_> = told
+        .iter()
+        .map(|(.., data)| data["change"].as_i64())
+        .collect();
+    assert!(changes.is_sorted());
+    changes.dedup();
+    assert_eq!(changes.len(), 200);
+}
+
+async fn a_deleted_file_that_is_brought_back_is_told(dialect: Dialect) {
+    let listener = Listener::new(dialect).await;
+    let session = listener.world.account("ann").await;
+    session
+        .make_folder(&path("/in"), Default::default())
+        .await
+        .unwrap();
+    store(&session, "/in/a", b"some").await;
+    let node = session.stat(&path("/in/a")).await.unwrap().node;
+    session.remove_file(&path("/in/a")).await.unwrap();
+    let committer = listener.world.vfs.committer();
+    let tenant = listener.world.tenant.id;
+    committer
+        .run(tenant, &Actor::operator(), Restore { node })
+        .await
+        .unwrap();
+    let told = listener.told().await;
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|(kind, path, _)| (kind.as_str(), path.as_str()))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("file.stored", "/in/a"),
+            ("file.deleted", "/in/a"),
+            ("file.restored", "/in/a")
+        ]
+    );
+}
+
+async fn the_quota_of_an_account_is_told_with_its_name(dialect: Dialect) {
+    let listener = Listener::new(dialect).await;
+    let all = sealift::domain::rights::Rights::ALL;
+    let session = listener.world.account_with("ann", all, Some(10)).await;
+    store(&session, "/a", b"12345678").await;
+    session
+        .copy_file(
+            &path("/a"),
+            &path("/b"),
+            sealift::vfs::rename::Overwrite::Allow,
+        )
+        .await
+        .unwrap_err();
+    store(&session, "/b", b"9").await;
+    let told = listener.told().await;
+    let levels: Vec<_> = told
+        .iter()
+        .filter(|(kind, ..)| kind == "quota.near")
+        .map(|(.., data)| {
+            (
+                data["account"].as_str().unwrap(),
+                data["percent"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(levels, [("ann", 80), ("ann", 90)]);
+}
+
+async fn what_was_done_long_ago_is_forgotten(dialect: Dialect) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let listener = Listener::new(dialect).await;
+    let (world, settings) = (&listener.world, WebhookSettings::default());
+    let session = world.account("ann").await;
+    store(&session, "/a", b"some").await;
+    assert_eq!(listener.told().await.len(), 1);
+    let which = Which::Name("hook".to_owned());
+    let change = WebhookChange {
+        enabled: Some(false),
+        ..WebhookChange::default()
+    };
+    let tenant = &world.tenant.name;
+    let altered = listener
+        .directory
+        .alter_webhook(tenant, which.clone(), change, &Reach::default())
+        .await;
+    assert_eq!(altered.unwrap().state, "disabled");
+    // Nobody listens any more.
+    store(&session, "/b", b"some").await;
+    let found = async || {
+        let all = listener
+            .directory
+            .webhook_deliveries(tenant, &which, None, None, 10)
+            .await;
+        all.unwrap().0
+    };
+    for (days, state) in [(2, Some("waiting")), (2, Some("dead")), (31, None)] {
+        world.clock.advance(DAY * days);
+        webhook_care::run(&world.vfs, world.tenant.id, &settings)
+            .await
+            .unwrap();
+        let all = found().await;
+        assert_eq!(all.first().map(|one| one.state), state);
+        assert!(all.len() < 2);
+    }
+    let mut tx = world.vfs.database().write(world.tenant.id).await.unwrap();
+    let rows = tx.rows_without_tenant("SELECT count(*) FROM outbox").await;
+    assert_eq!(rows.unwrap()[0].int(0).unwrap(), 0);
+}
