@@ -1,6 +1,6 @@
 //! What a client shows instead of a password: the text of a session's cookie, or of a token.
 //!
-//! `slt_` (a token) or `sls_` (a session), then the number of the tenant, 256 random bits and a
+//! `slt_` (a token), `sls_` (a session) or `slo_` (an operator's token, of tenant 0), then the number of the tenant, 256 random bits and a
 //! CRC-32 in base 32: the number leads to the rows of one tenant, where the hash of the random bits is
 //! looked up, and the sum lets programs that scan for secrets that leaked tell one from other text.
 
@@ -16,6 +16,8 @@ use crate::domain::random;
 /// What a ticket stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TicketKind {
+    /// An operator of the installation.
+    Operator,
     /// A session of a browser.
     Session,
     /// A token of a program.
@@ -25,6 +27,7 @@ pub enum TicketKind {
 impl TicketKind {
     fn prefix(self) -> &'static str {
         match self {
+            Self::Operator => "slo_",
             Self::Session => "sls_",
             Self::Token => "slt_",
         }
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_ticket_survives_its_text_form() {
-        for kind in [TicketKind::Session, TicketKind::Token] {
+        for kind in [TicketKind::Operator, TicketKind::Session, TicketKind::Token] {
             let ticket = Ticket::random(kind, TenantId(7));
             let read = Ticket::parse(kind, &ticket.text()).unwrap();
             assert_eq!((read.kind, read.tenant), (kind, TenantId(7)));

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::account::Account;
+use crate::cli::admin::Admin;
 use crate::cli::audit::Audit;
 use crate::cli::check_config::CheckConfig;
 use crate::cli::fsck::Fsck;
@@ -42,6 +43,8 @@ enum Command {
     Keys(Keys),
     #[command(subcommand)]
     Audit(Audit),
+    #[command(subcommand)]
+    Admin(Admin),
     Fsck(Fsck),
 }
 
@@ -86,6 +89,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Grant(grant) => grant.run().await,
         Command::Keys(keys) => keys.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Admin(admin) => admin.run().await,
         Command::Fsck(fsck) => fsck.run().await,
     }
     .map(|()| 0)

@@ -65,6 +65,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0010_addressed.sql"),
         postgres: include_str!("../../migrations/0010_addressed.postgres.sql"),
     },
+    Migration {
+        version: 14,
+        shared: include_str!("../../migrations/0014_operators.sql"),
+        postgres: include_str!("../../migrations/0014_operators.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

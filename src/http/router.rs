@@ -3,11 +3,16 @@
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{Object, Required};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::account::{activity, keys, password, sessions, tokens};
+use crate::http::admin::operator::AtOperators;
+use crate::http::admin::routes as admin;
 use crate::http::files::routes as files;
 use crate::http::page::Page;
 use crate::http::reply::Problem;
@@ -24,10 +29,31 @@ use crate::http::{guard, health, held, leftover, me, origin};
 ))]
 struct Document;
 
+/// The OpenAPI document of the port for operators.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Sealift administration",
+    description = "What operators of a Sealift server do: tenants, accounts, rights, keys, sessions, audit logs.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct OperatorsDocument;
+
 /// What everybody reaches over TLS.
 pub fn public(web: Web) -> Router {
-    let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
-        .nest(API, operations())
+    whole(web, Document::openapi(), operations())
+}
+
+/// What operators reach, at a port of their own; no account does.
+pub fn operators(web: Web) -> Router {
+    let operations = admin::of_operators();
+    // Figures of the server are merged here; they demand `Operator<Measuring>`.
+    whole(web, OperatorsDocument::openapi(), operations).layer(Extension(AtOperators))
+}
+
+/// Operations with their description, and what stands beside them at every port.
+fn whole(web: Web, document: utoipa::openapi::OpenApi, operations: OpenApiRouter<Web>) -> Router {
+    let (api, document) = OpenApiRouter::with_openapi(document)
+        .nest(API, operations)
         .split_for_parts();
     let document = described(document);
     let page = serde_json::to_value(&document).map(|document| Page::of(&document));
@@ -59,9 +85,37 @@ fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
     let paths = std::mem::take(&mut document.paths.paths);
     let paths = paths.into_iter();
     document.paths.paths = paths
-        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .map(|(path, mut item)| {
+            if path.contains("{tenant}") {
+                let operations = [
+                    &mut item.get,
+                    &mut item.put,
+                    &mut item.post,
+                    &mut item.delete,
+                    &mut item.patch,
+                ];
+                for operation in operations.into_iter().flatten() {
+                    operation
+                        .parameters
+                        .get_or_insert_default()
+                        .push(tenant().into());
+                }
+            }
+            (path.replace("{*", "{"), item)
+        })
         .collect();
     document
+}
+
+/// The parameter of paths below a tenant: what is below is written once, also where no path names one.
+fn tenant() -> Parameter {
+    ParameterBuilder::new()
+        .name("tenant")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("the tenant's name"))
+        .schema(Some(Object::with_type(Type::String)))
+        .build()
 }
 
 /// Every area of the API.
@@ -74,6 +128,7 @@ fn operations() -> OpenApiRouter<Web> {
         .merge(activity::routes())
         .merge(files::routes())
         .merge(uploads::routes())
+        .nest("/admin", admin::of_tenant())
 }
 
 async fn nothing() -> Problem {

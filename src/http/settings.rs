@@ -25,6 +25,10 @@ pub struct HttpSettings {
     pub upload_expiry: Duration,
     /// How long sessions of browsers last.
     pub sessions: SessionLife,
+    /// How long a new tenant's past is kept unless an operator says otherwise.
+    pub retention: Duration,
+    /// How long backups of the database are kept.
+    pub backups: Duration,
 }
 
 impl Default for HttpSettings {
@@ -41,6 +45,8 @@ impl Default for HttpSettings {
             public_port: None,
             upload_expiry: Duration::from_secs(24 * 3600),
             sessions: SessionLife::default(),
+            retention: Duration::from_secs(30 * 24 * 3600),
+            backups: Duration::from_secs(8 * 24 * 3600),
         }
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::accounts::login::Accounts;
 use crate::accounts::manage::Directory;
+use crate::accounts::operators::Operators;
 use crate::domain::clock::Clock;
 use crate::http::account::pending::Pending;
+use crate::http::admin::regions::Regions;
 use crate::http::basic::Basic;
 use crate::http::hosts::Hosts;
 use crate::http::settings::HttpSettings;
@@ -33,6 +35,8 @@ struct Parts {
     visits: Visits,
     pending: Pending,
     hosts: Hosts,
+    operators: Operators,
+    regions: Regions,
 }
 
 impl Web {
@@ -44,7 +48,9 @@ impl Web {
         directory: Directory,
         clock: Arc<dyn Clock>,
         readiness: Readiness,
+        regions: Regions,
     ) -> Self {
+        let operators = directory.operators();
         let basic = Basic::new(accounts.clone(), clock.clone());
         let visits = Visits::new(accounts.clone(), settings.sessions);
         Self {
@@ -59,6 +65,8 @@ impl Web {
                 visits,
                 pending: Pending::default(),
                 hosts: Hosts::default(),
+                operators,
+                regions,
             }),
         }
     }
@@ -81,6 +89,16 @@ impl Web {
     /// What is done to accounts.
     pub fn directory(&self) -> &Directory {
         &self.parts.directory
+    }
+
+    /// Who is an operator.
+    pub fn operators(&self) -> &Operators {
+        &self.parts.operators
+    }
+
+    /// Where tenants may be.
+    pub fn regions(&self) -> &Regions {
+        &self.parts.regions
     }
 
     /// The time.

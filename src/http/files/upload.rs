@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
-use crate::domain::error::ErrorKind;
+use crate::domain::error::{Error, ErrorKind};
 use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::http::extract::{Params, next_piece};
@@ -80,7 +80,7 @@ pub async fn upload(
     let ended = web.accounts().ended(visitor.principal());
     let received = tokio::select! {
         received = receive(&mut writer, body, stall) => received,
-        () = ended => Err(Problem::stranger()),
+        why = ended => Err(Error::new(ErrorKind::Unauthenticated, why.sentence()).into()),
     };
     if let Err(problem) = received {
         writer.keep().await;

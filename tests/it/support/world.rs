@@ -221,6 +221,7 @@ impl World {
             protocol: Protocol::Sftp,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             door_options: DoorOptions::default(),
+            administrator: false,
         })
     }
 }
@@ -282,6 +283,7 @@ impl Operation for AddAccount {
             generation: 1,
             created_at: next.at,
             rules: LoginRules::default(),
+            administrator: false,
         };
         accounts::insert(tx, &account).await?;
         usage::create(tx, Some(id)).await?;
