@@ -61,10 +61,15 @@ impl Sftp {
         Self { client }
     }
 
-    /// Waits until it has ended by itself; returns what it complained of.
+    /// Waits until its session was ended; returns what it complained of.
     fn ended(mut self) -> String {
         let child = &mut self.client;
-        wait_for("sftp to end", SOON, || child.try_wait().unwrap());
+        let mut commands = child.stdin.take().unwrap();
+        // It notices only when it has something to ask.
+        wait_for("sftp to end", SOON, || {
+            let _ = writeln!(commands, "pwd\nls");
+            child.try_wait().unwrap()
+        });
         let mut said = String::new();
         let errors = self.client.stderr.as_mut().unwrap();
         errors.read_to_string(&mut said).unwrap();

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
@@ -170,6 +170,9 @@ async fn tenant_in_path(parts: &mut Parts) -> Result<String, Problem> {
 
 /// What was asked for, for the audit log.
 fn asked(parts: &Parts) -> String {
-    let path: String = parts.uri.path().chars().take(1_000).collect();
+    // What is left of the path has lost what led here.
+    let whole = parts.extensions.get::<OriginalUri>();
+    let path = whole.map_or(parts.uri.path(), |whole| whole.0.path());
+    let path: String = path.chars().take(1_000).collect();
     format!("{} {path}", parts.method)
 }
