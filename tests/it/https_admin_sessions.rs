@@ -85,6 +85,7 @@ impl Drop for Sftp {
 }
 
 /// The session of an account by a protocol, as soon as it is shown.
+#[track_caller]
 fn session(list: impl Fn() -> Answer, login: &str, protocol: &str) -> Value {
     wait_for("the session to be shown", SOON, || {
         let answer = list();
@@ -288,7 +289,7 @@ fn a_session_at_another_server_is_seen_and_ended() {
     let (mut ftp, _) = FtpRaw::connect(other.ftp.unwrap()).unwrap();
     ftp.secure();
     ftp.login("ann@acme", "secret");
-    end(&session(list, "ann@acme", "ftp"));
+    end(&session(list, "ann@acme", "ftps"));
     assert_eq!(ftp.reply().unwrap().code, 421);
 
     let url = format!("https://{}/api/v1/me", other.https.unwrap());
