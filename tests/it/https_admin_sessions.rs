@@ -17,6 +17,7 @@ use crate::support::https_door::{Answer, ask};
 use crate::support::postgres::Postgres;
 use crate::support::server::sealift;
 use crate::support::serving::Serving;
+use crate::support::tus::Tus;
 use crate::support::wait::wait_for;
 use crate::support::web_client::Browser;
 
@@ -184,6 +185,23 @@ fn a_transfer_in_a_session_that_is_ended_breaks_off() {
     });
     let file = admin.door.demo(&[], "/api/v1/files/home/ann/long");
     assert_eq!(file.status, 404, "nothing half was stored");
+}
+
+#[test]
+fn an_upload_that_goes_on_later_stops_with_its_session() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "ann", false);
+    let address = admin.door.address().to_string();
+    let tus = Tus::at(&address, "ann@demo:secret");
+    let at = tus.begin("/home/ann/long", 1 << 20);
+    let _held = tus.hold(&at, 0, b"what came is kept");
+    let path = "/tenants/demo/sessions";
+    let seen = session(|| admin.root(&[], path), "ann@demo", "https");
+    admin.done("DELETE", &format!("{path}/{}", id(&seen)), None);
+    wait_for("the upload to be free for another session", SOON, || {
+        let offset = tus.offset(&at);
+        (tus.patch(&at, offset, b"more", &[]).status == 204).then_some(())
+    });
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Takes a piece of an upload as it comes.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use futures_util::StreamExt as _;
 
+use crate::accounts::sessions::Ended;
+use crate::domain::error::{Error, ErrorKind};
 use crate::domain::id::UploadAddress;
 use crate::http::reply::Problem;
 use crate::http::uploads::answer::locked;
@@ -27,6 +30,8 @@ enum Ending {
     BrokeOff,
     /// All of it came.
     Complete,
+    /// The session must end.
+    Over(Ended),
     /// Nothing moved any more.
     Stalled,
 }
@@ -57,9 +62,14 @@ pub async fn receive(
     let writer = session.write_piece(id, offset, trust).await;
     let mut writer = writer.map_err(locked)?;
     let mut came = 0_u64;
+    let mut over = pin!(web.accounts().ended(session.principal()));
     let ending = loop {
         let next = tokio::time::timeout(web.settings().stall_time, body.next());
-        let bytes = match next.await {
+        let next = tokio::select! {
+            next = next => next,
+            why = over.as_mut() => break Ending::Over(why),
+        };
+        let bytes = match next {
             Err(_) => break Ending::Stalled,
             Ok(Some(Err(_))) => break Ending::BrokeOff,
             Ok(None) if announced.is_some_and(|announced| came < announced) => {
@@ -83,6 +93,10 @@ pub async fn receive(
     };
     let (verdict, refused) = match ending {
         Ending::BrokeOff => (cut, Some(broke_off())),
+        Ending::Over(why) => {
+            let over = Error::new(ErrorKind::Unauthenticated, why.sentence());
+            (cut, Some(over.into()))
+        }
         Ending::Stalled => (cut, Some(stalled())),
         Ending::Complete => match check.is_none_or(Check::holds) {
             true => (Verdict::Counts, None),
