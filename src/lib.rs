@@ -22,6 +22,7 @@ pub mod domain {
     pub mod property;
     pub mod random;
     pub mod rights;
+    pub mod role;
     pub mod scope;
     pub mod secret;
     pub mod sum;
@@ -73,12 +74,14 @@ pub mod storage {
 /// Pools, transactions, changes, one file per kind of record.
 pub mod db {
     pub mod account_certificates;
+    pub mod account_office;
     pub mod accounts;
     pub mod acme;
     pub mod addressed;
     pub mod api_tokens;
     pub mod approach;
     pub mod audit;
+    pub mod audit_search;
     pub mod authorities;
     pub mod blobs;
     pub mod clocks;
@@ -100,10 +103,12 @@ pub mod db {
     pub mod leases;
     pub mod link_downloads;
     pub mod links;
+    pub mod live_sessions;
     pub mod locks;
     pub mod login_guard;
     pub mod migrate;
     pub mod once;
+    pub mod operators;
     pub mod outbox;
     pub mod placement;
     pub mod plan;
@@ -209,6 +214,7 @@ pub mod accounts {
     pub mod bearer;
     pub mod cache;
     pub mod certificate;
+    pub mod confirmation;
     pub mod home;
     pub mod link_downloads;
     pub mod links;
@@ -216,16 +222,21 @@ pub mod accounts {
     pub mod login;
     pub mod manage;
     pub mod manage_accounts;
+    pub mod manage_alter;
+    pub mod manage_audit;
     pub mod manage_authorities;
     pub mod manage_doors;
     pub mod manage_grants;
     pub mod manage_groups;
     pub mod manage_logins;
     pub mod manage_placement;
+    pub mod manage_sessions;
+    pub mod manage_tenants;
     pub mod manage_webhooks;
     pub mod manage_x509;
     pub mod methods;
     pub mod once;
+    pub mod operators;
     pub mod own_account;
     pub mod own_links;
     pub mod own_sessions;
@@ -322,6 +333,25 @@ pub mod http {
         pub mod pending;
         pub mod sessions;
         pub mod tokens;
+    }
+    /// What operators do, and administrators of tenants.
+    pub mod admin {
+        pub mod account_view;
+        pub mod accounts;
+        pub mod acting;
+        pub mod audit;
+        pub mod credentials;
+        pub mod data_keys;
+        pub mod grants;
+        pub mod groups;
+        pub mod operator;
+        pub mod power;
+        pub mod regions;
+        pub mod routes;
+        pub mod sessions;
+        pub mod tenants;
+        pub mod version;
+        pub mod wish;
     }
     pub mod basic;
     pub mod clear;
@@ -529,6 +559,7 @@ pub mod cli {
     pub mod account_key;
     pub mod account_login;
     pub mod account_totp;
+    pub mod admin;
     pub mod arguments;
     pub mod audit;
     pub mod check_config;

@@ -100,8 +100,8 @@ impl Accounts {
             return Err(lockout::wait(wait));
         }
         match ticket.kind() {
-            // It stands for nobody: see [`Accounts::link`].
-            TicketKind::Link => Err(worthless()),
+            // They stand for no account: see [`Accounts::link`] and `operators.rs`.
+            TicketKind::Link | TicketKind::Operator => Err(worthless()),
             TicketKind::Session => inner.session_of(ticket, from, now, life).await,
             TicketKind::Token => inner.token_of(ticket, from, now).await,
         }
@@ -120,7 +120,9 @@ impl Accounts {
             Means::Password | Means::Token(_) => SessionId::random(),
         };
         let mut principal = inner.principal(caller, account, from, session).await?;
-        principal.ceiling = principal.ceiling & bearer.means.scopes().ceiling();
+        let scopes = bearer.means.scopes();
+        principal.ceiling = principal.ceiling & scopes.ceiling();
+        principal.administrator &= scopes.contains(Scopes::ADMIN);
         inner.begin(caller, &principal, from)?;
         if let Means::Token(_) = bearer.means {
             let happening = Happening::new("login", format!("{} by {}", caller.login, bearer.by));

@@ -10,7 +10,7 @@ use crate::accounts::lockout::{self, Lockout, Try};
 use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::second_factor::KeySource;
-use crate::accounts::sessions::{SessionLimits, Sessions};
+use crate::accounts::sessions::{Ended, SessionLimits, Sessions};
 use crate::accounts::told_failures::ToldFailures;
 use crate::accounts::verify::{PasswordSettings, Verifier};
 use crate::db::accounts::{self, Account};
@@ -24,7 +24,7 @@ use crate::db::tenants::{self, Tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
-use crate::domain::id::{AccountId, SessionId, TenantId};
+use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
 use crate::domain::news::News;
 use crate::domain::principal::{Actor, DoorOptions, LoginName, Principal, Protocol};
 use crate::domain::secret::Secret;
@@ -256,10 +256,27 @@ impl Accounts {
         }
     }
 
-    /// Returns when the session must end: its account or tenant was disabled, or the account's
-    /// password, keys, home or ceiling changed. Returns at once for a session that was logged out.
-    pub async fn ended(&self, principal: &Principal) {
-        self.inner.sessions.ended(principal.session).await;
+    /// Returns when the session must end: its account or tenant was disabled, the account's password,
+    /// keys, home or ceiling changed, or somebody who may wanted its end. Returns at once for a session
+    /// that was logged out.
+    pub async fn ended(&self, principal: &Principal) -> Ended {
+        self.inner.sessions.ended(principal.session).await
+    }
+
+    /// Has a session end that goes on here, because somebody wants it; where it goes on elsewhere, the
+    /// database tells.
+    pub fn ask_end(&self, session: SessionId) {
+        self.inner.sessions.ask_end(session);
+    }
+
+    /// Tells other instances from now on which sessions go on here.
+    pub fn tell_sessions(&self, instance: InstanceId) {
+        self.inner.sessions.tell(instance);
+    }
+
+    /// Where tenants' data keys come from.
+    pub fn keys(&self) -> &KeySource {
+        &self.inner.keys
     }
 
     /// Forgets a session. To be called at its end, however it ends: see [`Accounts::presence`].
@@ -401,6 +418,7 @@ impl Inner {
             session: None,
             protocol: from.protocol,
             address: Some(from.address),
+            operator: None,
         };
         let detail = format!("{}: {reason}", caller.login);
         let (tenant, now) = (caller.tenant.id, self.now());
@@ -462,6 +480,7 @@ impl Inner {
                 tenant: caller.tenant.door_options.clone(),
             },
             link: None,
+            administrator: account.administrator,
         })
     }
 
@@ -476,7 +495,8 @@ impl Inner {
             return Err(Error::internal("nobody was let in"));
         };
         let limits = self.sessions.limits().over(&caller.tenant, account);
-        self.sessions.add(principal, limits).inspect_err(|error| {
+        let began = self.sessions.add(principal, limits, self.now());
+        began.inspect_err(|error| {
             self.note_failure(caller, from, error.context());
         })
     }

@@ -84,6 +84,8 @@ pub struct TenantView {
     pub created_at: String,
     /// Words for the doors of its accounts.
     pub door_options: Option<String>,
+    /// Most sessions of its accounts at a time; none is what the settings say.
+    pub sessions: Option<u64>,
 }
 
 impl Directory {
@@ -181,6 +183,20 @@ impl Directory {
             .await
     }
 
+    /// The number of a tenant.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn tenant_id(&self, name: &str) -> Result<TenantId> {
+        self.tenant(name).await.map(|tenant| tenant.id)
+    }
+
+    /// Writes down in a tenant's audit log that somebody was refused something; does not wait.
+    pub fn note_refusal(&self, tenant: TenantId, what: &str) {
+        let happening = Happening::new("admin-refused", what);
+        self.committer.note(tenant, &self.actor, happening);
+    }
+
     pub(in crate::accounts) fn db(&self) -> &Database {
         self.committer.database()
     }
@@ -238,5 +254,6 @@ pub(in crate::accounts) fn view(tenant: &Tenant) -> TenantView {
         quota_files: tenant.quota_files,
         created_at: tenant.created_at.to_string(),
         door_options: tenant.door_options.clone(),
+        sessions: tenant.sessions,
     }
 }

@@ -39,6 +39,8 @@ pub struct NewAccount {
     pub quota_files: Option<u64>,
     /// It may log in where what is typed can be read on the way.
     pub clear_text: bool,
+    /// It administers its tenant.
+    pub administrator: bool,
 }
 
 impl NewAccount {
@@ -53,6 +55,7 @@ impl NewAccount {
             quota_bytes: None,
             quota_files: None,
             clear_text: false,
+            administrator: false,
         }
     }
 }
@@ -75,6 +78,8 @@ pub struct AccountView {
     pub login: String,
     /// Whether it is kept out.
     pub disabled: bool,
+    /// Whether it administers its tenant.
+    pub administrator: bool,
     /// Where its home folder is now; none when it is gone.
     pub home: Option<String>,
     /// No grant reaches beyond this.
@@ -124,6 +129,7 @@ impl Directory {
             quota_bytes: new.quota_bytes,
             quota_files: new.quota_files,
             clear_text: new.clear_text,
+            administrator: new.administrator,
         };
         self.run(tenant.id, adding).await
     }
@@ -141,18 +147,27 @@ impl Directory {
         for tenant in tenants {
             let mut tx = self.db().read(tenant.id).await?;
             for account in accounts::list(&mut tx).await? {
-                let home = path_of(&mut tx, account.home).await?;
-                found.push(AccountView {
-                    login: format!("{}@{}", account.name, tenant.name),
-                    disabled: account.disabled,
-                    home: home.map(|path| path.to_string()),
-                    ceiling: account.ceiling.to_string(),
-                    password: account.password.is_some(),
-                    quota_bytes: account.quota_bytes,
-                    quota_files: account.quota_files,
-                    created_at: account.created_at.to_string(),
-                });
+                found.push(shown(&mut tx, &tenant.name, &account).await?);
             }
+        }
+        Ok(found)
+    }
+
+    /// Up to `limit` accounts of a tenant whose names come after `after`, by name.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn accounts_page(
+        &self,
+        tenant: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<AccountView>> {
+        let tenant = self.tenant(tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let mut found = Vec::new();
+        for account in accounts::page(&mut tx, after, limit).await? {
+            found.push(shown(&mut tx, &tenant.name, &account).await?);
         }
         Ok(found)
     }
@@ -245,7 +260,7 @@ impl Directory {
         self.run(tenant.id, Edit { login, step }).await
     }
 
-    async fn stored(&self, new: NewPassword) -> Result<Option<Secret>> {
+    pub(in crate::accounts) async fn stored(&self, new: NewPassword) -> Result<Option<Secret>> {
         match new {
             NewPassword::None => Ok(None),
             NewPassword::Hashed(hash) => {
@@ -275,6 +290,26 @@ pub(in crate::accounts) async fn account(tx: &mut TenantTx, login: &LoginName) -
     })
 }
 
+/// An account as it is shown.
+pub(in crate::accounts) async fn shown(
+    tx: &mut TenantTx,
+    tenant: &str,
+    account: &Account,
+) -> Result<AccountView> {
+    let home = path_of(tx, account.home).await?;
+    Ok(AccountView {
+        login: format!("{}@{tenant}", account.name),
+        disabled: account.disabled,
+        administrator: account.administrator,
+        home: home.map(|path| path.to_string()),
+        ceiling: account.ceiling.to_string(),
+        password: account.password.is_some(),
+        quota_bytes: account.quota_bytes,
+        quota_files: account.quota_files,
+        created_at: account.created_at.to_string(),
+    })
+}
+
 struct Add {
     login: LoginName,
     password: Option<Secret>,
@@ -283,6 +318,7 @@ struct Add {
     quota_bytes: Option<u64>,
     quota_files: Option<u64>,
     clear_text: bool,
+    administrator: bool,
 }
 
 #[async_trait]
@@ -306,6 +342,7 @@ impl Operation for Add {
                 clear_text: self.clear_text,
                 ..LoginRules::default()
             },
+            administrator: self.administrator,
         };
         accounts::insert(tx, &account).await?;
         usage::create(tx, Some(id)).await?;
@@ -315,7 +352,12 @@ impl Operation for Add {
             rights: Rights::ALL,
         };
         grants::set(tx, grant).await?;
-        let detail = format!("{} with home {}", self.login, self.home);
+        let office = if self.administrator {
+            ", an administrator"
+        } else {
+            ""
+        };
+        let detail = format!("{} with home {}{office}", self.login, self.home);
         Ok(record(made, Happening::new("account-add", detail)))
     }
 }

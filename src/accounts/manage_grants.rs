@@ -21,6 +21,7 @@ use crate::db::groups;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::{AccountId, GroupId, NodeId};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::LoginName;
 use crate::domain::rights::Rights;
@@ -169,6 +170,45 @@ impl Directory {
         Ok(found)
     }
 
+    /// Up to `limit` grants of a tenant, and where to go on.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when `after` is none of ours.
+    pub async fn grants_page(
+        &self,
+        tenant: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<GrantView>, Option<String>)> {
+        let found = self.tenant(tenant).await?;
+        let mut tx = self.db().snapshot(found.id).await?;
+        let after = after.map(place_of).transpose()?;
+        let page = grants::page(&mut tx, after, limit).await?;
+        let next = page.last().filter(|_| page.len() == limit).map(cursor_of);
+        let groups: HashMap<_, _> = groups::list(&mut tx)
+            .await?
+            .into_iter()
+            .map(|group| (group.id, format!("group:{}@{tenant}", group.name)))
+            .collect();
+        let mut views = Vec::with_capacity(page.len());
+        for grant in page {
+            let subject = match grant.subject {
+                Subject::Account(id) => {
+                    let account = accounts::by_id(&mut tx, id).await?;
+                    account.map(|account| format!("{}@{tenant}", account.name))
+                }
+                Subject::Group(id) => groups.get(&id).cloned(),
+            };
+            let path = path_of(&mut tx, grant.node).await?;
+            views.push(GrantView {
+                subject: subject.unwrap_or_default(),
+                path: path.map(|path| path.to_string()),
+                rights: grant.rights.to_string(),
+            });
+        }
+        Ok((views, next))
+    }
+
     async fn edit_grant(&self, subject: &SubjectName, place: &Place, rights: Rights) -> Result<()> {
         if subject.tenant() != place.tenant {
             return Err(Error::invalid(format!(
@@ -183,6 +223,28 @@ impl Directory {
         };
         self.run(tenant.id, edit).await
     }
+}
+
+fn cursor_of(grant: &Grant) -> String {
+    match grant.subject {
+        Subject::Account(id) => format!("a {id} {}", grant.node),
+        Subject::Group(id) => format!("g {id} {}", grant.node),
+    }
+}
+
+fn place_of(cursor: &str) -> Result<(Subject, NodeId)> {
+    let wrong = || Error::invalid("the cursor is not the 'next' of the part before");
+    let mut words = cursor.split(' ');
+    let (Some(kind), Some(id), Some(node)) = (words.next(), words.next(), words.next()) else {
+        return Err(wrong());
+    };
+    let id = id.parse().map_err(|_| wrong())?;
+    let subject = match kind {
+        "a" => Subject::Account(AccountId(id)),
+        "g" => Subject::Group(GroupId(id)),
+        _ => return Err(wrong()),
+    };
+    Ok((subject, node.parse()?))
 }
 
 struct Edit {

@@ -10,7 +10,7 @@ use crate::accounts::manage_doors::check_options;
 use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::second_factor::{self, KeySource};
 use crate::crypto::totp::TotpSecret;
-use crate::db::accounts::{self, LoginRules};
+use crate::db::accounts::{self, Account, LoginRules};
 use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::second_factors::{self, SecondFactor};
@@ -71,6 +71,76 @@ pub struct LoginChange {
     pub door_options: Option<Option<String>>,
 }
 
+impl LoginChange {
+    /// Whether it can be stored.
+    pub(in crate::accounts) fn check(&self) -> Result<()> {
+        if self.networks.as_ref().map_or(0, Vec::len) > MAX_NETWORKS {
+            return Err(Error::invalid(format!(
+                "there are more than {MAX_NETWORKS} networks; write fewer and larger ones"
+            )));
+        }
+        let principals = self.principals.as_deref().unwrap_or_default();
+        let is_bad = |name: &String| {
+            name.is_empty()
+                || name.len() > MAX_PRINCIPAL_BYTES
+                || name.chars().any(char::is_control)
+        };
+        if principals.len() > MAX_PRINCIPALS || principals.iter().any(is_bad) {
+            return Err(Error::invalid(format!(
+                "give at most {MAX_PRINCIPALS} names of at most {MAX_PRINCIPAL_BYTES} bytes of plain text"
+            )));
+        }
+        check_options(self.door_options.as_ref().and_then(Option::as_deref))
+    }
+
+    /// What comes of it, and the words for that.
+    pub(in crate::accounts) fn over(&self, before: LoginRules) -> (LoginRules, Vec<String>) {
+        let change = self;
+        let mut rules = before;
+        let mut said = Vec::new();
+        let shown =
+            |text: &Option<String>, none: &str| text.as_deref().unwrap_or(none).replace('\n', " ");
+        if let Some(policy) = &change.methods {
+            rules.methods = policy.as_ref().map(ToString::to_string);
+            said.push(format!("methods {}", shown(&rules.methods, "any")));
+        }
+        if let Some(appended) = change.appended_code {
+            rules.appended_code = appended;
+            let word = if appended { "may" } else { "may not" };
+            said.push(format!("a code {word} stand behind the password"));
+        }
+        if let Some(networks) = &change.networks {
+            let all: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            rules.networks = (!all.is_empty()).then(|| all.join(" "));
+            said.push(format!("from {}", shown(&rules.networks, "anywhere")));
+        }
+        if let Some(principals) = &change.principals {
+            rules.principals = (!principals.is_empty()).then(|| principals.join("\n"));
+            said.push(format!(
+                "principals {}",
+                shown(&rules.principals, "its own")
+            ));
+        }
+        rules.sessions = change.sessions.over(rules.sessions);
+        if change.sessions != Limit::Keep {
+            let limit = rules
+                .sessions
+                .map_or("as set".to_owned(), |n| n.to_string());
+            said.push(format!("sessions {limit}"));
+        }
+        if let Some(clear_text) = change.clear_text {
+            rules.clear_text = clear_text;
+            let word = if clear_text { "may" } else { "may not" };
+            said.push(format!("it {word} log in in the clear"));
+        }
+        if let Some(options) = &change.door_options {
+            rules.door_options.clone_from(options);
+            said.push(format!("doors {}", shown(options, "as set")));
+        }
+        (rules, said)
+    }
+}
+
 /// What is shown once of a new second factor.
 pub struct NewSecondFactor {
     /// What authenticator apps read.
@@ -88,34 +158,7 @@ impl Directory {
         let tenant = self.tenant(&login.tenant).await?;
         let mut tx = self.db().read(tenant.id).await?;
         let account = account(&mut tx, login).await?;
-        let factor = second_factors::find(&mut tx, account.id).await?;
-        let codes = second_factors::recovery_codes(&mut tx, account.id).await?;
-        let rules = account.rules;
-        let equipment = Equipment {
-            password: account.password.is_some(),
-            second_factor: factor.is_some(),
-            appended_code: rules.appended_code,
-        };
-        let policy = match rules.methods.as_deref() {
-            None => Policy::default(),
-            Some(text) => text.parse()?,
-        };
-        let list = |text: Option<String>, apart: char| {
-            text.map(|text| text.split(apart).map(str::to_owned).collect())
-        };
-        Ok(LoginView {
-            login: login.to_string(),
-            methods: rules.methods,
-            second_factor: factor.is_some(),
-            recovery_codes: codes,
-            appended_code: rules.appended_code,
-            networks: list(rules.networks, ' '),
-            principals: list(rules.principals, '\n'),
-            sessions: rules.sessions,
-            clear_text: rules.clear_text,
-            door_options: rules.door_options,
-            closed: Course::new(&policy, equipment).methods().is_empty(),
-        })
+        shown_rules(&mut tx, login, account).await
     }
 
     /// Changes how and from where an account may log in; ends its sessions.
@@ -124,23 +167,7 @@ impl Directory {
     /// NotFound when there is no such account; Invalid for lists and texts that are too long or
     /// names that no certificate has.
     pub async fn set_login_rules(&self, login: &LoginName, change: LoginChange) -> Result<()> {
-        if change.networks.as_ref().map_or(0, Vec::len) > MAX_NETWORKS {
-            return Err(Error::invalid(format!(
-                "there are more than {MAX_NETWORKS} networks; write fewer and larger ones"
-            )));
-        }
-        let principals = change.principals.as_deref().unwrap_or_default();
-        let is_bad = |name: &String| {
-            name.is_empty()
-                || name.len() > MAX_PRINCIPAL_BYTES
-                || name.chars().any(char::is_control)
-        };
-        if principals.len() > MAX_PRINCIPALS || principals.iter().any(is_bad) {
-            return Err(Error::invalid(format!(
-                "give at most {MAX_PRINCIPALS} names of at most {MAX_PRINCIPAL_BYTES} bytes of plain text"
-            )));
-        }
-        check_options(change.door_options.as_ref().and_then(Option::as_deref))?;
+        change.check()?;
         let tenant = self.tenant(&login.tenant).await?;
         let login = login.clone();
         self.run(tenant.id, Change { login, change }).await
@@ -190,6 +217,42 @@ impl Directory {
     }
 }
 
+/// How and from where an account may log in.
+pub(in crate::accounts) async fn shown_rules(
+    tx: &mut TenantTx,
+    login: &LoginName,
+    account: Account,
+) -> Result<LoginView> {
+    let factor = second_factors::find(tx, account.id).await?;
+    let codes = second_factors::recovery_codes(tx, account.id).await?;
+    let rules = account.rules;
+    let equipment = Equipment {
+        password: account.password.is_some(),
+        second_factor: factor.is_some(),
+        appended_code: rules.appended_code,
+    };
+    let policy = match rules.methods.as_deref() {
+        None => Policy::default(),
+        Some(text) => text.parse()?,
+    };
+    let list = |text: Option<String>, apart: char| {
+        text.map(|text| text.split(apart).map(str::to_owned).collect())
+    };
+    Ok(LoginView {
+        login: login.to_string(),
+        methods: rules.methods,
+        second_factor: factor.is_some(),
+        recovery_codes: codes,
+        appended_code: rules.appended_code,
+        networks: list(rules.networks, ' '),
+        principals: list(rules.principals, '\n'),
+        sessions: rules.sessions,
+        clear_text: rules.clear_text,
+        door_options: rules.door_options,
+        closed: Course::new(&policy, equipment).methods().is_empty(),
+    })
+}
+
 struct Change {
     login: LoginName,
     change: LoginChange,
@@ -199,58 +262,10 @@ struct Change {
 impl Operation for Change {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let account = account(tx, &self.login).await?;
-        let (rules, said) = self.over(account.rules);
+        let (rules, said) = self.change.over(account.rules);
         accounts::set_rules(tx, account.id, &rules).await?;
         let detail = format!("{}: {}", self.login, said.join("; "));
         Ok(Record::Event(Happening::new("account-login", detail)))
-    }
-}
-
-impl Change {
-    fn over(&self, before: LoginRules) -> (LoginRules, Vec<String>) {
-        let change = &self.change;
-        let mut rules = before;
-        let mut said = Vec::new();
-        let shown =
-            |text: &Option<String>, none: &str| text.as_deref().unwrap_or(none).replace('\n', " ");
-        if let Some(policy) = &change.methods {
-            rules.methods = policy.as_ref().map(ToString::to_string);
-            said.push(format!("methods {}", shown(&rules.methods, "any")));
-        }
-        if let Some(appended) = change.appended_code {
-            rules.appended_code = appended;
-            let word = if appended { "may" } else { "may not" };
-            said.push(format!("a code {word} stand behind the password"));
-        }
-        if let Some(networks) = &change.networks {
-            let all: Vec<_> = networks.iter().map(ToString::to_string).collect();
-            rules.networks = (!all.is_empty()).then(|| all.join(" "));
-            said.push(format!("from {}", shown(&rules.networks, "anywhere")));
-        }
-        if let Some(principals) = &change.principals {
-            rules.principals = (!principals.is_empty()).then(|| principals.join("\n"));
-            said.push(format!(
-                "principals {}",
-                shown(&rules.principals, "its own")
-            ));
-        }
-        rules.sessions = change.sessions.over(rules.sessions);
-        if change.sessions != Limit::Keep {
-            let limit = rules
-                .sessions
-                .map_or("as set".to_owned(), |n| n.to_string());
-            said.push(format!("sessions {limit}"));
-        }
-        if let Some(clear_text) = change.clear_text {
-            rules.clear_text = clear_text;
-            let word = if clear_text { "may" } else { "may not" };
-            said.push(format!("it {word} log in in the clear"));
-        }
-        if let Some(options) = &change.door_options {
-            rules.door_options.clone_from(options);
-            said.push(format!("doors {}", shown(options, "as set")));
-        }
-        (rules, said)
     }
 }
 

@@ -80,6 +80,13 @@ impl Accounts {
                 "a token makes none that may do more than itself; log in to make this one",
             ));
         }
+        if new.scopes.contains(Scopes::ADMIN) && !principal.administrator {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                "the account does not administer its tenant, so that its tokens cannot; leave the scope admin \
+                 out",
+            ));
+        }
         let now = self.inner.now();
         let mut expires_at = new.life.map(|life| now.plus(life));
         if let Means::Token(grant) = means

@@ -2,7 +2,7 @@
 //! another process changed it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -11,9 +11,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::db::accounts::{self, Account};
 use crate::db::database::Database;
+use crate::db::live_sessions::{self, LiveSession};
 use crate::db::tenants::Tenant;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, SessionId, TenantId};
+use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
 use crate::domain::principal::Principal;
 
 /// How often accounts with sessions are looked at.
@@ -47,6 +49,25 @@ impl SessionLimits {
     }
 }
 
+/// Why a session must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// An operator or an administrator wanted it.
+    Asked,
+    /// The account was changed or disabled, or nobody is logged in.
+    Changed,
+}
+
+impl Ended {
+    /// What its client is told.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Asked => "an administrator ended this session",
+            Self::Changed => "the account was changed or disabled; log in again",
+        }
+    }
+}
+
 /// The live sessions. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::accounts) struct Sessions {
@@ -56,6 +77,8 @@ pub(in crate::accounts) struct Sessions {
 struct Shared {
     live: Mutex<HashMap<SessionId, Live>>,
     limits: SessionLimits,
+    /// As which instance they are told to others; until it is set, they are not.
+    instance: OnceLock<InstanceId>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -67,20 +90,37 @@ struct Live {
     generation: i64,
     /// Whether it takes one of the places that the account and the tenant have.
     counts: bool,
+    protocol: &'static str,
+    address: String,
+    began_at: Timestamp,
     ended: CancellationToken,
+    why: Arc<OnceLock<Ended>>,
 }
 
 impl Live {
-    fn new(principal: &Principal, counts: bool) -> Self {
+    fn new(principal: &Principal, counts: bool, now: Timestamp) -> Self {
         Self {
             tenant: principal.tenant,
             account: principal.account,
             generation: principal.generation,
             counts,
+            protocol: principal.protocol.as_str(),
+            address: principal.address.to_string(),
+            began_at: now,
             ended: CancellationToken::new(),
+            why: Arc::default(),
         }
     }
+
+    fn end(&self, why: Ended) {
+        // The first reason stays.
+        let _ = self.why.set(why);
+        self.ended.cancel();
+    }
 }
+
+/// What others were told of this instance.
+type Told = HashMap<SessionId, TenantId>;
 
 impl Sessions {
     /// Starts the task that watches.
@@ -89,6 +129,7 @@ impl Sessions {
             shared: Arc::new(Shared {
                 live: Mutex::default(),
                 limits,
+                instance: OnceLock::new(),
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -99,6 +140,12 @@ impl Sessions {
             .tasks
             .spawn(async move { watching.watch(db).await });
         sessions
+    }
+
+    /// Has the sessions told to other instances, as those of `instance`.
+    pub(in crate::accounts) fn tell(&self, instance: InstanceId) {
+        // One process is one instance.
+        let _ = self.shared.instance.set(instance);
     }
 
     /// Stops watching and waits for it. Sessions are not ended by this.
@@ -121,8 +168,9 @@ impl Sessions {
         &self,
         principal: &Principal,
         limits: SessionLimits,
+        now: Timestamp,
     ) -> Result<()> {
-        let added = Live::new(principal, true);
+        let added = Live::new(principal, true, now);
         let mut all = self.lock();
         if all.contains_key(&principal.session) {
             return Ok(());
@@ -144,9 +192,9 @@ impl Sessions {
     }
 
     /// Begins the session of somebody who came by a link: such must not keep the account's own out.
-    pub(in crate::accounts) fn add_guest(&self, principal: &Principal) {
+    pub(in crate::accounts) fn add_guest(&self, principal: &Principal, now: Timestamp) {
         self.lock()
-            .insert(principal.session, Live::new(principal, false));
+            .insert(principal.session, Live::new(principal, false, now));
     }
 
     /// Forgets a session; false when it was not there.
@@ -157,15 +205,26 @@ impl Sessions {
     /// Ends a session and forgets it.
     pub(in crate::accounts) fn end(&self, session: SessionId) {
         if let Some(live) = self.lock().remove(&session) {
-            live.ended.cancel();
+            live.end(Ended::Changed);
         }
     }
 
-    /// Returns when the session must end; at once when it is not there.
-    pub(in crate::accounts) async fn ended(&self, session: SessionId) {
-        let ended = self.lock().get(&session).map(|live| live.ended.clone());
-        if let Some(ended) = ended {
-            ended.cancelled().await;
+    /// Has a session end because somebody wants it.
+    pub(in crate::accounts) fn ask_end(&self, session: SessionId) {
+        if let Some(live) = self.lock().get(&session) {
+            live.end(Ended::Asked);
+        }
+    }
+
+    /// Returns when the session must end, and why; at once when it is not there.
+    pub(in crate::accounts) async fn ended(&self, session: SessionId) -> Ended {
+        let live = self.lock().get(&session).cloned();
+        match live {
+            Some(live) => {
+                live.ended.cancelled().await;
+                live.why.get().copied().unwrap_or(Ended::Changed)
+            }
+            None => Ended::Changed,
         }
     }
 
@@ -173,12 +232,13 @@ impl Sessions {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
+        let mut told = Told::new();
         loop {
             tokio::select! {
-                () = self.shared.stop.cancelled() => return,
+                () = self.shared.stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            match self.look(&db).await {
+            match self.look(&db, &mut told).await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
                     tracing::warn!(error = ?error, "accounts with sessions cannot be looked at; trying again");
@@ -187,31 +247,83 @@ impl Sessions {
                 Err(_) => {}
             }
         }
+        // What stays is forgotten with the instance's lease.
+        if let Err(error) = self.publish(&db, &HashMap::new(), &mut told).await {
+            tracing::debug!(error = ?error, "the end of sessions was not told");
+        }
     }
 
-    async fn look(&self, db: &Database) -> Result<()> {
+    /// Tells others which sessions have begun and ended here since the last time.
+    async fn publish(
+        &self,
+        db: &Database,
+        live: &HashMap<SessionId, Live>,
+        told: &mut Told,
+    ) -> Result<()> {
+        let Some(instance) = self.shared.instance.get().copied() else {
+            return Ok(());
+        };
+        let mut news: BTreeMap<TenantId, (Vec<LiveSession>, Vec<SessionId>)> = BTreeMap::new();
+        for (id, live) in live.iter().filter(|(id, _)| !told.contains_key(*id)) {
+            news.entry(live.tenant).or_default().0.push(LiveSession {
+                id: *id,
+                instance,
+                account: live.account,
+                protocol: live.protocol.to_owned(),
+                address: live.address.clone(),
+                began_at: live.began_at,
+            });
+        }
+        for (id, tenant) in told.iter().filter(|(id, _)| !live.contains_key(*id)) {
+            news.entry(*tenant).or_default().1.push(*id);
+        }
+        for (tenant, (begun, ended)) in news {
+            let now = db.now().await?;
+            let mut tx = db.write(tenant).await?;
+            if !begun.is_empty() {
+                live_sessions::forget_dead(&mut tx, now).await?;
+            }
+            for session in &begun {
+                live_sessions::insert(&mut tx, session).await?;
+            }
+            for id in &ended {
+                live_sessions::remove(&mut tx, *id, instance).await?;
+            }
+            tx.commit().await?;
+            told.extend(begun.iter().map(|session| (session.id, tenant)));
+            for id in ended {
+                told.remove(&id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&self, db: &Database, told: &mut Told) -> Result<()> {
+        let all = self.lock().clone();
+        self.publish(db, &all, told).await?;
         let mut by_tenant: BTreeMap<TenantId, Vec<Live>> = BTreeMap::new();
-        for live in self
-            .lock()
-            .values()
-            .filter(|live| !live.ended.is_cancelled())
-        {
+        for live in all.values().filter(|live| !live.ended.is_cancelled()) {
             by_tenant.entry(live.tenant).or_default().push(live.clone());
         }
         for (tenant, sessions) in by_tenant {
             let mut ids: Vec<_> = sessions.iter().map(|live| live.account).collect();
             ids.sort_unstable();
             ids.dedup();
-            let standings = {
+            let (standings, asked) = {
                 let mut tx = db.read(tenant).await?;
-                accounts::standings(&mut tx, &ids).await?
+                let asked = match self.shared.instance.get() {
+                    Some(instance) => live_sessions::asked(&mut tx, *instance).await?,
+                    None => Vec::new(),
+                };
+                (accounts::standings(&mut tx, &ids).await?, asked)
             };
+            asked.into_iter().for_each(|id| self.ask_end(id));
             for live in sessions {
                 let goes_on = standings.get(&live.account).is_some_and(|standing| {
                     !standing.disabled && standing.generation == live.generation
                 });
                 if !goes_on {
-                    live.ended.cancel();
+                    live.end(Ended::Changed);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What a client shows instead of a password: the text of a session's cookie, or of a token.
 //!
-//! `slt_` (a token), `sls_` (a session) or `sll_` (a link), then the number of the tenant, 256 random bits and a
+//! `slt_` (a token), `sls_` (a session), `sll_` (a link) or `slo_` (an operator's token, of tenant 0), then the number of
+//! the tenant, 256 random bits and a
 //! CRC-32 in base 32: the number leads to the rows of one tenant, where the hash of the random bits is
 //! looked up, and the sum lets programs that scan for secrets that leaked tell one from other text.
 
@@ -18,6 +19,8 @@ use crate::domain::random;
 pub enum TicketKind {
     /// A link by which people come who have no account.
     Link,
+    /// An operator of the installation.
+    Operator,
     /// A session of a browser.
     Session,
     /// A token of a program.
@@ -28,6 +31,7 @@ impl TicketKind {
     fn prefix(self) -> &'static str {
         match self {
             Self::Link => "sll_",
+            Self::Operator => "slo_",
             Self::Session => "sls_",
             Self::Token => "slt_",
         }
@@ -132,7 +136,12 @@ mod tests {
 
     #[test]
     fn a_ticket_survives_its_text_form() {
-        for kind in [TicketKind::Link, TicketKind::Session, TicketKind::Token] {
+        for kind in [
+            TicketKind::Link,
+            TicketKind::Operator,
+            TicketKind::Session,
+            TicketKind::Token,
+        ] {
             let ticket = Ticket::random(kind, TenantId(7));
             let read = Ticket::parse(kind, &ticket.text()).unwrap();
             assert_eq!((read.kind, read.tenant), (kind, TenantId(7)));

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::accounts::manage::{Access, Limit};
 use crate::accounts::manage_accounts::NewAccount;
+use crate::accounts::manage_alter::AccountChange;
 use crate::accounts::manage_logins::LoginChange;
 use crate::cli::account_certificate::Certificate;
 use crate::cli::account_key::Key;
@@ -31,9 +32,13 @@ pub enum Account {
     Disable(Named),
     /// Lets an account in again
     Enable(Named),
+    /// Removes an account with all that opens it and that it was granted; its files stay
+    Remove(Named),
+    /// Forgets an account's failed logins, so that nobody has to wait for them
+    Unlock(Named),
     /// Sets a new password and ends the account's sessions
     Passwd(Passwd),
-    /// Changes an account's home, quota, ceiling or sessions
+    /// Changes an account's home, quota, ceiling or sessions, or has it administer its tenant
     Set(Box<Set>),
     /// Public keys that open an account
     #[command(subcommand)]
@@ -67,6 +72,9 @@ pub struct Add {
     /// It may list and read, whatever else it is granted
     #[arg(long)]
     read_only: bool,
+    /// It administers its tenant
+    #[arg(long)]
+    administrator: bool,
     #[command(flatten)]
     quota: Quota,
     #[command(flatten)]
@@ -116,6 +124,9 @@ pub struct Set {
     /// Most sessions at a time, or 'none' for what the settings say; ends its sessions
     #[arg(long, value_name = "COUNT", value_parser = arguments::count)]
     sessions: Option<Limit<u64>>,
+    /// It administers its tenant: true or false; ends its sessions
+    #[arg(long, value_name = "BOOL")]
+    administrator: Option<bool>,
     #[command(flatten)]
     quota: Quota,
     #[command(flatten)]
@@ -133,6 +144,8 @@ impl Account {
             Self::List(list) => list.run().await,
             Self::Disable(named) => named.run(Access::Refuse).await,
             Self::Enable(named) => named.run(Access::Allow).await,
+            Self::Remove(named) => named.remove().await,
+            Self::Unlock(named) => named.unlock().await,
             Self::Passwd(passwd) => passwd.run().await,
             Self::Set(set) => set.run().await,
             Self::Key(key) => key.run().await,
@@ -155,6 +168,7 @@ impl Add {
         new.home = self.home;
         new.quota_bytes = arguments::initial(self.quota.bytes());
         new.quota_files = arguments::initial(self.quota.files());
+        new.administrator = self.administrator;
         if self.read_only {
             new.ceiling = Rights::READ_ONLY;
         }
@@ -180,12 +194,16 @@ impl List {
         let directory = installation.directory();
         let accounts = directory.accounts(self.tenant.as_deref()).await?;
         let head = [
-            "ACCOUNT", "STATE", "HOME", "CEILING", "PASSWORD", "QUOTA", "FILES", "ADDED",
+            "ACCOUNT", "STATE", "OFFICE", "HOME", "CEILING", "PASSWORD", "QUOTA", "FILES", "ADDED",
         ];
         output::list(self.place.format(), &accounts, head, |account| {
             [
                 account.login.clone(),
                 arguments::shown_state(account.disabled),
+                match account.administrator {
+                    true => "administrator".to_owned(),
+                    false => "-".to_owned(),
+                },
                 account.home.clone().unwrap_or_else(|| "(gone)".to_owned()),
                 account.ceiling.clone(),
                 match account.password {
@@ -213,6 +231,30 @@ impl Named {
         output::result(self.place.format(), &value, &sentence);
         installation.close().await;
         Ok(())
+    }
+
+    async fn remove(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let directory = installation.directory();
+        directory.remove_account(&self.account, None).await?;
+        let sentence = format!("removed account {}; its files stay", self.account);
+        self.done(&sentence);
+        installation.close().await;
+        Ok(())
+    }
+
+    async fn unlock(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        installation.directory().unlock(&self.account).await?;
+        let sentence = format!("forgot the failed logins of {}", self.account);
+        self.done(&sentence);
+        installation.close().await;
+        Ok(())
+    }
+
+    fn done(&self, sentence: &str) {
+        let value = json!({ "account": self.account.to_string() });
+        output::result(self.place.format(), &value, sentence);
     }
 }
 
@@ -248,33 +290,28 @@ impl Passwd {
 
 impl Set {
     async fn run(self) -> Result<()> {
-        let unsaid = self.quota.is_empty() && self.home.is_none();
-        if unsaid && self.ceiling.is_none() && self.sessions.is_none() {
+        let unsaid = self.quota.is_empty() && self.home.is_none() && self.ceiling.is_none();
+        if unsaid && self.sessions.is_none() && self.administrator.is_none() {
             return Err(Error::invalid(
-                "nothing to change; give --home, --ceiling, --sessions, --quota or --quota-files",
+                "nothing to change; give --home, --ceiling, --sessions, --administrator, --quota or \
+                 --quota-files",
             ));
         }
         let installation = self.place.open().await?;
-        let directory = installation.directory();
-        if let Some(home) = self.home {
-            directory.set_home(&self.account, home).await?;
-        }
-        if let Some(ceiling) = self.ceiling {
-            directory.set_ceiling(&self.account, ceiling).await?;
-        }
-        if let Some(sessions) = self.sessions {
-            let change = LoginChange {
-                sessions,
+        let change = AccountChange {
+            administrator: self.administrator,
+            ceiling: self.ceiling,
+            home: self.home,
+            quota_bytes: self.quota.bytes(),
+            quota_files: self.quota.files(),
+            login: LoginChange {
+                sessions: self.sessions.unwrap_or_default(),
                 ..LoginChange::default()
-            };
-            directory.set_login_rules(&self.account, change).await?;
-        }
-        if !self.quota.is_empty() {
-            let (bytes, files) = (self.quota.bytes(), self.quota.files());
-            directory
-                .set_account_quota(&self.account, bytes, files)
-                .await?;
-        }
+            },
+            ..AccountChange::default()
+        };
+        let directory = installation.directory();
+        directory.alter_account(&self.account, change, None).await?;
         let value = json!({ "account": self.account.to_string() });
         let sentence = format!("changed account {}", self.account);
         output::result(self.place.format(), &value, &sentence);

@@ -1,14 +1,12 @@
 //! `sealift audit`
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use serde_json::json;
 
+use crate::accounts::manage_audit::{self, AuditLine};
 use crate::cli::output;
 use crate::cli::place::Place;
-use crate::db::audit::{self, AuditRecord, ChainState};
-use crate::db::database::Database;
-use crate::db::tenants::{self, Tenant};
+use crate::db::audit::{self, ChainState};
 use crate::domain::error::{Error, ErrorKind, Result};
 
 /// Reads a tenant's audit log, or checks that nobody changed it
@@ -57,53 +55,14 @@ impl Audit {
     }
 }
 
-async fn named(db: &Database, name: &str) -> Result<Tenant> {
-    tenants::by_name(db, name).await?.ok_or_else(|| {
-        Error::not_found(format!(
-            "there is no tenant '{name}'; 'sealift tenant list' shows all"
-        ))
-    })
-}
-
-#[derive(Serialize)]
-struct Line {
-    number: i64,
-    seq: Option<i64>,
-    at: String,
-    kind: String,
-    account: Option<i64>,
-    session: Option<String>,
-    protocol: String,
-    address: Option<String>,
-    detail: String,
-    hash: String,
-}
-
-impl From<AuditRecord> for Line {
-    fn from(record: AuditRecord) -> Self {
-        Self {
-            number: record.number,
-            seq: record.seq,
-            at: record.at.to_string(),
-            kind: record.kind,
-            account: record.account.map(|account| account.0),
-            session: record.session,
-            protocol: record.protocol,
-            address: record.address,
-            detail: record.detail,
-            hash: data_encoding::HEXLOWER.encode(&record.hash),
-        }
-    }
-}
-
 impl List {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
-        let tenant = named(installation.database(), &self.tenant).await?;
-        let mut tx = installation.database().read(tenant.id).await?;
+        let tenant = installation.directory().tenant_id(&self.tenant).await?;
+        let mut tx = installation.database().read(tenant).await?;
         let records = audit::page(&mut tx, self.after, i64::from(self.limit)).await?;
         drop(tx);
-        let lines: Vec<Line> = records.into_iter().map(Line::from).collect();
+        let lines: Vec<AuditLine> = records.into_iter().map(AuditLine::from).collect();
         let head = ["NUMBER", "AT", "KIND", "ACCOUNT", "BY", "FROM", "DETAIL"];
         output::list(self.place.format(), &lines, head, |line| {
             let dash = || "-".to_owned();
@@ -126,14 +85,11 @@ impl List {
 impl Verify {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
-        let tenant = named(installation.database(), &self.tenant).await?;
-        let mut tx = installation.database().snapshot(tenant.id).await?;
-        let state = audit::verify(&mut tx).await?;
-        drop(tx);
+        let state = installation.directory().audit_verify(&self.tenant).await?;
         installation.close().await;
+        let sentence = manage_audit::sentence(&self.tenant, &state);
         match state {
             ChainState::Whole(records) => {
-                let sentence = format!("all {records} records follow from one another");
                 let value = json!({ "whole": true, "records": records });
                 output::result(self.place.format(), &value, &sentence);
                 Ok(())
@@ -142,11 +98,6 @@ impl Verify {
                 if self.place.format() == output::Format::Json {
                     output::json(&json!({ "whole": false, "broken_at": number }));
                 }
-                let sentence = format!(
-                    "the audit log of '{}' is broken at record {number}: \
-                     it was changed or is missing",
-                    tenant.name
-                );
                 Err(Error::new(ErrorKind::Corrupt, sentence))
             }
         }

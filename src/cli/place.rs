@@ -51,6 +51,18 @@ impl Place {
     pub async fn open(&self) -> Result<Installation> {
         Installation::open(self.settings()?).await
     }
+
+    /// Opens it, on PostgreSQL as the role that owns the tables.
+    ///
+    /// # Errors
+    /// As [`Installation::open`].
+    pub async fn open_as_owner(&self) -> Result<Installation> {
+        let mut settings = self.settings()?;
+        if let Some(owner) = settings.database.owner_url.take() {
+            settings.database.url = Some(owner);
+        }
+        Installation::open(settings).await
+    }
 }
 
 /// The settings of `sealift up` in `data`, with what the environment overrides.

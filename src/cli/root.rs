@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::account::Account;
+use crate::cli::admin::Admin;
 use crate::cli::audit::Audit;
 use crate::cli::check_config::CheckConfig;
 use crate::cli::fsck::Fsck;
@@ -45,6 +46,8 @@ enum Command {
     Webhook(Webhook),
     #[command(subcommand)]
     Audit(Audit),
+    #[command(subcommand)]
+    Admin(Admin),
     Fsck(Fsck),
 }
 
@@ -90,6 +93,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Keys(keys) => keys.run().await,
         Command::Webhook(webhook) => webhook.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Admin(admin) => admin.run().await,
         Command::Fsck(fsck) => fsck.run().await,
     }
     .map(|()| 0)

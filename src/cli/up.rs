@@ -61,6 +61,12 @@ fn banner(data: &Path, ready: &Ready) -> String {
     if let Some(https) = ready.listeners.get("https") {
         text += &format!("  https://{https}/api/v1/openapi.json\n\n");
     }
+    if let Some(admin) = ready.listeners.get("admin") {
+        text += &format!(
+            "  https://{admin}/api/v1/ is for operators; a token for it:\n  \
+             sealift admin token create --name me --role operator --data {shown}\n\n"
+        );
+    }
     text += &format!("The password of {ACCOUNT} is in {password}.\n");
     text + &format!("In another terminal: sealift account list demo --data {shown}")
 }

@@ -1,4 +1,4 @@
-//! `[http]` and `[https]`: the HTTPS front end.
+//! `[http]`, `[https]` and `[admin]`: the HTTPS front end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,6 +15,8 @@ pub struct HttpSection {
     pub clear: Vec<SocketAddr>,
     /// Where it listens.
     pub listen: Vec<SocketAddr>,
+    /// Where it listens for operators.
+    pub admin: Vec<SocketAddr>,
     /// All else.
     pub front: HttpSettings,
 }
@@ -25,10 +27,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl HttpSection {
-    /// Reads both sections.
+    /// Reads the sections.
     pub fn read(self, from: &mut Reader) -> Self {
         let clear = from.take("http", "listen", self.clear);
         let listen = from.take("https", "listen", self.listen);
+        let admin = from.take("admin", "listen", self.admin);
         let default = self.front;
         let mut count = |key, default: usize| {
             let default = u32::try_from(default).unwrap_or(u32::MAX);
@@ -48,6 +51,7 @@ impl HttpSection {
         Self {
             clear,
             listen,
+            admin,
             front: HttpSettings {
                 proxies: from.take("https", "proxies", default.proxies),
                 forwarders: from.take("https", "forwarders", default.forwarders),
@@ -57,6 +61,8 @@ impl HttpSection {
                 upload_expiry: default.upload_expiry,
                 sessions,
                 reach: default.reach,
+                retention: default.retention,
+                backups: default.backups,
                 public_port: u16::try_from(port).ok().filter(|port| *port > 0),
             },
         }

@@ -119,6 +119,7 @@ const FTP_PORT_EMBEDDED: u16 = 2121;
 const FTPS_PORT_EMBEDDED: u16 = 2990;
 const HTTP_PORT_EMBEDDED: u16 = 8080;
 const HTTPS_PORT_EMBEDDED: u16 = 8443;
+const ADMIN_PORT_EMBEDDED: u16 = 8444;
 const SFTP_PORT: u16 = 22;
 const SFTP_PORT_EMBEDDED: u16 = 2222;
 
@@ -139,6 +140,7 @@ impl Settings {
         settings.ftp.tls.listen = here(FTPS_PORT_EMBEDDED);
         settings.http.clear = here(HTTP_PORT_EMBEDDED);
         settings.http.listen = here(HTTPS_PORT_EMBEDDED);
+        settings.http.admin = here(ADMIN_PORT_EMBEDDED);
         settings.certificates = vec![PemFiles {
             chain: data.join("tls/certificate.pem"),
             key: data.join("tls/key.pem"),

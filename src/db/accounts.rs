@@ -37,6 +37,8 @@ pub struct Account {
     pub created_at: Timestamp,
     /// How and from where it may log in.
     pub rules: LoginRules,
+    /// It administers its tenant.
+    pub administrator: bool,
 }
 
 /// How and from where an account may log in, as it is stored: `accounts` gives it its meaning.
@@ -84,7 +86,7 @@ macro_rules! columns {
     () => {
         "id, name, disabled, password, home, ceiling, quota_bytes, quota_files, generation, \
          created_at, methods, appended_code, networks, principals, sessions, clear_text, \
-         door_options"
+         door_options, administrator"
     };
 }
 
@@ -95,7 +97,10 @@ macro_rules! columns {
 pub async fn next_id(tx: &mut TenantTx) -> Result<AccountId> {
     let row = tx
         .row(
-            "SELECT coalesce(max(id), 0) + 1 FROM accounts WHERE tenant = $1",
+            // The counters of accounts that were removed stay, and so do their numbers.
+            "SELECT coalesce(max(id), 0) + 1 FROM (\
+             SELECT id FROM accounts WHERE tenant = $1 UNION ALL \
+             SELECT account FROM usage WHERE tenant = $1) AS known",
             [],
         )
         .await?
@@ -113,7 +118,7 @@ pub async fn insert(tx: &mut TenantTx, account: &Account) -> Result<()> {
             "INSERT INTO accounts (tenant, ",
             columns!(),
             ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-             $14, $15, $16, $17, $18)"
+             $14, $15, $16, $17, $18, $19)"
         ),
         [
             account.id.0.into(),
@@ -133,6 +138,7 @@ pub async fn insert(tx: &mut TenantTx, account: &Account) -> Result<()> {
             limit(account.rules.sessions),
             i64::from(account.rules.clear_text).into(),
             account.rules.door_options.clone().into(),
+            i64::from(account.administrator).into(),
         ],
     )
     .await
@@ -180,6 +186,27 @@ pub async fn by_id(tx: &mut TenantTx, id: AccountId) -> Result<Option<Account>> 
         )
         .await?;
     row.as_ref().map(read).transpose()
+}
+
+/// Up to `limit` accounts of the tenant after a name, by name.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(tx: &mut TenantTx, after: &str, limit: usize) -> Result<Vec<Account>> {
+    let rows = tx
+        .rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3"
+            ),
+            [
+                after.into(),
+                i64::try_from(limit).unwrap_or(i64::MAX).into(),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
 }
 
 /// All accounts of the tenant, by name.
@@ -483,6 +510,7 @@ fn read(row: &Row) -> Result<Account> {
             clear_text: row.int(15)? != 0,
             door_options: row.opt_text(16)?,
         },
+        administrator: row.int(17)? != 0,
     })
 }
 

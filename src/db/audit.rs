@@ -94,6 +94,10 @@ pub(in crate::db) fn record(
     actor: &Actor,
     happening: Happening,
 ) -> AuditRecord {
+    let detail = match &actor.operator {
+        Some(name) => format!("{} (by operator {name})", happening.detail),
+        None => happening.detail,
+    };
     AuditRecord {
         number,
         seq,
@@ -103,7 +107,7 @@ pub(in crate::db) fn record(
         session: actor.session.map(|session| session.to_string()),
         protocol: actor.protocol.as_str().to_owned(),
         address: actor.address.map(|address| address.to_string()),
-        detail: happening.detail,
+        detail,
         hash: Vec::new(),
     }
 }
@@ -239,7 +243,7 @@ pub async fn verify(tx: &mut TenantTx) -> Result<ChainState> {
     })
 }
 
-fn read(row: &Row) -> Result<AuditRecord> {
+pub(in crate::db) fn read(row: &Row) -> Result<AuditRecord> {
     Ok(AuditRecord {
         number: row.int(0)?,
         seq: row.opt_int(1)?,

@@ -97,6 +97,35 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Grant>> {
     rows.iter().map(read).collect()
 }
 
+/// Up to `limit` grants of the tenant behind one, in the same order.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(
+    tx: &mut TenantTx,
+    after: Option<(Subject, NodeId)>,
+    limit: usize,
+) -> Result<Vec<Grant>> {
+    let (kind, subject, node) = after.map_or((0, 0, NodeId::NIL), |(subject, node)| {
+        let (kind, id) = subject.code();
+        (kind, id, node)
+    });
+    let rows = tx
+        .rows(
+            "SELECT subject_kind, subject, node, rights FROM grants WHERE tenant = $1 \
+             AND (subject_kind > $2 OR (subject_kind = $2 AND (subject > $3 OR \
+             (subject = $3 AND node > $4)))) ORDER BY subject_kind, subject, node LIMIT $5",
+            [
+                kind.into(),
+                subject.into(),
+                node.as_bytes().into(),
+                i64::try_from(limit).unwrap_or(i64::MAX).into(),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
 fn read(row: &Row) -> Result<Grant> {
     let id = row.int(1)?;
     Ok(Grant {

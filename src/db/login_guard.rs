@@ -151,6 +151,19 @@ pub async fn clear(tx: &mut TenantTx, account: AccountId, address: &str) -> Resu
     Ok(())
 }
 
+/// Forgets all failures of an account from everywhere.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn clear_all(tx: &mut TenantTx, account: AccountId) -> Result<()> {
+    tx.execute(
+        "DELETE FROM login_failures WHERE tenant = $1 AND account = $2",
+        [account.0.into()],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Remembers that the account logged in from the address.
 ///
 /// # Errors

@@ -76,14 +76,19 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/0012_locks.postgres.sql"),
     },
     Migration {
-        version: 15,
-        shared: include_str!("../../migrations/0015_acme.sql"),
-        postgres: include_str!("../../migrations/0015_acme.postgres.sql"),
-    },
-    Migration {
         version: 13,
         shared: include_str!("../../migrations/0013_webhooks.sql"),
         postgres: include_str!("../../migrations/0013_webhooks.postgres.sql"),
+    },
+    Migration {
+        version: 14,
+        shared: include_str!("../../migrations/0014_operators.sql"),
+        postgres: include_str!("../../migrations/0014_operators.postgres.sql"),
+    },
+    Migration {
+        version: 15,
+        shared: include_str!("../../migrations/0015_acme.sql"),
+        postgres: include_str!("../../migrations/0015_acme.postgres.sql"),
     },
 ];
 

@@ -141,6 +141,60 @@ pub async fn list(db: &Database) -> Result<Vec<Tenant>> {
     rows.iter().map(read).collect()
 }
 
+/// Up to `limit` tenants after a name, by name.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(db: &Database, after: &str, limit: usize) -> Result<Vec<Tenant>> {
+    let mut tx = db.system_read().await?;
+    let rows = tx
+        .rows(
+            "SELECT id, name, disabled, root, retention_seconds, quota_bytes, \
+     quota_files, created_at, sessions, door_options FROM tenants \
+     WHERE name > $1 ORDER BY name LIMIT $2",
+            [
+                after.into(),
+                i64::try_from(limit).unwrap_or(i64::MAX).into(),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Puts `after` in the place of `before`; false when it is another by now.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn replace(db: &Database, before: &Tenant, after: &Tenant) -> Result<bool> {
+    let mut tx = db.system().await?;
+    let touched = tx
+        .execute(
+            "UPDATE tenants SET disabled = $2, retention_seconds = $3, quota_bytes = $4, \
+             quota_files = $5, sessions = $6, door_options = $7 WHERE id = $1 \
+             AND disabled = $8 AND retention_seconds = $9 \
+             AND quota_bytes IS NOT DISTINCT FROM $10 AND quota_files IS NOT DISTINCT FROM $11 \
+             AND sessions IS NOT DISTINCT FROM $12 AND door_options IS NOT DISTINCT FROM $13",
+            [
+                before.id.0.into(),
+                i64::from(after.disabled).into(),
+                seconds(after.retention).into(),
+                limit(after.quota_bytes),
+                limit(after.quota_files),
+                limit(after.sessions),
+                after.door_options.clone().into(),
+                i64::from(before.disabled).into(),
+                seconds(before.retention).into(),
+                limit(before.quota_bytes),
+                limit(before.quota_files),
+                limit(before.sessions),
+                before.door_options.clone().into(),
+            ],
+        )
+        .await?;
+    tx.commit().await?;
+    Ok(touched > 0)
+}
+
 /// A tenant by its name.
 ///
 /// # Errors

@@ -192,6 +192,20 @@ pub async fn forget(tx: &mut TenantTx, account: AccountId, over: Over) -> Result
     Ok(())
 }
 
+/// Ends one session of whatever account, and tells whose it was; none when there is none by this id.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn remove_any(tx: &mut TenantTx, id: SessionId) -> Result<Option<AccountId>> {
+    let row = tx
+        .row(
+            "DELETE FROM web_sessions WHERE tenant = $1 AND id = $2 RETURNING account",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    row.map(|row| row.int(0).map(AccountId)).transpose()
+}
+
 fn read(row: &Row) -> Result<WebSession> {
     Ok(WebSession {
         id: SessionId::from_slice(&row.bytes(0)?)?,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, LinkId, NodeId, SessionId, TenantId};
@@ -13,7 +14,7 @@ use crate::domain::rights::Rights;
 /// The door through which somebody came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// The command line beside the server.
+    /// The command line beside the server, and the operators' API.
     Admin,
     /// File Transfer Protocol (RFC 959) over a control connection in the clear.
     Ftp,
@@ -55,12 +56,23 @@ pub struct Actor {
     pub protocol: Protocol,
     /// The peer's address; none for local commands and jobs.
     pub address: Option<IpAddr>,
+    /// The name of the operator, where one is known by a token.
+    pub operator: Option<Arc<str>>,
 }
 
 impl Actor {
     /// The operator at the command line.
     pub fn operator() -> Self {
         Self::local(Protocol::Admin)
+    }
+
+    /// The operator of this name, who came from `address`.
+    pub fn operator_at(name: &str, address: IpAddr) -> Self {
+        Self {
+            address: Some(address),
+            operator: Some(name.into()),
+            ..Self::operator()
+        }
     }
 
     /// A background job.
@@ -74,6 +86,7 @@ impl Actor {
             session: None,
             protocol,
             address: None,
+            operator: None,
         }
     }
 }
@@ -103,6 +116,8 @@ pub struct Principal {
     pub door_options: DoorOptions,
     /// The link by which somebody came who acts for the account; none for the account itself.
     pub link: Option<LinkPass>,
+    /// It may administer its tenant in this session.
+    pub administrator: bool,
 }
 
 /// What somebody who came by a link may touch: it holds whatever the account's grants are.
@@ -141,6 +156,7 @@ impl Principal {
             session: Some(self.session),
             protocol: self.protocol,
             address: Some(self.address),
+            operator: None,
         }
     }
 }

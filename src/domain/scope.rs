@@ -11,8 +11,9 @@ use crate::domain::rights::Rights;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Scopes(u8);
 
-const WORDS: [(&str, Scopes); 3] = [
+const WORDS: [(&str, Scopes); 4] = [
     ("account", Scopes::ACCOUNT),
+    ("admin", Scopes::ADMIN),
     ("files:read", Scopes::FILES_READ),
     ("files:write", Scopes::FILES_WRITE),
 ];
@@ -26,8 +27,10 @@ impl Scopes {
     pub const FILES_READ: Self = Self(2);
     /// Everything else that changes the tree.
     pub const FILES_WRITE: Self = Self(4);
+    /// Administering the tenant, if the account does that.
+    pub const ADMIN: Self = Self(8);
     /// Everything.
-    pub const ALL: Self = Self(7);
+    pub const ALL: Self = Self(15);
 
     /// Takes scopes that were stored; unknown bits are dropped.
     pub fn from_bits(bits: i64) -> Self {
@@ -111,7 +114,7 @@ mod tests {
 
     #[test]
     fn scopes_survive_their_text_form() {
-        for bits in 0..=7 {
+        for bits in 0..=15 {
             let scopes = Scopes::from_bits(bits);
             let parsed = scopes.words().into_iter().fold(Scopes::NONE, |all, word| {
                 all | word.parse::<Scopes>().unwrap()

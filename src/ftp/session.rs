@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::login::Accounts;
+use crate::accounts::sessions::Ended;
 use crate::domain::clock::Clock;
 use crate::ftp::core::{Core, Effect, Outcome};
 use crate::ftp::data_connection::{self, Passive};
@@ -192,7 +193,7 @@ enum Event {
     /// All of an upload came: may it be published?
     Through(oneshot::Sender<bool>),
     TurnedAway,
-    Changed,
+    Changed(Ended),
     Draining,
     Stopping,
 }
@@ -239,12 +240,12 @@ impl Session {
                     let _ = answer.send(self.core.is_closing() || !self.is_lost());
                 }
                 Event::TurnedAway => self.turn_away("nothing was asked for too long; goodbye"),
-                Event::Changed => {
+                Event::Changed(why) => {
                     self.has_changed = true;
                     if let Some(transfer) = &self.transfer {
                         transfer.cuts.stop.cancel();
                     }
-                    self.turn_away("the account was changed or disabled; log in again");
+                    self.turn_away(why.sentence());
                 }
                 Event::Draining => {
                     is_draining = true;
@@ -333,12 +334,12 @@ impl Session {
                     None => std::future::pending().await,
                 }
             } => Event::TurnedAway,
-            () = async {
+            why = async {
                 match principal {
                     Some(principal) => accounts.ended(principal).await,
                     None => std::future::pending().await,
                 }
-            }, if may_change => Event::Changed,
+            }, if may_change => Event::Changed(why),
             () = self.parts.drain.cancelled(), if may_go => Event::Draining,
             () = self.parts.end.cancelled(), if !is_draining => Event::Stopping,
         }

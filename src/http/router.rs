@@ -3,14 +3,16 @@
 use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use utoipa::OpenApi;
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, Required, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::account::{activity, keys, password, sessions, tokens};
+use crate::http::admin::operator::AtOperators;
+use crate::http::admin::routes as admin;
 use crate::http::dav::routes as dav;
 use crate::http::files::routes as files;
 use crate::http::links::routes as links;
@@ -30,10 +32,31 @@ use crate::http::{guard, health, held, leftover, me, once, origin};
 ))]
 struct Document;
 
+/// The OpenAPI document of the port for operators.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Sealift administration",
+    description = "What operators of a Sealift server do: tenants, accounts, rights, keys, sessions, audit logs.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct OperatorsDocument;
+
 /// What everybody reaches over TLS.
 pub fn public(web: Web) -> Router {
-    let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
-        .nest(API, operations())
+    whole(web, Document::openapi(), operations())
+}
+
+/// What operators reach, at a port of their own; no account does.
+pub fn operators(web: Web) -> Router {
+    let operations = admin::of_operators();
+    // Figures of the server are merged here; they demand `Operator<Measuring>`.
+    whole(web, OperatorsDocument::openapi(), operations).layer(Extension(AtOperators))
+}
+
+/// Operations with their description, and what stands beside them at every port.
+fn whole(web: Web, document: utoipa::openapi::OpenApi, operations: OpenApiRouter<Web>) -> Router {
+    let (api, document) = OpenApiRouter::with_openapi(document)
+        .nest(API, operations)
         .split_for_parts();
     let document = described(document);
     let page = serde_json::to_value(&document).map(|document| Page::of(&document));
@@ -72,6 +95,21 @@ fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
                 && let Some(post) = &mut item.post
             {
                 keyed(post);
+            }
+            if path.contains("{tenant}") {
+                let operations = [
+                    &mut item.get,
+                    &mut item.put,
+                    &mut item.post,
+                    &mut item.delete,
+                    &mut item.patch,
+                ];
+                for operation in operations.into_iter().flatten() {
+                    operation
+                        .parameters
+                        .get_or_insert_default()
+                        .push(tenant().into());
+                }
             }
             (path.replace("{*", "{"), item)
         })
@@ -117,6 +155,17 @@ fn keyed(operation: &mut Operation) {
     }
 }
 
+/// The parameter of paths below a tenant: what is below is written once, also where no path names one.
+fn tenant() -> Parameter {
+    ParameterBuilder::new()
+        .name("tenant")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("the tenant's name"))
+        .schema(Some(Object::with_type(Type::String)))
+        .build()
+}
+
 /// Every area of the API.
 fn operations() -> OpenApiRouter<Web> {
     me::routes()
@@ -129,6 +178,7 @@ fn operations() -> OpenApiRouter<Web> {
         .merge(uploads::routes())
         .merge(links::routes())
         .merge(webhooks::routes())
+        .nest("/admin", admin::of_tenant())
 }
 
 async fn nothing() -> Problem {

@@ -21,6 +21,7 @@ use tower_service::Service as _;
 use crate::accounts::login::Accounts;
 use crate::accounts::manage::Directory;
 use crate::domain::clock::SystemClock;
+use crate::http::admin::regions::Regions;
 use crate::http::peer::Peer;
 use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
@@ -57,6 +58,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub enum Offer {
     /// Without TLS: redirects and health.
     Clear,
+    /// What operators do, and nothing that accounts may.
+    Operators,
     /// All that accounts may do.
     Public,
 }
@@ -85,11 +88,14 @@ impl HttpServer {
         accounts: Accounts,
         directory: Directory,
         readiness: Readiness,
+        regions: Regions,
     ) -> Self {
         let clock = Arc::new(SystemClock);
         Self {
             tls: tls.speaking(&[b"h2", b"http/1.1"]),
-            web: Web::new(settings, vfs, accounts, directory, clock, readiness),
+            web: Web::new(
+                settings, vfs, accounts, directory, clock, readiness, regions,
+            ),
             challenges: None,
         }
     }
@@ -128,7 +134,9 @@ impl HttpServer {
             budget: self.web.vfs().budget().clone(),
             clear: clear::routes(self.web.clone(), port, self.challenges),
             public: router::public(self.web.clone()),
+            operators: router::operators(self.web.clone()),
             connections: Places::new(settings.connections),
+            operators_connections: Places::new(settings.connections),
             protocol: protocol(settings),
             stall: settings.stall_time,
             drain: drain.clone(),
@@ -169,7 +177,10 @@ struct Parts {
     budget: Budget,
     clear: Router,
     public: Router,
+    operators: Router,
     connections: Places,
+    /// Of operators: however many others come, there is a way in.
+    operators_connections: Places,
     protocol: auto::Builder<TokioExecutor>,
     stall: Duration,
     drain: CancellationToken,
@@ -183,7 +194,11 @@ impl Parts {
             peer,
             place,
         } = connection;
-        let _connection = match self.connections.try_take(peer.ip()) {
+        let places = match offer {
+            Offer::Clear | Offer::Public => &self.connections,
+            Offer::Operators => &self.operators_connections,
+        };
+        let _connection = match places.try_take(peer.ip()) {
             Ok(connection) => connection,
             Err(full) => {
                 tracing::warn!(peer = %peer, limit = ?full, "a connection was refused: too many are open");
@@ -215,7 +230,11 @@ impl Parts {
             address,
             server_name: secured.server_name.map(Into::into),
         };
-        self.talk(secured.stream, peer, &self.public).await;
+        let router = match offer {
+            Offer::Operators => &self.operators,
+            Offer::Clear | Offer::Public => &self.public,
+        };
+        self.talk(secured.stream, peer, router).await;
     }
 
     /// Answers requests until the client leaves or is to.

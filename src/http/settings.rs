@@ -28,6 +28,10 @@ pub struct HttpSettings {
     pub sessions: SessionLife,
     /// Where webhooks may lead.
     pub reach: Reach,
+    /// How long a new tenant's past is kept unless an operator says otherwise.
+    pub retention: Duration,
+    /// How long backups of the database are kept.
+    pub backups: Duration,
 }
 
 impl Default for HttpSettings {
@@ -45,6 +49,8 @@ impl Default for HttpSettings {
             upload_expiry: Duration::from_secs(24 * 3600),
             sessions: SessionLife::default(),
             reach: Reach::default(),
+            retention: Duration::from_secs(30 * 24 * 3600),
+            backups: Duration::from_secs(8 * 24 * 3600),
         }
     }
 }

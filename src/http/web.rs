@@ -6,8 +6,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounts::login::Accounts;
 use crate::accounts::manage::Directory;
+use crate::accounts::operators::Operators;
 use crate::domain::clock::Clock;
 use crate::http::account::pending::Pending;
+use crate::http::admin::regions::Regions;
 use crate::http::basic::Basic;
 use crate::http::hosts::Hosts;
 use crate::http::links::guests::Guests;
@@ -38,6 +40,8 @@ struct Parts {
     hosts: Hosts,
     guests: Guests,
     tasks: TaskTracker,
+    operators: Operators,
+    regions: Regions,
 }
 
 impl Web {
@@ -49,7 +53,9 @@ impl Web {
         directory: Directory,
         clock: Arc<dyn Clock>,
         readiness: Readiness,
+        regions: Regions,
     ) -> Self {
+        let operators = directory.operators();
         let basic = Basic::new(accounts.clone(), clock.clone());
         let visits = Visits::new(accounts.clone(), settings.sessions);
         let guests = Guests::new(accounts.clone());
@@ -67,6 +73,8 @@ impl Web {
                 hosts: Hosts::default(),
                 guests,
                 tasks: TaskTracker::new(),
+                operators,
+                regions,
             }),
         }
     }
@@ -89,6 +97,16 @@ impl Web {
     /// What is done to accounts.
     pub fn directory(&self) -> &Directory {
         &self.parts.directory
+    }
+
+    /// Who is an operator.
+    pub fn operators(&self) -> &Operators {
+        &self.parts.operators
+    }
+
+    /// Where tenants may be.
+    pub fn regions(&self) -> &Regions {
+        &self.parts.regions
     }
 
     /// The time.

@@ -20,6 +20,8 @@ pub enum Ports {
 
 /// Open ports that nobody accepts from yet.
 pub struct Doors {
+    /// For operators, over TLS.
+    pub admin: Vec<TcpListener>,
     /// For FTP that begins in the clear.
     pub ftp: Vec<TcpListener>,
     /// For FTP that begins with TLS.
@@ -46,6 +48,7 @@ impl Doors {
             opened.collect::<Result<Vec<_>>>()
         };
         let doors = Self {
+            admin: open(&settings.http.admin)?,
             ftp: open(&settings.ftp.clear.listen)?,
             ftps: open(&settings.ftp.tls.listen)?,
             http: open(&settings.http.clear)?,
@@ -73,6 +76,7 @@ impl Doors {
             first.map(|listener| listener.local_addr().map(|address| (name, address)))
         };
         let all = [
+            first("admin", &self.admin),
             first("ftp", &self.ftp),
             first("ftps", &self.ftps),
             first("http", &self.http),

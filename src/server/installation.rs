@@ -18,6 +18,7 @@ use crate::vfs::keys::{KEY_LIFE, TenantKeys};
 use crate::vfs::service::Vfs;
 
 /// An installation whose database is open and has the schema that this program needs.
+#[derive(Clone)]
 pub struct Installation {
     /// What it was set up with.
     pub settings: Settings,

@@ -15,6 +15,7 @@ use crate::config::settings::Settings;
 use crate::domain::error::{Error, Result};
 use crate::ftp::server::{FtpServer, Listening};
 use crate::ftp::settings::{FtpSettings, Start};
+use crate::http::admin::regions::{Purpose, Regions};
 use crate::http::server::{self as http, HttpServer, Offer};
 use crate::http::settings::HttpSettings;
 use crate::jobs::runner::Jobs;
@@ -29,6 +30,7 @@ use crate::server::health::HealthWatch;
 use crate::server::installation::Installation;
 use crate::server::keys;
 use crate::server::ready::Ready;
+use crate::server::stores;
 use crate::server::tls::Tls;
 use crate::sftp::host_keys::HostKeys;
 use crate::sftp::server::SftpServer;
@@ -106,6 +108,7 @@ impl Server {
         let source = keys::source(vfs.keys().clone());
         let accounts = Accounts::start(installation.committer.clone(), logins, source.clone());
         let accounts = accounts.await?;
+        accounts.tell_sessions(vfs.instance());
         let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
         let webhooks = Webhooks::start(&vfs, source, settings.webhooks.clone());
         let places = Places::new(settings.limits);
@@ -206,26 +209,48 @@ fn http(
     };
     let clear = listening(&mut doors.http, Offer::Clear);
     let public = listening(&mut doors.https, Offer::Public);
-    let all: Vec<_> = clear.chain(public).collect();
+    let operators = listening(&mut doors.admin, Offer::Operators);
+    let all: Vec<_> = clear.chain(public).chain(operators).collect();
     if all.is_empty() {
         return Ok((None, all));
     }
     let tls = tls.server(ClientCertificates::Ignore).ok_or_else(|| {
         Error::invalid(
-            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen and http.listen",
+            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen, http.listen and \
+             admin.listen",
         )
     })?;
     let front = HttpSettings {
         upload_expiry: installation.settings.jobs.upload_expiry,
         reach: installation.settings.webhooks.reach.clone(),
+        retention: installation.settings.retention,
+        backups: installation.settings.jobs.blob_grace,
         ..installation.settings.http.front.clone()
     };
     let directory = installation.directory();
     let (vfs, accounts) = (vfs.clone(), accounts.clone());
     let challenges = acme::challenges(installation.database().clone());
-    let server =
-        HttpServer::new(front, tls, vfs, accounts, directory, readiness).proving(challenges);
+    let regions = regions(installation);
+    let server = HttpServer::new(front, tls, vfs, accounts, directory, readiness, regions);
+    let server = server.proving(challenges);
     Ok((Some(server), all))
+}
+
+/// The regions that operators may send tenants to.
+fn regions(installation: &Installation) -> Regions {
+    let installation = installation.clone();
+    Regions::new(move |purpose| {
+        let installation = installation.clone();
+        Box::pin(async move {
+            let (id, name) = match purpose {
+                Purpose::New(name) => return installation.home(name.as_deref()).await,
+                Purpose::Move(name) => (installation.home(Some(&name)).await?, name),
+                Purpose::Copies(name) => (installation.region(&name).await?, name),
+            };
+            stores::check_one(&installation.settings, &name).await?;
+            Ok(id)
+        })
+    })
 }
 
 /// A front end that runs as a task of its own.

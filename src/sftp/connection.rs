@@ -143,9 +143,7 @@ async fn meet(
     let principal = presence.principal();
     let why = tokio::select! {
         () = ssh.ended() => return Some(presence),
-        () = parts.accounts.ended(principal) => {
-            "the account was changed or disabled; log in again".to_owned()
-        }
+        why = parts.accounts.ended(principal) => why.sentence().to_owned(),
         () = idle(parts.settings.idle_time, ledger) => {
             "nothing was asked for a long time; connect again when needed".to_owned()
         }

@@ -3,6 +3,7 @@
 /// What the tests stand on: real servers, started and stopped here.
 #[cfg(test)]
 mod support {
+    pub(crate) mod admin_door;
     pub(crate) mod careful;
     pub(crate) mod client;
     pub(crate) mod cloud;
@@ -103,6 +104,12 @@ mod ftp_transcripts;
 mod hostile;
 #[cfg(test)]
 mod https;
+#[cfg(test)]
+mod https_admin;
+#[cfg(test)]
+mod https_admin_sessions;
+#[cfg(test)]
+mod https_admin_tenant;
 #[cfg(test)]
 mod https_archives;
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 struct Wanted {
     /// What its owner calls it: at most 100 bytes of plain text.
     name: String,
-    /// What it is for: `files:read`, `files:write`, `account`.
+    /// What it is for: `files:read`, `files:write`, `account`, `admin`.
     scopes: Vec<String>,
     /// How many seconds it is good; it is good for ever without.
     #[schema(minimum = 1, maximum = 315_360_000)]

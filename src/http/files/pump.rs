@@ -98,10 +98,9 @@ where
     producer.spawn(async move {
         tokio::select! {
             produced = producing => produced,
-            () = accounts.ended(&principal) => Err(Error::new(
-                ErrorKind::Unauthenticated,
-                "the account's session has ended",
-            )),
+            why = accounts.ended(&principal) => {
+                Err(Error::new(ErrorKind::Unauthenticated, why.sentence()))
+            }
         }
     });
     Body::from_stream(Pumped { pieces, producer })

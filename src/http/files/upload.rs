@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::error::ErrorKind;
+use crate::domain::error::{Error, ErrorKind};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::path::VfsPath;
 use crate::http::extract::{Params, next_piece};
@@ -134,7 +134,7 @@ pub async fn store(
     let ended = web.accounts().ended(session.principal());
     let received = tokio::select! {
         received = receive(&mut writer, body, stall) => received,
-        () = ended => Err(Problem::stranger()),
+        why = ended => Err(Error::new(ErrorKind::Unauthenticated, why.sentence()).into()),
     };
     let whole = received.and_then(|came| match incoming.length {
         Some(length) if length != came => Err(Problem::malformed(format!(

@@ -132,17 +132,20 @@ impl Paging {
     /// # Errors
     /// 400 when it is not one of ours.
     pub fn after(&self) -> Result<Option<String>, Problem> {
-        let Some(cursor) = &self.cursor else {
-            return Ok(None);
-        };
-        let decoded = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok();
-        let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-        // PostgreSQL takes no NUL.
-        let decoded = decoded.filter(|text| !text.contains('\0') && !text.is_empty());
-        decoded
-            .map(Some)
-            .ok_or_else(|| Problem::malformed("the cursor is not the 'next' of the part before"))
+        self.cursor.as_deref().map(behind).transpose()
     }
+}
+
+/// What a cursor says: behind what a part begins.
+///
+/// # Errors
+/// 400 when it is not one of ours.
+pub fn behind(cursor: &str) -> Result<String, Problem> {
+    let decoded = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok();
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    // PostgreSQL takes no NUL.
+    let decoded = decoded.filter(|text| !text.contains('\0') && !text.is_empty());
+    decoded.ok_or_else(|| Problem::malformed("the cursor is not the 'next' of the part before"))
 }
 
 /// The cursor that says `after`.

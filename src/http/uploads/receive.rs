@@ -1,11 +1,14 @@
 //! Takes a piece of an upload as it comes.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use futures_util::StreamExt as _;
 
+use crate::accounts::sessions::Ended;
+use crate::domain::error::{Error, ErrorKind};
 use crate::domain::id::UploadAddress;
 use crate::http::reply::Problem;
 use crate::http::uploads::answer::locked;
@@ -27,8 +30,8 @@ enum Ending {
     BrokeOff,
     /// All of it came.
     Complete,
-    /// The account's session, or the link, has ended.
-    Ended,
+    /// The session, or the link, must end.
+    Over(Ended),
     /// Nothing moved any more.
     Stalled,
 }
@@ -73,13 +76,12 @@ pub async fn receive_checked(
     let writer = session.write_piece(id, offset, trust).await;
     let mut writer = writer.map_err(locked)?;
     let mut came = 0_u64;
-    let ended = web.accounts().ended(session.principal());
-    let mut ended = std::pin::pin!(ended);
+    let mut over = pin!(web.accounts().ended(session.principal()));
     let ending = loop {
         let next = tokio::time::timeout(web.settings().stall_time, body.next());
         let next = tokio::select! {
             next = next => next,
-            () = &mut ended => break Ending::Ended,
+            why = over.as_mut() => break Ending::Over(why),
         };
         let bytes = match next {
             Err(_) => break Ending::Stalled,
@@ -105,7 +107,10 @@ pub async fn receive_checked(
     };
     let (verdict, refused) = match ending {
         Ending::BrokeOff => (cut, Some(broke_off())),
-        Ending::Ended => (cut, Some(Problem::stranger())),
+        Ending::Over(why) => {
+            let over = Error::new(ErrorKind::Unauthenticated, why.sentence());
+            (cut, Some(over.into()))
+        }
         Ending::Stalled => (cut, Some(stalled())),
         Ending::Complete => match check.is_none_or(Check::holds) {
             true => (Verdict::Counts, None),

@@ -19,6 +19,8 @@ pub(crate) struct Serving {
     pub(crate) port: u16,
     pub(crate) ftp: Option<SocketAddr>,
     pub(crate) https: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) instance: String,
 }
 
 impl Serving {
@@ -31,7 +33,7 @@ impl Serving {
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let (port, ftp, https) =
+        let (port, ftp, https, admin, instance) =
             wait_for("the server to be ready", Duration::from_secs(60), || {
                 if let Some(status) = child.try_wait().unwrap() {
                     panic!("{status}: {}", fs::read_to_string(&log).unwrap());
@@ -40,7 +42,8 @@ impl Serving {
                 let address = ready["listeners"]["sftp"].as_str()?.to_owned();
                 let port = address.rsplit_once(':')?.1.parse().ok()?;
                 let other = |name: &str| ready["listeners"][name].as_str()?.parse().ok();
-                Some((port, other("ftp"), other("https")))
+                let instance = ready["instance"].as_str()?.to_owned();
+                Some((port, other("ftp"), other("https"), other("admin"), instance))
             });
         Self {
             child,
@@ -48,6 +51,8 @@ impl Serving {
             port,
             ftp,
             https,
+            admin,
+            instance,
         }
     }
 

@@ -222,6 +222,7 @@ impl World {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             door_options: DoorOptions::default(),
             link: None,
+            administrator: false,
         })
     }
 }
@@ -283,6 +284,7 @@ impl Operation for AddAccount {
             generation: 1,
             created_at: next.at,
             rules: LoginRules::default(),
+            administrator: false,
         };
         accounts::insert(tx, &account).await?;
         usage::create(tx, Some(id)).await?;

@@ -1,0 +1,200 @@
+//! A tenant's audit log: looked through, handed out as a whole, checked.
+
+use serde::Serialize;
+
+use crate::accounts::manage::Directory;
+use crate::accounts::manage_accounts::account;
+use crate::db::audit::{self, AuditRecord, ChainState};
+use crate::db::audit_search::{self, Wanted};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::Result;
+use crate::domain::principal::LoginName;
+
+/// Records that one look goes through, and most looks for one page: nobody is to have a long log read as
+/// a whole for a few records.
+const SPAN: i64 = 5_000;
+const LOOKS: usize = 20;
+
+/// A record as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditLine {
+    /// Its place in the tenant's log: 1, 2, 3, ...
+    pub number: i64,
+    /// The number of the change of the tree that it is; none for other events.
+    pub seq: Option<i64>,
+    /// When.
+    pub at: String,
+    /// A word: `login`, `store`, `account-add`, ...
+    pub kind: String,
+    /// The number of the account; none for operators and jobs.
+    pub account: Option<i64>,
+    /// In which session.
+    pub session: Option<String>,
+    /// By which protocol; `admin` for operators.
+    pub protocol: String,
+    /// From which address.
+    pub address: Option<String>,
+    /// About what; at its end the operator, if one did it over the API.
+    pub detail: String,
+    /// The chain up to and with this record: SHA-256, in hex.
+    pub hash: String,
+}
+
+impl From<AuditRecord> for AuditLine {
+    fn from(record: AuditRecord) -> Self {
+        Self {
+            number: record.number,
+            seq: record.seq,
+            at: record.at.to_string(),
+            kind: record.kind,
+            account: record.account.map(|account| account.0),
+            session: record.session,
+            protocol: record.protocol,
+            address: record.address,
+            detail: record.detail,
+            hash: data_encoding::HEXLOWER.encode(&record.hash),
+        }
+    }
+}
+
+/// Which records are wanted; what is not said does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    /// Of this account.
+    pub login: Option<LoginName>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// About this path or name, or a part of it.
+    pub path: Option<String>,
+    /// From this address.
+    pub address: Option<String>,
+}
+
+/// The records that a query may find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSpan {
+    tenant: String,
+    wanted: Wanted,
+    /// The first number, and the one after the last.
+    from: i64,
+    before: i64,
+}
+
+impl Directory {
+    /// What a query asks for, once and for all: records that are written later are not among it.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant or account.
+    pub async fn audit_span(&self, tenant: &str, query: AuditQuery) -> Result<AuditSpan> {
+        let found = self.tenant(tenant).await?;
+        let mut tx = self.db().read(found.id).await?;
+        let account = match &query.login {
+            Some(login) => Some(account(&mut tx, login).await?.id),
+            None => None,
+        };
+        let end = audit::last_number(&mut tx).await? + 1;
+        let from = match query.from {
+            Some(from) => audit_search::first_since(&mut tx, from, end).await?,
+            None => 1,
+        };
+        let before = match query.to {
+            Some(to) => audit_search::first_since(&mut tx, to, end).await?,
+            None => end,
+        };
+        Ok(AuditSpan {
+            tenant: found.name,
+            wanted: Wanted {
+                account,
+                kind: query.kind,
+                part: query.path,
+                address: query.address,
+            },
+            from,
+            before,
+        })
+    }
+
+    /// Up to `limit` records, newest first, before number `before`, and before which to go on; none at
+    /// the end. There may be fewer and more to come.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn audit_search(
+        &self,
+        span: &AuditSpan,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<(Vec<AuditLine>, Option<i64>)> {
+        let tenant = self.tenant(&span.tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let mut before = before.unwrap_or(i64::MAX).min(span.before);
+        let mut found = Vec::new();
+        for _ in 0..LOOKS {
+            if before <= span.from {
+                return Ok((found, None));
+            }
+            let from = before.saturating_sub(SPAN).max(span.from);
+            let missing = limit - found.len();
+            let records =
+                audit_search::newest(&mut tx, &span.wanted, from..before, missing).await?;
+            let last = records.last().map(|record| record.number);
+            let is_full = records.len() == missing;
+            found.extend(records.into_iter().map(AuditLine::from));
+            if is_full {
+                return Ok((found, last));
+            }
+            before = from;
+        }
+        let next = Some(before).filter(|before| *before > span.from);
+        Ok((found, next))
+    }
+
+    /// The next records of a span, oldest first, after number `after`, and after which to go on; none
+    /// at the end.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn audit_export(
+        &self,
+        span: &AuditSpan,
+        after: i64,
+    ) -> Result<(Vec<AuditLine>, Option<i64>)> {
+        let tenant = self.tenant(&span.tenant).await?;
+        let from = after.saturating_add(1).max(span.from);
+        let before = from.saturating_add(EXPORT).min(span.before);
+        if from >= before {
+            return Ok((Vec::new(), None));
+        }
+        let mut tx = self.db().read(tenant.id).await?;
+        let records = audit_search::oldest(&mut tx, &span.wanted, from..before).await?;
+        let lines = records.into_iter().map(AuditLine::from).collect();
+        Ok((lines, Some(before - 1)))
+    }
+
+    /// Follows a tenant's chain of hashes from the first record to the last.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Unavailable.
+    pub async fn audit_verify(&self, tenant: &str) -> Result<ChainState> {
+        let found = self.tenant(tenant).await?;
+        let mut tx = self.db().snapshot(found.id).await?;
+        audit::verify(&mut tx).await
+    }
+}
+
+/// Records that are fetched at once for an export.
+const EXPORT: i64 = 500;
+
+/// The sentence about a chain.
+pub fn sentence(tenant: &str, state: &ChainState) -> String {
+    match state {
+        ChainState::Whole(records) => format!("all {records} records follow from one another"),
+        ChainState::Broken(number) => format!(
+            "the audit log of '{tenant}' is broken at record {number}: it was changed or is missing"
+        ),
+    }
+}

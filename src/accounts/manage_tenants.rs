@@ -1,0 +1,166 @@
+//! One tenant as a whole: shown with what it uses and its version, and changed in one step.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::accounts::manage::{
+    Access, Directory, Limit, TenantLimits, TenantView, quota_text, view,
+};
+use crate::accounts::manage_alter::changed;
+use crate::accounts::manage_doors::check_options;
+use crate::accounts::manage_placement::PlacedTenant;
+use crate::db::audit::Happening;
+use crate::db::tenants::{self, Tenant};
+use crate::db::usage;
+use crate::domain::error::{Error, ErrorKind, Result};
+
+/// How often a change begins anew when somebody else changed the same tenant.
+const ATTEMPTS: usize = 8;
+
+/// A tenant, where it is and what it uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WholeTenant {
+    /// The tenant and where it is.
+    #[serde(flatten)]
+    pub placed: PlacedTenant,
+    /// Bytes of its live files.
+    pub used_bytes: u64,
+    /// Its live files and folders.
+    pub used_files: u64,
+    /// Bytes promised to uploads in progress.
+    pub reserved_bytes: u64,
+    /// Its version: another one after each change.
+    #[serde(skip)]
+    pub version: String,
+}
+
+/// What becomes of a tenant; what is not said stays.
+#[derive(Clone, Debug, Default)]
+pub struct TenantChange {
+    /// Whether its accounts are let in.
+    pub access: Option<Access>,
+    /// Its quota and retention.
+    pub limits: TenantLimits,
+    /// Most sessions of its accounts at a time.
+    pub sessions: Limit<u64>,
+    /// Words for the doors; `Some(None)` is what the settings say.
+    pub door_options: Option<Option<String>>,
+}
+
+impl Directory {
+    /// One tenant.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn whole_tenant(&self, name: &str) -> Result<WholeTenant> {
+        let tenant = self.tenant(name).await?;
+        let placed = self.placed_tenant(name).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let counters = usage::counters(&mut tx, None).await?;
+        let counter = counters.first();
+        let count = |amount: Option<i64>| amount.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        Ok(WholeTenant {
+            version: version(&tenant, &placed),
+            placed,
+            used_bytes: count(counter.map(|counter| counter.used.bytes)),
+            used_files: count(counter.map(|counter| counter.used.files)),
+            reserved_bytes: count(counter.map(|counter| counter.reserved.bytes)),
+        })
+    }
+
+    /// Up to `limit` tenants whose names come after `after`, by name.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn tenants_page(&self, after: &str, limit: usize) -> Result<Vec<TenantView>> {
+        let page = tenants::page(self.db(), after, limit).await?;
+        Ok(page.iter().map(view).collect())
+    }
+
+    /// Changes a tenant, all at once; if `known` is given, only while it is one of those versions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Changed when it is another version; Invalid when it cannot
+    /// be stored.
+    pub async fn alter_tenant(
+        &self,
+        name: &str,
+        change: &TenantChange,
+        known: Option<&Vec<String>>,
+    ) -> Result<()> {
+        check_options(change.door_options.as_ref().and_then(Option::as_deref))?;
+        for _ in 0..ATTEMPTS {
+            let before = self.tenant(name).await?;
+            if let Some(known) = known {
+                let placed = self.placed_tenant(name).await?;
+                if !known.contains(&version(&before, &placed)) {
+                    return Err(changed());
+                }
+            }
+            let (after, happenings) = change.over(&before);
+            if tenants::replace(self.db(), &before, &after).await? {
+                for happening in happenings {
+                    self.write_down(before.id, happening).await?;
+                }
+                return Ok(());
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Busy,
+            "others change the same tenant; try again",
+        ))
+    }
+}
+
+impl TenantChange {
+    fn over(&self, before: &Tenant) -> (Tenant, Vec<Happening>) {
+        let mut after = before.clone();
+        let name = before.name.as_str();
+        let mut happenings = Vec::new();
+        if let Some(access) = self.access {
+            after.disabled = access == Access::Refuse;
+            let kind = match access {
+                Access::Allow => "tenant-enable",
+                Access::Refuse => "tenant-disable",
+            };
+            happenings.push(Happening::new(kind, name));
+        }
+        if self.limits != TenantLimits::default() {
+            after.quota_bytes = self.limits.quota_bytes.over(before.quota_bytes);
+            after.quota_files = self.limits.quota_files.over(before.quota_files);
+            after.retention = self.limits.retention.unwrap_or(before.retention);
+            let detail = format!(
+                "{name}: {}, past kept for {} s",
+                quota_text(after.quota_bytes, after.quota_files),
+                after.retention.as_secs()
+            );
+            happenings.push(Happening::new("tenant-limits", detail));
+        }
+        if self.sessions != Limit::Keep {
+            after.sessions = self.sessions.over(before.sessions);
+            let limit = after
+                .sessions
+                .map_or("as set".to_owned(), |limit| limit.to_string());
+            happenings.push(Happening::new(
+                "tenant-sessions",
+                format!("{name}: {limit}"),
+            ));
+        }
+        if let Some(options) = &self.door_options {
+            after.door_options.clone_from(options);
+            let detail = format!("{name}: {}", options.as_deref().unwrap_or("none"));
+            happenings.push(Happening::new("tenant-doors", detail));
+        }
+        (after, happenings)
+    }
+}
+
+/// What tells versions of a tenant from one another.
+fn version(tenant: &Tenant, placed: &PlacedTenant) -> String {
+    let text = format!(
+        "{tenant:?} {} {:?} {:?} {:?}",
+        placed.region, placed.replica, placed.kms_key, placed.keys_destroyed_at
+    );
+    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    data_encoding::HEXLOWER.encode(digest.first_chunk::<16>().unwrap_or(&[0; 16]))
+}

@@ -1,0 +1,178 @@
+//! Who administers a tenant: an operator at their port, or an account that administers its own.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+
+use crate::accounts::manage::Directory;
+use crate::accounts::manage_groups::GroupName;
+use crate::domain::error::Error;
+use crate::domain::id::{TenantId, TokenId};
+use crate::domain::principal::{Actor, LoginName, Protocol};
+use crate::domain::scope::Scopes;
+use crate::http::admin::operator::{self, AtOperators};
+use crate::http::admin::power::Demand;
+use crate::http::reply::Problem;
+use crate::http::visitor;
+use crate::http::web::Web;
+
+/// Somebody who may do to a tenant what `P` says. Others are refused with 401 and 403, and that is
+/// written down in the tenant's audit log.
+///
+/// At the port for operators the tenant is the one in the path; at the public one it is the account's
+/// own, and no other can be named.
+pub struct Admin<P> {
+    /// What is done is written down in their name.
+    pub directory: Directory,
+    /// The tenant's name.
+    pub tenant: String,
+    /// The tenant.
+    pub id: TenantId,
+    /// In whose name.
+    pub actor: Actor,
+    /// The operator's token; none is an account.
+    pub operator: Option<TokenId>,
+    demand: PhantomData<P>,
+}
+
+impl<P> Admin<P> {
+    /// An account of the tenant by its name in it.
+    ///
+    /// # Errors
+    /// 404 when no account can be called so.
+    pub fn login(&self, user: &str) -> Result<LoginName, Problem> {
+        let login = LoginName {
+            user: user.to_owned(),
+            tenant: self.tenant.clone(),
+        };
+        match LoginName::check_user(user) {
+            Ok(()) => Ok(login),
+            Err(_) => {
+                let shown = user.escape_debug();
+                let sentence = format!("there is no account '{shown}@{}'", login.tenant);
+                Err(Error::not_found(sentence).into())
+            }
+        }
+    }
+
+    /// A group of the tenant by its name in it.
+    ///
+    /// # Errors
+    /// 404 when no group can be called so.
+    pub fn group(&self, name: &str) -> Result<GroupName, Problem> {
+        let group = GroupName {
+            name: name.to_owned(),
+            tenant: self.tenant.clone(),
+        };
+        match LoginName::check_user(name) {
+            Ok(()) => Ok(group),
+            Err(_) => {
+                let shown = name.escape_debug();
+                let sentence = format!("there is no group '{shown}@{}'", group.tenant);
+                Err(Error::not_found(sentence).into())
+            }
+        }
+    }
+
+    /// Fails unless it is an operator.
+    ///
+    /// # Errors
+    /// 403, naming what only operators do.
+    pub fn insist_on_operator(&self, what: &str) -> Result<(), Problem> {
+        if self.operator.is_some() {
+            return Ok(());
+        }
+        self.directory.note_refusal(self.id, what);
+        let detail = format!("only operators may do this: {what}");
+        Err(Problem::new(StatusCode::FORBIDDEN, "denied", detail))
+    }
+}
+
+impl<P: Demand> FromRequestParts<Web> for Admin<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
+        match parts.extensions.get::<AtOperators>() {
+            Some(AtOperators) => operator_of(parts, web).await,
+            None => Box::pin(account_of(parts, web)).await,
+        }
+    }
+}
+
+async fn operator_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>, Problem> {
+    let (who, address) = operator::shown(parts, web).await?;
+    let tenant = tenant_in_path(parts).await?;
+    let actor = Actor::operator_at(&who.name, address);
+    let directory = web.directory().by(actor.clone());
+    let id = directory.tenant_id(&tenant).await;
+    if !who.role.may(P::POWER) {
+        if let Ok(id) = id {
+            directory.note_refusal(id, &asked(parts));
+        }
+        return Err(operator::not_for(&who));
+    }
+    Ok(Admin {
+        id: id?,
+        directory,
+        tenant,
+        actor,
+        operator: Some(who.id),
+        demand: PhantomData,
+    })
+}
+
+async fn account_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>, Problem> {
+    let visit = visitor::visit(parts, web, Protocol::Https).await?.visit;
+    let principal = visit.principal;
+    let actor = principal.actor();
+    let directory = web.directory().by(actor.clone());
+    let refuse = |word, detail: &str| {
+        directory.note_refusal(principal.tenant, &asked(parts));
+        Err(Problem::new(StatusCode::FORBIDDEN, word, detail))
+    };
+    if !visit.means.scopes().contains(Scopes::ADMIN) {
+        let detail = "the token is not for administration; make one with the scope admin";
+        return refuse("scope", detail);
+    }
+    if !principal.administrator {
+        return refuse("denied", "the account does not administer its tenant");
+    }
+    if !P::POWER.is_of_administrators() {
+        return refuse("denied", "only operators may do this");
+    }
+    Ok(Admin {
+        directory,
+        tenant: principal.login.tenant,
+        id: principal.tenant,
+        actor,
+        operator: None,
+        demand: PhantomData,
+    })
+}
+
+/// The tenant that the path names; one that cannot be is found nowhere.
+async fn tenant_in_path(parts: &mut Parts) -> Result<String, Problem> {
+    let named = RawPathParams::from_request_parts(parts, &()).await;
+    let named = named.map_err(|error| Problem::malformed(error.to_string()))?;
+    let tenant = named.iter().find(|(name, _)| *name == "tenant");
+    let tenant = tenant.map(|(_, tenant)| tenant.to_owned());
+    let tenant = tenant.ok_or_else(|| Problem::from(Error::internal("a path without a tenant")))?;
+    match LoginName::check_tenant(&tenant) {
+        Ok(()) => Ok(tenant),
+        Err(_) => {
+            let sentence = format!("there is no tenant '{}'", tenant.escape_debug());
+            Err(Error::not_found(sentence).into())
+        }
+    }
+}
+
+/// What was asked for, for the audit log.
+fn asked(parts: &Parts) -> String {
+    // What is left of the path has lost what led here.
+    let whole = parts.extensions.get::<OriginalUri>();
+    let path = whole.map_or(parts.uri.path(), |whole| whole.0.path());
+    let path: String = path.chars().take(1_000).collect();
+    format!("{} {path}", parts.method)
+}

@@ -1,0 +1,50 @@
+//! Which operation of administration goes where: written once, for both doors.
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::admin::{
+    accounts, audit, credentials, data_keys, grants, groups, sessions, tenants,
+};
+use crate::http::web::Web;
+
+/// What is done to one tenant, by operators and by its own administrators.
+pub fn of_tenant() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
+        .routes(routes!(accounts::list, accounts::add))
+        .routes(routes!(accounts::show, accounts::alter, accounts::remove))
+        .routes(routes!(accounts::unlock))
+        .routes(routes!(
+            credentials::set_password,
+            credentials::take_password
+        ))
+        .routes(routes!(credentials::add_factor, credentials::remove_factor))
+        .routes(routes!(credentials::keys, credentials::add_key))
+        .routes(routes!(credentials::remove_key))
+        .routes(routes!(groups::list, groups::add))
+        .routes(routes!(groups::show, groups::remove))
+        .routes(routes!(groups::join, groups::leave))
+        .routes(routes!(grants::list, grants::give))
+        .routes(routes!(grants::take))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::verify))
+}
+
+/// What operators do.
+pub fn of_operators() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
+        .routes(routes!(tenants::me))
+        .routes(routes!(tenants::list, tenants::add))
+        .routes(routes!(tenants::show, tenants::alter))
+        .nest("/tenants/{tenant}", of_tenant().merge(of_data_keys()))
+}
+
+fn of_data_keys() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
+        .routes(routes!(data_keys::list, data_keys::rotate))
+        .routes(routes!(data_keys::rewrap))
+        .routes(routes!(data_keys::destroy))
+}

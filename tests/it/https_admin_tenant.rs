@@ -1,0 +1,336 @@
+//! Administrators of a tenant: what they do, and that it is their own tenant's.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::admin_door::{self, AdminDoor};
+use crate::support::https_door::Answer;
+use crate::support::wait::wait_for;
+use crate::support::web_client::{Browser, post};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A server with the tenants demo and bolt, each with an administrator `chief` and an account `ann`.
+fn two_tenants() -> AdminDoor {
+    let admin = AdminDoor::up();
+    admin.done("POST", "/tenants", Some(r#"{"name":"bolt"}"#));
+    for tenant in ["demo", "bolt"] {
+        admin.account(tenant, "chief", true);
+        admin.account(tenant, "ann", false);
+    }
+    admin.account("bolt", "carl", false);
+    admin
+}
+
+const CHIEF: &str = "chief@demo";
+
+#[test]
+fn administrators_do_to_their_tenant_what_operators_do_but_govern_it() {
+    let admin = two_tenants();
+    let ask = |words: &[&str], path: &str| admin.account_asks(CHIEF, words, path);
+    let send = |method: &str, path: &str, body: &Value| {
+        let body = body.to_string();
+        ask(&admin_door::json(method, &body), path)
+    };
+    let done = |answer: Answer| {
+        assert!((200..300).contains(&answer.status), "{}", answer.text());
+        answer
+    };
+    let made = done(send(
+        "POST",
+        "/accounts",
+        &json!({ "user": "ben", "password": "secret" }),
+    ));
+    assert_eq!(made.status, 201);
+    assert_eq!(made.json()["login"], "ben@demo");
+    let names: Vec<_> = done(ask(&[], "/accounts")).json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["user"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["ann", "ben", "chief", "demo"]);
+    let tag = done(ask(&[], "/accounts/ben"))
+        .header("etag")
+        .unwrap()
+        .to_owned();
+    let known = format!("If-Match: {tag}");
+    let alter = |body: &str| {
+        let words = [&["-H", &known][..], &admin_door::json("PATCH", body)].concat();
+        ask(&words, "/accounts/ben")
+    };
+    let altered = done(alter(
+        r#"{"ceiling":"read-only","sessions":5,"networks":["127.0.0.0/8"]}"#,
+    ));
+    assert_eq!(altered.json()["ceiling"], "list,read");
+    assert_eq!(altered.json()["networks"], json!(["127.0.0.0/8"]));
+    assert_eq!(alter(r#"{"disabled":true}"#).status, 412);
+    done(send("PATCH", "/accounts/ben", &json!({ "disabled": true })));
+    assert_eq!(admin.account_asks("ben@demo", &[], "/accounts").status, 401);
+    done(send(
+        "PATCH",
+        "/accounts/ben",
+        &json!({ "disabled": false }),
+    ));
+    done(send(
+        "PUT",
+        "/accounts/ben/password",
+        &json!({ "password": "secret" }),
+    ));
+    let factor = done(ask(&["-X", "POST"], "/accounts/ben/second-factor")).json();
+    assert!(factor["uri"].as_str().unwrap().starts_with("otpauth://"));
+    done(ask(&["-X", "DELETE"], "/accounts/ben/second-factor"));
+    done(ask(&["-X", "POST"], "/accounts/ben/unlock"));
+    done(send("POST", "/groups", &json!({ "name": "staff" })));
+    done(ask(&["-X", "PUT"], "/groups/staff/members/ben"));
+    assert_eq!(
+        done(ask(&[], "/groups/staff")).json()["members"],
+        json!(["ben"])
+    );
+    let grant = json!({ "group": "staff", "path": "/in", "rights": "list,read" });
+    done(send("PUT", "/grants", &grant));
+    assert!(
+        done(ask(&[], "/grants")).json()["items"]
+            .as_array()
+            .unwrap()
+            .contains(
+                &json!({ "user": null, "group": "staff", "path": "/in", "rights": "list,read" })
+            )
+    );
+    done(ask(&["-X", "DELETE"], "/accounts/ben"));
+    assert_eq!(ask(&[], "/accounts/ben").status, 404);
+    done(ask(&[], "/audit?kind=account-add"));
+    assert!(
+        done(ask(&[], "/audit/export"))
+            .text()
+            .contains("account-remove")
+    );
+    done(ask(&[], "/sessions"));
+
+    // What only operators do.
+    for body in [
+        json!({ "administrator": true }),
+        json!({ "clear_text": true }),
+        json!({ "door_options": "stall=60s" }),
+    ] {
+        let refused = send("PATCH", "/accounts/ann", &body);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (403, "denied"),
+            "{body}"
+        );
+    }
+    let chief = json!({ "user": "x", "administrator": true });
+    assert_eq!(send("POST", "/accounts", &chief).status, 403);
+    for path in ["/tenants", "/keys", "/tenants/demo"] {
+        assert_eq!(ask(&[], path).status, 404, "{path}");
+    }
+    admin.server().audit_with("who did it", |log| {
+        log.contains("making an account an administrator") && !log.contains("ben@demo (by operator")
+    });
+}
+
+#[test]
+fn an_administrator_reaches_nothing_of_another_tenant() {
+    let admin = two_tenants();
+    let ask = |words: &[&str], path: &str| admin.account_asks(CHIEF, words, path);
+    // The same as what does not exist, whatever it is called.
+    for path in [
+        "/accounts/carl",
+        "/accounts/carl@bolt",
+        "/accounts/nobody",
+        "/accounts/nobody@bolt",
+        "/accounts/carl%40bolt",
+        "/accounts/..%2F..%2Ftenants%2Fbolt",
+        "/accounts/%00",
+    ] {
+        for words in [&[][..], &["-X", "DELETE"]] {
+            let answer = ask(words, path);
+            assert_eq!(
+                (answer.status, answer.problem().as_str()),
+                (404, "not-found"),
+                "{path}"
+            );
+            assert!(
+                answer.text().contains("there is no account"),
+                "{}",
+                answer.text()
+            );
+        }
+        let password = admin_door::json("PUT", r#"{"password":"mine"}"#);
+        assert_eq!(
+            ask(&password, &format!("{path}/password")).status,
+            404,
+            "{path}"
+        );
+        for tail in ["/unlock", "/second-factor"] {
+            assert_eq!(
+                ask(&["-X", "POST"], &format!("{path}{tail}")).status,
+                404,
+                "{path}"
+            );
+        }
+    }
+    admin.done("POST", "/tenants/bolt/groups", Some(r#"{"name":"crew"}"#));
+    for path in ["/groups/crew", "/groups/crew@bolt", "/groups/none"] {
+        assert_eq!(ask(&[], path).status, 404, "{path}");
+        assert_eq!(
+            ask(&["-X", "PUT"], &format!("{path}/members/ann")).status,
+            404
+        );
+    }
+    let grant = json!({ "user": "carl", "path": "/", "rights": "all" }).to_string();
+    assert_eq!(ask(&admin_door::json("PUT", &grant), "/grants").status, 404);
+    assert_eq!(ask(&[], "/audit?user=carl").status, 404);
+    assert_eq!(ask(&[], "/sessions?user=carl").status, 404);
+
+    // A session of the other tenant's, by its very id.
+    let browser = Browser::log_in(&admin.door, "carl@bolt", "secret");
+    let current = browser.ask(&[], "/api/v1/sessions/current").json();
+    let id = current["session"]["id"].as_str().unwrap();
+    assert_eq!(
+        ask(&["-X", "DELETE"], &format!("/sessions/{id}")).status,
+        404
+    );
+    assert_eq!(browser.ask(&[], "/api/v1/me").status, 200);
+    for path in [
+        "/accounts",
+        "/groups",
+        "/grants",
+        "/sessions",
+        "/audit",
+        "/audit/export",
+    ] {
+        let text = ask(&[], path).text();
+        for other in ["bolt", "carl", "crew"] {
+            assert!(!text.contains(other), "{path}: {text}");
+        }
+    }
+    // Whatever the query or the headers say.
+    let listed = ask(&["-H", "X-Tenant: bolt"], "/accounts?tenant=bolt").text();
+    assert!(!listed.contains("bolt"));
+}
+
+#[test]
+fn an_account_or_token_that_does_not_administer_is_refused() {
+    let admin = two_tenants();
+    let refused = admin.account_asks("ann@demo", &[], "/accounts");
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (403, "denied")
+    );
+    assert_eq!(admin.door.ask(&[], "/api/v1/admin/accounts").status, 401);
+    admin.server().audit_with("the refusal", |log| {
+        log.contains(r#""kind":"admin-refused""#) && log.contains("GET /api/v1/admin/accounts")
+    });
+
+    let token = |login: &str, scopes: Value| {
+        let user = format!("{login}:secret");
+        let body = json!({ "name": "t", "scopes": scopes }).to_string();
+        post(&admin.door, &["--user", &user], "/api/v1/tokens", &body)
+    };
+    let by = |answer: &Answer, path: &str| {
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let bearer = format!(
+            "Authorization: Bearer {}",
+            answer.json()["token"].as_str().unwrap()
+        );
+        admin.door.ask(&["-H", &bearer], path)
+    };
+    let (files, office) = (
+        token(CHIEF, json!(["files:read", "account"])),
+        token(CHIEF, json!(["admin"])),
+    );
+    let path = "/api/v1/admin/accounts";
+    assert_eq!(by(&files, path).problem(), "scope");
+    assert_eq!(by(&office, path).status, 200);
+    assert_eq!(by(&office, "/api/v1/tokens").problem(), "scope");
+    assert_eq!(token("ann@demo", json!(["admin"])).status, 403);
+
+    // Who loses the office loses it with all tokens.
+    let body = Some(r#"{"administrator":false}"#);
+    admin.done("PATCH", "/tenants/demo/accounts/chief", body);
+    wait_for("the account's sessions to end", SOON, || {
+        let refused = admin.account_asks(CHIEF, &[], "/accounts");
+        (refused.status == 403).then(|| assert_eq!(refused.problem(), "denied"))
+    });
+    let was = "the token's account does not administer any more";
+    wait_for(was, SOON, || {
+        (by(&office, path).status == 403).then_some(())
+    });
+    let account = ["account", "set", CHIEF, "--administrator", "true"];
+    admin.server().admin(&account, "");
+    wait_for("the account to administer again", SOON, || {
+        (admin.account_asks(CHIEF, &[], "/accounts").status == 200).then_some(())
+    });
+    let listed = admin.server().admin(&["account", "list", "demo"], "");
+    assert!(listed.contains("administrator"), "{listed}");
+}
+
+#[test]
+fn a_browser_administers_only_from_pages_of_the_server() {
+    let admin = two_tenants();
+    let browser = Browser::log_in(&admin.door, CHIEF, "secret");
+    let path = "/api/v1/admin/groups";
+    assert_eq!(browser.ask(&[], path).status, 200);
+    let body = r#"{"name":"forged"}"#;
+    let words = admin_door::json("POST", body);
+    assert_eq!(browser.ask(&words, path).problem(), "csrf");
+    assert_eq!(browser.send("POST", path, body).status, 201);
+}
+
+#[test]
+fn the_number_of_a_removed_account_is_never_another_s() {
+    let admin = two_tenants();
+    admin.account("demo", "last", false);
+    let put = [
+        "--user",
+        "last@demo:secret",
+        "-X",
+        "PUT",
+        "--data-binary",
+        "kept",
+    ];
+    assert_eq!(
+        admin.door.ask(&put, "/api/v1/files/home/last/f").status,
+        201
+    );
+    let number = |user: &str| {
+        let log = admin
+            .server()
+            .admin(&["audit", "list", "demo", "--json"], "");
+        let log: Vec<Value> = serde_json::from_str(&log).unwrap();
+        let login = format!("{user}@demo ");
+        let mut logins = log.iter().filter(|one| one["kind"] == "login");
+        let found = logins.find(|one| one["detail"].as_str().unwrap().starts_with(&login));
+        found.map(|one| one["account"].as_i64().unwrap())
+    };
+    admin
+        .server()
+        .audit_with("the login", |_| number("last").is_some());
+    let first = number("last").unwrap();
+    admin
+        .server()
+        .admin(&["account", "remove", "last@demo"], "");
+    wait_for("its session to end", SOON, || {
+        let answer = admin.account_asks("last@demo", &[], "/accounts");
+        (answer.status == 401).then_some(())
+    });
+    admin.account("demo", "later", false);
+    assert_eq!(
+        admin.account_asks("later@demo", &[], "/accounts").status,
+        403
+    );
+    admin
+        .server()
+        .audit_with("the login", |_| number("later").is_some());
+    assert_ne!(number("later").unwrap(), first);
+    // Its files are there, and the books are right.
+    assert_eq!(
+        admin.door.demo(&[], "/api/v1/files/home/last/f").text(),
+        "kept"
+    );
+    let checked = admin.server().admin(&["fsck", "--json"], "");
+    assert!(checked.contains(r#""clean":true"#), "{checked}");
+}
