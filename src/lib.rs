@@ -12,6 +12,7 @@ pub mod domain {
     pub mod host;
     pub mod id;
     pub mod long_name;
+    pub mod measures;
     pub mod node;
     pub mod path;
     pub mod pattern;
@@ -22,6 +23,7 @@ pub mod domain {
     pub mod secret;
     pub mod sum;
     pub mod thread;
+    pub mod traffic;
 }
 
 /// The sealed format, the key ring, password hashes.
@@ -45,6 +47,7 @@ pub mod storage {
     pub mod disk;
     pub mod faulty;
     pub mod local;
+    pub mod measured;
     pub mod memory;
     pub mod open_files;
     pub mod refusal;
@@ -177,6 +180,13 @@ pub mod vfs {
     pub mod write;
 }
 
+/// Metrics, traces and logs on their way out of the process.
+pub mod telemetry {
+    pub mod exposition;
+    pub mod scrape;
+    pub mod start;
+}
+
 /// Logging in, managing tenants and accounts.
 pub mod accounts {
     pub mod attempt;
@@ -300,6 +310,7 @@ pub mod http {
     pub mod hosts;
     pub mod leftover;
     pub mod me;
+    pub mod metrics;
     pub mod origin;
     pub mod page;
     pub mod peer;
@@ -403,7 +414,10 @@ pub mod jobs {
 
 /// Watching over an instance: whether what it depends on answers.
 pub mod ops {
+    pub mod census;
+    pub mod gauges;
     pub mod health;
+    pub mod own_process;
 }
 
 /// Settings: a file, the environment, and all that may be wrong with them.
@@ -431,6 +445,7 @@ pub mod server {
     pub mod bootstrap;
     pub mod doors;
     pub mod folders;
+    pub mod gauges;
     pub mod health;
     pub mod installation;
     pub mod keys;

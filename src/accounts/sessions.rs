@@ -14,7 +14,8 @@ use crate::db::database::Database;
 use crate::db::tenants::Tenant;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, SessionId, TenantId};
-use crate::domain::principal::Principal;
+use crate::domain::measures;
+use crate::domain::principal::{Principal, Protocol};
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +66,7 @@ struct Live {
     tenant: TenantId,
     account: AccountId,
     generation: i64,
+    protocol: Protocol,
     ended: CancellationToken,
 }
 
@@ -112,6 +114,7 @@ impl Sessions {
             tenant: principal.tenant,
             account: principal.account,
             generation: principal.generation,
+            protocol: principal.protocol,
             ended: CancellationToken::new(),
         };
         let mut all = self.lock();
@@ -129,20 +132,27 @@ impl Sessions {
         if of_tenant >= limits.per_tenant {
             return Err(too_many("tenant", limits.per_tenant));
         }
+        measures::session_began(added.protocol);
         all.insert(principal.session, added);
         Ok(())
     }
 
     /// Forgets a session; false when it was not there.
     pub(in crate::accounts) fn remove(&self, session: SessionId) -> bool {
-        self.lock().remove(&session).is_some()
+        self.take(session).is_some()
     }
 
     /// Ends a session and forgets it.
     pub(in crate::accounts) fn end(&self, session: SessionId) {
-        if let Some(live) = self.lock().remove(&session) {
+        if let Some(live) = self.take(session) {
             live.ended.cancel();
         }
+    }
+
+    fn take(&self, session: SessionId) -> Option<Live> {
+        let live = self.lock().remove(&session)?;
+        measures::session_ended(live.protocol);
+        Some(live)
     }
 
     /// Returns when the session must end; at once when it is not there.

@@ -12,6 +12,7 @@ use crate::process::logging;
 use crate::server::doors::{Doors, Ports};
 use crate::server::installation::{self, Installation};
 use crate::server::run;
+use crate::telemetry::start::Telemetry;
 
 /// Serves a configured installation
 #[derive(Args, Debug)]
@@ -32,6 +33,7 @@ impl Serve {
     pub async fn run(self) -> Result<u8> {
         let settings = place::served(&self.config)?;
         logging::start(settings.log.level, settings.log.format == LogFormat::Json);
+        let telemetry = Telemetry::start();
         let ports = match self.any_port {
             true => Ports::Any,
             false => Ports::Set,
@@ -49,6 +51,7 @@ impl Serve {
         };
         let code = run::run(installation, doors, ready_file, |_| {}).await;
         drop(lock);
+        telemetry.stop();
         code
     }
 }

@@ -12,6 +12,7 @@ use crate::server::bootstrap::{self, ACCOUNT, PASSWORD_FILE, READY_FILE};
 use crate::server::doors::Ports;
 use crate::server::ready::Ready;
 use crate::server::run;
+use crate::telemetry::start::Telemetry;
 
 /// Serves everything from one folder of this machine, making what is missing
 #[derive(Args, Debug)]
@@ -32,6 +33,7 @@ impl Up {
     pub async fn run(self) -> Result<u8> {
         let settings = place::embedded(&self.data)?;
         logging::start(settings.log.level, settings.log.format == LogFormat::Json);
+        let telemetry = Telemetry::start();
         let ports = match self.any_port {
             true => Ports::Any,
             false => Ports::Set,
@@ -41,6 +43,7 @@ impl Up {
         let announce = |ready: &Ready| output::text(&banner(&self.data, ready));
         let code = run::run(prepared.installation, prepared.doors, ready_file, announce).await;
         drop(prepared.lock);
+        telemetry.stop();
         code
     }
 }

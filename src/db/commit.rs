@@ -21,6 +21,7 @@ use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ChangeId, TenantId};
+use crate::domain::measures;
 use crate::domain::principal::Actor;
 use crate::domain::random;
 use crate::domain::thread;
@@ -297,6 +298,7 @@ impl Shared {
             let count = self.are_together(queue, count).unwrap_or(count);
             queue.drain(..count).collect()
         };
+        measures::batch(batch.len());
         // A panic must not leave the queue without a task that works it off.
         let committing = AssertUnwindSafe(self.commit(&batch)).catch_unwind();
         let outcomes = committing.await.unwrap_or_else(|_| {

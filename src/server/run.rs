@@ -23,6 +23,7 @@ use crate::net::readiness::Readiness;
 use crate::net::tls_server::ClientCertificates;
 use crate::process::signals::Signals;
 use crate::server::doors::Doors;
+use crate::server::gauges::GaugeWatch;
 use crate::server::health::HealthWatch;
 use crate::server::installation::Installation;
 use crate::server::keys;
@@ -78,6 +79,7 @@ struct Server {
     jobs: Jobs,
     tls: Tls,
     health: HealthWatch,
+    gauges: GaugeWatch,
     ftp: Option<FrontEnd>,
     http: Option<FrontEnd>,
     sftp: FrontEnd,
@@ -106,6 +108,7 @@ impl Server {
         let places = Places::new(settings.limits);
         let health = HealthWatch::start(installation, &vfs, &doors).await?;
         let readiness = health.readiness().clone();
+        let gauges = GaugeWatch::start(&vfs, &readiness);
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
         let (http, http_listeners) =
             http(installation, &tls, &vfs, &accounts, &mut doors, readiness)?;
@@ -131,6 +134,7 @@ impl Server {
             jobs,
             tls,
             health,
+            gauges,
         })
     }
 
@@ -141,6 +145,7 @@ impl Server {
         let all = all.into_iter().flatten();
         join_all(all.map(|front| front.drain(time))).await;
         self.tls.stop().await;
+        self.gauges.stop().await;
         self.jobs.stop().await;
         self.accounts.stop().await;
         self.vfs.drain().await;

@@ -14,6 +14,7 @@ use crate::domain::id::{ContentId, NodeId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
 use crate::domain::thread;
+use crate::domain::traffic::{Direction, Ending, Transfer};
 use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
 use crate::vfs::draft::{Draft, Place};
@@ -51,6 +52,7 @@ pub struct FileWriter {
     /// Whether the file was deleted by whoever writes it: it goes when it is closed.
     is_unlinked: bool,
     over: bool,
+    transfer: Transfer,
     _admission: Admission,
 }
 
@@ -94,6 +96,7 @@ impl FileWriter {
         };
         Self {
             vfs,
+            transfer: Transfer::new(&principal, Direction::In),
             principal,
             append: options.append,
             entry: start.entry,
@@ -310,8 +313,10 @@ impl FileWriter {
         }
         let (tasks, runtime) = (self.vfs.tasks().clone(), Handle::current());
         let commit = move || thread::alone(|| runtime.block_on(self.commit_here()));
-        let committed = tasks.spawn_blocking(commit).await;
-        committed.map_err(Error::internal)?
+        tasks
+            .spawn_blocking(commit)
+            .await
+            .map_err(Error::internal)?
     }
 
     async fn commit_here(mut self) -> Result<Entry> {
@@ -323,6 +328,7 @@ impl FileWriter {
         }
         let entry = self.entry();
         self.over = true;
+        self.transfer.end(Ending::Complete);
         Ok(entry)
     }
 
@@ -426,8 +432,12 @@ impl FileWriter {
             upload: self.claim.row(),
             ..self.publish.clone()
         };
-        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
-        let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
+        let Principal { tenant, .. } = self.principal;
+        let committed = self
+            .vfs
+            .committer()
+            .run(tenant, &self.principal.actor(), publish)
+            .await?;
         self.entry.born = committed.seq;
         let published = self.publish.published.lock();
         if let Some(node) = *published.unwrap_or_else(PoisonError::into_inner) {
@@ -470,6 +480,7 @@ impl FileWriter {
         };
         self.reserve(end).await?;
         self.draft.write(place, bytes).await?;
+        self.transfer.moved(bytes.len());
         self.changed();
         Ok(())
     }
@@ -508,6 +519,7 @@ impl FileWriter {
     /// going on is kept as far as it is durable.
     fn checked<T>(&mut self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
+            self.transfer.failed();
             let remains = match error.kind() {
                 ErrorKind::Unavailable => Remains::Keep,
                 _ => Remains::Discard,
@@ -572,8 +584,7 @@ impl FileWriter {
         };
         let size = self.claimed(self.draft.size());
         let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
-        let nothing = Draft::new(vfs, tenant, true, None);
-        let mut draft = std::mem::replace(&mut self.draft, nothing);
+        let mut draft = std::mem::replace(&mut self.draft, Draft::new(vfs, tenant, true, None));
         let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
         let mut claim = std::mem::replace(&mut self.claim, nothing);
         let (target, content) = (self.publish.target.clone(), self.entry.content);

@@ -22,6 +22,7 @@ mod support {
     pub(crate) mod postgres;
     pub(crate) mod proxy;
     pub(crate) mod s3;
+    pub(crate) mod scraped;
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod serving;
@@ -132,6 +133,8 @@ mod logins_doors;
 mod logins_lines;
 #[cfg(test)]
 mod logins_ssh;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
