@@ -21,6 +21,7 @@ pub mod domain {
     pub mod rights;
     pub mod scope;
     pub mod secret;
+    pub mod spans;
     pub mod sum;
     pub mod thread;
     pub mod traffic;
@@ -100,6 +101,7 @@ pub mod db {
     pub mod second_factors;
     pub mod sql;
     pub mod sqlite;
+    pub mod syslog_cursors;
     pub mod tenant_hosts;
     pub mod tenants;
     pub mod ticket_keys;
@@ -120,6 +122,7 @@ pub mod net {
     pub mod limit;
     pub mod listen;
     pub mod network;
+    pub mod outgoing;
     pub mod proxy_protocol;
     pub mod read_ahead;
     pub mod readiness;
@@ -182,9 +185,16 @@ pub mod vfs {
 
 /// Metrics, traces and logs on their way out of the process.
 pub mod telemetry {
+    pub mod collector;
     pub mod exposition;
+    pub mod otlp;
+    pub mod parent;
+    pub mod queue;
     pub mod scrape;
+    pub mod settings;
     pub mod start;
+    pub mod syslog_log;
+    pub mod syslog_message;
 }
 
 /// Logging in, managing tenants and accounts.
@@ -410,6 +420,7 @@ pub mod jobs {
     pub mod runner;
     pub mod settle;
     pub mod sweep;
+    pub mod syslog_audit;
 }
 
 /// Watching over an instance: whether what it depends on answers.
@@ -429,6 +440,7 @@ pub mod config {
     pub mod regions;
     pub mod settings;
     pub mod source;
+    pub mod telemetry;
     pub mod tls;
     pub mod value;
 }
@@ -449,6 +461,7 @@ pub mod server {
     pub mod health;
     pub mod installation;
     pub mod keys;
+    pub mod outlets;
     pub mod ready;
     pub mod run;
     pub mod stores;
@@ -472,6 +485,7 @@ pub mod cli {
     pub mod group;
     pub mod keys;
     pub mod migrate;
+    pub mod observed;
     pub mod output;
     pub mod password;
     pub mod place;

@@ -16,6 +16,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, SessionId, TenantId};
 use crate::domain::measures;
 use crate::domain::principal::{Principal, Protocol};
+use crate::domain::spans;
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -133,6 +134,7 @@ impl Sessions {
             return Err(too_many("tenant", limits.per_tenant));
         }
         measures::session_began(added.protocol);
+        spans::session_began(principal.session, added.protocol, principal.address);
         all.insert(principal.session, added);
         Ok(())
     }
@@ -152,6 +154,7 @@ impl Sessions {
     fn take(&self, session: SessionId) -> Option<Live> {
         let live = self.lock().remove(&session)?;
         measures::session_ended(live.protocol);
+        spans::session_ended(session);
         Some(live)
     }
 

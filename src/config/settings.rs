@@ -13,13 +13,14 @@ use crate::config::http::HttpSection;
 use crate::config::reader::{Known, Reader};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
-use crate::config::tls;
 use crate::config::value::{KeyKind, LogFormat, Size};
+use crate::config::{telemetry, tls};
 use crate::jobs::runner::JobSettings;
 use crate::net::certificates::PemFiles;
 use crate::net::limit::ConnectionLimits;
 use crate::sftp::algorithms::Algorithms;
 use crate::sftp::settings::SftpSettings;
+use crate::telemetry::settings::TelemetrySettings;
 
 /// The settings of an installation.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct Settings {
     pub drain: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// What is told to others.
+    pub telemetry: TelemetrySettings,
     /// The file that exists while `sealift serve` takes connections.
     pub ready_file: Option<PathBuf>,
 }
@@ -171,6 +174,7 @@ impl Settings {
                 level: Level::INFO,
                 format: LogFormat::Text,
             },
+            telemetry: TelemetrySettings::default(),
             ready_file: None,
         }
     }
@@ -261,6 +265,7 @@ impl Settings {
                 level: from.take("log", "level", self.log.level),
                 format: from.take("log", "format", self.log.format),
             },
+            telemetry: telemetry::read(self.telemetry, from),
             ready_file: {
                 let default = self
                     .ready_file

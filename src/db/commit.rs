@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::db::audit::{self, Happening};
 use crate::db::clocks::Clock;
@@ -24,6 +25,7 @@ use crate::domain::id::{ChangeId, TenantId};
 use crate::domain::measures;
 use crate::domain::principal::Actor;
 use crate::domain::random;
+use crate::domain::spans;
 use crate::domain::thread;
 
 /// Most operations in one transaction.
@@ -126,6 +128,16 @@ impl Committer {
     /// What the operation returned, or Unavailable when the database did not confirm the commit
     /// in several attempts under the same change id.
     pub async fn run(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        operation: impl Operation,
+    ) -> Result<Committed> {
+        let running = self.submit(tenant, actor, operation);
+        running.instrument(spans::commit()).await
+    }
+
+    async fn submit(
         &self,
         tenant: TenantId,
         actor: &Actor,

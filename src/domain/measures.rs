@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use opentelemetry::{KeyValue, global};
+use tracing::Instrument as _;
 
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::principal::Protocol;
+use crate::domain::spans;
 
 /// Upper bounds of the buckets of latencies, in seconds.
 const LATENCIES: [f64; 14] = [
@@ -93,7 +95,14 @@ static SYSLOG: LazyLock<Counter<u64>> = LazyLock::new(|| {
         "Messages that were sent to a syslog server, or dropped.",
     )
 });
-static DROPPED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+static EXPORTED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "sealift.telemetry.items",
+        "",
+        "Spans and lines of the log on their way to a collector.",
+    )
+});
+static FAILED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     counter(
         "sealift.telemetry.failed",
         "",
@@ -181,7 +190,7 @@ pub fn memory_refused(need: &'static str) {
 /// Runs a job, and notes how that went and how long it took.
 pub async fn job<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
     let began = Instant::now();
-    let done = work.await;
+    let done = work.instrument(spans::job(name)).await;
     let outcome = KeyValue::new("outcome", word(&done));
     JOB.record(
         seconds(began.elapsed()),
@@ -206,9 +215,21 @@ pub fn syslog(server: &Arc<str>, content: &'static str, sent: bool, messages: u6
     );
 }
 
+/// Spans or lines of the log were "sent" to a collector, "lost" because it did not take them, or "dropped"
+/// because too many waited.
+pub fn exported(signal: &'static str, outcome: &'static str, items: u64) {
+    EXPORTED.add(
+        items,
+        &[
+            KeyValue::new("signal", signal),
+            KeyValue::new("outcome", outcome),
+        ],
+    );
+}
+
 /// A collector did not take what it was sent.
 pub fn export_failed() {
-    DROPPED.add(1, &[]);
+    FAILED.add(1, &[]);
 }
 
 fn counter(name: &'static str, unit: &'static str, what: &'static str) -> Counter<u64> {

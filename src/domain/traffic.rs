@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use tracing::Span;
+
 use crate::domain::measures;
 use crate::domain::principal::{Principal, Protocol};
+use crate::domain::spans;
 
 /// So many tenants have counters of their own; those that come after them share one, "other".
 pub const MOST_TENANTS: usize = 500;
@@ -71,6 +74,7 @@ pub struct Transfer {
     moved: AtomicU64,
     failed: AtomicBool,
     over: AtomicBool,
+    span: Span,
 }
 
 impl Transfer {
@@ -86,7 +90,13 @@ impl Transfer {
             moved: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            span: spans::transfer(principal, direction.as_str()),
         }
+    }
+
+    /// What it is traced as.
+    pub fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// Some of it moved.
@@ -115,6 +125,7 @@ impl Transfer {
     pub fn end(&self, ending: Ending) {
         if !self.over.swap(true, Ordering::Relaxed) {
             measures::transfer(self.protocol, self.direction.as_str(), ending.as_str());
+            self.span.record("outcome", ending.as_str());
         }
     }
 }
@@ -124,10 +135,12 @@ impl Drop for Transfer {
         if self.direction == Direction::In {
             UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
         }
+        let moved = self.moved.load(Ordering::Relaxed);
+        self.span.record("bytes", moved);
         let failed = self.failed.load(Ordering::Relaxed);
         match failed {
             true => self.end(Ending::Failed),
-            false if self.moved.load(Ordering::Relaxed) > 0 => self.end(Ending::BrokenOff),
+            false if moved > 0 => self.end(Ending::BrokenOff),
             false => {}
         }
     }

@@ -17,10 +17,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
+use tracing::Instrument as _;
 
 use crate::accounts::login::Accounts;
 use crate::accounts::manage::Directory;
 use crate::domain::clock::SystemClock;
+use crate::domain::spans;
 use crate::http::peer::Peer;
 use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
@@ -33,6 +35,7 @@ use crate::net::read_ahead::ReadAhead;
 use crate::net::readiness::Readiness;
 use crate::net::tickets::Mark;
 use crate::net::tls_server::TlsServer;
+use crate::telemetry::parent;
 use crate::vfs::service::Vfs;
 
 /// Longest head of a request, in bytes.
@@ -210,9 +213,15 @@ impl Parts {
         let address = peer.address;
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
+            let span = spans::request(request.method().as_str(), peer.address);
+            parent::adopt(&span, request.headers());
             let answering = router.clone().call(request.map(Body::new));
             async move {
-                let answer: Result<Response<Body>, std::convert::Infallible> = answering.await;
+                let answer: Result<Response<Body>, std::convert::Infallible> =
+                    answering.instrument(span.clone()).await;
+                if let Ok(told) = &answer {
+                    span.record("http.response.status_code", told.status().as_u16());
+                }
                 answer
             }
         });

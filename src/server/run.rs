@@ -27,6 +27,7 @@ use crate::server::gauges::GaugeWatch;
 use crate::server::health::HealthWatch;
 use crate::server::installation::Installation;
 use crate::server::keys;
+use crate::server::outlets::Outlets;
 use crate::server::ready::Ready;
 use crate::server::tls::Tls;
 use crate::sftp::host_keys::HostKeys;
@@ -80,6 +81,7 @@ struct Server {
     tls: Tls,
     health: HealthWatch,
     gauges: GaugeWatch,
+    outlets: Outlets,
     ftp: Option<FrontEnd>,
     http: Option<FrontEnd>,
     sftp: FrontEnd,
@@ -109,6 +111,7 @@ impl Server {
         let health = HealthWatch::start(installation, &vfs, &doors).await?;
         let readiness = health.readiness().clone();
         let gauges = GaugeWatch::start(&vfs, &readiness);
+        let outlets = Outlets::start(&settings.telemetry.syslog, &vfs)?;
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
         let (http, http_listeners) =
             http(installation, &tls, &vfs, &accounts, &mut doors, readiness)?;
@@ -135,6 +138,7 @@ impl Server {
             tls,
             health,
             gauges,
+            outlets,
         })
     }
 
@@ -146,6 +150,9 @@ impl Server {
         join_all(all.map(|front| front.drain(time))).await;
         self.tls.stop().await;
         self.gauges.stop().await;
+        // So that the last of the audit log is sent too.
+        self.vfs.committer().drain().await;
+        self.outlets.stop().await;
         self.jobs.stop().await;
         self.accounts.stop().await;
         self.vfs.drain().await;

@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tracing::Instrument as _;
 
 use crate::domain::error::Result;
 use crate::domain::id::BlobId;
 use crate::domain::measures;
+use crate::domain::spans;
 use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob};
 
 /// Hands everything on to another store, and notes it as one of a region.
@@ -34,7 +36,7 @@ async fn noted<T>(
     call: impl Future<Output = Result<T>> + Send,
 ) -> Result<T> {
     let began = Instant::now();
-    let outcome = call.await;
+    let outcome = call.instrument(spans::store(region, operation)).await;
     measures::store(region, operation, began, &outcome);
     outcome
 }

@@ -1,10 +1,11 @@
 //! Writing a file: bytes in any order go to blobs as they come, and become a version at commit.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::db::entries;
 use crate::db::sql::Dialect;
@@ -77,23 +78,9 @@ impl FileWriter {
             claim.go_on(&resumed.upload);
             draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
         }
-        let publish = Publish {
-            principal: principal.clone(),
-            new_node: NodeId::mint(now),
-            content: ContentId::mint(now),
-            from_nothing: whole,
-            edits: Vec::new(),
-            stored: Vec::new(),
-            sha256: None,
-            hashed_over: None,
-            update: match is_new {
-                true => options.attributes,
-                false => AttributeUpdate::default(),
-            },
-            upload: None,
-            published: Arc::default(),
-            target: start.target,
-        };
+        let given = Some(options.attributes).filter(|_| is_new);
+        let update = given.unwrap_or_default();
+        let publish = Publish::new(&principal, start.target, whole, update, now);
         Self {
             vfs,
             transfer: Transfer::new(&principal, Direction::In),
@@ -319,7 +306,12 @@ impl FileWriter {
             .map_err(Error::internal)?
     }
 
-    async fn commit_here(mut self) -> Result<Entry> {
+    async fn commit_here(self) -> Result<Entry> {
+        let span = self.transfer.span();
+        self.commit_traced().instrument(span).await
+    }
+
+    async fn commit_traced(mut self) -> Result<Entry> {
         self.require_going_on()?;
         match (self.is_unlinked, self.is_untouched) {
             (true, _) => drop(self.leave(Remains::Discard)),
