@@ -6,6 +6,7 @@
 //! known to be there, is sent again. So none is lost, and those of the last seconds may come twice: `number` tells.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,8 +219,15 @@ impl AuditSender {
         let ended = timeout(LAST_WORDS, async {
             link.stream.shutdown().await?;
             let mut rest = [0; 64];
-            while link.stream.read(&mut rest).await? > 0 {}
-            Ok::<_, std::io::Error>(())
+            loop {
+                match link.stream.read(&mut rest).await {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    // It has read all and closed, without a word of TLS, as many do.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
         });
         match ended.await {
             Ok(Ok(())) => self.confirm(&mut link, Duration::ZERO).await,

@@ -16,6 +16,7 @@ mod support {
     pub(crate) mod installation;
     pub(crate) mod kms;
     pub(crate) mod line;
+    pub(crate) mod listeners;
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
@@ -181,6 +182,10 @@ mod ssh_audit;
 mod sshfs;
 #[cfg(test)]
 mod storage;
+#[cfg(test)]
+mod syslog;
+#[cfg(test)]
+mod telemetry;
 #[cfg(test)]
 mod ticket_keys;
 #[cfg(test)]
