@@ -27,7 +27,7 @@ use crate::http::peer::Peer;
 use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
 use crate::http::web::Web;
-use crate::http::{clear, router};
+use crate::http::{clear, metrics, router};
 use crate::net::budget::Budget;
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
@@ -59,6 +59,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub enum Offer {
     /// Without TLS: redirects and health.
     Clear,
+    /// What is counted, for who is on this machine.
+    Metrics,
     /// All that accounts may do.
     Public,
 }
@@ -118,6 +120,7 @@ impl HttpServer {
             tls: self.tls,
             budget: self.web.vfs().budget().clone(),
             clear: clear::routes(self.web.clone(), port),
+            metrics: metrics::routes().with_state(self.web.clone()),
             public: router::public(self.web.clone()),
             connections: Places::new(settings.connections),
             protocol: protocol(settings),
@@ -153,6 +156,7 @@ struct Parts {
     tls: TlsServer,
     budget: Budget,
     clear: Router,
+    metrics: Router,
     public: Router,
     connections: Places,
     protocol: auto::Builder<TokioExecutor>,
@@ -176,12 +180,17 @@ impl Parts {
             }
         };
         let address = peer.ip().to_canonical();
-        if offer == Offer::Clear {
+        let clear = match offer {
+            Offer::Clear => Some(&self.clear),
+            Offer::Metrics => Some(&self.metrics),
+            Offer::Public => None,
+        };
+        if let Some(router) = clear {
             let peer = Peer {
                 address,
                 server_name: None,
             };
-            return self.talk(stream, peer, &self.clear).await;
+            return self.talk(stream, peer, router).await;
         }
         let stream = ReadAhead::new(stream, self.budget.clone());
         let shaken = self

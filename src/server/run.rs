@@ -211,13 +211,15 @@ fn http(
     };
     let clear = listening(&mut doors.http, Offer::Clear);
     let public = listening(&mut doors.https, Offer::Public);
-    let all: Vec<_> = clear.chain(public).collect();
+    let metrics = listening(&mut doors.metrics, Offer::Metrics);
+    let all: Vec<_> = clear.chain(public).chain(metrics).collect();
     if all.is_empty() {
         return Ok((None, all));
     }
     let tls = tls.server(ClientCertificates::Ignore).ok_or_else(|| {
         Error::invalid(
-            "HTTPS needs a certificate; set tls.certificates, or empty https.listen and http.listen",
+            "HTTPS needs a certificate; set tls.certificates, or empty https.listen, http.listen and \
+             metrics.listen",
         )
     })?;
     let front = HttpSettings {

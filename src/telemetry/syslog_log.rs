@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -89,6 +89,10 @@ impl Waiting {
             tokio::select! {
                 biased;
                 count = self.lines.recv_many(&mut batch, BATCH) => if count == 0 { return },
+                () = gone(link.as_mut()) => {
+                    link = None;
+                    continue;
+                }
                 () = stop.cancelled() => {
                     if let Some(mut link) = link {
                         // The last word: whoever does not hear it has all that there was.
@@ -98,11 +102,14 @@ impl Waiting {
                 }
             }
             loop {
+                let was_open = link.is_some();
                 match self.write(&mut link, &batch).await {
                     Ok(()) => {
                         measures::syslog(&self.server, "log", true, batch.len() as u64);
                         break;
                     }
+                    // It had ended unseen; another one may do.
+                    Err(_) if was_open => {}
                     Err(error) => {
                         // Said at a level that is not sent in turn.
                         tracing::trace!(server = %self.server, error = %error, "the log was not sent");
@@ -136,6 +143,15 @@ impl Waiting {
         *link = Some(stream);
         Ok(())
     }
+}
+
+/// Returns once the other end is gone; it has nothing to say.
+async fn gone(link: Option<&mut Box<dyn Stream>>) {
+    let Some(link) = link else {
+        return std::future::pending().await;
+    };
+    let mut said = [0; 256];
+    while link.read(&mut said).await.is_ok_and(|count| count > 0) {}
 }
 
 /// The message of an event, and its other fields behind it.

@@ -13,10 +13,17 @@ use crate::support::wait::wait_for;
 
 const SIZE: u64 = 300_000;
 
+fn listening() -> [(String, String); 1] {
+    [(
+        "SEALIFT__METRICS__LISTEN".to_owned(),
+        "127.0.0.1:0".to_owned(),
+    )]
+}
+
 #[test]
 fn transfers_of_all_doors_are_counted_as_they_went() {
     let folder = TempFolder::new();
-    let server = Server::up(&folder.join("data"));
+    let server = Server::up_with(&folder.join("data"), &listening());
     let (file, back) = (folder.join("file"), folder.join("back"));
     write_random(&file, SIZE);
 
@@ -131,7 +138,7 @@ fn transfers_of_all_doors_are_counted_as_they_went() {
     server.stop();
 
     // What tenants store is counted when a server starts, and each minute.
-    let server = Server::up(&folder.join("data"));
+    let server = Server::up_with(&folder.join("data"), &listening());
     let stored = wait_for("tenants to be counted", Duration::from_secs(30), || {
         Scraped::of(&server).get("sealift_tenant_stored_bytes", &[("tenant", "demo")])
     });
@@ -142,7 +149,7 @@ fn transfers_of_all_doors_are_counted_as_they_went() {
 #[test]
 fn bytes_move_while_a_transfer_goes_on_and_what_breaks_off_is_told_from_what_came_through() {
     let folder = TempFolder::new();
-    let server = Server::up(&folder.join("data"));
+    let server = Server::up_with(&folder.join("data"), &listening());
     let file = folder.join("file");
     write_random(&file, 50_000_000);
     let url = format!(

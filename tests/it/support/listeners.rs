@@ -16,7 +16,6 @@ use crate::support::wait::wait_for;
 /// A server, killed when dropped, and the file that it writes what it hears to.
 pub(crate) struct Listener {
     child: Child,
-    pub(crate) port: u16,
     heard: PathBuf,
 }
 
@@ -112,7 +111,7 @@ impl Listener {
             assert!(child.try_wait().unwrap().is_none(), "{command:?} ended");
             TcpStream::connect(("127.0.0.1", port)).ok()
         });
-        Self { child, port, heard }
+        Self { child, heard }
     }
 
     /// What was heard so far.

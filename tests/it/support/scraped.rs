@@ -89,7 +89,7 @@ impl Scraped {
 
 #[track_caller]
 fn scrape(server: &Server, words: &[&str]) -> String {
-    let address = server.ready.listeners.http.unwrap();
+    let address = server.ready.listeners.metrics.unwrap();
     let answer = ask(words, &format!("http://{address}/metrics"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text()

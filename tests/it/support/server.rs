@@ -34,6 +34,7 @@ pub(crate) struct Listeners {
     pub(crate) ftps: Option<SocketAddr>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) https: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// A running server; killed when dropped.
