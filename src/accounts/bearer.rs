@@ -11,6 +11,7 @@ use crate::db::{api_tokens, web_sessions};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{SessionId, TenantId, TokenId};
+use crate::domain::measures;
 use crate::domain::principal::Principal;
 use crate::domain::scope::Scopes;
 
@@ -125,6 +126,7 @@ impl Accounts {
         principal.administrator &= scopes.contains(Scopes::ADMIN);
         inner.begin(caller, &principal, from)?;
         if let Means::Token(_) = bearer.means {
+            measures::login(from.protocol, true);
             let happening = Happening::new("login", format!("{} by {}", caller.login, bearer.by));
             let actor = principal.actor();
             inner.committer.note(principal.tenant, &actor, happening);

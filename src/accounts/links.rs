@@ -228,7 +228,7 @@ impl Accounts {
         principal.ceiling = principal.ceiling & ceiling(good.link.kind);
         principal.home = good.home.clone();
         principal.link = Some(good.pass_of());
-        inner.sessions.add_guest(&principal);
+        inner.sessions.add_guest(&principal, inner.now());
         let happening = Happening::new("link-open", good.pass_of().to_string());
         let actor = principal.actor();
         inner.committer.note(principal.tenant, &actor, happening);

@@ -25,6 +25,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
 use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
+use crate::domain::measures;
 use crate::domain::news::News;
 use crate::domain::principal::{Actor, DoorOptions, LoginName, Principal, Protocol};
 use crate::domain::secret::Secret;
@@ -377,6 +378,7 @@ impl Inner {
         self.lockout.count_stranger(login, &address)?;
         self.verifier.verify(password, None).await?;
         self.failures.count(from.address, self.now());
+        measures::login(from.protocol, false);
         tracing::info!(
             // Quoted, so that a name cannot look like a field of its own.
             login = ?login.chars().take(128).collect::<String>(),
@@ -413,6 +415,7 @@ impl Inner {
     }
 
     pub(in crate::accounts) fn note_failure(&self, caller: &Caller, from: Door, reason: &str) {
+        measures::login(from.protocol, false);
         let actor = Actor {
             account: caller.account.as_ref().map(|account| account.id),
             session: None,
@@ -447,6 +450,7 @@ impl Inner {
             .principal(caller, account, from, SessionId::random())
             .await?;
         self.begin(caller, &principal, from)?;
+        measures::login(from.protocol, true);
         let happening = Happening::new("login", format!("{} by {by}", caller.login));
         self.committer
             .note(caller.tenant.id, &principal.actor(), happening);

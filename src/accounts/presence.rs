@@ -31,6 +31,6 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let principal = &self.principal;
         self.accounts.forget(principal);
-        tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, "session ended");
+        tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, tenant.id = %principal.tenant, protocol = principal.protocol.as_str(), "session ended");
     }
 }

@@ -16,7 +16,9 @@ use crate::db::tenants::Tenant;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
-use crate::domain::principal::Principal;
+use crate::domain::measures;
+use crate::domain::principal::{Principal, Protocol};
+use crate::domain::spans;
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -90,7 +92,7 @@ struct Live {
     generation: i64,
     /// Whether it takes one of the places that the account and the tenant have.
     counts: bool,
-    protocol: &'static str,
+    protocol: Protocol,
     address: String,
     began_at: Timestamp,
     ended: CancellationToken,
@@ -104,7 +106,7 @@ impl Live {
             account: principal.account,
             generation: principal.generation,
             counts,
-            protocol: principal.protocol.as_str(),
+            protocol: principal.protocol,
             address: principal.address.to_string(),
             began_at: now,
             ended: CancellationToken::new(),
@@ -187,26 +189,37 @@ impl Sessions {
         if of_tenant >= limits.per_tenant {
             return Err(too_many("tenant", limits.per_tenant));
         }
+        measures::session_began(added.protocol);
+        spans::session_began(principal.session, added.protocol, principal.address);
         all.insert(principal.session, added);
         Ok(())
     }
 
     /// Begins the session of somebody who came by a link: such must not keep the account's own out.
     pub(in crate::accounts) fn add_guest(&self, principal: &Principal, now: Timestamp) {
-        self.lock()
-            .insert(principal.session, Live::new(principal, false, now));
+        let added = Live::new(principal, false, now);
+        measures::session_began(added.protocol);
+        spans::session_began(principal.session, added.protocol, principal.address);
+        self.lock().insert(principal.session, added);
     }
 
     /// Forgets a session; false when it was not there.
     pub(in crate::accounts) fn remove(&self, session: SessionId) -> bool {
-        self.lock().remove(&session).is_some()
+        self.take(session).is_some()
     }
 
     /// Ends a session and forgets it.
     pub(in crate::accounts) fn end(&self, session: SessionId) {
-        if let Some(live) = self.lock().remove(&session) {
+        if let Some(live) = self.take(session) {
             live.end(Ended::Changed);
         }
+    }
+
+    fn take(&self, session: SessionId) -> Option<Live> {
+        let live = self.lock().remove(&session)?;
+        measures::session_ended(live.protocol);
+        spans::session_ended(session);
+        Some(live)
     }
 
     /// Has a session end because somebody wants it.
@@ -269,7 +282,7 @@ impl Sessions {
                 id: *id,
                 instance,
                 account: live.account,
-                protocol: live.protocol.to_owned(),
+                protocol: live.protocol.as_str().to_owned(),
                 address: live.address.clone(),
                 began_at: live.began_at,
             });

@@ -29,7 +29,7 @@ impl CheckConfig {
     /// Invalid, with all that is wrong.
     pub async fn run(self) -> Result<()> {
         let settings = place::served(&self.config)?;
-        logging::start(Level::WARN, false);
+        logging::start(Level::WARN, false, Vec::new());
         stores::check(&settings).await?;
         output::text(&format!(
             "{}: all settings are right",

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::observed::observed;
 use crate::cli::place;
-use crate::config::value::LogFormat;
+use crate::config::settings::Settings;
 use crate::domain::error::Result;
 use crate::process::lock::FolderLock;
-use crate::process::logging;
 use crate::server::doors::{Doors, Ports};
 use crate::server::installation::{self, Installation};
 use crate::server::run;
@@ -31,7 +31,11 @@ impl Serve {
     /// What kept it from starting, with what to do.
     pub async fn run(self) -> Result<u8> {
         let settings = place::served(&self.config)?;
-        logging::start(settings.log.level, settings.log.format == LogFormat::Json);
+        let server = self.serve(settings.clone());
+        observed(&settings, Box::pin(server)).await
+    }
+
+    async fn serve(&self, settings: Settings) -> Result<u8> {
         let ports = match self.any_port {
             true => Ports::Any,
             false => Ports::Set,

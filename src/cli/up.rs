@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::observed::observed;
 use crate::cli::{output, place};
-use crate::config::value::LogFormat;
+use crate::config::settings::Settings;
 use crate::domain::error::Result;
-use crate::process::logging;
 use crate::server::bootstrap::{self, ACCOUNT, PASSWORD_FILE, READY_FILE};
 use crate::server::doors::Ports;
 use crate::server::ready::Ready;
@@ -31,7 +31,11 @@ impl Up {
     /// What kept it from starting, with what to do.
     pub async fn run(self) -> Result<u8> {
         let settings = place::embedded(&self.data)?;
-        logging::start(settings.log.level, settings.log.format == LogFormat::Json);
+        let server = self.serve(settings.clone());
+        observed(&settings, Box::pin(server)).await
+    }
+
+    async fn serve(&self, settings: Settings) -> Result<u8> {
         let ports = match self.any_port {
             true => Ports::Any,
             false => Ports::Set,

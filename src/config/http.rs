@@ -17,6 +17,8 @@ pub struct HttpSection {
     pub listen: Vec<SocketAddr>,
     /// Where it listens for operators.
     pub admin: Vec<SocketAddr>,
+    /// Where it tells Prometheus what is counted, on this machine only.
+    pub metrics: Vec<SocketAddr>,
     /// All else.
     pub front: HttpSettings,
 }
@@ -32,6 +34,13 @@ impl HttpSection {
         let clear = from.take("http", "listen", self.clear);
         let listen = from.take("https", "listen", self.listen);
         let admin = from.take("admin", "listen", self.admin);
+        let is_here = |all: &Vec<SocketAddr>| match all.iter().all(|one| one.ip().is_loopback()) {
+            true => Ok(()),
+            false => {
+                Err("write addresses of this machine only, as in \"127.0.0.1:9464\"".to_owned())
+            }
+        };
+        let metrics = from.checked("metrics", "listen", self.metrics, is_here);
         let default = self.front;
         let mut count = |key, default: usize| {
             let default = u32::try_from(default).unwrap_or(u32::MAX);
@@ -52,6 +61,7 @@ impl HttpSection {
             clear,
             listen,
             admin,
+            metrics,
             front: HttpSettings {
                 proxies: from.take("https", "proxies", default.proxies),
                 forwarders: from.take("https", "forwarders", default.forwarders),

@@ -232,6 +232,7 @@ fn shown(section: &str, key: &str, text: &str) -> String {
     match (section, key) {
         ("database", "url" | "owner_url") => "the URL".to_owned(),
         (_, "access_key" | "secret_key") => "the key".to_owned(),
+        ("telemetry", "otlp_headers") => "the text".to_owned(),
         _ => format!("\"{}\"", text.escape_debug()),
     }
 }

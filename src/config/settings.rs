@@ -13,9 +13,8 @@ use crate::config::http::HttpSection;
 use crate::config::reader::{Known, Reader};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::source::{self, Problem, Values};
-use crate::config::tls;
 use crate::config::value::{KeyKind, LogFormat, Size};
-use crate::config::webhooks;
+use crate::config::{telemetry, tls, webhooks};
 use crate::jobs::runner::JobSettings;
 use crate::jobs::webhook_settings::WebhookSettings;
 use crate::net::acme::AcmeSettings;
@@ -23,6 +22,7 @@ use crate::net::certificates::PemFiles;
 use crate::net::limit::ConnectionLimits;
 use crate::sftp::algorithms::Algorithms;
 use crate::sftp::settings::SftpSettings;
+use crate::telemetry::settings::TelemetrySettings;
 
 /// The settings of an installation.
 #[derive(Clone, Debug)]
@@ -65,6 +65,8 @@ pub struct Settings {
     pub drain: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// What is told to others.
+    pub telemetry: TelemetrySettings,
     /// The file that exists while `sealift serve` takes connections.
     pub ready_file: Option<PathBuf>,
 }
@@ -182,6 +184,7 @@ impl Settings {
                 level: Level::INFO,
                 format: LogFormat::Text,
             },
+            telemetry: TelemetrySettings::default(),
             ready_file: None,
         }
     }
@@ -276,6 +279,7 @@ impl Settings {
                 level: from.take("log", "level", self.log.level),
                 format: from.take("log", "format", self.log.format),
             },
+            telemetry: telemetry::read(self.telemetry, from),
             ready_file: {
                 let default = self
                     .ready_file

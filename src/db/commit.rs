@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::db::audit::{self, Happening};
 use crate::db::clocks::Clock;
@@ -22,8 +23,10 @@ use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ChangeId, TenantId};
+use crate::domain::measures;
 use crate::domain::principal::Actor;
 use crate::domain::random;
+use crate::domain::spans;
 use crate::domain::temporary::TemporaryNames;
 use crate::domain::thread;
 
@@ -151,6 +154,16 @@ impl Committer {
     /// What the operation returned, or Unavailable when the database did not confirm the commit
     /// in several attempts under the same change id.
     pub async fn run(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        operation: impl Operation,
+    ) -> Result<Committed> {
+        let running = self.submit(tenant, actor, operation);
+        running.instrument(spans::commit()).await
+    }
+
+    async fn submit(
         &self,
         tenant: TenantId,
         actor: &Actor,
@@ -351,6 +364,7 @@ impl Shared {
             let count = self.are_together(queue, count).unwrap_or(count);
             queue.drain(..count).collect()
         };
+        measures::batch(batch.len());
         // A panic must not leave the queue without a task that works it off.
         let committing = AssertUnwindSafe(self.commit(&batch)).catch_unwind();
         let outcomes = committing.await.unwrap_or_else(|_| {

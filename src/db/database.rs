@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions};
@@ -13,6 +13,7 @@ use crate::db::sqlite::{Place, SqlitePool};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
+use crate::domain::measures;
 
 /// How long a transaction waits for a free connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -175,11 +176,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn read(&self, tenant: TenantId) -> Result<TenantTx> {
-        let link = match &self.pools {
-            Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN READ ONLY", tenant).await?,
-            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.place).await?),
-        };
-        Ok(TenantTx::new(link, tenant))
+        let link = begun("begin-read", async {
+            match &self.pools {
+                Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN READ ONLY", tenant).await,
+                Pools::Sqlite { reads, .. } => sqlite(reads, self.place).await,
+            }
+        });
+        Ok(TenantTx::new(link.await?, tenant))
     }
 
     /// Begins to read one tenant's rows as they are at one moment, over several statements.
@@ -190,8 +193,8 @@ impl Database {
         match &self.pools {
             Pools::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                let link = postgres_tenant(pool, begin, tenant).await?;
-                Ok(TenantTx::new(link, tenant))
+                let link = begun("begin-read", postgres_tenant(pool, begin, tenant));
+                Ok(TenantTx::new(link.await?, tenant))
             }
             Pools::Sqlite { .. } => self.read(tenant).await,
         }
@@ -203,11 +206,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn write(&self, tenant: TenantId) -> Result<TenantTx> {
-        let link = match &self.pools {
-            Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN", tenant).await?,
-            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.place).await?),
-        };
-        Ok(TenantTx::new(link, tenant))
+        let link = begun("begin-write", async {
+            match &self.pools {
+                Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN", tenant).await,
+                Pools::Sqlite { writes, .. } => sqlite(writes, self.place).await,
+            }
+        });
+        Ok(TenantTx::new(link.await?, tenant))
     }
 
     /// Begins to write one tenant's rows with its clock row locked: by the statement that begins, so
@@ -223,9 +228,11 @@ impl Database {
             "BEGIN; SET LOCAL sealift.tenant = '{tenant}'; {BY_INDEX}; \
              SELECT 1 FROM clocks WHERE tenant = {tenant} FOR UPDATE"
         );
-        let tx = pool.begin_with(AssertSqlSafe(begin)).await;
-        let link = Link::Postgres(tx.map_err(from_sqlx)?);
-        Ok(TenantTx::new(link, tenant))
+        let link = begun("begin-write", async {
+            let tx = pool.begin_with(AssertSqlSafe(begin)).await;
+            tx.map(Link::Postgres).map_err(from_sqlx)
+        });
+        Ok(TenantTx::new(link.await?, tenant))
     }
 
     /// Begins to read or write rows that belong to no tenant.
@@ -233,11 +240,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn system(&self) -> Result<SystemTx> {
-        let link = match &self.pools {
-            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
-            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.place).await?),
-        };
-        Ok(SystemTx::new(link))
+        let link = begun("begin-write", async {
+            match &self.pools {
+                Pools::Postgres(pool) => pool.begin().await.map(Link::Postgres).map_err(from_sqlx),
+                Pools::Sqlite { writes, .. } => sqlite(writes, self.place).await,
+            }
+        });
+        Ok(SystemTx::new(link.await?))
     }
 
     /// Begins to read rows that belong to no tenant.
@@ -245,11 +254,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn system_read(&self) -> Result<SystemTx> {
-        let link = match &self.pools {
-            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
-            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.place).await?),
-        };
-        Ok(SystemTx::new(link))
+        let link = begun("begin-read", async {
+            match &self.pools {
+                Pools::Postgres(pool) => pool.begin().await.map(Link::Postgres).map_err(from_sqlx),
+                Pools::Sqlite { reads, .. } => sqlite(reads, self.place).await,
+            }
+        });
+        Ok(SystemTx::new(link.await?))
     }
 
     /// Waits for the connections to end.
@@ -294,6 +305,18 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
     let writes = SqlitePool::open(path, 1, true).await?;
     let reads = SqlitePool::open(path, SQLITE_READERS, false).await?;
     Ok(Pools::Sqlite { reads, writes })
+}
+
+/// Begins a transaction, and notes how long that took.
+async fn begun(operation: &'static str, begin: impl Future<Output = Result<Link>>) -> Result<Link> {
+    let began = Instant::now();
+    let link = begin.await;
+    measures::database(operation, began, &link);
+    link
+}
+
+async fn sqlite(pool: &Arc<SqlitePool>, place: Place) -> Result<Link> {
+    pool.begin(place).await.map(Link::Sqlite)
 }
 
 /// One round trip; the tenant is a number, so there is nothing to escape.

@@ -175,6 +175,16 @@ pub async fn take_over(
     }
 }
 
+/// How many uploads broke off and wait for whoever goes on with them.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn count(tx: &mut TenantTx) -> Result<u64> {
+    let sql = "SELECT CAST(count(*) AS bigint) FROM uploads WHERE tenant = $1 AND instance = $2";
+    let row = tx.row(sql, [InstanceId::NIL.as_bytes().into()]).await?;
+    row.map_or(Ok(0), |row| row.count(0))
+}
+
 /// Marks uploads as broken off whose instance's lease is over.
 ///
 /// # Errors

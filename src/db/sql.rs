@@ -3,6 +3,8 @@
 //! Statements use `$1`-style parameters, which SQLite accepts too. In a [`TenantTx`] `$1` is
 //! always the tenant, bound by the transaction itself: a statement cannot forget it.
 
+use std::time::Instant;
+
 use rusqlite::types::Value as Column;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Arguments, Row as _, SqlSafeStr, Transaction};
@@ -11,6 +13,7 @@ use crate::db::sqlite::SqliteTx;
 use crate::db::value::Value;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
+use crate::domain::measures;
 use crate::domain::news::{Listening, News};
 
 /// Which database is spoken to.
@@ -108,6 +111,13 @@ pub(in crate::db) enum Link {
 
 impl Link {
     async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
+        let began = Instant::now();
+        let rows = self.ask(sql, args).await;
+        measures::database("query", began, &rows);
+        rows
+    }
+
+    async fn ask(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(tx) => {
                 let rows = sqlx::query_with(sql, postgres_arguments(args)?)
@@ -124,6 +134,13 @@ impl Link {
     }
 
     async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<u64> {
+        let began = Instant::now();
+        let done = self.run(sql, args).await;
+        measures::database("statement", began, &done);
+        done
+    }
+
+    async fn run(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<u64> {
         match self {
             Self::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
                 .execute(&mut **tx)
@@ -146,10 +163,13 @@ impl Link {
     }
 
     async fn commit(self) -> Result<()> {
-        match self {
+        let began = Instant::now();
+        let done = match self {
             Self::Postgres(tx) => tx.commit().await.map_err(from_sqlx),
             Self::Sqlite(tx) => tx.commit().await,
-        }
+        };
+        measures::database("commit", began, &done);
+        done
     }
 
     fn dialect(&self) -> Dialect {

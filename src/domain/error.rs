@@ -61,6 +61,30 @@ pub enum Concern {
 }
 
 impl ErrorKind {
+    /// The word that programs know it by, in the API and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "already-exists",
+            Self::Busy => "busy",
+            Self::Changed => "changed",
+            Self::Corrupt => "corrupt",
+            Self::Denied => "denied",
+            Self::Internal => "internal",
+            Self::Invalid => "invalid",
+            Self::IsFolder => "is-folder",
+            Self::Locked => "locked",
+            Self::NotEmpty => "not-empty",
+            Self::NotFolder => "not-folder",
+            Self::NotFound => "not-found",
+            Self::Quota => "quota",
+            Self::Stale => "stale",
+            Self::StorageFull => "storage-full",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
     /// Whom it concerns: what front ends write down, and how loud.
     pub fn concern(self) -> Concern {
         match self {

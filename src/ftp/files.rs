@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::domain::clock::Clock;
 use crate::domain::error::{Concern, Error};
+use crate::domain::measures;
+use crate::domain::principal::Protocol;
 use crate::domain::rights::Rights;
 use crate::ftp::charset::Charset;
 use crate::ftp::listing::Viewer;
@@ -44,6 +46,7 @@ impl From<Error> for Reply {
 
 /// Writes down what an operator must know of an error that a client is told of.
 pub fn log(error: &Error) {
+    measures::error(Protocol::Ftp, error.kind());
     match error.kind().concern() {
         Concern::Client => tracing::debug!(error = ?error, "a request was refused"),
         Concern::Defect => tracing::error!(error = ?error, "a request failed"),

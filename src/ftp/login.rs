@@ -169,7 +169,7 @@ impl Desk {
                 options
             })
         });
-        tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, protocol = principal.protocol.as_str(), "logged in");
+        tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, tenant.id = %principal.tenant, protocol = principal.protocol.as_str(), "logged in");
         let outcome = LoginOutcome::In {
             reply: Reply::new(code, format!("welcome, {}", principal.login)),
             name: principal.login.to_string(),

@@ -6,6 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::error::{Concern, Error, ErrorKind};
+use crate::domain::measures;
+use crate::domain::principal::Protocol;
 
 /// What every error is answered with, as `application/problem+json`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -99,6 +101,7 @@ impl Problem {
 /// Writes down what concerns the operator.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
+        measures::error(Protocol::Https, error.kind());
         match error.kind().concern() {
             Concern::Client => tracing::debug!(error = ?error, "a request was refused"),
             Concern::Defect => tracing::error!(error = ?error, "a request failed"),
@@ -129,24 +132,25 @@ impl IntoResponse for Problem {
 
 /// The status of an error, and the word that programs know it by.
 pub fn status(kind: ErrorKind) -> (StatusCode, &'static str) {
-    match kind {
-        ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already-exists"),
-        ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
-        ErrorKind::Changed => (StatusCode::PRECONDITION_FAILED, "changed"),
-        ErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
-        ErrorKind::Denied => (StatusCode::FORBIDDEN, "denied"),
-        ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-        ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid"),
-        ErrorKind::IsFolder => (StatusCode::CONFLICT, "is-folder"),
-        ErrorKind::Locked => (StatusCode::LOCKED, "locked"),
-        ErrorKind::NotEmpty => (StatusCode::CONFLICT, "not-empty"),
-        ErrorKind::NotFolder => (StatusCode::CONFLICT, "not-folder"),
-        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not-found"),
-        ErrorKind::Quota => (StatusCode::INSUFFICIENT_STORAGE, "quota"),
-        ErrorKind::Stale => (StatusCode::CONFLICT, "stale"),
-        ErrorKind::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "storage-full"),
-        ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
-        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        ErrorKind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "unsupported"),
-    }
+    let status = match kind {
+        ErrorKind::AlreadyExists => StatusCode::CONFLICT,
+        ErrorKind::Busy => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Changed => StatusCode::PRECONDITION_FAILED,
+        ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Denied => StatusCode::FORBIDDEN,
+        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::IsFolder => StatusCode::CONFLICT,
+        ErrorKind::Locked => StatusCode::LOCKED,
+        ErrorKind::NotEmpty => StatusCode::CONFLICT,
+        ErrorKind::NotFolder => StatusCode::CONFLICT,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Quota => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorKind::Stale => StatusCode::CONFLICT,
+        ErrorKind::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+    };
+    (status, kind.as_str())
 }

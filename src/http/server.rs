@@ -17,16 +17,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
+use tracing::Instrument as _;
 
 use crate::accounts::login::Accounts;
 use crate::accounts::manage::Directory;
 use crate::domain::clock::SystemClock;
+use crate::domain::spans;
 use crate::http::admin::regions::Regions;
 use crate::http::peer::Peer;
 use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
 use crate::http::web::Web;
-use crate::http::{clear, router};
+use crate::http::{clear, metrics, router};
 use crate::net::budget::Budget;
 use crate::net::challenges::Challenges;
 use crate::net::limit::Places;
@@ -35,6 +37,7 @@ use crate::net::read_ahead::ReadAhead;
 use crate::net::readiness::Readiness;
 use crate::net::tickets::Mark;
 use crate::net::tls_server::TlsServer;
+use crate::telemetry::parent;
 use crate::vfs::service::Vfs;
 
 /// Longest head of a request, in bytes.
@@ -60,6 +63,8 @@ pub enum Offer {
     Clear,
     /// What operators do, and nothing that accounts may.
     Operators,
+    /// What is counted, for who is on this machine.
+    Metrics,
     /// All that accounts may do.
     Public,
 }
@@ -133,6 +138,7 @@ impl HttpServer {
             tls: self.tls,
             budget: self.web.vfs().budget().clone(),
             clear: clear::routes(self.web.clone(), port, self.challenges),
+            metrics: metrics::routes().with_state(self.web.clone()),
             public: router::public(self.web.clone()),
             operators: router::operators(self.web.clone()),
             connections: Places::new(settings.connections),
@@ -176,6 +182,7 @@ struct Parts {
     tls: TlsServer,
     budget: Budget,
     clear: Router,
+    metrics: Router,
     public: Router,
     operators: Router,
     connections: Places,
@@ -196,7 +203,7 @@ impl Parts {
         } = connection;
         let places = match offer {
             Offer::Clear | Offer::Public => &self.connections,
-            Offer::Operators => &self.operators_connections,
+            Offer::Metrics | Offer::Operators => &self.operators_connections,
         };
         let _connection = match places.try_take(peer.ip()) {
             Ok(connection) => connection,
@@ -206,12 +213,17 @@ impl Parts {
             }
         };
         let address = peer.ip().to_canonical();
-        if offer == Offer::Clear {
+        let clear = match offer {
+            Offer::Clear => Some(&self.clear),
+            Offer::Metrics => Some(&self.metrics),
+            Offer::Operators | Offer::Public => None,
+        };
+        if let Some(router) = clear {
             let peer = Peer {
                 address,
                 server_name: None,
             };
-            return self.talk(stream, peer, &self.clear).await;
+            return self.talk(stream, peer, router).await;
         }
         let stream = ReadAhead::new(stream, self.budget.clone());
         let shaken = self
@@ -232,7 +244,7 @@ impl Parts {
         };
         let router = match offer {
             Offer::Operators => &self.operators,
-            Offer::Clear | Offer::Public => &self.public,
+            Offer::Clear | Offer::Metrics | Offer::Public => &self.public,
         };
         self.talk(secured.stream, peer, router).await;
     }
@@ -247,9 +259,15 @@ impl Parts {
         let address = peer.address;
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
+            let span = spans::request(request.method().as_str(), peer.address);
+            parent::adopt(&span, request.headers());
             let answering = router.clone().call(request.map(Body::new));
             async move {
-                let answer: Result<Response<Body>, std::convert::Infallible> = answering.await;
+                let answer: Result<Response<Body>, std::convert::Infallible> =
+                    answering.instrument(span.clone()).await;
+                if let Ok(told) = &answer {
+                    span.record("http.response.status_code", told.status().as_u16());
+                }
                 answer
             }
         });

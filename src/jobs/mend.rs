@@ -2,6 +2,7 @@
 
 use crate::db::copies;
 use crate::domain::error::{ErrorKind, Result};
+use crate::domain::measures;
 use crate::vfs::blob_reader::BlobReader;
 use crate::vfs::copying;
 use crate::vfs::damage::Damaged;
@@ -11,7 +12,7 @@ use crate::vfs::service::Vfs;
 pub async fn run(vfs: &Vfs) {
     loop {
         for damaged in vfs.damage().take().await {
-            if let Err(error) = mend(vfs, &damaged).await {
+            if let Err(error) = measures::job("mend", mend(vfs, &damaged)).await {
                 tracing::warn!(blob = %damaged.info.id, error = ?error, "a damaged blob was not mended; reading it reports it again");
             }
         }

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::db::tenants::Tenant;
 use crate::db::{instances, leases, tenants};
 use crate::domain::error::Result;
+use crate::domain::measures;
 use crate::jobs::sweep::Keep;
 use crate::jobs::{copies, expire, hash, mend, orphans, purge, settle, sweep};
 use crate::vfs::service::Vfs;
@@ -73,7 +74,7 @@ impl Jobs {
                 Ok(()) => round(&vfs, settings).await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = orphans::run(&vfs).await {
+            if let Err(error) = measures::job("orphans", orphans::run(&vfs)).await {
                 tracing::warn!(error = ?error, "orphans were not looked for");
             }
             if let Err(error) = done {
@@ -148,7 +149,7 @@ pub async fn round(vfs: &Vfs, settings: JobSettings) -> Result<()> {
 /// Unavailable when not even the tenants can be listed.
 pub async fn copying_round(vfs: &Vfs) -> Result<()> {
     for tenant in tenants::list(vfs.database()).await? {
-        match copies::run(vfs, tenant.id).await {
+        match measures::job("copy", copies::run(vfs, tenant.id)).await {
             Ok(0) => {}
             Ok(copied) => tracing::info!(tenant.id = %tenant.id, copied, "copied blobs"),
             Err(error) => {
@@ -169,11 +170,11 @@ async fn tenant_round(vfs: &Vfs, tenant: &Tenant, settings: JobSettings) -> Resu
         blob_grace: settings.blob_grace,
         upload_expiry: settings.upload_expiry,
     };
-    settle::run(vfs, tenant.id).await?;
-    purge::run(vfs, tenant).await?;
-    sweep::run(vfs, tenant.id, keep).await?;
-    expire::run(vfs, tenant.id).await?;
-    hash::run(vfs, tenant.id).await?;
+    measures::job("settle", settle::run(vfs, tenant.id)).await?;
+    measures::job("purge", purge::run(vfs, tenant)).await?;
+    measures::job("sweep", sweep::run(vfs, tenant.id, keep)).await?;
+    measures::job("expire", expire::run(vfs, tenant.id)).await?;
+    measures::job("hash", hash::run(vfs, tenant.id)).await?;
     Ok(())
 }
 

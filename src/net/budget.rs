@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
+use crate::domain::measures;
+
 /// Bytes that buffers may take in all. Cheap to clone; clones share the count.
 #[derive(Clone)]
 pub struct Budget {
@@ -36,6 +38,14 @@ impl Budget {
 
     /// Takes `bytes` if so many are free; never waits.
     pub fn try_take(&self, bytes: usize) -> Option<Share> {
+        let taken = self.take(bytes);
+        if taken.is_none() {
+            measures::memory_refused("buffer");
+        }
+        taken
+    }
+
+    fn take(&self, bytes: usize) -> Option<Share> {
         let counts = &self.counts;
         let before = counts
             .used
@@ -57,7 +67,7 @@ impl Budget {
         let more = |granted: usize| granted.checked_add(bytes).filter(|sum| *sum <= most);
         let order = (Ordering::AcqRel, Ordering::Acquire);
         counts.granted.fetch_update(order.0, order.1, more).ok()?;
-        match self.try_take(bytes) {
+        match self.take(bytes) {
             Some(share) => Some(Grant { share }),
             None => {
                 counts.granted.fetch_sub(bytes, Ordering::AcqRel);

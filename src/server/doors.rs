@@ -30,6 +30,8 @@ pub struct Doors {
     pub http: Vec<TcpListener>,
     /// For HTTPS.
     pub https: Vec<TcpListener>,
+    /// For Prometheus, on this machine.
+    pub metrics: Vec<TcpListener>,
     /// For SFTP.
     pub sftp: Vec<TcpListener>,
 }
@@ -53,6 +55,7 @@ impl Doors {
             ftps: open(&settings.ftp.tls.listen)?,
             http: open(&settings.http.clear)?,
             https: open(&settings.http.listen)?,
+            metrics: open(&settings.http.metrics)?,
             sftp: open(&settings.sftp.listen)?,
         };
         let all = [&doors.ftp, &doors.ftps, &doors.https, &doors.sftp];
@@ -81,6 +84,7 @@ impl Doors {
             first("ftps", &self.ftps),
             first("http", &self.http),
             first("https", &self.https),
+            first("metrics", &self.metrics),
             first("sftp", &self.sftp),
         ];
         let all = all.into_iter().flatten();

@@ -14,6 +14,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{InstanceId, RegionId};
 use crate::net::budget::Budget;
 use crate::server::{keys, stores};
+use crate::telemetry::start;
 use crate::vfs::keys::{KEY_LIFE, TenantKeys};
 use crate::vfs::service::Vfs;
 
@@ -99,7 +100,8 @@ impl Installation {
         let regions = stores::open(&self.settings, self.database()).await?;
         stores::warn_of_strangers(&self.settings, self.database()).await?;
         let budget = Budget::new(usize::try_from(self.settings.memory.0).unwrap_or(usize::MAX));
-        let instance = InstanceId::mint(self.database().clock().now());
+        let instance = start::announced_instance();
+        let instance = instance.unwrap_or_else(|| InstanceId::mint(self.database().clock().now()));
         Ok(Vfs::new(
             self.committer.clone(),
             regions,

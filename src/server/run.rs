@@ -26,9 +26,11 @@ use crate::net::tls_server::ClientCertificates;
 use crate::process::signals::Signals;
 use crate::server::acme;
 use crate::server::doors::Doors;
+use crate::server::gauges::GaugeWatch;
 use crate::server::health::HealthWatch;
 use crate::server::installation::Installation;
 use crate::server::keys;
+use crate::server::outlets::Outlets;
 use crate::server::ready::Ready;
 use crate::server::stores;
 use crate::server::tls::Tls;
@@ -83,6 +85,8 @@ struct Server {
     webhooks: Webhooks,
     tls: Tls,
     health: HealthWatch,
+    gauges: GaugeWatch,
+    outlets: Outlets,
     ftp: Option<FrontEnd>,
     http: Option<FrontEnd>,
     sftp: FrontEnd,
@@ -114,6 +118,8 @@ impl Server {
         let places = Places::new(settings.limits);
         let health = HealthWatch::start(installation, &vfs, &doors).await?;
         let readiness = health.readiness().clone();
+        let gauges = GaugeWatch::start(&vfs, &readiness);
+        let outlets = Outlets::start(&settings.telemetry.syslog, &vfs)?;
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
         let (http, http_listeners) =
             http(installation, &tls, &vfs, &accounts, &mut doors, readiness)?;
@@ -140,6 +146,8 @@ impl Server {
             webhooks,
             tls,
             health,
+            gauges,
+            outlets,
         })
     }
 
@@ -151,6 +159,10 @@ impl Server {
         join_all(all.map(|front| front.drain(time))).await;
         self.tls.stop().await;
         self.webhooks.stop().await;
+        self.gauges.stop().await;
+        // So that the last of the audit log is sent too.
+        self.vfs.committer().drain().await;
+        self.outlets.stop().await;
         self.jobs.stop().await;
         self.accounts.stop().await;
         self.vfs.drain().await;
@@ -210,14 +222,19 @@ fn http(
     let clear = listening(&mut doors.http, Offer::Clear);
     let public = listening(&mut doors.https, Offer::Public);
     let operators = listening(&mut doors.admin, Offer::Operators);
-    let all: Vec<_> = clear.chain(public).chain(operators).collect();
+    let metrics = listening(&mut doors.metrics, Offer::Metrics);
+    let all: Vec<_> = clear
+        .chain(public)
+        .chain(operators)
+        .chain(metrics)
+        .collect();
     if all.is_empty() {
         return Ok((None, all));
     }
     let tls = tls.server(ClientCertificates::Ignore).ok_or_else(|| {
         Error::invalid(
-            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen, http.listen and \
-             admin.listen",
+            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen, http.listen, \
+             admin.listen and metrics.listen",
         )
     })?;
     let front = HttpSettings {

@@ -17,6 +17,7 @@ use crate::net::cloud;
 use crate::server::folders;
 use crate::storage::breaker::Breaker;
 use crate::storage::local::LocalStore;
+use crate::storage::measured::Measured;
 use crate::storage::regions::Regions;
 use crate::storage::s3::S3Store;
 use crate::storage::store::BlobStore;
@@ -111,6 +112,7 @@ pub async fn open(settings: &Settings, db: &Database) -> Result<Regions> {
             StoreSettings::Local(_) => store,
             StoreSettings::S3(_) => Arc::new(Breaker::new(store, region.name.as_str())),
         };
+        let store: Arc<dyn BlobStore> = Arc::new(Measured::new(store, &region.name));
         Ok::<_, Error>((number, store))
     });
     let stores = try_join_all(opened).await?;

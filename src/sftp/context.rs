@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Concern, Error, Result};
+use crate::domain::measures;
+use crate::domain::principal::Protocol;
 use crate::sftp::attrs::Viewer;
 use crate::sftp::gate::Gate;
 use crate::sftp::ledger::{Ledger, Ticket};
@@ -72,6 +74,7 @@ impl Context {
     }
 
     fn log(&self, error: &Error) {
+        measures::error(Protocol::Sftp, error.kind());
         let login = &self.files.principal().login;
         match error.kind().concern() {
             Concern::Client => {

@@ -142,6 +142,8 @@ impl Login {
             user.id = %principal.login,
             peer = %self.door.address,
             session = %principal.session,
+            tenant.id = %principal.tenant,
+            protocol = principal.protocol.as_str(),
             method,
             "logged in"
         );

@@ -14,6 +14,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ContentId, InstanceId, NodeId, UploadAddress};
 use crate::domain::node::AttributeUpdate;
 use crate::domain::principal::Principal;
+use crate::domain::traffic::{Direction, Ending, Transfer};
 use crate::vfs::addressed::{MAX_SIZE, found, no_such_upload, target};
 use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
@@ -140,6 +141,7 @@ impl Session {
         let before = draft.settled(LastByte::Told);
         let piece = Piece {
             vfs: vfs.clone(),
+            transfer: Transfer::new(&principal, Direction::In),
             principal,
             addressed,
             draft,
@@ -179,6 +181,7 @@ struct Piece {
     /// Bytes that come free when it is published.
     credit: u64,
     is_new: bool,
+    transfer: Transfer,
     _hold: Hold,
     _admission: Admission,
 }
@@ -203,11 +206,15 @@ impl Piece {
             Verdict::Discard => Box::pin(self.discard()).await,
             Verdict::BrokeOff => Box::pin(self.keep(LastByte::Withheld)).await,
             Verdict::Counts if self.is_complete_file() => Box::pin(self.publish()).await,
-            Verdict::Counts => Box::pin(self.keep(LastByte::Told)).await,
+            Verdict::Counts => {
+                self.transfer.goes_on_later();
+                Box::pin(self.keep(LastByte::Told)).await
+            }
         }
     }
 
     async fn write(&mut self, bytes: &Bytes) -> Result<()> {
+        self.transfer.moved(bytes.len());
         let end = self.draft.size().checked_add(bytes.len() as u64);
         let most = self.addressed.length.unwrap_or(MAX_SIZE);
         let end = end.filter(|end| *end <= most).ok_or_else(|| {
@@ -245,6 +252,7 @@ impl Piece {
 
     /// Ends a piece that met an error; what is durable of it is kept if anything of it may be.
     async fn fail(self, error: Error) -> Result<u64> {
+        self.transfer.failed();
         let ended = match (error.kind(), self.trust) {
             (ErrorKind::Stale, _) => {
                 self.vfs.sealers().discard(self.principal.tenant);
@@ -338,7 +346,10 @@ impl Piece {
         };
         let (tenant, actor) = (self.principal.tenant, self.principal.actor());
         match self.vfs.committer().run(tenant, &actor, publish).await {
-            Ok(_) => Ok(self.draft.size()),
+            Ok(_) => {
+                self.transfer.end(Ending::Complete);
+                Ok(self.draft.size())
+            }
             // It is complete, and must not look so: what is lacking is sent again, and publishes it.
             Err(error) => {
                 if error.kind() == ErrorKind::Stale {

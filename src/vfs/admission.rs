@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
+use crate::domain::measures;
 use crate::net::budget::{Budget, Grant, Share};
 
 /// A tenant with no more uploads than this may begin another one while there is any memory left.
@@ -55,7 +56,10 @@ impl Admissions {
             ),
         };
         let memory = granted.map_or_else(|| spare().map(Memory::Share), Ok);
-        let memory = memory.map_err(|context| Error::new(ErrorKind::Busy, context))?;
+        let memory = memory.map_err(|context| {
+            measures::memory_refused("upload");
+            Error::new(ErrorKind::Busy, context)
+        })?;
         open.insert(tenant, count + 1);
         drop(open);
         Ok(Admission {

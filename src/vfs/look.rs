@@ -81,7 +81,8 @@ impl Session {
     /// # Errors
     /// NotFound, IsFolder, Denied, Unavailable.
     pub async fn open_published(&self, path: &VfsPath) -> Result<FileReader> {
-        self.noted(self.try_open_published(path).await, "download", path)
+        let reader = self.noted(self.try_open_published(path).await, "download", path)?;
+        Ok(reader.sent_to(self.principal()))
     }
 
     /// Writes down that a file is sent to who asked for it.

@@ -14,6 +14,7 @@ use crate::db::together::{Outcome, Planned};
 use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, uploads};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::content::{Edit, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, ContentId, NodeId, UploadId};
@@ -72,6 +73,32 @@ pub struct Publish {
     pub upload: Option<(UploadId, i64)>,
     /// The file that got the version; set when the operation is committed.
     pub published: Arc<Mutex<Option<NodeId>>>,
+}
+
+impl Publish {
+    /// Of a file of which nothing is written yet.
+    pub fn new(
+        principal: &Principal,
+        target: Target,
+        from_nothing: bool,
+        update: AttributeUpdate,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            principal: principal.clone(),
+            target,
+            new_node: NodeId::mint(now),
+            content: ContentId::mint(now),
+            from_nothing,
+            edits: Vec::new(),
+            stored: Vec::new(),
+            sha256: None,
+            hashed_over: None,
+            update,
+            upload: None,
+            published: Arc::default(),
+        }
+    }
 }
 
 #[async_trait]

@@ -14,6 +14,8 @@ use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, TenantId};
 use crate::domain::node::Entry;
+use crate::domain::principal::Principal;
+use crate::domain::traffic::{Direction, Ending, Transfer};
 use crate::vfs::blob_reader::BlobReader;
 use crate::vfs::chunks::{ChunkRange, Chunks};
 use crate::vfs::service::Vfs;
@@ -227,6 +229,8 @@ pub struct FileReader {
     tenant: TenantId,
     entry: Arc<Entry>,
     content: Option<ContentReader>,
+    /// Of a file that is sent to somebody.
+    transfer: Option<Arc<Transfer>>,
 }
 
 impl FileReader {
@@ -243,6 +247,7 @@ impl FileReader {
             tenant: tx.tenant(),
             entry: Arc::new(entry),
             content,
+            transfer: None,
         })
     }
 
@@ -259,6 +264,17 @@ impl FileReader {
             tenant,
             entry: Arc::new(entry),
             content: Some(content),
+            transfer: None,
+        }
+    }
+
+    /// The same, and what is read of it is counted as sent to `principal`.
+    #[must_use]
+    pub(in crate::vfs) fn sent_to(self, principal: &Principal) -> Self {
+        let transfer = Arc::new(Transfer::new(principal, Direction::Out));
+        Self {
+            transfer: Some(transfer),
+            ..self
         }
     }
 
@@ -298,9 +314,21 @@ impl FileReader {
     /// # Errors
     /// Corrupt when stored bytes fail verification; Unavailable when the store does not answer.
     pub async fn read_at(&self, offset: u64, length: usize) -> Result<Bytes> {
-        match &self.content {
+        let read = match &self.content {
             Some(content) => content.read_at(offset, length).await,
             None => Ok(Bytes::new()),
+        };
+        if let Some(transfer) = &self.transfer {
+            match &read {
+                Ok(bytes) => {
+                    transfer.moved(bytes.len());
+                    if offset.saturating_add(bytes.len() as u64) >= self.entry.size {
+                        transfer.end(Ending::Complete);
+                    }
+                }
+                Err(_) => transfer.failed(),
+            }
         }
+        read
     }
 }

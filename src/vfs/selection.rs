@@ -9,6 +9,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
+use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::follow;
 use crate::vfs::read::FileReader;
@@ -20,6 +21,7 @@ use crate::vfs::walk::Walk;
 #[derive(Clone)]
 pub struct Selection {
     vfs: Vfs,
+    principal: Principal,
     tenant: TenantId,
     seq: i64,
     named: Vec<Entry>,
@@ -77,6 +79,7 @@ impl Session {
         }
         Ok(Selection {
             vfs: self.vfs().clone(),
+            principal: self.principal().clone(),
             tenant,
             seq,
             named,
@@ -112,7 +115,8 @@ impl Selection {
     /// NotFound when its past is not kept any more; Unavailable.
     pub async fn open(&self, entry: &Entry) -> Result<FileReader> {
         let mut tx = self.vfs.database().snapshot(self.tenant).await?;
-        FileReader::open(&self.vfs, &mut tx, entry.clone()).await
+        let reader = FileReader::open(&self.vfs, &mut tx, entry.clone()).await?;
+        Ok(reader.sent_to(&self.principal))
     }
 
     /// Fails when something of it may have been forgotten meanwhile.

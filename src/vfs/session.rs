@@ -267,7 +267,7 @@ impl Session {
         let reader = self.noted(self.try_open_read(path).await, "download", path)?;
         self.note("download", path.to_string());
         reader.fetch_small();
-        Ok(reader)
+        Ok(reader.sent_to(&self.principal))
     }
 
     /// Opens a file of which only checksums are wanted.

@@ -1,10 +1,11 @@
 //! Writing a file: bytes in any order go to blobs as they come, and become a version at commit.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::db::entries;
 use crate::db::sql::Dialect;
@@ -14,6 +15,7 @@ use crate::domain::id::{ContentId, NodeId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
 use crate::domain::thread;
+use crate::domain::traffic::{Direction, Ending, Transfer};
 use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
 use crate::vfs::draft::{Draft, Place};
@@ -51,6 +53,7 @@ pub struct FileWriter {
     /// Whether the file was deleted by whoever writes it: it goes when it is closed.
     is_unlinked: bool,
     over: bool,
+    transfer: Transfer,
     _admission: Admission,
 }
 
@@ -75,25 +78,12 @@ impl FileWriter {
             claim.go_on(&resumed.upload);
             draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
         }
-        let publish = Publish {
-            principal: principal.clone(),
-            new_node: NodeId::mint(now),
-            content: ContentId::mint(now),
-            from_nothing: whole,
-            edits: Vec::new(),
-            stored: Vec::new(),
-            sha256: None,
-            hashed_over: None,
-            update: match is_new {
-                true => options.attributes,
-                false => AttributeUpdate::default(),
-            },
-            upload: None,
-            published: Arc::default(),
-            target: start.target,
-        };
+        let given = Some(options.attributes).filter(|_| is_new);
+        let update = given.unwrap_or_default();
+        let publish = Publish::new(&principal, start.target, whole, update, now);
         Self {
             vfs,
+            transfer: Transfer::new(&principal, Direction::In),
             principal,
             append: options.append,
             entry: start.entry,
@@ -310,11 +300,18 @@ impl FileWriter {
         }
         let (tasks, runtime) = (self.vfs.tasks().clone(), Handle::current());
         let commit = move || thread::alone(|| runtime.block_on(self.commit_here()));
-        let committed = tasks.spawn_blocking(commit).await;
-        committed.map_err(Error::internal)?
+        tasks
+            .spawn_blocking(commit)
+            .await
+            .map_err(Error::internal)?
     }
 
-    async fn commit_here(mut self) -> Result<Entry> {
+    async fn commit_here(self) -> Result<Entry> {
+        let span = self.transfer.span();
+        self.commit_traced().instrument(span).await
+    }
+
+    async fn commit_traced(mut self) -> Result<Entry> {
         self.require_going_on()?;
         match (self.is_unlinked, self.is_untouched) {
             (true, _) => drop(self.leave(Remains::Discard)),
@@ -323,6 +320,7 @@ impl FileWriter {
         }
         let entry = self.entry();
         self.over = true;
+        self.transfer.end(Ending::Complete);
         Ok(entry)
     }
 
@@ -426,8 +424,12 @@ impl FileWriter {
             upload: self.claim.row(),
             ..self.publish.clone()
         };
-        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
-        let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
+        let Principal { tenant, .. } = self.principal;
+        let committed = self
+            .vfs
+            .committer()
+            .run(tenant, &self.principal.actor(), publish)
+            .await?;
         self.entry.born = committed.seq;
         let published = self.publish.published.lock();
         if let Some(node) = *published.unwrap_or_else(PoisonError::into_inner) {
@@ -470,6 +472,7 @@ impl FileWriter {
         };
         self.reserve(end).await?;
         self.draft.write(place, bytes).await?;
+        self.transfer.moved(bytes.len());
         self.changed();
         Ok(())
     }
@@ -508,6 +511,7 @@ impl FileWriter {
     /// going on is kept as far as it is durable.
     fn checked<T>(&mut self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
+            self.transfer.failed();
             let remains = match error.kind() {
                 ErrorKind::Unavailable => Remains::Keep,
                 _ => Remains::Discard,
@@ -572,8 +576,7 @@ impl FileWriter {
         };
         let size = self.claimed(self.draft.size());
         let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
-        let nothing = Draft::new(vfs, tenant, true, None);
-        let mut draft = std::mem::replace(&mut self.draft, nothing);
+        let mut draft = std::mem::replace(&mut self.draft, Draft::new(vfs, tenant, true, None));
         let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
         let mut claim = std::mem::replace(&mut self.claim, nothing);
         let (target, content) = (self.publish.target.clone(), self.entry.content);

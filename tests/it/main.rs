@@ -21,6 +21,7 @@ mod support {
     pub(crate) mod kms;
     pub(crate) mod line;
     pub(crate) mod links;
+    pub(crate) mod listeners;
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
@@ -29,6 +30,7 @@ mod support {
     pub(crate) mod proxy;
     pub(crate) mod receiver;
     pub(crate) mod s3;
+    pub(crate) mod scraped;
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod serving;
@@ -165,6 +167,8 @@ mod logins_lines;
 #[cfg(test)]
 mod logins_ssh;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod model;
@@ -210,6 +214,10 @@ mod ssh_audit;
 mod sshfs;
 #[cfg(test)]
 mod storage;
+#[cfg(test)]
+mod syslog;
+#[cfg(test)]
+mod telemetry;
 #[cfg(test)]
 mod ticket_keys;
 #[cfg(test)]

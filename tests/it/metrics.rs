@@ -1,0 +1,234 @@
+//! What a server counts, read by Prometheus' own tools after real transfers.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::client::{SshOptions, run, sftp, sftp_ok, succeed};
+use crate::support::folder::{TempFolder, write_random};
+use crate::support::ftp_client::{Way, curl_ok, text};
+use crate::support::scraped::Scraped;
+use crate::support::server::{DEMO, Server};
+use crate::support::wait::wait_for;
+
+const SIZE: u64 = 300_000;
+
+fn listening() -> [(String, String); 1] {
+    [(
+        "SEALIFT__METRICS__LISTEN".to_owned(),
+        "127.0.0.1:0".to_owned(),
+    )]
+}
+
+#[test]
+fn transfers_of_all_doors_are_counted_as_they_went() {
+    let folder = TempFolder::new();
+    let server = Server::up_with(&folder.join("data"), &listening());
+    let (file, back) = (folder.join("file"), folder.join("back"));
+    write_random(&file, SIZE);
+
+    let options = SshOptions::with_new_key(&server, &folder.join(""));
+    let (from, to) = (file.display(), back.display());
+    sftp_ok(
+        &server,
+        &options,
+        &format!("put {from} by-sftp\nget by-sftp {to}\n"),
+    );
+    assert!(
+        !sftp(&server, &options, &[], "get nothing\n")
+            .status
+            .success()
+    );
+
+    curl_ok(
+        &server,
+        Way::Explicit,
+        &["-T", text(&file), &Way::Explicit.url(&server, "by-ftps")],
+    );
+    curl_ok(
+        &server,
+        Way::Explicit,
+        &["-o", text(&back), &Way::Explicit.url(&server, "by-ftps")],
+    );
+
+    let url = |path: &str| {
+        let address = server.ready.listeners.https.unwrap();
+        format!("https://{address}/api/v1/files/{path}")
+    };
+    let https = |words: &[&str], path: &str| {
+        let mut command = Command::new("curl");
+        let user = format!("{DEMO}:{}", server.password());
+        command
+            .args(["-sk", "--user", &user])
+            .args(words)
+            .arg(url(path));
+        run(command, "")
+    };
+    succeed(&https(&["--fail", "-T", text(&file)], "by-https"));
+    succeed(&https(&["--fail", "-o", text(&back)], "by-https"));
+    https(&[], "nothing");
+    let mut stranger = Command::new("curl");
+    stranger
+        .args(["-sk", "--user", "demo@demo:wrong"])
+        .arg(url("by-https"));
+    succeed(&run(stranger, ""));
+
+    // Sessions of SSH end a moment after their clients.
+    let is_over =
+        |scraped: &Scraped| scraped.get("sealift_sessions", &[("protocol", "sftp")]) == Some(0.0);
+    let seen = wait_for("the sessions to be over", Duration::from_secs(30), || {
+        Some(Scraped::of(&server)).filter(is_over)
+    });
+    for protocol in ["sftp", "ftps", "https"] {
+        for direction in ["in", "out"] {
+            let labels = [("protocol", protocol), ("direction", direction)];
+            let moved = seen.get("sealift_transfer_bytes_total", &labels);
+            assert_eq!(moved, Some(SIZE as f64), "{labels:?}");
+            let labels = [labels[0], labels[1], ("outcome", "complete")];
+            let count = seen.get("sealift_transfers_total", &labels);
+            assert_eq!(count, Some(1.0), "{labels:?}");
+        }
+        let labels = [("protocol", protocol), ("outcome", "success")];
+        let logins = seen.get("sealift_logins_total", &labels);
+        assert!(logins.is_some_and(|count| count >= 1.0), "{labels:?}");
+    }
+    assert_eq!(seen.sum("sealift_transfers_total"), 6.0);
+    let labels = [("protocol", "https"), ("outcome", "failure")];
+    assert_eq!(seen.get("sealift_logins_total", &labels), Some(1.0));
+    for protocol in ["https", "sftp"] {
+        let labels = [("protocol", protocol), ("kind", "not-found")];
+        let errors = seen.get("sealift_errors_total", &labels);
+        assert!(errors.is_some_and(|count| count >= 1.0), "{labels:?}");
+    }
+    for direction in ["in", "out"] {
+        let labels = [("tenant", "demo"), ("direction", direction)];
+        let moved = seen.get("sealift_tenant_transfer_bytes_total", &labels);
+        assert_eq!(moved, Some(3.0 * SIZE as f64));
+    }
+    for operation in ["put", "read", "length"] {
+        let labels = [
+            ("region", "main"),
+            ("operation", operation),
+            ("outcome", "ok"),
+        ];
+        let calls = seen.get("sealift_store_duration_seconds_count", &labels);
+        assert!(calls.is_some_and(|count| count >= 1.0), "{labels:?}");
+    }
+    for operation in ["begin-read", "begin-write", "commit", "query", "statement"] {
+        let labels = [("operation", operation), ("outcome", "ok")];
+        let calls = seen.get("sealift_database_duration_seconds_count", &labels);
+        assert!(calls.is_some_and(|count| count >= 1.0), "{labels:?}");
+    }
+    assert_eq!(seen.get("sealift_ready", &[]), Some(1.0));
+    assert!(seen.get("process_resident_memory_bytes", &[]).unwrap() > 1e6);
+    // No names of accounts or files anywhere.
+    assert!(
+        seen.values()
+            .all(|value| !value.contains("by-") && !value.contains('@'))
+    );
+    // The other format tells of the same.
+    let open = Scraped::open(&server);
+    let names = |scraped: &Scraped| {
+        let mut names: Vec<_> = scraped.names().map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    assert_eq!(names(&open), names(&seen));
+    server.stop();
+
+    // What tenants store is counted when a server starts, and each minute.
+    let server = Server::up_with(&folder.join("data"), &listening());
+    let stored = wait_for("tenants to be counted", Duration::from_secs(30), || {
+        Scraped::of(&server).get("sealift_tenant_stored_bytes", &[("tenant", "demo")])
+    });
+    assert_eq!(stored, 3.0 * SIZE as f64);
+    server.stop();
+}
+
+#[test]
+fn bytes_move_while_a_transfer_goes_on_and_what_breaks_off_is_told_from_what_came_through() {
+    let folder = TempFolder::new();
+    let server = Server::up_with(&folder.join("data"), &listening());
+    let file = folder.join("file");
+    write_random(&file, 50_000_000);
+    let url = format!(
+        "https://{}/api/v1/files/slow",
+        server.ready.listeners.https.unwrap()
+    );
+    let mut client = Command::new("curl")
+        .args(["-sk", "--limit-rate", "1M", "--user"])
+        .arg(format!("{DEMO}:{}", server.password()))
+        .args(["-T", text(&file), &url])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let labels = [("protocol", "https"), ("direction", "in")];
+    let moved = |scraped: &Scraped| scraped.get("sealift_transfer_bytes_total", &labels);
+    let first = wait_for("bytes to move", Duration::from_secs(30), || {
+        moved(&Scraped::of(&server)).filter(|bytes| *bytes > 0.0)
+    });
+    let later = wait_for("more bytes to move", Duration::from_secs(30), || {
+        Some(Scraped::of(&server)).filter(|seen| moved(seen) > Some(first))
+    });
+    assert_eq!(later.sum("sealift_transfers_total"), 0.0);
+    assert_eq!(later.get("sealift_uploads_open", &[]), Some(1.0));
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let ended = [labels[0], labels[1], ("outcome", "broken-off")];
+    wait_for("the end of the transfer", Duration::from_secs(60), || {
+        let seen = Scraped::of(&server);
+        let is_over = seen.get("sealift_uploads_open", &[]) == Some(0.0);
+        (is_over && seen.get("sealift_transfers_total", &ended) == Some(1.0)).then_some(())
+    });
+    server.stop();
+}
+
+#[test]
+fn the_alert_rules_of_the_documents_are_rules() {
+    let document = fs::read_to_string("docs/monitoring.md").unwrap();
+    let rules = document.split("```yaml\n").skip(1);
+    let rules = rules.map(|rest| rest.split("```").next().unwrap());
+    let rules: Vec<_> = rules.filter(|text| text.starts_with("groups:")).collect();
+    assert_eq!(rules.len(), 1);
+    let folder = TempFolder::new();
+    let file = folder.join("rules.yml");
+    fs::write(&file, rules[0]).unwrap();
+    let mut check = Command::new(crate::support::client::cached(
+        "monitoring-servers/usr/bin/promtool",
+    ));
+    check.args(["check", "rules"]).arg(&file);
+    succeed(&run(check, ""));
+}
+
+#[test]
+fn every_metric_is_in_the_table_of_the_documents_and_no_other() {
+    let document = fs::read_to_string("docs/monitoring.md").unwrap();
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut told: Vec<_> = rows
+        .filter_map(|row| row.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    let mut sources = String::new();
+    for file in [
+        "src/domain/measures.rs",
+        "src/ops/gauges.rs",
+        "src/ops/own_process.rs",
+    ] {
+        sources += &fs::read_to_string(file).unwrap();
+    }
+    let names = sources.split('"').skip(1).step_by(2);
+    let names = names.filter(|name| name.starts_with("sealift.") || name.starts_with("process."));
+    let mut counted: Vec<_> = names.map(|name| name.replace('.', "_")).collect();
+    counted.sort();
+    told.retain(|name| name.starts_with("sealift_") || name.starts_with("process_"));
+    let plain = |name: &String| {
+        let name = name.trim_end_matches("_total");
+        name.trim_end_matches("_bytes")
+            .trim_end_matches("_seconds")
+            .to_owned()
+    };
+    let mut told: Vec<_> = told.iter().map(plain).collect();
+    told.sort();
+    assert_eq!(told, counted);
+}
