@@ -1,9 +1,12 @@
 //! What holds for every response, whoever made it.
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::http::reply::Problem;
 
 /// Sent with every response, unless a handler knows better.
 const ALWAYS: [(&str, &str); 7] = [
@@ -29,6 +32,44 @@ pub async fn insist(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     response
+}
+
+/// Says how to log in where nobody has (RFC 9110 section 11.6.1): programs by Basic, for which a browser
+/// would show a box of its own instead of the page's.
+pub async fn challenge(request: Request, next: Next) -> Response {
+    let is_browser = request.headers().contains_key("sec-fetch-mode");
+    let mut response = next.run(request).await;
+    let is_told = response.headers().contains_key(header::WWW_AUTHENTICATE);
+    if response.status() == StatusCode::UNAUTHORIZED && !is_told {
+        let how = match is_browser {
+            true => "Bearer realm=\"Sealift\"",
+            false => "Basic realm=\"Sealift\", charset=\"UTF-8\"",
+        };
+        let how = HeaderValue::from_static(how);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+    }
+    response
+}
+
+/// Refuses requests of which proxies on the way may think otherwise than we do: without one host, or in
+/// a coding that nobody takes apart (RFC 9112 sections 3.2 and 6.1).
+pub async fn unambiguous(request: Request, next: Next) -> Response {
+    if request.version() == Version::HTTP_11 {
+        let mut hosts = request.headers().get_all(header::HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        let host = host.and_then(|host| host.parse::<Authority>().ok());
+        let is_one = host.is_some_and(|host| !host.as_str().contains('@'));
+        if !is_one || hosts.next().is_some() {
+            let detail = "an HTTP/1.1 request names its host once, as in 'Host: files.example.com'";
+            return Problem::malformed(detail).into_response();
+        }
+    }
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        let detail = "the only transfer coding that is taken is chunked";
+        return Problem::new(StatusCode::NOT_IMPLEMENTED, "unsupported", detail).into_response();
+    }
+    next.run(request).await
 }
 
 /// Adds the headers that keep browsers from doing harm.

@@ -10,25 +10,31 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::Request;
-use axum::http::header;
+use axum::extract::{Request, State};
+use axum::http::{Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
 
+use crate::http::web::Web;
+
 /// Most bytes that are read of it, and how long at most.
 const MOST: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a stream of HTTP/2 stays open behind its answer, for the client to read that and stop: curl
+/// (7.88), Node and httpx report a stream that is reset, and not what was answered.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// Reads on when a request was refused before its body was read.
-pub async fn read(request: Request, next: Next) -> Response {
+pub async fn read(State(web): State<Web>, request: Request, next: Next) -> Response {
     // Whoever waits for leave to send has sent nothing, and must not be given leave now.
     if request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
+    let is_stream = parts.version == Version::HTTP_2;
     if body.is_end_stream() {
         return next.run(Request::from_parts(parts, body)).await;
     }
@@ -37,15 +43,20 @@ pub async fn read(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     if response.status().is_client_error() || response.status().is_server_error() {
         let rest = mem::take(&mut *lent.lock());
-        // However it ends, the answer goes out.
-        let _ = timeout(PATIENCE, discard(rest)).await;
+        if is_stream {
+            web.tasks()
+                .spawn(async move { drop(timeout(LINGER, discard(rest, usize::MAX)).await) });
+        } else {
+            // However it ends, the answer goes out.
+            let _ = timeout(PATIENCE, discard(rest, MOST)).await;
+        }
     }
     response
 }
 
-async fn discard(mut body: Body) {
+async fn discard(mut body: Body, most: usize) {
     let mut read = 0;
-    while read < MOST
+    while read < most
         && let Some(Ok(frame)) = body.frame().await
     {
         read += frame.data_ref().map_or(0, Bytes::len);

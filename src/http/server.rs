@@ -145,6 +145,7 @@ impl HttpServer {
             operators_connections: Places::new(settings.connections),
             protocol: protocol(settings),
             stall: settings.stall_time,
+            opening: settings.head_time,
             drain: drain.clone(),
             end,
         });
@@ -190,6 +191,7 @@ struct Parts {
     operators_connections: Places,
     protocol: auto::Builder<TokioExecutor>,
     stall: Duration,
+    opening: Duration,
     drain: CancellationToken,
     end: CancellationToken,
 }
@@ -219,6 +221,8 @@ impl Parts {
             Offer::Operators | Offer::Public => None,
         };
         if let Some(router) = clear {
+            // Nobody logs in here: these must not keep anybody from logging in elsewhere.
+            drop(place);
             let peer = Peer {
                 address,
                 server_name: None,
@@ -271,10 +275,10 @@ impl Parts {
                 answer
             }
         });
-        let mut connection = pin!(
-            self.protocol
-                .serve_connection(TokioIo::new(Stalling::new(stream, self.stall)), service)
-        );
+        let mut connection = pin!(self.protocol.serve_connection(
+            TokioIo::new(Stalling::new(stream, self.stall, self.opening)),
+            service
+        ));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.drain.cancelled() => {

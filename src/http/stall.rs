@@ -1,4 +1,4 @@
-//! A connection whose client takes nothing for too long is broken off.
+//! A connection whose client takes nothing for too long, or says nothing at first, is broken off.
 
 use std::io;
 use std::pin::Pin;
@@ -8,20 +8,29 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream of which writing fails when nothing can be written for a time.
+/// What HTTP/2 begins with, and less than any request of HTTP/1.1: by so many bytes the versions are told
+/// apart, which hyper waits for without a limit of its own.
+const OPENING: usize = 24;
+
+/// A stream of which writing fails when nothing can be written for a time, and reading when its first bytes
+/// do not come.
 pub struct Stalling<S> {
     stream: S,
     most: Duration,
+    /// How many of the first bytes are still to come, and until when.
+    opening: Option<(usize, Pin<Box<Sleep>>)>,
     /// When it is over; none while nothing waits to be written.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stalling<S> {
-    /// Breaks `stream` off when nothing can be written for `most`.
-    pub fn new(stream: S, most: Duration) -> Self {
+    /// Breaks `stream` off when nothing can be written for `most`, or its first bytes take longer than
+    /// `opening`.
+    pub fn new(stream: S, most: Duration, opening: Duration) -> Self {
         Self {
             stream,
             most,
+            opening: Some((OPENING, Box::pin(sleep(opening)))),
             deadline: None,
         }
     }
@@ -53,7 +62,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let Some((missing, deadline)) = &mut self.opening else {
+            return read;
+        };
+        if read.is_pending() {
+            ready!(deadline.as_mut().poll(context));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client said nothing for too long",
+            )));
+        }
+        *missing = missing.saturating_sub(buffer.filled().len() - before);
+        if *missing == 0 {
+            self.opening = None;
+        }
+        read
     }
 }
 

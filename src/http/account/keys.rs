@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::accounts::bearer::Means;
 use crate::accounts::manage_accounts::KeyView;
 use crate::accounts::public_key::PublicKey;
 use crate::domain::error::Error;
@@ -53,6 +54,8 @@ struct KeyPage {
 }
 
 /// Let a key open my account
+///
+/// Not by a token: a key may do more and lasts longer.
 #[utoipa::path(
     post,
     path = "/me/keys",
@@ -77,6 +80,11 @@ async fn add(
     owner: Owner,
     JsonBody(new): JsonBody<NewKey>,
 ) -> Result<(StatusCode, Json<Key>), Problem> {
+    if let Means::Token(_) = owner.means {
+        let detail = "a key opens the whole account and does not end with the token: log in with the password to \
+                      add one";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail));
+    }
     let (login, key) = (&owner.principal.login, PublicKey::parse(&new.key)?);
     let directory = web.directory().by(owner.principal.actor());
     directory.add_key(login, &key).await?;

@@ -25,7 +25,7 @@ pub struct Item {
     pub size: u64,
     /// Time of last modification, in seconds since 1970.
     pub modified: i64,
-    /// Unix permission bits.
+    /// Unix permission bits, without those by which a program gets another's rights.
     pub mode: u32,
 }
 
@@ -38,7 +38,7 @@ impl Item {
             is_folder: entry.kind == NodeKind::Folder,
             size: entry.size,
             modified: entry.attributes.modified.seconds(),
-            mode: entry.attributes.mode & 0o7777,
+            mode: entry.attributes.mode & 0o777,
         }
     }
 }

@@ -53,7 +53,7 @@ pub fn date(time: Timestamp) -> Option<HeaderValue> {
 /// # Errors
 /// 400 when it is not a list of entity tags.
 pub fn if_match(headers: &HeaderMap) -> Result<Option<Tags>, Problem> {
-    tags(headers, &header::IF_MATCH)
+    tags(headers, &header::IF_MATCH, Comparison::Strong)
 }
 
 /// The versions of `If-None-Match`, if the request has it.
@@ -61,7 +61,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Tags>, Problem> {
 /// # Errors
 /// 400 when it is not a list of entity tags.
 pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Tags>, Problem> {
-    tags(headers, &header::IF_NONE_MATCH)
+    tags(headers, &header::IF_NONE_MATCH, Comparison::Weak)
 }
 
 /// What the conditions of a read come to (RFC 9110 section 13.2.2).
@@ -113,29 +113,45 @@ fn seconds(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     Some(parsed.as_second())
 }
 
-fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem> {
+/// Whether a weak tag stands for the version that it names (RFC 9110 section 8.8.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Strong,
+    Weak,
+}
+
+fn tags(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    comparison: Comparison,
+) -> Result<Option<Tags>, Problem> {
     let mut found: Option<Vec<Version>> = None;
     for value in headers.get_all(name) {
         let text = value.to_str().ok();
         if text.is_some_and(|text| text.trim() == "*") {
             return Ok(Some(Tags::Any));
         }
-        let parsed = text.and_then(list).ok_or_else(|| {
-            Problem::malformed(format!("{name} is neither '*' nor a list of entity tags"))
-        })?;
+        let parsed = text
+            .and_then(|text| list(text, comparison))
+            .ok_or_else(|| {
+                Problem::malformed(format!("{name} is neither '*' nor a list of entity tags"))
+            })?;
         found.get_or_insert_default().extend(parsed);
     }
     Ok(found.map(Tags::Of))
 }
 
 /// Those of `"a", W/"b"` that are ours.
-fn list(text: &str) -> Option<Vec<Version>> {
+fn list(text: &str, comparison: Comparison) -> Option<Vec<Version>> {
     let mut versions = Vec::new();
     let mut rest = text.trim_start_matches([' ', ',', '\t']);
     while !rest.is_empty() {
-        let opened = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
+        let weak = rest.strip_prefix("W/");
+        let opened = weak.unwrap_or(rest).strip_prefix('"')?;
         let (opaque, after) = opened.split_once('"')?;
-        versions.extend(version(opaque));
+        if weak.is_none() || comparison == Comparison::Weak {
+            versions.extend(version(opaque));
+        }
         rest = after.trim_start_matches([' ', ',', '\t']);
     }
     Some(versions)
@@ -157,10 +173,11 @@ mod tests {
         let node = NodeId::NIL;
         let ours = Version { node, born: 7 };
         let text = format!("\"other, thing\",W/\"{node}-7\" , \"{node}-x\"");
-        assert_eq!(list(&text), Some(vec![ours]));
-        assert_eq!(list(""), Some(Vec::new()));
+        assert_eq!(list(&text, Comparison::Weak), Some(vec![ours]));
+        assert_eq!(list(&text, Comparison::Strong), Some(Vec::new()));
+        assert_eq!(list("", Comparison::Strong), Some(Vec::new()));
         for bad in ["abc", "\"a", "W/a", "\"a\" b"] {
-            assert_eq!(list(bad), None, "{bad}");
+            assert_eq!(list(bad, Comparison::Weak), None, "{bad}");
         }
     }
 

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use crate::domain::error::ErrorKind;
@@ -11,7 +11,7 @@ use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::http::extract::Params;
 use crate::http::failures::{Asking, Changing};
-use crate::http::files::condition;
+use crate::http::files::entries;
 use crate::http::files::place::{self, Place};
 use crate::http::files::view::{self, Entries, EntryView, Paging};
 use crate::http::reply::Problem;
@@ -96,13 +96,10 @@ pub async fn make(
             visitor.0.make_folder(&path, update).await?;
         }
     }
-    let seen = visitor.0.look(&path).await?;
-    let told = [
-        (header::ETAG, condition::tag_header(&seen.entry)),
-        (header::LOCATION, place::location("folders", &path)),
-    ];
-    let view = EntryView::seen(&path, &seen);
-    Ok((StatusCode::CREATED, told, Json(view)).into_response())
+    let mut response = entries::show(&visitor.0, &path, StatusCode::CREATED).await?;
+    let location = place::location("folders", &path);
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
 }
 
 /// Makes a folder and those above it, as far as they are missing.
@@ -115,7 +112,8 @@ pub async fn make_all(session: &Session, path: &VfsPath) -> Result<(), Problem> 
     while let Some(folder) = at.filter(|folder| !folder.is_root()) {
         match session.look(&folder).await {
             Ok(_) => break,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // What may not be seen may be there, and what is below it may be made.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => {}
             Err(error) => return Err(error.into()),
         }
         at = folder.parent();
@@ -128,6 +126,7 @@ pub async fn make_all(session: &Session, path: &VfsPath) -> Result<(), Problem> 
         match made {
             // Another was quicker.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::Denied && !missing.is_empty() => {}
             made => made?,
         }
     }

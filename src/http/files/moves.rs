@@ -88,7 +88,8 @@ pub async fn copy(
 ) -> Result<Response, Problem> {
     let (from, to) = (place::absolute(&way.from)?, place::absolute(&way.to)?);
     let session = entries::conditioned(&visitor.0, &headers)?;
-    if visitor.0.look(&from).await?.entry.kind == NodeKind::Folder {
+    let seen = visitor.0.look(&from).await;
+    if seen.is_ok_and(|seen| seen.entry.kind == NodeKind::Folder) {
         let detail = format!("'{from}' is a folder; only files are copied, one by one");
         return Err(Problem::new(StatusCode::CONFLICT, "is-folder", detail));
     }

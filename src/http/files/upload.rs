@@ -122,6 +122,12 @@ pub async fn store(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Stored, Problem> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        // RFC 9110 section 14.5; curl's --continue-at sends it.
+        let detail = "PUT takes whole files only: send all of it, without Content-Range, or go on with an \
+                      upload that was begun at /api/v1/uploads";
+        return Err(Problem::malformed(detail));
+    }
     let expected = digest::expected(headers)?;
     let (session, create) = target(session, headers)?;
     let mut writer = open(&session, path, create, incoming.parents).await?;
@@ -155,8 +161,9 @@ pub async fn store(
         writer.discard().await;
         return Err(digest::mismatch());
     }
+    let published = writer.commit().await;
     Ok(Stored {
-        entry: writer.commit().await?,
+        entry: published.map_err(|error| unmet(error, create))?,
         is_new,
         sum,
     })
@@ -194,20 +201,25 @@ async fn open(
         attributes: AttributeUpdate::default(),
     };
     let opened = session.open_write(path, options).await;
-    match (opened, create) {
-        (Err(error), Create::New) if error.kind() == ErrorKind::AlreadyExists => {
-            Err(condition::changed())
-        }
-        (Err(error), Create::Never) if error.kind() == ErrorKind::NotFound => {
-            Err(condition::changed())
-        }
-        (Err(error), _) if error.kind() == ErrorKind::NotFound && parents => {
+    match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound && parents && create != Create::Never => {
             if let Some(folder) = path.parent() {
                 folders::make_all(session, &folder).await?;
             }
-            Ok(session.open_write(path, options).await?)
+            let opened = session.open_write(path, options).await;
+            opened.map_err(|error| unmet(error, create))
         }
-        (opened, _) => Ok(opened?),
+        opened => opened.map_err(|error| unmet(error, create)),
+    }
+}
+
+/// An error that says that a condition does not hold, as such.
+fn unmet(error: Error, create: Create) -> Problem {
+    match (create, error.kind()) {
+        (Create::New, ErrorKind::AlreadyExists) | (Create::Never, ErrorKind::NotFound) => {
+            condition::changed()
+        }
+        _ => error.into(),
     }
 }
 

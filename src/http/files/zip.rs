@@ -213,9 +213,16 @@ fn common(header: &mut Vec<u8>, item: &Item, (sum, size): (u32, u64)) {
     header.extend(narrow(size));
 }
 
-/// Folders end in a slash.
+/// Folders end in a slash. What leads out of a folder on Windows, or does harm where it is shown, is no part
+/// of a name.
 fn name(item: &Item) -> Vec<u8> {
-    let mut name = item.path.clone().into_bytes();
+    let harmless = |c: char| match c {
+        '\\' | ':' => '_',
+        c if c.is_control() => '_',
+        c => c,
+    };
+    let name: String = item.path.chars().map(harmless).collect();
+    let mut name = name.into_bytes();
     if item.is_folder {
         name.push(b'/');
     }
