@@ -271,6 +271,7 @@ impl Inner {
         let actor = Actor {
             account: Some(good.link.account),
             session: None,
+            operator: None,
             protocol: from.protocol,
             address: Some(from.address),
         };

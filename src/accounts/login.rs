@@ -171,11 +171,6 @@ fn barred(tenant: &Tenant, account: Option<&Account>, from: Door) -> Option<&'st
 }
 
 impl Accounts {
-    /// Where tenants' data keys come from.
-    pub fn keys(&self) -> &KeySource {
-        &self.inner.keys
-    }
-
     /// Makes ready for logins. [`Accounts::stop`] ends what runs in the background.
     ///
     /// # Errors

@@ -153,7 +153,7 @@ impl Operators {
         }
         let found = match ticket.kind() {
             TicketKind::Operator => operators::by_hash(&self.db, &ticket.hash()).await?,
-            TicketKind::Session | TicketKind::Token => None,
+            TicketKind::Link | TicketKind::Session | TicketKind::Token => None,
         };
         let is_good = |row: &OperatorRow| {
             row.revoked_at.is_none() && row.expires_at.is_none_or(|end| now < end)
