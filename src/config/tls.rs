@@ -27,7 +27,7 @@ pub fn acme(default: AcmeSettings, listens: bool, from: &mut Reader) -> AcmeSett
     };
     let contact = from.checked("tls", "acme_contact", String::new(), address);
     let agreed = from.take("tls", "acme_terms_agreed", false);
-    let ca = from.take("tls", "acme_ca", PathBuf::new());
+    let ca = from.take("tls", "acme_ca", String::new());
     if !hosts.is_empty() && !agreed {
         let message =
             "must be true before certificates are ordered: read the authority's terms of service";
@@ -46,7 +46,7 @@ pub fn acme(default: AcmeSettings, listens: bool, from: &mut Reader) -> AcmeSett
         hosts,
         directory,
         contact: (!contact.is_empty()).then(|| mailto(contact)),
-        ca: (!ca.as_os_str().is_empty()).then_some(ca),
+        ca: (!ca.is_empty()).then(|| PathBuf::from(ca)),
     }
 }
 
