@@ -42,7 +42,7 @@ fn every_door_has_each_file_told_once() {
     let some = quote(folder.join("some"));
     let empty = quote(folder.join("empty"));
 
-    let options = SshOptions::with_new_key(server, &folder.path());
+    let options = SshOptions::with_new_key(server, folder.path());
     let batch = format!("put {some} sftp\nput -f {some} synced\nput {empty} sftp-empty\n");
     sftp_ok(server, &options, &batch);
 
@@ -134,7 +134,7 @@ fn a_temporary_name_and_its_new_name_are_one_event() {
     hooked.hook(&receiver.url("/"), &["--events", "all"]);
     write_random(&folder.join("some"), 10_000);
     let some = quote(folder.join("some"));
-    let options = SshOptions::with_new_key(server, &folder.path());
+    let options = SshOptions::with_new_key(server, folder.path());
     let batch = format!(
         "put {some} a.filepart\nrename a.filepart a\n\
          put {some} b.part\nput {some} c.tmp\nrename c.tmp c.partial\nrm b.part\n\
