@@ -290,7 +290,10 @@ impl Nginx {
             .stderr(File::create(place.join("output"))?)
             .spawn()?;
         wait_for("nginx", Duration::from_secs(20), || {
-            assert!(matches!(child.try_wait(), Ok(None)), "nginx ended: see {at}");
+            assert!(
+                matches!(child.try_wait(), Ok(None)),
+                "nginx ended: see {at}"
+            );
             TcpStream::connect(address).ok()
         });
         Ok(Self { child, address })

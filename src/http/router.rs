@@ -11,7 +11,8 @@ use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, Required, Resp
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::account::{activity, keys, password, sessions, tokens};
-use crate::http::admin::operator::AtOperators;
+use crate::http::admin::operator::{AtOperators, Operator};
+use crate::http::admin::power::Measuring;
 use crate::http::admin::routes as admin;
 use crate::http::dav::routes as dav;
 use crate::http::files::routes as files;
@@ -21,7 +22,7 @@ use crate::http::reply::Problem;
 use crate::http::uploads::routes as uploads;
 use crate::http::web::{API, Web};
 use crate::http::webhooks::routes as webhooks;
-use crate::http::{guard, health, held, leftover, me, once, origin};
+use crate::http::{guard, health, held, leftover, me, metrics, once, origin};
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -43,18 +44,24 @@ struct OperatorsDocument;
 
 /// What everybody reaches over TLS.
 pub fn public(web: Web) -> Router {
-    whole(web, Document::openapi(), operations())
+    whole(web, Document::openapi(), operations(), dav::routes())
 }
 
 /// What operators reach, at a port of their own; no account does.
 pub fn operators(web: Web) -> Router {
     let operations = admin::of_operators();
-    // Figures of the server are merged here; they demand `Operator<Measuring>`.
-    whole(web, OperatorsDocument::openapi(), operations).layer(Extension(AtOperators))
+    let may = middleware::from_extractor_with_state::<Operator<Measuring>, Web>(web.clone());
+    let figures = metrics::routes().route_layer(may);
+    whole(web, OperatorsDocument::openapi(), operations, figures).layer(Extension(AtOperators))
 }
 
-/// Operations with their description, and what stands beside them at every port.
-fn whole(web: Web, document: utoipa::openapi::OpenApi, operations: OpenApiRouter<Web>) -> Router {
+/// Operations with their description, what stands `beside` them at this port, and what does at every port.
+fn whole(
+    web: Web,
+    document: utoipa::openapi::OpenApi,
+    operations: OpenApiRouter<Web>,
+    beside: Router<Web>,
+) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(document)
         .nest(API, operations)
         .split_for_parts();
@@ -73,7 +80,7 @@ fn whole(web: Web, document: utoipa::openapi::OpenApi, operations: OpenApiRouter
     .route("/api/v1/", show.clone())
     .route(API, show)
     .merge(health::routes())
-    .merge(dav::routes())
+    .merge(beside)
     .fallback(nothing)
     .method_not_allowed_fallback(not_that)
     .layer(middleware::from_fn_with_state(web.clone(), once::carry_out))

@@ -241,6 +241,20 @@ fn neither_port_lets_in_who_belongs_to_the_other() {
 }
 
 #[test]
+fn figures_are_for_whoever_shows_a_token() {
+    let admin = AdminDoor::up();
+    let figures = |token: &str| {
+        let bearer = format!("Authorization: Bearer {token}");
+        ask(&["-H", &bearer], &admin.url("/metrics"))
+    };
+    assert_eq!(figures("slo_x").status, 401);
+    let told = figures(&token(admin.server(), "mona", "monitor"));
+    assert_eq!(told.status, 200, "{}", told.text());
+    assert!(told.text().contains("sealift_sessions"), "{}", told.text());
+    assert_eq!(admin.door.demo(&[], "/metrics").status, 404);
+}
+
+#[test]
 fn tokens_are_made_listed_and_revoked_at_the_command_line() {
     let admin = AdminDoor::up();
     let run = |words: &[&str]| -> Value {
