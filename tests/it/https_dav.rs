@@ -61,7 +61,14 @@ fn strangers_are_asked_who_they_are_and_told_what_there_is() {
     let front = door.demo(&["-X", "PROPFIND", "-H", "Depth: 1"], "/");
     assert_eq!(hrefs(&front), ["/", "/dav/"]);
     let api = door.ask(&[], "/api/v1/me");
-    assert_eq!(api.header("www-authenticate"), None, "browsers would ask");
+    let basic = api.header("www-authenticate").unwrap();
+    assert!(basic.starts_with("Basic "), "{basic}");
+    // Which would have browsers ask in a box of their own.
+    let page = door.ask(&["-H", "Sec-Fetch-Mode: cors"], "/api/v1/me");
+    assert_eq!(
+        page.header("www-authenticate"),
+        Some("Bearer realm=\"Sealift\"")
+    );
     let unknown = demo(&door).ask("REPORT", "/", &[]);
     assert_eq!(unknown.status, 405);
     assert!(unknown.header("allow").unwrap().contains("PROPFIND"));
