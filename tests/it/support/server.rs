@@ -24,7 +24,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(90);
 pub(crate) struct Ready {
     pub(crate) pid: u32,
     pub(crate) instance: String,
-    pub(crate) listeners: Listeners,
+    pub(crate) listeners: Box<Listeners>,
 }
 
 #[derive(Deserialize)]
