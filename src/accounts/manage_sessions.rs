@@ -1,6 +1,7 @@
 //! Sessions in progress, of every protocol and instance: seen, and ended.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -63,14 +64,17 @@ impl Directory {
         let mut names = HashMap::new();
         let mut views = Vec::with_capacity(found.len());
         for session in found {
-            if !names.contains_key(&session.account) {
-                let account = accounts::by_id(&mut tx, session.account).await?;
-                names.insert(session.account, account.map(|account| account.name));
-            }
-            let name = names.get(&session.account).cloned().flatten();
+            let name: &Option<String> = match names.entry(session.account) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let account = accounts::by_id(&mut tx, session.account).await?;
+                    new.insert(account.map(|account| account.name))
+                }
+            };
+            let login = name.as_ref().map(|name| format!("{name}@{}", tenant.name));
             views.push(SessionView {
                 id: session.id.to_string(),
-                login: name.map_or_else(String::new, |name| format!("{name}@{}", tenant.name)),
+                login: login.unwrap_or_default(),
                 protocol: session.protocol,
                 address: session.address,
                 began_at: session.began_at.to_string(),
