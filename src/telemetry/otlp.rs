@@ -107,7 +107,7 @@ impl Export {
             .with_log_processor(In(processor, queue))
             .build();
         let bridge = OpenTelemetryTracingBridge::new(&provider);
-        let mine = Targets::new().with_target("sealift", level);
+        let mine = lines(level);
         self.layers.push(bridge.with_filter(mine).boxed());
         self.logs = Some(provider);
         Ok(())
@@ -154,6 +154,7 @@ impl Export {
         let spans = spans.with_max_level_hint(LevelFilter::INFO);
         self.layers.push(layer.with_filter(spans).boxed());
         self.traces = Some(provider);
+        spans::begin();
         Ok(())
     }
 
@@ -171,6 +172,12 @@ impl Export {
             tracing::debug!(error = %problem, "telemetry did not end well");
         }
     }
+}
+
+/// What of all that is logged is ours, and is no span.
+pub fn lines(level: Level) -> Targets {
+    let mine = Targets::new().with_target("sealift", level);
+    mine.with_target(spans::TARGET, LevelFilter::OFF)
 }
 
 /// What all exporters are made with.

@@ -11,13 +11,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
 
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::error::Result;
 use crate::domain::id::InstanceId;
 use crate::net::outgoing::{self, Outgoing};
-use crate::telemetry::otlp::{Export, Layer};
+use crate::telemetry::otlp::{self, Export, Layer};
 use crate::telemetry::scrape::Scraper;
 use crate::telemetry::settings::{SyslogContent, SyslogSettings, TelemetrySettings};
 use crate::telemetry::syslog_log;
@@ -77,8 +76,8 @@ impl Telemetry {
             return Ok(());
         }
         let (lines, waiting) = syslog_log::queues(sender(settings), servers);
-        let mine = Targets::new().with_target("sealift", level);
-        self.layers.push(lines.with_filter(mine).boxed());
+        let lines = lines.with_filter(otlp::lines(level));
+        self.layers.push(lines.boxed());
         for queue in waiting {
             let stop = self.stop.clone();
             self.tasks.spawn(queue.send(stop));
