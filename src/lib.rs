@@ -84,6 +84,7 @@ pub mod db {
     pub mod addressed;
     pub mod api_tokens;
     pub mod approach;
+    pub mod attempt;
     pub mod audit;
     pub mod audit_search;
     pub mod authorities;

@@ -19,6 +19,11 @@ pub async fn remove(tx: &mut TenantTx, id: AccountId) -> Result<()> {
         "DELETE FROM api_tokens WHERE tenant = $1 AND account = $2",
         "DELETE FROM login_failures WHERE tenant = $1 AND account = $2",
         "DELETE FROM login_addresses WHERE tenant = $1 AND account = $2",
+        "DELETE FROM link_downloads WHERE tenant = $1 AND link IN \
+         (SELECT id FROM links WHERE tenant = $1 AND account = $2)",
+        "DELETE FROM links WHERE tenant = $1 AND account = $2",
+        "DELETE FROM idempotency_keys WHERE tenant = $1 AND account = $2",
+        "DELETE FROM locks WHERE tenant = $1 AND account = $2",
         "DELETE FROM group_members WHERE tenant = $1 AND account = $2",
         "DELETE FROM grants WHERE tenant = $1 AND subject_kind = 1 AND subject = $2",
         "DELETE FROM accounts WHERE tenant = $1 AND id = $2",

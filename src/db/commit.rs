@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::db::attempt::{Attempt, commit_known};
 use crate::db::audit::{self, Happening};
 use crate::db::clocks::Clock;
 use crate::db::database::Database;
@@ -533,39 +534,6 @@ impl Shared {
         self.tell(&clocks);
         Ok(outcomes)
     }
-}
-
-/// Commits, and leaves in `unknown` what tells whether it was when no answer comes.
-async fn commit_known(
-    tx: TenantTx,
-    clocks: &BTreeMap<TenantId, Clock>,
-    outcomes: Vec<Result<Committed>>,
-    unknown: &mut Option<Attempt>,
-) -> Result<Vec<Result<Committed>>> {
-    let mut written = clocks.iter().filter_map(|(tenant, clock)| {
-        let (number, hash) = clock.written()?;
-        Some((*tenant, number, hash.to_vec()))
-    });
-    let Some((tenant, number, hash)) = written.next() else {
-        tx.commit().await?;
-        return Ok(outcomes);
-    };
-    let attempt = unknown.insert(Attempt {
-        tenant,
-        number,
-        hash,
-        outcomes,
-    });
-    tx.commit().await?;
-    Ok(std::mem::take(&mut attempt.outcomes))
-}
-
-/// A transaction that wrote to the audit log, and by what to know whether it was committed.
-struct Attempt {
-    tenant: TenantId,
-    number: i64,
-    hash: Vec<u8>,
-    outcomes: Vec<Result<Committed>>,
 }
 
 async fn apply(tx: &mut TenantTx, clock: &mut Clock, waiting: &Waiting) -> Result<Committed> {
