@@ -88,7 +88,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Tenant(tenant) => tenant.run().await,
         Command::Account(account) => account.run().await,
-        Command::Group(group) => group.run().await,
+        Command::Group(group) => Box::pin(group.run()).await,
         Command::Grant(grant) => grant.run().await,
         Command::Keys(keys) => keys.run().await,
         Command::Webhook(webhook) => webhook.run().await,

@@ -154,14 +154,14 @@ impl Committer {
     /// # Errors
     /// What the operation returned, or Unavailable when the database did not confirm the commit
     /// in several attempts under the same change id.
-    pub async fn run(
+    pub fn run(
         &self,
         tenant: TenantId,
         actor: &Actor,
         operation: impl Operation,
-    ) -> Result<Committed> {
+    ) -> impl Future<Output = Result<Committed>> + Send {
         let running = self.submit(tenant, actor, operation);
-        running.instrument(spans::commit()).await
+        running.instrument(spans::commit())
     }
 
     async fn submit(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions};
@@ -13,7 +13,7 @@ use crate::db::sqlite::{Place, SqlitePool};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
-use crate::domain::measures;
+use crate::domain::measures::Asked;
 
 /// How long a transaction waits for a free connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -176,13 +176,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn read(&self, tenant: TenantId) -> Result<TenantTx> {
-        let link = begun("begin-read", async {
-            match &self.pools {
-                Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN READ ONLY", tenant).await,
-                Pools::Sqlite { reads, .. } => sqlite(reads, self.place).await,
-            }
-        });
-        Ok(TenantTx::new(link.await?, tenant))
+        let asked = Asked::of("begin-read");
+        let link = match &self.pools {
+            Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN READ ONLY", tenant).await?,
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.place).await?),
+        };
+        asked.done();
+        Ok(TenantTx::new(link, tenant))
     }
 
     /// Begins to read one tenant's rows as they are at one moment, over several statements.
@@ -193,8 +193,10 @@ impl Database {
         match &self.pools {
             Pools::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                let link = begun("begin-read", postgres_tenant(pool, begin, tenant));
-                Ok(TenantTx::new(link.await?, tenant))
+                let asked = Asked::of("begin-read");
+                let link = postgres_tenant(pool, begin, tenant).await?;
+                asked.done();
+                Ok(TenantTx::new(link, tenant))
             }
             Pools::Sqlite { .. } => self.read(tenant).await,
         }
@@ -206,13 +208,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn write(&self, tenant: TenantId) -> Result<TenantTx> {
-        let link = begun("begin-write", async {
-            match &self.pools {
-                Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN", tenant).await,
-                Pools::Sqlite { writes, .. } => sqlite(writes, self.place).await,
-            }
-        });
-        Ok(TenantTx::new(link.await?, tenant))
+        let asked = Asked::of("begin-write");
+        let link = match &self.pools {
+            Pools::Postgres(pool) => postgres_tenant(pool, "BEGIN", tenant).await?,
+            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.place).await?),
+        };
+        asked.done();
+        Ok(TenantTx::new(link, tenant))
     }
 
     /// Begins to write one tenant's rows with its clock row locked: by the statement that begins, so
@@ -228,11 +230,11 @@ impl Database {
             "BEGIN; SET LOCAL sealift.tenant = '{tenant}'; {BY_INDEX}; \
              SELECT 1 FROM clocks WHERE tenant = {tenant} FOR UPDATE"
         );
-        let link = begun("begin-write", async {
-            let tx = pool.begin_with(AssertSqlSafe(begin)).await;
-            tx.map(Link::Postgres).map_err(from_sqlx)
-        });
-        Ok(TenantTx::new(link.await?, tenant))
+        let asked = Asked::of("begin-write");
+        let tx = pool.begin_with(AssertSqlSafe(begin)).await;
+        let link = Link::Postgres(tx.map_err(from_sqlx)?);
+        asked.done();
+        Ok(TenantTx::new(link, tenant))
     }
 
     /// Begins to read or write rows that belong to no tenant.
@@ -240,13 +242,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn system(&self) -> Result<SystemTx> {
-        let link = begun("begin-write", async {
-            match &self.pools {
-                Pools::Postgres(pool) => pool.begin().await.map(Link::Postgres).map_err(from_sqlx),
-                Pools::Sqlite { writes, .. } => sqlite(writes, self.place).await,
-            }
-        });
-        Ok(SystemTx::new(link.await?))
+        let asked = Asked::of("begin-write");
+        let link = match &self.pools {
+            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
+            Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.place).await?),
+        };
+        asked.done();
+        Ok(SystemTx::new(link))
     }
 
     /// Begins to read rows that belong to no tenant.
@@ -254,13 +256,13 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn system_read(&self) -> Result<SystemTx> {
-        let link = begun("begin-read", async {
-            match &self.pools {
-                Pools::Postgres(pool) => pool.begin().await.map(Link::Postgres).map_err(from_sqlx),
-                Pools::Sqlite { reads, .. } => sqlite(reads, self.place).await,
-            }
-        });
-        Ok(SystemTx::new(link.await?))
+        let asked = Asked::of("begin-read");
+        let link = match &self.pools {
+            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
+            Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.place).await?),
+        };
+        asked.done();
+        Ok(SystemTx::new(link))
     }
 
     /// Waits for the connections to end.
@@ -305,18 +307,6 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
     let writes = SqlitePool::open(path, 1, true).await?;
     let reads = SqlitePool::open(path, SQLITE_READERS, false).await?;
     Ok(Pools::Sqlite { reads, writes })
-}
-
-/// Begins a transaction, and notes how long that took.
-async fn begun(operation: &'static str, begin: impl Future<Output = Result<Link>>) -> Result<Link> {
-    let began = Instant::now();
-    let link = begin.await;
-    measures::database(operation, began, &link);
-    link
-}
-
-async fn sqlite(pool: &Arc<SqlitePool>, place: Place) -> Result<Link> {
-    pool.begin(place).await.map(Link::Sqlite)
 }
 
 /// One round trip; the tenant is a number, so there is nothing to escape.

@@ -3,8 +3,6 @@
 //! Statements use `$1`-style parameters, which SQLite accepts too. In a [`TenantTx`] `$1` is
 //! always the tenant, bound by the transaction itself: a statement cannot forget it.
 
-use std::time::Instant;
-
 use rusqlite::types::Value as Column;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Arguments, Row as _, SqlSafeStr, Transaction};
@@ -13,7 +11,7 @@ use crate::db::sqlite::SqliteTx;
 use crate::db::value::Value;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
-use crate::domain::measures;
+use crate::domain::measures::Asked;
 use crate::domain::news::{Listening, News};
 
 /// Which database is spoken to.
@@ -111,44 +109,36 @@ pub(in crate::db) enum Link {
 
 impl Link {
     async fn rows(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
-        let began = Instant::now();
-        let rows = self.ask(sql, args).await;
-        measures::database("query", began, &rows);
-        rows
-    }
-
-    async fn ask(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
-        match self {
+        let asked = Asked::of("query");
+        let rows = match self {
             Self::Postgres(tx) => {
                 let rows = sqlx::query_with(sql, postgres_arguments(args)?)
                     .fetch_all(&mut **tx)
                     .await;
                 let rows = rows.map_err(from_sqlx)?.into_iter();
-                Ok(rows.map(|row| Row(RowKind::Postgres(row))).collect())
+                rows.map(|row| Row(RowKind::Postgres(row))).collect()
             }
             Self::Sqlite(tx) => {
                 let rows = tx.rows(sql.into_sql_str(), args).await?.into_iter();
-                Ok(rows.map(|row| Row(RowKind::Sqlite(row))).collect())
+                rows.map(|row| Row(RowKind::Sqlite(row))).collect()
             }
-        }
+        };
+        asked.done();
+        Ok(rows)
     }
 
     async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<u64> {
-        let began = Instant::now();
-        let done = self.run(sql, args).await;
-        measures::database("statement", began, &done);
-        done
-    }
-
-    async fn run(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<u64> {
-        match self {
+        let asked = Asked::of("statement");
+        let touched = match self {
             Self::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
                 .execute(&mut **tx)
                 .await
                 .map(|done| done.rows_affected())
-                .map_err(from_sqlx),
-            Self::Sqlite(tx) => tx.execute(sql.into_sql_str(), args).await,
-        }
+                .map_err(from_sqlx)?,
+            Self::Sqlite(tx) => tx.execute(sql.into_sql_str(), args).await?,
+        };
+        asked.done();
+        Ok(touched)
     }
 
     async fn script(&mut self, sql: impl SqlSafeStr) -> Result<()> {
@@ -163,13 +153,13 @@ impl Link {
     }
 
     async fn commit(self) -> Result<()> {
-        let began = Instant::now();
-        let done = match self {
-            Self::Postgres(tx) => tx.commit().await.map_err(from_sqlx),
-            Self::Sqlite(tx) => tx.commit().await,
-        };
-        measures::database("commit", began, &done);
-        done
+        let asked = Asked::of("commit");
+        match self {
+            Self::Postgres(tx) => tx.commit().await.map_err(from_sqlx)?,
+            Self::Sqlite(tx) => tx.commit().await?,
+        }
+        asked.done();
+        Ok(())
     }
 
     fn dialect(&self) -> Dialect {

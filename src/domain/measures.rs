@@ -155,13 +155,37 @@ pub fn error(protocol: Protocol, kind: ErrorKind) {
     ERRORS.add(1, &[door(protocol), KeyValue::new("kind", kind.as_str())]);
 }
 
-/// The database answered.
-pub fn database<T>(operation: &'static str, began: Instant, outcome: &Result<T>) {
-    let outcome = KeyValue::new("outcome", word(outcome));
-    DATABASE.record(
-        seconds(began.elapsed()),
-        &[KeyValue::new("operation", operation), outcome],
-    );
+/// Something that the database is asked for. Dropped before it is done, it failed.
+pub struct Asked {
+    operation: &'static str,
+    began: Instant,
+    outcome: &'static str,
+}
+
+impl Asked {
+    /// Asks now.
+    pub fn of(operation: &'static str) -> Self {
+        Self {
+            operation,
+            began: Instant::now(),
+            outcome: "failed",
+        }
+    }
+
+    /// The database answered.
+    pub fn done(mut self) {
+        self.outcome = "ok";
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let outcome = KeyValue::new("outcome", self.outcome);
+        DATABASE.record(
+            seconds(self.began.elapsed()),
+            &[KeyValue::new("operation", self.operation), outcome],
+        );
+    }
 }
 
 /// A store answered; `region` is the name of its region.
@@ -190,7 +214,7 @@ pub fn memory_refused(need: &'static str) {
 /// Runs a job, and notes how that went and how long it took.
 pub async fn job<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
     let began = Instant::now();
-    let done = work.instrument(spans::job(name)).await;
+    let done = Box::pin(work).instrument(spans::job(name)).await;
     let outcome = KeyValue::new("outcome", word(&done));
     JOB.record(
         seconds(began.elapsed()),

@@ -308,7 +308,7 @@ impl FileWriter {
 
     async fn commit_here(self) -> Result<Entry> {
         let span = self.transfer.span();
-        self.commit_traced().instrument(span).await
+        Box::pin(self.commit_traced()).instrument(span).await
     }
 
     async fn commit_traced(mut self) -> Result<Entry> {
