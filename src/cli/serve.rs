@@ -51,7 +51,8 @@ impl Serve {
             Some(folder) if embedded => Some(FolderLock::take(&folder)?),
             _ => None,
         };
-        let code = run::run(installation, doors, ready_file, |_| {}).await;
+        // The future is that of the whole server.
+        let code = Box::pin(run::run(installation, doors, ready_file, |_| {})).await;
         drop(lock);
         code
     }

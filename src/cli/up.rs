@@ -43,7 +43,14 @@ impl Up {
         let prepared = bootstrap::prepare(&self.data, settings, ports).await?;
         let ready_file = Some(self.data.join(READY_FILE));
         let announce = |ready: &Ready| output::text(&banner(&self.data, ready));
-        let code = run::run(prepared.installation, prepared.doors, ready_file, announce).await;
+        // The future is that of the whole server.
+        let code = Box::pin(run::run(
+            prepared.installation,
+            prepared.doors,
+            ready_file,
+            announce,
+        ))
+        .await;
         drop(prepared.lock);
         code
     }
