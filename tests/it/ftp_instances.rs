@@ -1,81 +1,14 @@
 //! An FTP upload that breaks off at one server and goes on at another, which runs beside it on the same
 //! PostgreSQL and the same store.
 
-use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair};
-
-use crate::support::folder::TempFolder;
-use crate::support::ftp_door::{SECRET, code, get, next, noise, put, size};
+use crate::support::ftp_door::{code, get, next, noise, put, size};
 use crate::support::ftp_raw::FtpRaw;
-use crate::support::postgres::Postgres;
-use crate::support::server::sealift;
 use crate::support::serving::Serving;
+use crate::support::two::{SECRET, Two};
 use crate::support::wait::wait_for;
-
-/// An installation of two servers, with an account `ann@acme`.
-struct Two {
-    folder: TempFolder,
-}
-
-impl Two {
-    fn new() -> Self {
-        let two = Self {
-            folder: TempFolder::new(),
-        };
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
-        fs::write(two.folder.join("server.pem"), pem).unwrap();
-        let urls = Postgres::shared().fresh_database();
-        let at = |name: &str| two.folder.join(name).display().to_string();
-        for name in ["one", "other"] {
-            let settings = format!(
-                "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
-                 [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
-                 [tls]\ncertificates = [\"{}\"]\n[ftp]\nlisten = [\"127.0.0.1:0\"]\n\
-                 [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
-                 [server]\nready_file = \"{}\"\n",
-                urls.server,
-                urls.owner,
-                at("store"),
-                at("local.key"),
-                at("server.pem"),
-                at("ssh"),
-                two.ready(name).display(),
-            );
-            fs::write(two.config(name), settings).unwrap();
-        }
-        two.run(&["migrate"]);
-        two.run(&["tenant", "add", "acme"]);
-        two.run(&["account", "add", "ann@acme", "--password-stdin"]);
-        two
-    }
-
-    fn config(&self, name: &str) -> PathBuf {
-        self.folder.join(&format!("{name}.toml"))
-    }
-
-    fn ready(&self, name: &str) -> PathBuf {
-        self.folder.join(&format!("{name}.json"))
-    }
-
-    #[track_caller]
-    fn run(&self, words: &[&str]) {
-        let config = self.config("one");
-        let config = ["--config", config.to_str().unwrap()];
-        let ran = sealift(&[words, &config].concat(), &format!("{SECRET}\n"));
-        let errors = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success(), "{words:?}: {errors}");
-    }
-
-    fn start(&self, name: &str) -> Serving {
-        Serving::start(&self.config(name), &self.ready(name))
-    }
-}
 
 fn client(serving: &Serving) -> FtpRaw {
     let (mut client, _) = FtpRaw::connect(serving.ftp.unwrap()).unwrap();

@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
 use crate::support::admin_door::AdminDoor;
@@ -14,10 +12,9 @@ use crate::support::folder::TempFolder;
 use crate::support::ftp_door::FtpDoor;
 use crate::support::ftp_raw::FtpRaw;
 use crate::support::https_door::{Answer, ask};
-use crate::support::postgres::Postgres;
 use crate::support::server::sealift;
-use crate::support::serving::Serving;
 use crate::support::tus::Tus;
+use crate::support::two::{SECRET, Two};
 use crate::support::wait::wait_for;
 use crate::support::web_client::Browser;
 
@@ -32,7 +29,7 @@ struct Sftp {
 impl Sftp {
     fn log_in(port: u16, account: &str) -> Self {
         let mut client = Command::new("sshpass")
-            .args(["-p", "secret", "sftp", "-F", "none"])
+            .args(["-p", SECRET, "sftp", "-F", "none"])
             .args([
                 "-o",
                 "StrictHostKeyChecking=no",
@@ -218,66 +215,6 @@ fn administrators_see_and_end_the_sessions_of_their_tenant() {
     assert!(sftp.ended().contains(TOLD));
 }
 
-/// An installation of two servers on PostgreSQL, with an account `ann@acme`.
-struct Two {
-    folder: TempFolder,
-}
-
-impl Two {
-    fn new() -> Self {
-        let two = Self {
-            folder: TempFolder::new(),
-        };
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
-        fs::write(two.folder.join("server.pem"), pem).unwrap();
-        let urls = Postgres::shared().fresh_database();
-        let at = |name: &str| two.folder.join(name).display().to_string();
-        for name in ["one", "other"] {
-            let settings = format!(
-                "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
-                 [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
-                 [tls]\ncertificates = [\"{}\"]\n[ftp]\nlisten = [\"127.0.0.1:0\"]\n\
-                 [https]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
-                 [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
-                 [server]\nready_file = \"{}\"\n",
-                urls.server,
-                urls.owner,
-                at("store"),
-                at("local.key"),
-                at("server.pem"),
-                at("ssh"),
-                at(&format!("{name}.json")),
-            );
-            fs::write(two.config(name), settings).unwrap();
-        }
-        two.run("one", &["migrate"]);
-        two.run("one", &["tenant", "add", "acme"]);
-        two.run("one", &["account", "add", "ann@acme", "--password-stdin"]);
-        two
-    }
-
-    fn config(&self, name: &str) -> PathBuf {
-        self.folder.join(&format!("{name}.toml"))
-    }
-
-    #[track_caller]
-    fn run(&self, name: &str, words: &[&str]) -> String {
-        let config = self.config(name);
-        let config = ["--config", config.to_str().unwrap()];
-        let ran = sealift(&[words, &config].concat(), "secret\n");
-        let errors = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success(), "{words:?}: {errors}");
-        String::from_utf8_lossy(&ran.stdout).into_owned()
-    }
-
-    fn start(&self, name: &str) -> Serving {
-        let ready = self.folder.join(&format!("{name}.json"));
-        Serving::start(&self.config(name), &ready)
-    }
-}
-
 #[test]
 fn a_session_at_another_server_is_seen_and_ended() {
     let two = Two::new();
@@ -285,8 +222,7 @@ fn a_session_at_another_server_is_seen_and_ended() {
     let words = [
         "admin", "token", "create", "--name", "root", "--role", "operator",
     ];
-    let made: Value =
-        serde_json::from_str(&two.run("one", &[&words[..], &["--json"]].concat())).unwrap();
+    let made: Value = serde_json::from_str(&two.run(&[&words[..], &["--json"]].concat())).unwrap();
     let bearer = format!("Authorization: Bearer {}", made["token"].as_str().unwrap());
     let path = format!(
         "https://{}/api/v1/tenants/acme/sessions",
@@ -306,7 +242,7 @@ fn a_session_at_another_server_is_seen_and_ended() {
 
     let (mut ftp, _) = FtpRaw::connect(other.ftp.unwrap()).unwrap();
     ftp.secure();
-    ftp.login("ann@acme", "secret");
+    ftp.login("ann@acme", SECRET);
     end(&session(list, "ann@acme", "ftps"));
     assert_eq!(ftp.reply().unwrap().code, 421);
 

@@ -1,17 +1,10 @@
 //! Locks of WebDAV: what they keep off, how they end, and that every instance knows them.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair};
-
 use crate::support::dav::Dav;
-use crate::support::folder::TempFolder;
 use crate::support::https_door::HttpsDoor;
-use crate::support::postgres::Postgres;
-use crate::support::server::sealift;
-use crate::support::serving::Serving;
+use crate::support::two::{SECRET, Two};
 use crate::support::wait::wait_for;
 
 fn demo(door: &HttpsDoor) -> Dav {
@@ -235,72 +228,16 @@ fn the_rights_to_write_are_needed_for_a_lock() {
     assert_eq!(eve.lock("/new", "exclusive", &[]).status, 403);
 }
 
-/// Two servers on the same PostgreSQL and the same store.
-struct Two {
-    folder: TempFolder,
-}
-
-impl Two {
-    fn new() -> Self {
-        let two = Self {
-            folder: TempFolder::new(),
-        };
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
-        fs::write(two.folder.join("server.pem"), pem).unwrap();
-        let urls = Postgres::shared().fresh_database();
-        let at = |name: &str| two.folder.join(name).display().to_string();
-        for name in ["one", "other"] {
-            let settings = format!(
-                "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
-                 [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
-                 [tls]\ncertificates = [\"{}\"]\n[https]\nlisten = [\"127.0.0.1:0\"]\n\
-                 [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
-                 [server]\nready_file = \"{}\"\n",
-                urls.server,
-                urls.owner,
-                at("store"),
-                at("local.key"),
-                at("server.pem"),
-                at("ssh"),
-                at(&format!("{name}.json")),
-            );
-            fs::write(two.config(name), settings).unwrap();
-        }
-        two.run(&["migrate"]);
-        two.run(&["tenant", "add", "acme"]);
-        for account in ["ann@acme", "bob@acme"] {
-            two.run(&["account", "add", account, "--password-stdin", "--home", "/"]);
-        }
-        two
-    }
-
-    fn config(&self, name: &str) -> PathBuf {
-        self.folder.join(&format!("{name}.toml"))
-    }
-
-    #[track_caller]
-    fn run(&self, words: &[&str]) {
-        let config = self.config("one");
-        let config = ["--config", config.to_str().unwrap()];
-        let ran = sealift(&[words, &config].concat(), "right horse\n");
-        let errors = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success(), "{words:?}: {errors}");
-    }
-
-    fn start(&self, name: &str) -> Serving {
-        let ready = self.folder.join(&format!("{name}.json"));
-        Serving::start(&self.config(name), &ready)
-    }
-}
-
 #[test]
 fn every_instance_knows_the_locks_of_the_others() {
     let two = Two::new();
+    for account in ["amy@acme", "bob@acme"] {
+        two.run(&["account", "add", account, "--password-stdin", "--home", "/"]);
+    }
     let (one, other) = (two.start("one"), two.start("other"));
-    let here = Dav::of(one.https.unwrap(), "ann@acme:right horse");
-    let there = Dav::of(other.https.unwrap(), "bob@acme:right horse");
+    let (amy, bob) = (format!("amy@acme:{SECRET}"), format!("bob@acme:{SECRET}"));
+    let here = Dav::of(one.https.unwrap(), &amy);
+    let there = Dav::of(other.https.unwrap(), &bob);
     here.ask("MKCOL", "/d", &[]);
     here.put("/d/f", "old", &[]);
     let token = here.locked("/d", &[]);
@@ -308,7 +245,7 @@ fn every_instance_knows_the_locks_of_the_others() {
     assert_eq!(there.lock("/d/f", "exclusive", &[]).status, 423);
     assert_eq!(there.go("MOVE", "/d", "/e", &[]).status, 423);
     // The holder goes on at the other one, and after the first is gone.
-    let here_too = Dav::of(other.https.unwrap(), "ann@acme:right horse");
+    let here_too = Dav::of(other.https.unwrap(), &amy);
     one.kill();
     let held = format!("If: </dav/d> ({token})");
     assert_eq!(here_too.put("/d/f", "new", &["-H", &held]).status, 204);

@@ -1,4 +1,5 @@
-//! Two servers on the same PostgreSQL and the same store, with an account `ann@acme`.
+//! Two servers on the same PostgreSQL and the same store, with an account `ann@acme`; every front end
+//! listens, and webhooks may lead to this machine.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,10 +11,11 @@ use crate::support::postgres::Postgres;
 use crate::support::server::sealift;
 use crate::support::serving::Serving;
 
-pub(crate) const SECRET: &str = "right horse";
+/// The password of `ann@acme`, and of whatever account is added.
+pub(crate) const SECRET: &str = "secret";
 
 pub(crate) struct Two {
-    folder: TempFolder,
+    pub(crate) folder: TempFolder,
 }
 
 impl Two {
@@ -31,7 +33,9 @@ impl Two {
             let settings = format!(
                 "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
                  [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
-                 [tls]\ncertificates = [\"{}\"]\n[https]\nlisten = [\"127.0.0.1:0\"]\n\
+                 [tls]\ncertificates = [\"{}\"]\n[ftp]\nlisten = [\"127.0.0.1:0\"]\n\
+                 [https]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+                 [webhooks]\nallow = [\"127.0.0.0/8\"]\nhttp = true\n\
                  [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
                  [server]\nready_file = \"{}\"\n",
                 urls.server,
@@ -50,17 +54,20 @@ impl Two {
         two
     }
 
-    fn config(&self, name: &str) -> PathBuf {
+    /// The settings file of a server.
+    pub(crate) fn config(&self, name: &str) -> PathBuf {
         self.folder.join(&format!("{name}.toml"))
     }
 
+    /// Runs a command that must succeed; returns what it printed.
     #[track_caller]
-    pub(crate) fn run(&self, words: &[&str]) {
+    pub(crate) fn run(&self, words: &[&str]) -> String {
         let config = self.config("one");
         let config = ["--config", config.to_str().unwrap()];
         let ran = sealift(&[words, &config].concat(), &format!("{SECRET}\n"));
         let errors = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{words:?}: {errors}");
+        String::from_utf8(ran.stdout).unwrap()
     }
 
     pub(crate) fn start(&self, name: &str) -> Serving {
