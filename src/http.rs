@@ -55,7 +55,6 @@ pub mod visits;
 pub mod web;
 /// Telling others what happens: a tenant's webhooks.
 pub mod webhooks {
-    pub mod administrator;
     pub mod deliveries;
     pub mod routes;
     pub mod wanted;

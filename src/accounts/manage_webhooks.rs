@@ -17,15 +17,12 @@ use crate::db::commit::{Operation, Record};
 use crate::db::deliveries::{self, DeliveryState, Place};
 use crate::db::sql::TenantTx;
 use crate::db::webhooks::{self, Webhook, WebhookState};
-use crate::db::{entries, grants};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{EventId, NodeId, TenantId, WebhookId};
+use crate::domain::error::{Error, Result};
+use crate::domain::id::{EventId, TenantId, WebhookId};
 use crate::domain::news::News;
 use crate::domain::path::VfsPath;
-use crate::domain::principal::Principal;
-use crate::domain::rights::Rights;
 use crate::domain::temporary::TemporaryNames;
 use crate::domain::topic::Topic;
 use crate::net::reach::{Reach, Unreachable};
@@ -36,29 +33,6 @@ const MOST: usize = 50;
 const NAME_BYTES: usize = 100;
 
 impl Directory {
-    /// Fails unless an account may administer its tenant: all rights on all that the tenant has.
-    ///
-    /// # Errors
-    /// Denied; Unavailable.
-    pub async fn may_administer(&self, principal: &Principal) -> Result<()> {
-        let mut tx = self.db().read(principal.tenant).await?;
-        let granted = grants::of_account(&mut tx, principal.account).await?;
-        let mut held = Rights::NONE;
-        for grant in granted {
-            let node = entries::live(&mut tx, grant.node).await?;
-            if node.is_some_and(|node| node.parent == NodeId::NIL) {
-                held = held | grant.rights;
-            }
-        }
-        match (held & principal.ceiling).missing(Rights::ALL).is_empty() {
-            true => Ok(()),
-            false => Err(Error::new(
-                ErrorKind::Denied,
-                "only administrators of the tenant may do this: it takes all rights on '/'",
-            )),
-        }
-    }
-
     /// A tenant's webhooks by name.
     ///
     /// # Errors

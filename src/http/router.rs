@@ -49,7 +49,7 @@ pub fn public(web: Web) -> Router {
 
 /// What operators reach, at a port of their own; no account does.
 pub fn operators(web: Web) -> Router {
-    let operations = admin::of_operators();
+    let operations = admin::of_operators().nest("/tenants/{tenant}", webhooks::routes());
     let may = middleware::from_extractor_with_state::<Operator<Measuring>, Web>(web.clone());
     let figures = metrics::routes().route_layer(may);
     whole(web, OperatorsDocument::openapi(), operations, figures).layer(Extension(AtOperators))

@@ -24,11 +24,6 @@ impl Visitor {
     pub fn principal(&self) -> &Principal {
         self.0.principal()
     }
-
-    /// Whether they administer their tenant: the account does, and the token, if it is one, is for that.
-    pub fn administrator(&self) -> bool {
-        self.principal().administrator
-    }
 }
 
 impl FromRequestParts<Web> for Visitor {

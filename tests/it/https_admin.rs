@@ -32,6 +32,18 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
     assert!(made.unwrap().success());
     let public = fs::read_to_string(key.with_extension("pub")).unwrap();
     let key = json!({ "key": public }).to_string();
+    // Nothing is ever sent to it: nothing happens before it is disabled.
+    let words = ["webhook", "add", "demo", "hook", "https://1.1.1.1/"];
+    admin.server().admin(&words, "");
+    let listed = admin
+        .server()
+        .admin(&["webhook", "list", "demo", "--json"], "");
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let hook = listed[0]["id"].as_str().unwrap();
+    let hook = format!("/tenants/demo/webhooks/{hook}");
+    let below = |name: &str| format!("{hook}/{name}");
+    let (deliveries, test) = (below("deliveries"), below("test"));
+    let (secret, replay) = (below("secret"), below("replay"));
     let seen = [200, 200, 403];
     let helped = [204, 204, 403];
     let lines: Vec<Line> = vec![
@@ -160,6 +172,25 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
             Some("{}"),
             [202, 403, 403],
         ),
+        ("GET", "/tenants/demo/webhooks", None, seen),
+        (
+            "POST",
+            "/tenants/demo/webhooks",
+            Some(r#"{"name":"a","url":"https://127.0.0.1/","events":["all"]}"#),
+            [400, 403, 403],
+        ),
+        ("GET", &hook, None, seen),
+        (
+            "PATCH",
+            &hook,
+            Some(r#"{"enabled":false}"#),
+            [200, 403, 403],
+        ),
+        ("GET", &deliveries, None, seen),
+        ("POST", &test, None, [400, 403, 403]),
+        ("POST", &secret, Some("{}"), [200, 403, 403]),
+        ("POST", &replay, Some("{}"), [200, 403, 403]),
+        ("DELETE", &hook, None, [204, 403, 403]),
         (
             "DELETE",
             "/tenants/demo/accounts/bob",

@@ -32,6 +32,8 @@ pub struct Admin<P> {
     pub id: TenantId,
     /// In whose name.
     pub actor: Actor,
+    /// What they are called: the operator's name, or that of the account within its tenant.
+    pub who: String,
     /// The operator's token; none is an account.
     pub operator: Option<TokenId>,
     demand: PhantomData<P>,
@@ -118,6 +120,7 @@ async fn operator_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>
         directory,
         tenant,
         actor,
+        who: who.name,
         operator: Some(who.id),
         demand: PhantomData,
     })
@@ -144,6 +147,7 @@ async fn account_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>,
     }
     Ok(Admin {
         directory,
+        who: principal.login.user,
         tenant: principal.login.tenant,
         id: principal.tenant,
         actor,

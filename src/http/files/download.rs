@@ -9,13 +9,13 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use crate::http::extract::Params;
-use crate::http::failures::Asking;
+use crate::http::failures::{Asking, Ranging};
 use crate::http::files::condition::{self, Verdict};
 use crate::http::files::media::{self, Showing};
 use crate::http::files::place::Place;
 use crate::http::files::range::{self, Part};
 use crate::http::files::{digest, disposition, pump};
-use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
 use crate::vfs::read::FileReader;
@@ -43,9 +43,8 @@ pub struct Wish {
         (status = 200, description = "the file", body = Vec<u8>, content_type = "*/*"),
         (status = 206, description = "the part of the file that Range asks for", body = Vec<u8>, content_type = "*/*"),
         (status = 304, description = "the client knows this version"),
-        (status = 412, description = "it is another version than If-Match names", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 416, description = "the file has no such part", body = ProblemDetails, content_type = "application/problem+json"),
         Asking,
+        Ranging,
     )
 )]
 pub async fn download(

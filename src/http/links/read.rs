@@ -10,13 +10,13 @@ use crate::domain::link::LinkKind;
 use crate::domain::node::NodeKind;
 use crate::domain::path::VfsPath;
 use crate::http::extract::Params;
-use crate::http::failures::Visiting;
+use crate::http::failures::{Ranging, Visiting};
 use crate::http::files::download::{self, Head, Wish};
 use crate::http::files::view::{self, Entries, EntryView, Paging};
 use crate::http::files::{archive, pump};
 use crate::http::links::outsider::Outsider;
 use crate::http::links::veil;
-use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::reply::Problem;
 use crate::http::web::Web;
 
 /// Download the file that a link leads to.
@@ -33,9 +33,8 @@ use crate::http::web::Web;
         (status = 200, description = "the file", body = Vec<u8>, content_type = "*/*"),
         (status = 206, description = "the part of the file that Range asks for", body = Vec<u8>, content_type = "*/*"),
         (status = 304, description = "the client knows this version"),
-        (status = 412, description = "it is another version than If-Match names", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 416, description = "the file has no such part", body = ProblemDetails, content_type = "application/problem+json"),
         Visiting,
+        Ranging,
     )
 )]
 pub async fn file(
@@ -87,9 +86,8 @@ pub async fn describe(
         (status = 200, description = "the file", body = Vec<u8>, content_type = "*/*"),
         (status = 206, description = "the part of the file that Range asks for", body = Vec<u8>, content_type = "*/*"),
         (status = 304, description = "the client knows this version"),
-        (status = 412, description = "it is another version than If-Match names", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 416, description = "the file has no such part", body = ProblemDetails, content_type = "application/problem+json"),
         Visiting,
+        Ranging,
     )
 )]
 pub async fn file_in(

@@ -8,11 +8,13 @@ use utoipa_axum::routes;
 
 use crate::accounts::webhook_views::{self, Which};
 use crate::db::deliveries::{DeliveryState, Place};
+use crate::http::admin::acting::Admin;
+use crate::http::admin::power::{Altering, Seeing};
 use crate::http::extract::{JsonBody, Params, PathOf};
-use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::failures::{Administering, Reading};
+use crate::http::reply::Problem;
 use crate::http::web::Web;
-use crate::http::webhooks::administrator::Administrator;
-use crate::http::webhooks::wanted::{ReplayWanted, Replayed, SentNews, SentPage};
+use crate::http::webhooks::wanted::{Named, ReplayWanted, Replayed, SentNews, SentPage};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<Web> {
@@ -38,38 +40,33 @@ struct Part {
 /// Dead are those that were given up: after three days, or because the receiver was gone.
 #[utoipa::path(
     get,
-    path = "/webhooks/{id}/deliveries",
+    path = "/webhooks/{webhook}/deliveries",
     tag = "webhooks",
     params(
-        ("id" = String, Path, description = "the webhook"),
+        ("webhook" = String, Path, description = "the webhook"),
         ("state" = Option<String>, Query, description = "only these: waiting, delivered or dead"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "so many at most"),
         ("cursor" = Option<String>, Query, description = "where the page before said that this one begins"),
     ),
     responses(
         (status = 200, description = "what was sent and what waits, the newest news first", body = SentPage),
-        (status = 400, description = "the request is malformed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, description = "the account does not administer its tenant, or no page of this server made the request", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, description = "the tenant has no such webhook", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "too many failed logins or sessions", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "the database or the key service does not answer", body = ProblemDetails, content_type = "application/problem+json"),
+        Administering,
     )
 )]
 async fn sent(
-    administrator: Administrator,
-    PathOf(id): PathOf<String>,
+    admin: Admin<Seeing>,
+    PathOf(Named { webhook }): PathOf<Named>,
     Params(part): Params<Part>,
 ) -> Result<Json<SentPage>, Problem> {
-    let which = Which::Id(id.parse()?);
+    let which = Which::Id(webhook.parse()?);
     let state = part.state.as_deref().map(state).transpose()?;
     let limit = part.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::malformed(format!("'limit' is 1 to {MOST}")));
     }
     let before = part.cursor.as_deref().map(place).transpose()?;
-    let tenant = &administrator.principal.login.tenant;
-    let (items, last) = administrator
+    let tenant = &admin.tenant;
+    let (items, last) = admin
         .directory
         .webhook_deliveries(tenant, &which, state, before, limit)
         .await?;
@@ -87,29 +84,24 @@ async fn sent(
 /// The webhook is told `webhook.test`; the list of deliveries shows what came of it.
 #[utoipa::path(
     post,
-    path = "/webhooks/{id}/test",
+    path = "/webhooks/{webhook}/test",
     tag = "webhooks",
     params(
-        ("id" = String, Path, description = "the webhook"),
+        ("webhook" = String, Path, description = "the webhook"),
         ("x-sealift-csrf" = Option<String>, Header, description = "as it was handed out at login"),
     ),
     responses(
         (status = 202, description = "it is on its way"),
-        (status = 400, description = "the request is malformed, or the webhook is disabled", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, description = "the account does not administer its tenant, or no page of this server made the request", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, description = "the tenant has no such webhook", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "too many failed logins or sessions", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "the database or the key service does not answer", body = ProblemDetails, content_type = "application/problem+json"),
+        Administering,
     )
 )]
 async fn test(
-    administrator: Administrator,
-    PathOf(id): PathOf<String>,
+    admin: Admin<Altering>,
+    PathOf(Named { webhook }): PathOf<Named>,
 ) -> Result<StatusCode, Problem> {
-    let which = Which::Id(id.parse()?);
-    let tenant = &administrator.principal.login.tenant;
-    administrator.directory.test_webhook(tenant, &which).await?;
+    let which = Which::Id(webhook.parse()?);
+    let tenant = &admin.tenant;
+    admin.directory.test_webhook(tenant, &which).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -118,36 +110,29 @@ async fn test(
 /// All that was given up, or one event, which then keeps its id.
 #[utoipa::path(
     post,
-    path = "/webhooks/{id}/replay",
+    path = "/webhooks/{webhook}/replay",
     tag = "webhooks",
     params(
-        ("id" = String, Path, description = "the webhook"),
+        ("webhook" = String, Path, description = "the webhook"),
         ("x-sealift-csrf" = Option<String>, Header, description = "as it was handed out at login"),
     ),
     request_body = ReplayWanted,
     responses(
         (status = 200, description = "they are on their way", body = Replayed),
-        (status = 400, description = "the request is malformed", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, description = "the account does not administer its tenant, or no page of this server made the request", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, description = "the tenant has no such webhook, or that was not told of the event", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 408, description = "the body did not come", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 413, description = "the body is too long", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "the body is not JSON", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "too many failed logins or sessions", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "the database or the key service does not answer", body = ProblemDetails, content_type = "application/problem+json"),
+        Administering,
+        Reading,
     )
 )]
 async fn replay(
-    administrator: Administrator,
-    PathOf(id): PathOf<String>,
+    admin: Admin<Altering>,
+    PathOf(Named { webhook }): PathOf<Named>,
     JsonBody(wanted): JsonBody<ReplayWanted>,
 ) -> Result<Json<Replayed>, Problem> {
-    let which = Which::Id(id.parse()?);
+    let which = Which::Id(webhook.parse()?);
     let event = wanted.event.as_deref().map(webhook_views::event_id);
     let event = event.transpose()?;
-    let tenant = &administrator.principal.login.tenant;
-    let directory = &administrator.directory;
+    let tenant = &admin.tenant;
+    let directory = &admin.directory;
     let replayed = directory.replay_webhook(tenant, &which, event).await?;
     Ok(Json(Replayed { replayed }))
 }

@@ -9,6 +9,13 @@ use crate::domain::error::Error;
 use crate::domain::topic::Topics;
 use crate::http::reply::Problem;
 
+/// A webhook in a path.
+#[derive(Deserialize)]
+pub struct Named {
+    /// Its id.
+    pub webhook: String,
+}
+
 /// A webhook to be made.
 #[derive(Deserialize, ToSchema)]
 pub struct NewHook {

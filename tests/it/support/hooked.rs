@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::cloud;
 use crate::support::folder::TempFolder;
-use crate::support::server::{Server, program};
+use crate::support::server::{DEMO, Server, program};
 use crate::support::wait::wait_for;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -42,8 +42,10 @@ impl Hooked {
             .map(|(name, value)| (format!("SEALIFT__WEBHOOKS__{name}"), (*value).to_owned()))
             .collect();
         let folder = TempFolder::new();
+        let server = Server::up_with(&folder.join("data"), &variables);
+        server.admin(&["account", "set", DEMO, "--administrator", "true"], "");
         Self {
-            server: Server::up_with(&folder.join("data"), &variables),
+            server,
             variables,
             folder,
         }
