@@ -85,6 +85,8 @@ impl Waiting {
     pub async fn send(mut self, stop: CancellationToken) {
         let mut link: Option<Box<dyn Stream>> = None;
         let mut batch = Vec::new();
+        // Whoever could not be reached is tried once more at the end.
+        let mut is_last = false;
         loop {
             tokio::select! {
                 biased;
@@ -113,11 +115,12 @@ impl Waiting {
                     Err(error) => {
                         // Said at a level that is not sent in turn.
                         tracing::trace!(server = %self.server, error = %error, "the log was not sent");
-                        let again = tokio::time::sleep(AGAIN);
-                        if stop.run_until_cancelled(again).await.is_none() {
+                        if is_last {
                             measures::syslog(&self.server, "log", false, batch.len() as u64);
                             return;
                         }
+                        let again = tokio::time::sleep(AGAIN);
+                        is_last = stop.run_until_cancelled(again).await.is_none();
                     }
                 }
             }
