@@ -1,7 +1,8 @@
-//! What is left of a body whose request was refused: read for a while, so that clients get to read why.
+//! What is left of a body whose request was refused: read for a while behind the answer, so that clients get to
+//! read why.
 //!
-//! A client that is still sending when its stream is reset, or its connection closed, may never look at
-//! the answer.
+//! A client that is still sending when its stream is reset, or its connection closed, may never look at the
+//! answer: curl (7.88), Node and httpx report the reset instead.
 
 use std::mem;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{Version, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
@@ -20,11 +21,7 @@ use tokio::time::timeout;
 
 use crate::http::web::Web;
 
-/// Most bytes that are read of it, and how long at most.
-const MOST: usize = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a stream of HTTP/2 stays open behind its answer, for the client to read that and stop: curl
-/// (7.88), Node and httpx report a stream that is reset, and not what was answered.
+/// How long, at most: enough for a client to see the answer and to stop.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// Reads on when a request was refused before its body was read.
@@ -34,33 +31,25 @@ pub async fn read(State(web): State<Web>, request: Request, next: Next) -> Respo
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    let is_stream = parts.version == Version::HTTP_2;
     if body.is_end_stream() {
         return next.run(Request::from_parts(parts, body)).await;
     }
     let lent = Lent(Arc::new(Mutex::new(body)));
     let request = Request::from_parts(parts, Body::new(lent.clone()));
     let response = next.run(request).await;
-    if response.status().is_client_error() || response.status().is_server_error() {
+    let status = response.status();
+    // Of whoever was waited for in vain nothing more is expected.
+    let is_over = status == StatusCode::REQUEST_TIMEOUT;
+    if (status.is_client_error() || status.is_server_error()) && !is_over {
         let rest = mem::take(&mut *lent.lock());
-        if is_stream {
-            web.tasks()
-                .spawn(async move { drop(timeout(LINGER, discard(rest, usize::MAX)).await) });
-        } else {
-            // However it ends, the answer goes out.
-            let _ = timeout(PATIENCE, discard(rest, MOST)).await;
-        }
+        web.tasks()
+            .spawn(async move { drop(timeout(LINGER, discard(rest)).await) });
     }
     response
 }
 
-async fn discard(mut body: Body, most: usize) {
-    let mut read = 0;
-    while read < most
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        read += frame.data_ref().map_or(0, Bytes::len);
-    }
+async fn discard(mut body: Body) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// A body that can be taken back from who reads it.

@@ -42,7 +42,7 @@ fn raw(door: &HttpsDoor, head: &str) -> String {
 
 #[test]
 fn a_body_that_is_shorter_than_it_was_said_to_be_is_not_published() {
-    let door = HttpsDoor::up();
+    let door = HttpsDoor::up_with(&[("STALL_TIME", "1s")]);
     door.put("/old", "old", &[]);
     for (path, head) in [
         ("new", "Content-Length: 100\r\n\r\n0123456789"),

@@ -10,7 +10,7 @@ use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer::{self, UPLOAD_METADATA, UPLOAD_OFFSET};
 use crate::http::uploads::desk::Desk;
 use crate::http::uploads::metadata::Metadata;
-use crate::http::uploads::receive::{drain, receive};
+use crate::http::uploads::receive::receive;
 use crate::http::uploads::request::{self, Concat, Length};
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -63,23 +63,11 @@ pub async fn create(
     begin(&desk, &headers, &mut body).await
 }
 
-/// Begins an upload, or joins parts; reads on what a refused client still sends.
+/// Begins an upload, or joins parts.
 ///
 /// # Errors
 /// As the operation has them.
 pub async fn begin(
-    desk: &Desk<'_>,
-    headers: &HeaderMap,
-    body: &mut BodyDataStream,
-) -> Result<Response, Problem> {
-    let created = try_create(desk, headers, body).await;
-    if created.is_err() {
-        drain(body).await;
-    }
-    created
-}
-
-async fn try_create(
     desk: &Desk<'_>,
     headers: &HeaderMap,
     body: &mut BodyDataStream,

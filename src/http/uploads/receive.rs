@@ -1,7 +1,6 @@
 //! Takes a piece of an upload as it comes.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -19,10 +18,6 @@ use crate::vfs::addressed_piece::{Trust, Verdict};
 use crate::vfs::session::Session;
 
 const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
-
-/// What is read of a refused request, in bytes, and for how long.
-const DRAINED: usize = 1 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// How a body ended.
 enum Ending {
@@ -119,22 +114,6 @@ pub async fn receive_checked(
     };
     let stored = writer.finish(verdict).await?;
     refused.map_or(Ok(stored), Err)
-}
-
-/// Reads what a client whose request was refused has on its way, if it is little: many do not look at an
-/// answer before they have sent all.
-pub async fn drain(body: &mut BodyDataStream) {
-    let reading = async {
-        let mut left = DRAINED;
-        while let Some(Ok(bytes)) = body.next().await {
-            left = left.saturating_sub(bytes.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // Who sends nothing gets the answer all the same.
-    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
 }
 
 fn mismatch() -> Problem {

@@ -1,6 +1,6 @@
 //! `/api/v1/uploads`: uploads that survive a broken connection (tus 1.0, <https://tus.io>).
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware;
@@ -16,7 +16,7 @@ use crate::http::uploads::answer::{
 use crate::http::uploads::checksum::ALGORITHMS;
 use crate::http::uploads::create::{__path_create, create};
 use crate::http::uploads::desk::Desk;
-use crate::http::uploads::receive::{drain, receive};
+use crate::http::uploads::receive::receive;
 use crate::http::uploads::request;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -219,7 +219,7 @@ pub async fn terminate(session: &Session, uri: &Uri) -> Result<StatusCode, Probl
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes the next piece; reads on what a refused client still sends.
+/// Takes the next piece.
 ///
 /// # Errors
 /// As the operation has them.
@@ -230,19 +230,6 @@ pub async fn go_on(
     body: Body,
 ) -> Result<Response, Problem> {
     let mut body = body.into_data_stream();
-    let gone_on = try_go_on(desk, uri, headers, &mut body).await;
-    if gone_on.is_err() {
-        drain(&mut body).await;
-    }
-    gone_on
-}
-
-async fn try_go_on(
-    desk: &Desk<'_>,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: &mut BodyDataStream,
-) -> Result<Response, Problem> {
     let (web, session) = (desk.web, desk.session);
     if !request::carries_piece(headers) {
         return Err(request::no_piece());
@@ -281,7 +268,7 @@ async fn try_go_on(
             Some(0) => offset,
             _ => return Err(request::too_long()),
         },
-        false => receive(web, session, (id, offset, length), headers, body).await?,
+        false => receive(web, session, (id, offset, length), headers, &mut body).await?,
     };
     let mut answer = HeaderMap::new();
     answer.insert(UPLOAD_OFFSET, stored.into());
