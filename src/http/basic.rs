@@ -107,7 +107,13 @@ impl Basic {
         };
         let visit = Visit::new(principal, Means::Password);
         match self.keep(mark, &visit) {
-            Kept::Mine => Ok(visit),
+            Kept::Mine(before) => {
+                // It has ended already; now it takes no place any more.
+                if let Some(before) = before {
+                    self.accounts.log_out(&before.principal).await;
+                }
+                Ok(visit)
+            }
             // Another request of the same client was quicker.
             Kept::Others(theirs) => {
                 self.accounts.log_out(&visit.principal).await;
@@ -183,8 +189,8 @@ impl Basic {
         }
         let last = self.clock.now();
         let visit = visit.clone();
-        known.insert(mark, Known { visit, last });
-        Kept::Mine
+        let before = known.insert(mark, Known { visit, last });
+        Kept::Mine(before.map(|before| Box::new(before.visit)))
     }
 
     fn has_ended(&self, principal: &Principal) -> bool {
@@ -214,6 +220,7 @@ impl Basic {
 
 enum Kept {
     Full,
-    Mine,
+    /// It was kept, in place of one that had ended, if any.
+    Mine(Option<Box<Visit>>),
     Others(Box<Visit>),
 }
