@@ -125,6 +125,7 @@ mod https_dav_locks;
 #[cfg(test)]
 mod https_files;
 #[cfg(test)]
+mod https_hostile;
 mod https_idempotency;
 #[cfg(test)]
 mod https_own;

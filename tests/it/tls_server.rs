@@ -513,7 +513,7 @@ async fn files_are_followed_until_the_server_ends() {
     while !served(&world, "new.test").await {
         looks += 1;
         assert!(looks < 100, "the new certificate was not read");
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
     }
     stop.cancel();
     following.join_next().await.unwrap().unwrap();
