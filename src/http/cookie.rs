@@ -11,7 +11,7 @@ const ALWAYS: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 
 /// The session that a request shows.
 pub fn shown(headers: &HeaderMap) -> Option<Ticket> {
-    Ticket::parse(TicketKind::Session, value(headers)?)
+    Ticket::parse(TicketKind::Session, value(headers, NAME)?)
 }
 
 /// Has the browser keep a session until it is closed.
@@ -29,12 +29,13 @@ pub fn forgotten() -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-fn value(headers: &HeaderMap) -> Option<&str> {
+/// The cookie of a name.
+pub fn value<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter();
     let lines = lines.filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';'));
     pairs.find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
-        (name == NAME).then_some(value)
+        (name == wanted).then_some(value)
     })
 }

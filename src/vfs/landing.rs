@@ -117,7 +117,10 @@ async fn good(tx: &mut TenantTx, id: LinkId, now: Timestamp) -> Result<Link> {
     let link = links::by_id(tx, id).await?;
     let good = link.filter(|link| link.kind == LinkKind::Upload && !link.is_over(now));
     good.ok_or_else(|| {
-        Error::not_found("this link leads nowhere any more; ask who gave it to you for another")
+        Error::new(
+            ErrorKind::Denied,
+            "this link leads nowhere any more; ask who gave it to you for another",
+        )
     })
 }
 

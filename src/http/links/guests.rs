@@ -1,7 +1,7 @@
 //! People who came by links, for as long as they are about: their sessions on this instance end when the
 //! link does, when the account that made it is changed, or when they have been silent for a while.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,15 +14,16 @@ use crate::accounts::link_downloads::Leave;
 use crate::accounts::links::GoodLink;
 use crate::accounts::login::{Accounts, Door};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::LinkId;
+use crate::domain::id::{LinkId, TenantId};
 use crate::domain::principal::Principal;
 
 /// How often all that are known are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// From whom nothing came for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(5 * 60);
-/// Most that are known.
+/// Most that are known, and of one tenant.
 const MOST: usize = 20_000;
+const MOST_OF_TENANT: usize = 5_000;
 
 /// Somebody who came by a link.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl Guests {
         if let Some(guest) = self.glance(&mut self.lock(), mark, good) {
             return Ok(guest);
         }
-        if self.lock().len() >= MOST {
+        if self.is_full(good.tenant_id()) {
             let sentence = "too many people have come by links; try again in a few minutes";
             return Err(Error::new(ErrorKind::Busy, sentence));
         }
@@ -84,6 +85,14 @@ impl Guests {
             self.accounts.leave_link(&over.principal);
         }
         Ok(kept)
+    }
+
+    fn is_full(&self, tenant: TenantId) -> bool {
+        let known = self.lock();
+        let of_tenant = known
+            .values()
+            .filter(|known| known.guest.principal.tenant == tenant);
+        known.len() >= MOST || of_tenant.count() >= MOST_OF_TENANT
     }
 
     /// Keeps somebody; says who is about then, and whose session is over: theirs, if another request of
@@ -155,17 +164,16 @@ impl Guests {
     }
 
     async fn look(&self) -> Result<()> {
-        let all: Vec<_> = {
+        let all: HashSet<_> = {
             let known = self.lock();
             let each = known.iter();
             each.map(|((link, _), known)| (known.guest.principal.tenant, *link))
                 .collect()
         };
+        let asked: HashSet<_> = all.iter().map(|(_, link)| *link).collect();
+        let all: Vec<_> = all.into_iter().collect();
         let living = self.accounts.living_links(&all).await?;
-        self.end(|(link, _), _| {
-            let was_asked = all.iter().any(|(_, asked)| asked == link);
-            was_asked && !living.contains(link)
-        });
+        self.end(|(link, _), _| asked.contains(link) && !living.contains(link));
         Ok(())
     }
 

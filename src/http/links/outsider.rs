@@ -21,7 +21,7 @@ use crate::http::files::place;
 use crate::http::links::veil;
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
-use crate::http::{held, visitor};
+use crate::http::{cookie, held, visitor};
 use crate::vfs::session::Session;
 
 /// Browsers take a cookie of such a name over TLS only; its path is that of the link.
@@ -123,7 +123,9 @@ impl Knock {
         if !self.good.needs_password() {
             return Ok(true);
         }
-        if pass(headers).is_some_and(|pass| self.good.is_pass(pass, web.clock().now())) {
+        if cookie::value(headers, COOKIE)
+            .is_some_and(|pass| self.good.is_pass(pass, web.clock().now()))
+        {
             return Ok(true);
         }
         let Some(credentials) = basic(headers) else {
@@ -262,16 +264,6 @@ async fn check_left(web: &Web, good: &GoodLink, from: Door) -> Result<(), Proble
         true => Ok(()),
         false => Err(veil::over()),
     }
-}
-
-fn pass(headers: &HeaderMap) -> Option<&str> {
-    let lines = headers.get_all(header::COOKIE).iter();
-    let lines = lines.filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';'));
-    pairs.find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        (name == COOKIE).then_some(value)
-    })
 }
 
 fn basic(headers: &HeaderMap) -> Option<Credentials> {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::domain::error::Error;
 use crate::domain::link::LinkKind;
 use crate::http::extract::Params;
 use crate::http::failures::{Piecing, Visiting};
@@ -81,7 +82,12 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let sent = put_whole(&web, &outsider, how, &headers, body).await;
+    // To its end although its client may be gone: nobody else knows the upload's address, to end it.
+    let sending = web.clone();
+    let sent = web
+        .tasks()
+        .spawn(async move { put_whole(&sending, &outsider, how, &headers, body).await });
+    let sent = sent.await.map_err(Error::internal)?;
     sent.map_err(veil::problem)
 }
 
