@@ -116,15 +116,20 @@ pub async fn charge(
         bytes: used.bytes.saturating_add(reserved.bytes),
         files: used.files.saturating_add(reserved.files),
     };
-    if grows.bytes > 0 || grows.files > 0 {
-        let counters = counters(tx, account).await?;
-        for counter in &counters {
-            check(counter, grows)?;
-        }
-        if tx
+    let is_more = grows.bytes > 0 || grows.files > 0;
+    // What was reserved before is more used and not more in all.
+    let is_told = (used.bytes > 0 || used.files > 0)
+        && tx
             .listening()
-            .is_some_and(|all| all.wants(Topic::QuotaNear))
-        {
+            .is_some_and(|all| all.wants(Topic::QuotaNear));
+    if is_more || is_told {
+        let counters = counters(tx, account).await?;
+        if is_more {
+            for counter in &counters {
+                check(counter, grows)?;
+            }
+        }
+        if is_told {
             for crossing in counters.iter().flat_map(|counter| crossed(counter, used)) {
                 let name = match crossing.account {
                     Some(account) => name_of(tx, account).await?,

@@ -74,6 +74,17 @@ impl Operation for Rename {
             return Err(Error::invalid("a folder cannot be moved into itself"));
         }
         let replaced = target.is_some();
+        let gone = target
+            .as_ref()
+            .filter(|target| target.kind == NodeKind::Folder && target.node != entry.node)
+            .and_then(|target| {
+                news::deleted(
+                    tx.listening(),
+                    &self.principal,
+                    target,
+                    &self.to.to_string(),
+                )
+            });
         if let Some(target) = target {
             if target.node == entry.node {
                 return Ok(Record::Nothing);
@@ -110,7 +121,7 @@ impl Operation for Rename {
         let news = news::renamed(tx, &self.principal, &moved, replaced, places).await?;
         let detail = format!("{} -> {}", self.from, self.to);
         Ok(Record::Change(
-            Happening::new("rename", detail).telling(news),
+            Happening::new("rename", detail).telling(gone).telling(news),
         ))
     }
 }
