@@ -57,7 +57,8 @@ CREATE TABLE webhook_deliveries (
     said TEXT,
     PRIMARY KEY (tenant, webhook, number, part)
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (tenant, state, due_at);
+CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (tenant, webhook, number, part) WHERE state = 1;
+CREATE INDEX webhook_deliveries_done ON webhook_deliveries (tenant, state, done_at);
 CREATE INDEX webhook_deliveries_of ON webhook_deliveries (tenant, number, part);
 
 -- Tenants that have webhooks, for whoever looks through all of them. told: up to which number of the outbox

@@ -24,11 +24,13 @@ use crate::domain::id::{EventId, TenantId, WebhookId};
 use crate::domain::news::News;
 use crate::domain::path::VfsPath;
 use crate::domain::temporary::TemporaryNames;
-use crate::domain::topic::Topic;
+use crate::domain::topic::{Topic, Topics};
 use crate::net::reach::{Reach, Unreachable};
 
 /// Most webhooks of one tenant.
 const MOST: usize = 50;
+/// Longest time in which two secrets sign.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Longest name of a webhook, in bytes.
 const NAME_BYTES: usize = 100;
 
@@ -68,6 +70,7 @@ impl Directory {
     ) -> Result<(Zeroizing<String>, WebhookView)> {
         let tenant = self.tenant(tenant).await?.id;
         check_name(&new.name)?;
+        check_topics(new.topics)?;
         check_url(reach, &new.url).await?;
         let (secret, now) = (SigningSecret::random(), self.db().clock().now());
         let id = WebhookId::mint(now);
@@ -99,8 +102,16 @@ impl Directory {
         change: WebhookChange,
         reach: &Reach,
     ) -> Result<WebhookView> {
+        if change == WebhookChange::default() {
+            return Err(Error::invalid(
+                "say what to change: its name, url, events or path, or whether it is enabled",
+            ));
+        }
         if let Some(name) = &change.name {
             check_name(name)?;
+        }
+        if let Some(topics) = change.topics {
+            check_topics(topics)?;
         }
         if let Some(url) = &change.url {
             check_url(reach, url).await?;
@@ -124,6 +135,12 @@ impl Directory {
         overlap: Duration,
         keys: &KeySource,
     ) -> Result<(Zeroizing<String>, WebhookView)> {
+        if overlap > LONGEST_OVERLAP {
+            let days = LONGEST_OVERLAP.as_secs() / 86_400;
+            return Err(Error::invalid(format!(
+                "the secret before signs too for at most {days} days"
+            )));
+        }
         let tenant = self.tenant(tenant).await?.id;
         let id = self.id_of(tenant, which).await?;
         let secret = SigningSecret::random();
@@ -168,6 +185,11 @@ impl Directory {
         let mut tx = self.db().write(tenant).await?;
         let count = deliveries::replay(&mut tx, id, event, now).await?;
         tx.commit().await?;
+        if count > 0 {
+            let detail = format!("{id}: {count}");
+            let happening = Happening::new("webhook-replay", detail);
+            self.write_down(tenant, happening).await?;
+        }
         match (count, event) {
             (0, Some(_)) => Err(Error::not_found(
                 "this event waits already, or the webhook was not told of it, or that is long ago",
@@ -243,6 +265,13 @@ async fn find(tx: &mut TenantTx, which: &Which) -> Result<Webhook> {
     found.ok_or_else(|| Error::not_found("there is no such webhook"))
 }
 
+fn check_topics(topics: Topics) -> Result<()> {
+    match topics.is_empty() {
+        true => Err(Error::invalid("say which events are wanted, or all")),
+        false => Ok(()),
+    }
+}
+
 fn check_name(name: &str) -> Result<()> {
     let is_good = (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control);
     match is_good {
@@ -282,7 +311,7 @@ impl Operation for Edit {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let happening = match self {
             Self::Add(webhook) => add(tx, webhook, next.at).await?,
-            Self::Alter(id, change) => alter(tx, *id, change).await?,
+            Self::Alter(id, change) => alter(tx, *id, change, next.at).await?,
             Self::Remove(id) => {
                 let webhook = find(tx, &Which::Id(*id)).await?;
                 webhooks::remove(tx, *id).await?;
@@ -336,7 +365,15 @@ async fn add(tx: &mut TenantTx, webhook: &Webhook, at: Timestamp) -> Result<Happ
     Ok(Happening::new("webhook-add", detail))
 }
 
-async fn alter(tx: &mut TenantTx, id: WebhookId, change: &WebhookChange) -> Result<Happening> {
+async fn alter(
+    tx: &mut TenantTx,
+    id: WebhookId,
+    change: &WebhookChange,
+    at: Timestamp,
+) -> Result<Happening> {
+    // What happened before goes to whom it was meant for then.
+    let all = webhooks::list(tx).await?;
+    while deliveries::spread(tx, &all, at).await? {}
     let mut webhook = find(tx, &Which::Id(id)).await?;
     let change = change.clone();
     webhook.name = change.name.unwrap_or(webhook.name);

@@ -11,7 +11,7 @@ use crate::cli::arguments::duration;
 use crate::cli::output;
 use crate::cli::place::Place;
 use crate::cli::webhook_deliveries::{Deliveries, Replay};
-use crate::domain::error::{Error, Result};
+use crate::domain::error::Result;
 use crate::domain::temporary::TemporaryNames;
 use crate::domain::topic::Topics;
 use crate::server::keys;
@@ -250,11 +250,6 @@ impl Alter {
                 _ => None,
             },
         };
-        if change == WebhookChange::default() {
-            return Err(Error::invalid(
-                "say what to change: --rename, --url, --events, --path, --enable or --disable",
-            ));
-        }
         let installation = self.place.open().await?;
         let (directory, reach) = (
             installation.directory(),

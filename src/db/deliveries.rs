@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::db::sql::{Row, TenantTx};
 use crate::db::value::Value;
-use crate::db::webhooks::Webhook;
+use crate::db::webhooks::{Webhook, WebhookState};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{EventId, WebhookId};
@@ -129,7 +129,8 @@ pub async fn spread(tx: &mut TenantTx, to: &[Webhook], now: Timestamp) -> Result
         // Another instance does it.
         return Ok(true);
     }
-    for webhook in to {
+    // What is off is not told what happens meanwhile.
+    for webhook in to.iter().filter(|one| one.state == WebhookState::Enabled) {
         tx.execute(
             "INSERT INTO webhook_deliveries (tenant, webhook, number, part, state, attempts, since, \
              due_at) SELECT o.tenant, $2, o.number, o.part, 1, 0, $3, $3 FROM outbox o \
@@ -164,9 +165,9 @@ pub async fn spread(tx: &mut TenantTx, to: &[Webhook], now: Timestamp) -> Result
 pub async fn look(tx: &mut TenantTx, now: Timestamp) -> Result<(bool, Vec<WebhookId>)> {
     let rows = tx
         .rows(
-            "SELECT DISTINCT d.webhook FROM webhook_deliveries d JOIN webhooks w \
-             ON w.tenant = d.tenant AND w.id = d.webhook \
-             WHERE d.tenant = $1 AND d.state = 1 AND d.due_at <= $2 AND w.disabled = 0",
+            "SELECT w.id FROM webhooks w WHERE w.tenant = $1 AND w.disabled = 0 AND EXISTS \
+             (SELECT 1 FROM webhook_deliveries d WHERE d.tenant = $1 AND d.webhook = w.id \
+             AND d.state = 1 AND d.due_at <= $2)",
             [now.0.into()],
         )
         .await?;
@@ -307,7 +308,7 @@ pub async fn replay(
 pub async fn give_up(tx: &mut TenantTx, now: Timestamp, patience: Duration) -> Result<u64> {
     tx.execute(
         "UPDATE webhook_deliveries SET state = 3, done_at = $2, \
-         said = coalesce(said, 'it was never tried: the webhook was disabled all the time') \
+         said = coalesce(said, 'it was never tried in time') \
          WHERE tenant = $1 AND state = 1 AND since < $3",
         [now.0.into(), now.minus(patience).0.into()],
     )

@@ -46,6 +46,8 @@ struct Shared {
     settings: WebhookSettings,
     poster: Poster,
     permits: Semaphore,
+    /// How many of them a tenant may have.
+    places: Mutex<BTreeMap<TenantId, Arc<Semaphore>>>,
     /// Webhooks that a task works for; until when they are this instance's.
     working: Mutex<BTreeMap<Key, Working>>,
     stop: CancellationToken,
@@ -70,6 +72,7 @@ impl Webhooks {
             vfs: vfs.in_background(),
             keys,
             permits: Semaphore::new(settings.at_once),
+            places: Mutex::default(),
             settings,
             poster,
             working: Mutex::default(),
@@ -267,6 +270,15 @@ impl Shared {
         Ok(())
     }
 
+    fn places_of(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let most = (self.settings.at_once / 4).max(1);
+        let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = all
+            .entry(tenant)
+            .or_insert_with(|| Arc::new(Semaphore::new(most)));
+        places.clone()
+    }
+
     async fn send(
         &self,
         tenant: &Tenant,
@@ -285,15 +297,18 @@ impl Shared {
             Err(error) => Err(error.context()),
             Ok(secrets) => Ok(secrets),
         };
+        // Slow receivers of one tenant leave places for those of others.
+        let places = self.places_of(tenant.id);
+        let places = &places;
         let sending = due.iter().zip(lines).map(|(delivery, line)| async move {
             let secrets = match secrets {
                 Ok(secrets) => secrets,
                 Err(said) => return (delivery, Err(Failure::Lost(said.to_owned()))),
             };
             let message = webhook_attempt::message(tenant, delivery, secrets, now);
-            let answer = match self.permits.acquire().await {
-                Ok(_permit) => self.poster.post(&webhook.url, &message, line).await,
-                Err(_) => Err(Failure::Lost("the server ends".to_owned())),
+            let answer = match (places.acquire().await, self.permits.acquire().await) {
+                (Ok(_place), Ok(_permit)) => self.poster.post(&webhook.url, &message, line).await,
+                _ => Err(Failure::Lost("the server ends".to_owned())),
             };
             (delivery, answer)
         });

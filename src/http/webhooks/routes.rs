@@ -21,8 +21,6 @@ use crate::http::webhooks::wanted::{
 };
 
 const DAY: u64 = 86_400;
-/// Longest time in which two secrets sign, in seconds.
-const LONGEST_OVERLAP: u64 = 30 * DAY;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<Web> {
@@ -206,10 +204,6 @@ async fn renew(
 ) -> Result<Json<HookWithSecret>, Problem> {
     let which = Which::Id(webhook.parse()?);
     let overlap = wanted.overlap.unwrap_or(DAY);
-    if overlap > LONGEST_OVERLAP {
-        let detail = format!("'overlap' is at most {LONGEST_OVERLAP} seconds");
-        return Err(Problem::malformed(detail));
-    }
     let tenant = &admin.tenant;
     let (directory, overlap) = (&admin.directory, Duration::from_secs(overlap));
     let renewed = directory.renew_webhook_secret(tenant, &which, overlap, web.accounts().keys());

@@ -5,7 +5,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::accounts::webhook_views::{DeliveryView, WebhookView};
-use crate::domain::error::Error;
 use crate::domain::topic::Topics;
 use crate::http::reply::Problem;
 
@@ -18,6 +17,7 @@ pub struct Named {
 
 /// A webhook to be made.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewHook {
     /// What it is called: at most 100 bytes of plain text.
     pub name: String,
@@ -32,6 +32,7 @@ pub struct NewHook {
 
 /// What becomes of a webhook; what is left out stays.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct HookChange {
     /// What it is called.
     pub name: Option<String>,
@@ -125,6 +126,7 @@ pub struct SentPage {
 
 /// What is sent again.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ReplayWanted {
     /// Only this event, delivered or not; without it, all that was given up.
     pub event: Option<String>,
@@ -139,6 +141,7 @@ pub struct Replayed {
 
 /// How a secret is renewed.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SecretWanted {
     /// For how many seconds the secret before signs too; a day if nobody says.
     #[schema(minimum = 0, maximum = 2_592_000)]
@@ -154,10 +157,7 @@ pub fn topics(words: &[String]) -> Result<Topics, Problem> {
     for word in words {
         topics = topics | word.parse()?;
     }
-    match topics.is_empty() {
-        true => Err(Error::invalid("say which events are wanted, or all").into()),
-        false => Ok(topics),
-    }
+    Ok(topics)
 }
 
 impl From<WebhookView> for Hook {
