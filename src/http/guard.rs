@@ -52,8 +52,7 @@ pub async fn challenge(request: Request, next: Next) -> Response {
 }
 
 /// Refuses requests of which proxies on the way may think otherwise than we do: without one host, or in
-/// a coding that nobody takes apart (RFC 9112 sections 3.2 and 6.1), or with a NUL, at which others stop
-/// reading.
+/// a coding that nobody takes apart (RFC 9112 sections 3.2 and 6.1).
 pub async fn unambiguous(request: Request, next: Next) -> Response {
     if request.version() == Version::HTTP_11 {
         let mut hosts = request.headers().get_all(header::HOST).iter();
@@ -64,9 +63,6 @@ pub async fn unambiguous(request: Request, next: Next) -> Response {
             let detail = "an HTTP/1.1 request names its host once, as in 'Host: files.example.com'";
             return Problem::malformed(detail).into_response();
         }
-    }
-    if request.uri().path().contains("%00") {
-        return Problem::malformed("no name holds a NUL (%00)").into_response();
     }
     let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {

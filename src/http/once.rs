@@ -15,9 +15,11 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::accounts::bearer::Means;
 use crate::accounts::once::{Ours, Standing};
 use crate::domain::error::Error;
 use crate::domain::principal::Protocol;
+use crate::http::admin::operator::AtOperators;
 use crate::http::extract::{JSON_BYTES, whole};
 use crate::http::reply::Problem;
 use crate::http::visitor;
@@ -43,7 +45,10 @@ const READ: [HeaderName; 3] = [
 
 /// Carries a request that has a key out once.
 pub async fn carry_out(State(web): State<Web>, request: Request, next: Next) -> Response {
-    if !is_meant(request.method(), request.uri().path()) || !request.headers().contains_key(KEY) {
+    // Keys are those of accounts, and none is let in at the port for operators.
+    let is_for_nobody = request.extensions().get::<AtOperators>().is_some();
+    let is_meant = is_meant(request.method(), request.uri().path());
+    if is_for_nobody || !is_meant || !request.headers().contains_key(KEY) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
@@ -66,15 +71,13 @@ pub fn is_meant(method: &Method, path: &str) -> bool {
 }
 
 async fn stand(web: &Web, parts: Parts, body: Body, next: Next) -> Result<Response, Problem> {
-    let key = key(&parts)?;
-    let principal = match visitor::visit(&parts, web, Protocol::Https).await {
-        Ok(shown) => shown.visit.principal,
-        // Whoever is nobody is told so as always.
-        Err(_) => return Ok(next.run(Request::from_parts(parts, body)).await),
-    };
+    let key = key(&parts)?.to_owned();
+    let visit = visitor::visit(&parts, web, Protocol::Https).await?.visit;
     let bytes = whole(body, JSON_BYTES, web.settings().stall_time).await?;
-    let fingerprint = fingerprint(&parts, &bytes);
-    let standing = web.accounts().stand(&principal, key, fingerprint).await?;
+    let fingerprint = fingerprint(&key, &visit.means, &parts, &bytes);
+    let named = Sha256::digest(key.as_bytes()).into();
+    let standing = web.accounts().stand(&visit.principal, named, fingerprint);
+    let standing = standing.await?;
     let ours = match standing {
         Standing::Ours(ours) => ours,
         Standing::Answered(answer) => return Answer::read(&answer),
@@ -165,8 +168,8 @@ impl Answer {
     }
 }
 
-/// The hash of the key, which is a string of RFC 9651 or the same without quotes.
-fn key(parts: &Parts) -> Result<[u8; 32], Problem> {
+/// The key, which is a string of RFC 9651 or the same without quotes.
+fn key(parts: &Parts) -> Result<&str, Problem> {
     let mut lines = parts.headers.get_all(KEY).iter();
     let line = lines.next().and_then(|line| line.to_str().ok());
     let text = line.unwrap_or_default().trim();
@@ -179,19 +182,26 @@ fn key(parts: &Parts) -> Result<[u8; 32], Problem> {
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b'"');
     match is_good && lines.next().is_none() {
-        true => Ok(Sha256::digest(text.as_bytes()).into()),
+        true => Ok(text),
         false => Err(Problem::malformed(format!(
             "Idempotency-Key is one string of 1 to {KEY_BYTES} visible ASCII characters, such as a UUID"
         ))),
     }
 }
 
-fn fingerprint(parts: &Parts, body: &Bytes) -> [u8; 32] {
+/// What a request is, in a hash. The key is in it, which is stored nowhere: nobody guesses from the hash what a body
+/// held. A token is, too: it is told no answer that was another's, who may do more.
+fn fingerprint(key: &str, means: &Means, parts: &Parts, body: &Bytes) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     };
+    add(key.as_bytes());
+    match means {
+        Means::Password | Means::Session(_) => add(&[]),
+        Means::Token(grant) => add(grant.token.to_string().as_bytes()),
+    }
     let address = parts.uri.path_and_query();
     add(address.map_or("", |address| address.as_str()).as_bytes());
     let mut said: Vec<_> = parts
@@ -241,7 +251,7 @@ mod tests {
                 let line = HeaderValue::from_str(line).unwrap();
                 request.headers_mut().append(KEY, line);
             }
-            key(&request.into_parts().0).ok()
+            key(&request.into_parts().0).ok().map(str::to_owned)
         };
         assert_eq!(of(&["\"a-1\""]), of(&["a-1"]));
         assert!(of(&["a-1"]).is_some());

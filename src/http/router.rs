@@ -42,9 +42,22 @@ struct Document;
 ))]
 struct OperatorsDocument;
 
+/// For whom a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Operators,
+    Public,
+}
+
 /// What everybody reaches over TLS.
 pub fn public(web: Web) -> Router {
-    whole(web, Document::openapi(), operations(), dav::routes())
+    whole(
+        web,
+        Document::openapi(),
+        operations(),
+        dav::routes(),
+        Port::Public,
+    )
 }
 
 /// What operators reach, at a port of their own; no account does.
@@ -52,7 +65,8 @@ pub fn operators(web: Web) -> Router {
     let operations = admin::of_operators().nest("/tenants/{tenant}", webhooks::routes());
     let may = middleware::from_extractor_with_state::<Operator<Measuring>, Web>(web.clone());
     let figures = metrics::routes().route_layer(may);
-    whole(web, OperatorsDocument::openapi(), operations, figures).layer(Extension(AtOperators))
+    let document = OperatorsDocument::openapi();
+    whole(web, document, operations, figures, Port::Operators).layer(Extension(AtOperators))
 }
 
 /// Operations with their description, what stands `beside` them at this port, and what does at every port.
@@ -61,11 +75,12 @@ fn whole(
     document: utoipa::openapi::OpenApi,
     operations: OpenApiRouter<Web>,
     beside: Router<Web>,
+    port: Port,
 ) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(document)
         .nest(API, operations)
         .split_for_parts();
-    let document = described(document);
+    let document = described(document, port);
     let page = serde_json::to_value(&document).map(|document| Page::of(&document));
     let page = page.ok();
     let show = get(move || async move { page.as_ref().map(Page::answer).ok_or(nothing().await) });
@@ -95,12 +110,14 @@ fn whole(
 }
 
 /// The document with paths as OpenAPI writes them: it has no parameters that take the rest of a path.
-fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::openapi::OpenApi {
     let paths = std::mem::take(&mut document.paths.paths);
     let paths = paths.into_iter();
     document.paths.paths = paths
         .map(|(path, mut item)| {
-            if once::is_meant(&Method::POST, &path)
+            // Whose keys they are accounts say, and no operator is one.
+            if port == Port::Public
+                && once::is_meant(&Method::POST, &path)
                 && let Some(post) = &mut item.post
             {
                 keyed(post);
