@@ -122,54 +122,6 @@ impl Directory {
         Ok(view(&tenant))
     }
 
-    /// Lets a tenant's accounts in, or keeps them out and ends their sessions.
-    ///
-    /// # Errors
-    /// NotFound when there is no such tenant.
-    pub async fn set_tenant_access(&self, name: &str, access: Access) -> Result<()> {
-        let tenant = self.tenant(name).await?;
-        let (disabled, kind) = match access {
-            Access::Allow => (false, "tenant-enable"),
-            Access::Refuse => (true, "tenant-disable"),
-        };
-        tenants::set_disabled(self.db(), tenant.id, disabled).await?;
-        self.write_down(tenant.id, Happening::new(kind, name)).await
-    }
-
-    /// Sets how many sessions a tenant's accounts may have at a time.
-    ///
-    /// # Errors
-    /// NotFound when there is no such tenant.
-    pub async fn set_sessions(&self, name: &str, sessions: Limit<u64>) -> Result<()> {
-        let tenant = self.tenant(name).await?;
-        let sessions = sessions.over(tenant.sessions);
-        tenants::set_sessions(self.db(), tenant.id, sessions).await?;
-        let limit = sessions.map_or("as set".to_owned(), |limit| limit.to_string());
-        let happening = Happening::new("tenant-sessions", format!("{name}: {limit}"));
-        self.write_down(tenant.id, happening).await
-    }
-
-    /// Sets a tenant's quota and retention.
-    ///
-    /// # Errors
-    /// NotFound when there is no such tenant.
-    pub async fn set_tenant_limits(&self, name: &str, limits: TenantLimits) -> Result<TenantView> {
-        let mut tenant = self.tenant(name).await?;
-        tenant.quota_bytes = limits.quota_bytes.over(tenant.quota_bytes);
-        tenant.quota_files = limits.quota_files.over(tenant.quota_files);
-        tenant.retention = limits.retention.unwrap_or(tenant.retention);
-        let (bytes, files) = (tenant.quota_bytes, tenant.quota_files);
-        tenants::set_limits(self.db(), tenant.id, bytes, files, tenant.retention).await?;
-        let detail = format!(
-            "{name}: {}, past kept for {} s",
-            quota_text(bytes, files),
-            tenant.retention.as_secs()
-        );
-        self.write_down(tenant.id, Happening::new("tenant-limits", detail))
-            .await?;
-        Ok(view(&tenant))
-    }
-
     /// Names the key of the key service that wraps a tenant's new data keys, or none for its
     /// region's. Those it has stay wrapped as they are.
     ///

@@ -202,15 +202,6 @@ impl Directory {
         self.edit(login, Step::Quota(bytes, files)).await
     }
 
-    /// Sets the home folder, made where it is missing; ends the account's sessions. Grants stay as
-    /// they are.
-    ///
-    /// # Errors
-    /// NotFound when there is no such account; NotFolder when a file is in the way; Quota.
-    pub async fn set_home(&self, login: &LoginName, home: VfsPath) -> Result<()> {
-        self.edit(login, Step::Home(home)).await
-    }
-
     /// Sets what no grant reaches beyond; ends the account's sessions.
     ///
     /// # Errors
@@ -250,6 +241,9 @@ impl Directory {
     /// # Errors
     /// NotFound when there is no such account or key.
     pub async fn remove_key(&self, login: &LoginName, fingerprint: &str) -> Result<()> {
+        if fingerprint.contains('\0') {
+            return Err(Error::not_found("no key is called so"));
+        }
         self.edit(login, Step::RemoveKey(fingerprint.to_owned()))
             .await
     }
@@ -371,7 +365,6 @@ enum Step {
     Access(Access),
     AddKey(AccountKey),
     Ceiling(Rights),
-    Home(VfsPath),
     Password(Option<Secret>),
     Quota(Limit<u64>, Limit<u64>),
     RemoveKey(String),
@@ -379,7 +372,7 @@ enum Step {
 
 #[async_trait]
 impl Operation for Edit {
-    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let login = &self.login;
         let account = account(tx, login).await?;
         let id = account.id;
@@ -399,12 +392,6 @@ impl Operation for Edit {
             Step::Ceiling(ceiling) => {
                 accounts::set_ceiling(tx, id, *ceiling).await?;
                 ("account-ceiling", format!("{login}: {ceiling}"))
-            }
-            Step::Home(path) => {
-                let (home, made) = folders::ensure(tx, path, None, next).await?;
-                accounts::set_home(tx, id, home).await?;
-                let happening = Happening::new("account-home", format!("{login}: {path}"));
-                return Ok(record(made, happening));
             }
             Step::Password(stored) => {
                 accounts::set_password(tx, id, stored.as_ref()).await?;

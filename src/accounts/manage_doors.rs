@@ -2,7 +2,7 @@
 
 use crate::accounts::manage::Directory;
 use crate::db::audit::Happening;
-use crate::db::{tenant_hosts, tenants};
+use crate::db::tenant_hosts;
 use crate::domain::error::{Error, Result};
 use crate::domain::host::HostName;
 
@@ -50,19 +50,6 @@ impl Directory {
     /// NotFound when there is no such tenant.
     pub async fn door_options(&self, tenant: &str) -> Result<Option<String>> {
         Ok(self.tenant(tenant).await?.door_options)
-    }
-
-    /// Sets them, for logins from now on. Sessions go on as they began.
-    ///
-    /// # Errors
-    /// NotFound when there is no such tenant; Invalid when they are too long or not plain text.
-    pub async fn set_door_options(&self, tenant: &str, options: Option<&str>) -> Result<()> {
-        check_options(options)?;
-        let found = self.tenant(tenant).await?;
-        tenants::set_door_options(self.db(), found.id, options).await?;
-        let detail = format!("{tenant}: {}", options.unwrap_or("none"));
-        self.write_down(found.id, Happening::new("tenant-doors", detail))
-            .await
     }
 }
 

@@ -87,13 +87,8 @@ impl Directory {
     pub async fn set_tenant_replica(&self, name: &str, to: Option<Region<'_>>) -> Result<()> {
         let tenant = self.tenant(name).await?;
         let before = placement::find(self.db(), tenant.id).await?;
-        if let Some(to) = to
-            && to.id == before.region
-        {
-            return Err(Error::invalid(format!(
-                "{name} lives in region {}; name another one for its copies",
-                to.name
-            )));
+        if let Some(to) = to {
+            not_at_home(name, to, before.region)?;
         }
         let replica = to.map(|to| to.id);
         if replica == before.replica {
@@ -103,6 +98,24 @@ impl Directory {
         let detail = format!("{name}: {}", to.map_or("none", |to| to.name));
         self.write_down(tenant.id, Happening::new("tenant-replica", detail))
             .await
+    }
+
+    /// Fails where [`Directory::set_tenant_replica`] would, once the tenant has moved to `region`, if it is to.
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn check_replica(
+        &self,
+        name: &str,
+        to: Region<'_>,
+        region: Option<RegionId>,
+    ) -> Result<()> {
+        let tenant = self.tenant(name).await?;
+        let home = match region {
+            Some(region) => region,
+            None => placement::find(self.db(), tenant.id).await?.region,
+        };
+        not_at_home(name, to, home)
     }
 
     async fn placed(&self, tenant: &Tenant, names: &[(RegionId, String)]) -> Result<PlacedTenant> {
@@ -133,5 +146,16 @@ impl Directory {
             kms_key: placement.kms_key,
             keys_destroyed_at: placement.keys_destroyed_at.map(|at| at.to_string()),
         })
+    }
+}
+
+/// A region other than the one in which the tenant lives.
+fn not_at_home(name: &str, to: Region<'_>, home: RegionId) -> Result<()> {
+    match to.id == home {
+        false => Ok(()),
+        true => Err(Error::invalid(format!(
+            "{name} lives in region {}; name another one for its copies",
+            to.name
+        ))),
     }
 }

@@ -110,6 +110,55 @@ impl Directory {
             "others change the same tenant; try again",
         ))
     }
+
+    /// Lets a tenant's accounts in, or keeps them out and ends their sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn set_tenant_access(&self, name: &str, access: Access) -> Result<()> {
+        let change = TenantChange {
+            access: Some(access),
+            ..TenantChange::default()
+        };
+        self.alter_tenant(name, &change, None).await
+    }
+
+    /// Sets how many sessions a tenant's accounts may have at a time.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn set_sessions(&self, name: &str, sessions: Limit<u64>) -> Result<()> {
+        let change = TenantChange {
+            sessions,
+            ..TenantChange::default()
+        };
+        self.alter_tenant(name, &change, None).await
+    }
+
+    /// Sets a tenant's quota and retention.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn set_tenant_limits(&self, name: &str, limits: TenantLimits) -> Result<TenantView> {
+        let change = TenantChange {
+            limits,
+            ..TenantChange::default()
+        };
+        self.alter_tenant(name, &change, None).await?;
+        Ok(view(&self.tenant(name).await?))
+    }
+
+    /// Sets the words for the doors of a tenant's accounts, for logins from now on. Sessions go on as they began.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when they are too long or not plain text.
+    pub async fn set_door_options(&self, tenant: &str, options: Option<&str>) -> Result<()> {
+        let change = TenantChange {
+            door_options: Some(options.map(str::to_owned)),
+            ..TenantChange::default()
+        };
+        self.alter_tenant(tenant, &change, None).await
+    }
 }
 
 impl TenantChange {

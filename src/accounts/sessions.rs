@@ -313,7 +313,8 @@ impl Sessions {
 
     async fn look(&self, db: &Database, told: &mut Told) -> Result<()> {
         let all = self.lock().clone();
-        self.publish(db, &all, told).await?;
+        // Sessions end as well while others cannot be told of them.
+        let published = self.publish(db, &all, told).await;
         let mut by_tenant: BTreeMap<TenantId, Vec<Live>> = BTreeMap::new();
         for live in all.values().filter(|live| !live.ended.is_cancelled()) {
             by_tenant.entry(live.tenant).or_default().push(live.clone());
@@ -340,7 +341,7 @@ impl Sessions {
                 }
             }
         }
-        Ok(())
+        published
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Live>> {

@@ -108,14 +108,21 @@ impl Verifier {
     }
 }
 
-/// Hashes a password off the network threads.
+/// New passwords that are hashed at a time; the others wait.
+static HASHING: Semaphore = Semaphore::const_new(4);
+
+/// Hashes a password off the network threads, a few at a time.
 ///
 /// # Errors
 /// Internal when the thread was lost.
 pub(in crate::accounts) async fn hash(password: Secret, rounds: u32) -> Result<Secret> {
-    tokio::task::spawn_blocking(move || rehash(&password, rounds))
-        .await
-        .map_err(Error::internal)
+    let place = HASHING.acquire().await.map_err(Error::internal)?;
+    let hashing = tokio::task::spawn_blocking(move || {
+        let hash = rehash(&password, rounds);
+        drop(place);
+        hash
+    });
+    hashing.await.map_err(Error::internal)
 }
 
 fn compare(password: &Secret, stored: &Secret, rounds: u32, known: bool) -> Result<Outcome> {

@@ -148,14 +148,15 @@ pub async fn joined_of(tx: &mut TenantTx, owner: Owner, parts: &str) -> Result<O
     Ok(None)
 }
 
-/// What is on its way by a link: how many files, and bytes.
+/// What is on its way by a link: how many files, of which parts are none, and bytes.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn pending_by(tx: &mut TenantTx, link: LinkId) -> Result<(u64, u64)> {
     let row = tx
         .row(
-            "SELECT count(*), CAST(coalesce(sum(length), 0) AS bigint) FROM addressed_uploads \
+            "SELECT count(CASE WHEN kind <> 2 THEN 1 END), \
+             CAST(coalesce(sum(length), 0) AS bigint) FROM addressed_uploads \
              WHERE tenant = $1 AND link = $2 AND done = 0",
             [link.as_bytes().into()],
         )

@@ -56,6 +56,9 @@ pub struct Wanted {
     administrator: Option<bool>,
 }
 
+/// What only operators bring: a hash may take long to compare, and all tenants wait in one line.
+pub const HASHES: &str = "bringing the hash of a password";
+
 /// What becomes of an account; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +137,9 @@ pub async fn add(
 ) -> Result<Response, Problem> {
     if wanted.administrator.is_some() {
         admin.insist_on_operator("making an account an administrator")?;
+    }
+    if wanted.password_hash.is_some() {
+        admin.insist_on_operator(HASHES)?;
     }
     LoginName::check_user(&wanted.user)?;
     let login = admin.login(&wanted.user)?;

@@ -95,6 +95,9 @@ pub async fn set_password(
     PathOf(named): PathOf<Named>,
     JsonBody(new): JsonBody<Password>,
 ) -> Result<StatusCode, Problem> {
+    if new.password_hash.is_some() {
+        admin.insist_on_operator(accounts::HASHES)?;
+    }
     let login = admin.login(&named.user)?;
     let new = accounts::password(new.password, new.password_hash)?;
     if matches!(new, NewPassword::None) {

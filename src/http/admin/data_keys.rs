@@ -176,7 +176,11 @@ pub async fn destroy(
         return Err(Problem::malformed("'window_days' is 7 to 30"));
     }
     let secrets = Confirmations::of(&admin.directory).await?;
-    let what = format!("destroy {} by {:?}", admin.id, admin.operator);
+    let kms_key = match asked.keep_kms_key {
+        Some(true) => KmsKey::Keep,
+        _ => KmsKey::Delete(days),
+    };
+    let what = format!("destroy {} by {:?}: {kms_key:?}", admin.id, admin.operator);
     let Some(code) = asked.confirmation else {
         let first = Confirmation {
             confirmation: secrets.code(&what),
@@ -193,10 +197,6 @@ pub async fn destroy(
              one, without it",
         ));
     }
-    let kms_key = match asked.keep_kms_key {
-        Some(true) => KmsKey::Keep,
-        _ => KmsKey::Delete(days),
-    };
     let backups = web.settings().backups;
     let keys = web.vfs().keys();
     let done = key_destroy::destroy(keys, &admin.actor, admin.id, kms_key, backups).await?;

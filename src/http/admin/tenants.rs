@@ -283,6 +283,13 @@ pub async fn alter(
         sessions: change.sessions,
         door_options: change.door_options,
     };
+    if let Some(Some((id, to))) = &replica {
+        let (to, home) = (
+            Region { id: *id, name: to },
+            region.as_ref().map(|(id, _)| *id),
+        );
+        directory.check_replica(name, to, home).await?;
+    }
     directory
         .alter_tenant(name, &of_row, known.as_ref())
         .await?;
