@@ -15,6 +15,9 @@ pub async fn observed(settings: &Settings, server: impl Future<Output = Result<u
     let mut telemetry = Telemetry::start(&settings.telemetry, level)?;
     logging::start(level, is_json, telemetry.layers());
     let ended = server.await;
-    telemetry.stop().await;
+    // After a second signal nobody waits.
+    if !matches!(ended, Ok(code) if code != 0) {
+        telemetry.stop().await;
+    }
     ended
 }

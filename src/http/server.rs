@@ -33,6 +33,7 @@ use crate::net::budget::Budget;
 use crate::net::challenges::Challenges;
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
+use crate::net::network::Network;
 use crate::net::read_ahead::ReadAhead;
 use crate::net::readiness::Readiness;
 use crate::net::tickets::Mark;
@@ -144,6 +145,7 @@ impl HttpServer {
             connections: Places::new(settings.connections),
             operators_connections: Places::new(settings.connections),
             protocol: protocol(settings),
+            forwarders: settings.forwarders.clone(),
             stall: settings.stall_time,
             opening: settings.head_time,
             drain: drain.clone(),
@@ -190,6 +192,7 @@ struct Parts {
     /// Of operators: however many others come, there is a way in.
     operators_connections: Places,
     protocol: auto::Builder<TokioExecutor>,
+    forwarders: Vec<Network>,
     stall: Duration,
     opening: Duration,
     drain: CancellationToken,
@@ -261,10 +264,14 @@ impl Parts {
         router: &Router,
     ) {
         let address = peer.address;
+        // Strangers do not say what is traced.
+        let is_trusted = self.forwarders.iter().any(|own| own.contains(address));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             let span = spans::request(request.method().as_str(), peer.address);
-            parent::adopt(&span, request.headers());
+            if is_trusted {
+                parent::adopt(&span, request.headers());
+            }
             let answering = router.clone().call(request.map(Body::new));
             async move {
                 let answer: Result<Response<Body>, std::convert::Infallible> =

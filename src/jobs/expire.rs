@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::accounts::link_downloads::GOES_ON_FOR;
+use crate::accounts::once::KEPT_FOR;
 use crate::db::{link_downloads, links, once, web_sessions};
 use crate::domain::error::Result;
 use crate::domain::id::TenantId;
@@ -10,8 +12,6 @@ use crate::vfs::service::Vfs;
 
 /// How long a link that has ended is known: whoever still has it is told that it has.
 const LINKS: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long a download by a link is gone on with, and an answer is kept.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Forgets what of a tenant is over; says how much that was.
 ///
@@ -23,8 +23,8 @@ pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
     let mut tx = vfs.database().write(tenant).await?;
     let mut forgotten = web_sessions::forget_ended(&mut tx, now).await?;
     forgotten += links::forget(&mut tx, now.minus(LINKS)).await?;
-    forgotten += link_downloads::forget(&mut tx, now.minus(DAY)).await?;
-    forgotten += once::forget(&mut tx, now.minus(DAY)).await?;
+    forgotten += link_downloads::forget(&mut tx, now.minus(GOES_ON_FOR)).await?;
+    forgotten += once::forget(&mut tx, now.minus(KEPT_FOR)).await?;
     tx.commit().await?;
     Ok(forgotten)
 }

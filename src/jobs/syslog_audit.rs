@@ -59,6 +59,8 @@ struct Link {
     sent: HashMap<TenantId, i64>,
     /// What was sent and may not be there, oldest first.
     unconfirmed: VecDeque<(Instant, TenantId, i64)>,
+    /// When this instance said last that the server is its own.
+    leased: Instant,
     /// When a tenant is looked at next, and how long after that if there is nothing.
     looks: HashMap<TenantId, (Instant, Duration)>,
 }
@@ -108,32 +110,35 @@ impl AuditSender {
             stream: self.to.connect().await?,
             sent: HashMap::new(),
             unconfirmed: VecDeque::new(),
+            leased: Instant::now(),
             looks: HashMap::new(),
         };
         if std::mem::take(is_told) {
             tracing::info!(server = %self.server, "the syslog server can be reached again");
         }
         *pause = FIRST_PAUSE;
-        let mut leased = Instant::now();
         loop {
-            self.send_all(&mut link).await?;
+            if !self.send_all(&mut link, stop).await? {
+                return Ok(());
+            }
             self.confirm(&mut link, CONFIRMED).await?;
-            if leased.elapsed() >= RENEW {
-                if !self.has_lease().await? {
-                    return Ok(());
-                }
-                leased = Instant::now();
+            if !self.keeps_lease(&mut link).await? {
+                return Ok(());
             }
             tokio::select! {
-                () = stop.cancelled() => {
-                    link.looks.clear();
-                    self.send_all(&mut link).await?;
-                    return self.finish(link).await;
-                }
+                () = stop.cancelled() => return self.send_last(link).await,
                 lost = lost(&mut link.stream) => return Err(lost),
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+    }
+
+    async fn keeps_lease(&self, link: &mut Link) -> Result<bool> {
+        if link.leased.elapsed() < RENEW {
+            return Ok(true);
+        }
+        link.leased = Instant::now();
+        self.has_lease().await
     }
 
     async fn has_lease(&self) -> Result<bool> {
@@ -141,8 +146,19 @@ impl AuditSender {
         leases::take(db, TenantId(0), &self.kind, instance, LEASE).await
     }
 
-    /// Sends what there is.
-    async fn send_all(&mut self, link: &mut Link) -> Result<()> {
+    /// Sends what there is in the end, as far as the server takes it soon. The rest is sent by whoever comes next.
+    async fn send_last(&mut self, mut link: Link) -> Result<()> {
+        link.looks.clear();
+        let never = CancellationToken::new();
+        match timeout(LAST_WORDS, self.send_all(&mut link, &never)).await {
+            Ok(sent) => drop(sent?),
+            Err(_) => return self.confirm(&mut link, CONFIRMED).await,
+        }
+        self.finish(link).await
+    }
+
+    /// Sends what there is, until `stop`; false when the server has become another instance's.
+    async fn send_all(&mut self, link: &mut Link, stop: &CancellationToken) -> Result<bool> {
         let now = Instant::now();
         for tenant in tenants::list(self.vfs.database()).await? {
             let look = link.looks.get(&tenant.id).copied();
@@ -150,53 +166,56 @@ impl AuditSender {
             if due > now {
                 continue;
             }
-            let next = match self.send_tenant(link, tenant.id, &tenant.name).await? {
-                0 => (pause * 2).min(LONGEST_LOOK),
-                _ => LOOK,
-            };
+            let mut next = (pause * 2).min(LONGEST_LOOK);
+            while self.send_page(link, tenant.id, &tenant.name).await? {
+                next = LOOK;
+                // Of a long past, the connection is asked now and then.
+                self.confirm(link, CONFIRMED).await?;
+                if !self.keeps_lease(link).await? {
+                    return Ok(false);
+                }
+                if stop.is_cancelled() {
+                    return Ok(true);
+                }
+            }
             link.looks.insert(tenant.id, (now + pause.min(next), next));
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Sends what is new of a tenant, and says how much that was.
-    async fn send_tenant(&mut self, link: &mut Link, tenant: TenantId, name: &str) -> Result<u64> {
+    /// Sends some of what is new of a tenant; false when nothing is.
+    async fn send_page(&mut self, link: &mut Link, tenant: TenantId, name: &str) -> Result<bool> {
         let db = self.vfs.database().clone();
-        let mut after = match link.sent.get(&tenant) {
+        let after = match link.sent.get(&tenant) {
             Some(number) => *number,
             None => syslog_cursors::find(&db, &self.server, tenant).await?,
         };
-        let mut count = 0;
-        loop {
-            let mut tx = db.read(tenant).await?;
-            let page = audit::page(&mut tx, after, PAGE).await?;
-            let mut frames = Vec::new();
-            for record in &page {
-                let account = match record.account {
-                    Some(id) => self.account(&mut tx, tenant, id).await?,
-                    None => None,
-                };
-                self.write(record, name, account, &mut frames);
-            }
-            drop(tx);
-            link.sent.insert(tenant, after);
-            let Some(last) = page.last() else {
-                return Ok(count);
+        let mut tx = db.read(tenant).await?;
+        let page = audit::page(&mut tx, after, PAGE).await?;
+        let mut frames = Vec::new();
+        for record in &page {
+            let account = match record.account {
+                Some(id) => self.account(&mut tx, tenant, id).await?,
+                None => None,
             };
-            let sending = timeout(STALL, async {
-                link.stream.write_all(&frames).await?;
-                link.stream.flush().await
-            });
-            let sent = sending.await.map_err(|_| unreachable("it takes nothing"))?;
-            sent.map_err(unreachable)?;
-            after = last.number;
-            link.sent.insert(tenant, after);
-            link.unconfirmed.push_back((Instant::now(), tenant, after));
-            measures::syslog(&self.server, "audit", true, page.len() as u64);
-            count += page.len() as u64;
-            // Of a long past, the connection is asked now and then.
-            self.confirm(link, CONFIRMED).await?;
+            self.write(record, name, account, &mut frames);
         }
+        drop(tx);
+        let Some(last) = page.last() else {
+            link.sent.insert(tenant, after);
+            return Ok(false);
+        };
+        let sending = timeout(STALL, async {
+            link.stream.write_all(&frames).await?;
+            link.stream.flush().await
+        });
+        let sent = sending.await.map_err(|_| unreachable("it takes nothing"))?;
+        sent.map_err(unreachable)?;
+        link.sent.insert(tenant, last.number);
+        link.unconfirmed
+            .push_back((Instant::now(), tenant, last.number));
+        measures::syslog(&self.server, "audit", true, page.len() as u64);
+        Ok(true)
     }
 
     /// Notes what counts as there after `age`.

@@ -2,9 +2,8 @@
 //! the host whether it is ours.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,14 +17,12 @@ use instant_acme::{
     RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
+use crate::net::outgoing::{Trust, client_tls};
 
 /// How long an authority may take for each step of an order.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -234,52 +231,18 @@ fn said(problem: &Problem) -> String {
 /// What asks the authority over HTTPS.
 async fn client(settings: &AcmeSettings) -> Result<Box<dyn HttpClient>> {
     let ca = settings.ca.clone();
-    let roots = tokio::task::spawn_blocking(move || roots(ca.as_deref()))
-        .await
-        .map_err(Error::internal)??;
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(Error::internal)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = tokio::task::spawn_blocking(move || {
+        client_tls(Trust::instead(ca.as_deref()), "tls.acme_ca", None)
+    });
+    let config = config.await.map_err(Error::internal)??;
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config)
+        .with_tls_config(ClientConfig::clone(&config))
         .https_only()
         .enable_http1()
         .build();
     Ok(Box::new(Asking(
         Client::builder(TokioExecutor::new()).build(connector),
     )))
-}
-
-/// Whom to trust.
-fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = ca else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        return match roots.is_empty() {
-            true => Err(Error::new(
-                ErrorKind::Unavailable,
-                "this machine trusts no authority; install the package ca-certificates, or set tls.acme_ca",
-            )),
-            false => Ok(roots),
-        };
-    };
-    let shown = path.display();
-    let unreadable = |error: &dyn std::fmt::Display| {
-        let sentence = format!("'{shown}' holds no certificates in PEM; check tls.acme_ca");
-        Error::invalid(sentence).because(error.to_string())
-    };
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
-    for certificate in found {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    match roots.is_empty() {
-        true => Err(unreadable(&"it is empty")),
-        false => Ok(roots),
-    }
 }
 
 /// The HTTPS client as the protocol's crate wants it.

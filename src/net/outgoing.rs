@@ -81,29 +81,50 @@ impl Outgoing {
     }
 }
 
-/// How servers are known: by the authorities of a file (PEM) or, without one, of the system; and what is
-/// shown to those that ask who calls.
+/// By which authorities servers are known.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'a> {
+    /// Those of a file (PEM), and those of the system.
+    Also(&'a Path),
+    /// Those of a file only.
+    Only(&'a Path),
+    /// Those of the system.
+    System,
+}
+
+impl<'a> Trust<'a> {
+    /// Those of a file instead of the system's, if there is one.
+    pub fn instead(file: Option<&'a Path>) -> Self {
+        file.map_or(Self::System, Self::Only)
+    }
+}
+
+/// How servers are known, and what is shown to those that ask who calls. `setting` names whose files these are.
 ///
 /// # Errors
 /// Invalid when a file cannot be read or holds nothing of use, with what to do.
-pub fn client_tls(authorities: Option<&Path>, own: Option<&PemFiles>) -> Result<Arc<ClientConfig>> {
+pub fn client_tls(
+    trust: Trust<'_>,
+    setting: &str,
+    own: Option<&PemFiles>,
+) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
-    match authorities {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                let added = roots.add(certificate);
-                added.map_err(|error| unusable(file).because(error))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
+    if !matches!(trust, Trust::Only(_)) {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+    }
+    if let Trust::Also(file) | Trust::Only(file) = trust {
+        for certificate in certificates(file)? {
+            let added = roots.add(certificate);
+            added.map_err(|error| unusable(file).because(error))?;
         }
     }
     if roots.is_empty() {
-        return Err(match authorities {
-            Some(file) => unusable(file),
-            None => Error::invalid("this machine trusts no certificates; set ca_file"),
+        return Err(match trust {
+            Trust::Also(file) | Trust::Only(file) => unusable(file),
+            Trust::System => Error::invalid(format!(
+                "this machine trusts no certificates; install the package ca-certificates, or set {setting}"
+            )),
         });
     }
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

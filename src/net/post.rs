@@ -14,14 +14,14 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::net::outgoing::{Trust, client_tls};
 use crate::net::reach::{Reach, Scheme, Target, Unreachable};
 
 /// Most that is read of an answer's body.
@@ -176,30 +176,12 @@ impl Poster {
 }
 
 fn client(shared: &Shared) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if let Some(file) = &shared.authorities {
-        let shown = file.display();
-        let unreadable =
-            |error| format!("webhooks.authorities, '{shown}', cannot be read: {error}");
-        let own = CertificateDer::pem_file_iter(file).map_err(unreadable)?;
-        for certificate in own {
-            let certificate = certificate.map_err(unreadable)?;
-            roots
-                .add(certificate)
-                .map_err(|error| format!("'{shown}' holds no certificates: {error}"))?;
-        }
-    } else if added == 0 {
-        return Err("this machine trusts no certificates; set webhooks.authorities".into());
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    let trust = shared
+        .authorities
+        .as_deref()
+        .map_or(Trust::System, Trust::Also);
+    let made = client_tls(trust, "webhooks.authorities", None);
+    made.map_err(|error| error.context().to_owned())
 }
 
 async fn shake_hands(

@@ -81,10 +81,12 @@ async fn count(vfs: &Vfs) -> Result<Figures> {
     let mut lag: BTreeMap<RegionId, Duration> = BTreeMap::new();
     let mut all = tenants::list(db).await?;
     all.sort_by_key(|tenant| tenant.id);
-    for tenant in all.into_iter().take(MOST_TENANTS) {
+    for (number, tenant) in all.into_iter().enumerate() {
         let placement = placement::find(db, tenant.id).await?;
         let mut tx = db.read(tenant.id).await?;
-        if let Some(total) = usage::counters(&mut tx, None).await?.first() {
+        if number < MOST_TENANTS
+            && let Some(total) = usage::counters(&mut tx, None).await?.first()
+        {
             figures.tenants.push(Stored {
                 tenant: tenant.name.into(),
                 bytes: total.used.bytes,

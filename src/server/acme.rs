@@ -122,22 +122,25 @@ impl AcmeKeeper {
 
     /// Fetches what others got, and orders what is due.
     async fn look(&mut self) -> Result<()> {
-        let mut is_due = false;
+        // One host keeps no other from its certificate.
+        let mut done = Ok(());
         for host in self.settings.hosts.clone() {
-            self.fetch(&host).await?;
-            is_due |= self.is_due(&host).await?;
-        }
-        if !is_due || !leases::take(&self.db, NOBODY, "acme", self.instance, LEASE).await? {
-            return Ok(());
-        }
-        for host in self.settings.hosts.clone() {
+            if let Err(error) = self.fetch(&host).await {
+                done = Err(error);
+            }
+            if !self.is_due(&host).await? {
+                continue;
+            }
+            if !leases::take(&self.db, NOBODY, "acme", self.instance, LEASE).await? {
+                break;
+            }
             // Another instance may have been at it until just now.
             if self.is_due(&host).await? {
                 self.try_order(&host).await?;
-                self.fetch(&host).await?;
+                done = self.fetch(&host).await.and(done);
             }
         }
-        Ok(())
+        done
     }
 
     async fn is_due(&self, host: &HostName) -> Result<bool> {

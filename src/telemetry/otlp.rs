@@ -19,7 +19,7 @@ use tracing_subscriber::{Layer as _, Registry};
 
 use crate::domain::error::{Error, Result};
 use crate::domain::spans;
-use crate::net::outgoing::{self, Outgoing};
+use crate::net::outgoing::{self, Outgoing, Trust};
 use crate::telemetry::collector::Collector;
 use crate::telemetry::queue::{In, MOST_WAITING, Out, Queue};
 use crate::telemetry::settings::{Endpoint, OtlpSettings, Signal};
@@ -202,7 +202,10 @@ impl With<'_> {
 
 fn client(settings: &OtlpSettings, endpoint: &Endpoint) -> Result<Arc<Collector>> {
     let tls = match endpoint.tls {
-        true => Some(outgoing::client_tls(settings.ca_file.as_deref(), None)?),
+        true => {
+            let trust = Trust::instead(settings.ca_file.as_deref());
+            Some(outgoing::client_tls(trust, "telemetry.ca_file", None)?)
+        }
         false => None,
     };
     let at = Outgoing::new(&endpoint.host, endpoint.port, tls);

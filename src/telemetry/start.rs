@@ -15,7 +15,7 @@ use tracing_subscriber::Layer as _;
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::error::Result;
 use crate::domain::id::InstanceId;
-use crate::net::outgoing::{self, Outgoing};
+use crate::net::outgoing::{self, Outgoing, Trust};
 use crate::telemetry::otlp::{self, Export, Layer};
 use crate::telemetry::scrape::Scraper;
 use crate::telemetry::settings::{SyslogContent, SyslogSettings, TelemetrySettings};
@@ -93,7 +93,11 @@ impl Telemetry {
     /// Sends what waits, as far as there is somebody who takes it in a few seconds, and ends.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        while self.tasks.join_next().await.is_some() {}
+        let sending = async { while self.tasks.join_next().await.is_some() {} };
+        let sent = tokio::time::timeout(LAST_WORDS, sending).await;
+        if sent.is_err() {
+            self.tasks.shutdown().await;
+        }
         let ending = tokio::task::spawn_blocking(move || {
             self.export.stop(LAST_WORDS);
             // Fails when the collector is gone.
@@ -119,7 +123,8 @@ pub fn syslog_servers(settings: &SyslogSettings) -> Result<Vec<(Arc<str>, Outgoi
         .map(|server| {
             let tls = match server.tls {
                 true => Some(outgoing::client_tls(
-                    settings.ca_file.as_deref(),
+                    Trust::instead(settings.ca_file.as_deref()),
+                    "syslog.ca_file",
                     settings.certificate.as_ref(),
                 )?),
                 false => None,

@@ -83,7 +83,7 @@ impl Sender {
             }
         }
         line.push(' ');
-        plain(message.text, LONGEST_TEXT, &mut line);
+        plain(message.text, LONGEST_TEXT, &[], &mut line);
         frames.extend_from_slice(format!("{} ", line.len()).as_bytes());
         frames.extend_from_slice(line.as_bytes());
     }
@@ -102,22 +102,29 @@ fn word(text: &str, most: usize) -> String {
 /// A value of structured data (RFC 5424 section 6.3.3).
 fn quoted(value: &str) -> String {
     let mut out = String::new();
-    plain(value, LONGEST_VALUE, &mut out);
-    let out = out.replace('\\', "\\\\").replace('"', "\\\"");
-    out.replace(']', "\\]")
+    plain(value, LONGEST_VALUE, &['"', '\\', ']'], &mut out);
+    out
 }
 
-/// At most `most` bytes of `text`, control characters in octal as other senders have them.
-fn plain(text: &str, most: usize, out: &mut String) {
-    for (at, letter) in text.char_indices() {
-        if at + letter.len_utf8() > most {
+/// At most `most` bytes that say `text`: control characters in octal, as other senders have them, and a backslash
+/// before those that are `special`.
+fn plain(text: &str, most: usize, special: &[char], out: &mut String) {
+    let end = out.len() + most;
+    for letter in text.chars() {
+        let before = out.len();
+        if letter.is_control() {
+            // Writing to a text cannot fail.
+            let _ = write!(out, "#{:03o}", u32::from(letter));
+        } else {
+            if special.contains(&letter) {
+                out.push('\\');
+            }
+            out.push(letter);
+        }
+        if out.len() > end {
+            out.truncate(before);
             out.push_str("...");
             return;
-        }
-        match letter.is_control() {
-            // Writing to a text cannot fail.
-            true => drop(write!(out, "#{:03o}", u32::from(letter))),
-            false => out.push(letter),
         }
     }
 }
@@ -157,8 +164,9 @@ mod tests {
     #[test]
     fn what_is_long_is_cut_between_letters() {
         let mut out = String::new();
-        plain(&"é".repeat(10), 5, &mut out);
+        plain(&"é".repeat(10), 5, &[], &mut out);
         assert_eq!(out, "éé...");
+        assert_eq!(quoted(&"\"".repeat(10_000)).len(), LONGEST_VALUE + 3);
     }
 
     #[test]

@@ -16,7 +16,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 const SECRET: &str = "hunter2";
 
-fn sent_to(port: u16, identity: &Identity) -> [(String, String); 5] {
+fn sent_to(port: u16, identity: &Identity) -> Vec<(String, String)> {
     let authority = identity.certificate.display().to_string();
     [
         ("OTLP_ENDPOINT", format!("https://localhost:{port}")),
@@ -26,6 +26,13 @@ fn sent_to(port: u16, identity: &Identity) -> [(String, String); 5] {
         ("TRACE_ONE_IN", "1".to_owned()),
     ]
     .map(|(name, value)| (format!("SEALIFT__TELEMETRY__{name}"), value))
+    .into_iter()
+    // Whoever is believed which trace a request belongs to.
+    .chain([(
+        "SEALIFT__HTTPS__FORWARDERS".to_owned(),
+        "127.0.0.1/32".to_owned(),
+    )])
+    .collect()
 }
 
 #[track_caller]
