@@ -97,7 +97,8 @@ impl SshHandler {
     }
 
     fn start(&self, principal: &Principal, channel: ChannelId, handle: Handle) -> Running {
-        let (replies, outlet) = Replies::new();
+        let short_cut = handle.clone();
+        let (replies, outlet) = Replies::new(move |bytes| short_cut.try_data(channel, bytes));
         let context = self.context(principal, replies);
         let over = self.send(&context, deliver(outlet, handle, channel));
         let started = SftpSession::start(context, self.settings.handles, &self.tasks);
@@ -132,7 +133,7 @@ impl SshHandler {
         handle: Handle,
         line: &[u8],
     ) -> Running {
-        let (replies, _) = Replies::new();
+        let (replies, _) = Replies::new(Err);
         let context = self.context(principal, replies);
         let (output, said) = Output::new(self.ledger.clone(), self.room.clone());
         let over = self.send(&context, tell(said, handle, channel));

@@ -1,5 +1,8 @@
 //! The way out: replies as they are ready, gathered into full packets.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -8,6 +11,8 @@ use crate::sftp::room::Place;
 
 /// So much is handed on at once; what SSH holds beyond our counts is a few of these.
 const BATCH_BYTES: usize = 64 * 1024;
+/// What is longer gains more by going together than by going at once.
+const SMALL_BYTES: usize = 4 * 1024;
 
 /// A reply on its way.
 struct Reply {
@@ -19,13 +24,37 @@ struct Reply {
 
 /// Where replies are put; never waits. What may be put is bounded by tickets and places.
 #[derive(Clone)]
-pub struct Replies(UnboundedSender<Reply>);
+pub struct Replies {
+    queue: UnboundedSender<Reply>,
+    short_cut: ShortCut,
+    /// Replies in the queue or being handed on.
+    queued: Arc<AtomicUsize>,
+}
+
+/// Hands a reply on at once, or gives it back when it would have to wait.
+type ShortCut = Arc<dyn Fn(Bytes) -> Result<(), Bytes> + Send + Sync>;
 
 impl Replies {
-    /// The two ends of a new way out.
-    pub fn new() -> (Self, Outlet) {
-        let (sender, receiver) = unbounded_channel();
-        (Self(sender), Outlet(receiver))
+    /// The two ends of a new way out. A small reply goes by `short_cut` while none is queued: most then
+    /// take no more tasks than the one that answers and the one that sends.
+    pub fn new(
+        short_cut: impl Fn(Bytes) -> Result<(), Bytes> + Send + Sync + 'static,
+    ) -> (Self, Outlet) {
+        let (queue, replies) = unbounded_channel();
+        let queued = Arc::<AtomicUsize>::default();
+        let outlet = Outlet {
+            replies,
+            queued: queued.clone(),
+        };
+        let short_cut = Arc::new(short_cut);
+        (
+            Self {
+                queue,
+                short_cut,
+                queued,
+            },
+            outlet,
+        )
     }
 
     /// Sends a small reply.
@@ -44,8 +73,18 @@ impl Replies {
     }
 
     fn put(&self, bytes: Bytes, _ticket: Option<Ticket>, _place: Option<Place>) {
+        // What one puts after the other stays behind it, and nothing else has an order.
+        let goes_at_once = bytes.len() <= SMALL_BYTES && self.queued.load(Ordering::Acquire) == 0;
+        let bytes = match goes_at_once {
+            false => bytes,
+            true => match (self.short_cut)(bytes) {
+                Ok(()) => return,
+                Err(bytes) => bytes,
+            },
+        };
+        self.queued.fetch_add(1, Ordering::AcqRel);
         // When the other end is gone, so is the client.
-        let _ = self.0.send(Reply {
+        let _ = self.queue.send(Reply {
             bytes,
             _ticket,
             _place,
@@ -54,7 +93,10 @@ impl Replies {
 }
 
 /// Where replies come out.
-pub struct Outlet(UnboundedReceiver<Reply>);
+pub struct Outlet {
+    replies: UnboundedReceiver<Reply>,
+    queued: Arc<AtomicUsize>,
+}
 
 impl Outlet {
     /// Hands replies to `send` in order until all senders are gone or `send` says that the client
@@ -63,11 +105,11 @@ impl Outlet {
     where
         Sending: Future<Output = bool>,
     {
-        while let Some(first) = self.0.recv().await {
+        while let Some(first) = self.replies.recv().await {
             let mut gathered = vec![first];
             let mut total = length(&gathered);
             while total < BATCH_BYTES {
-                let Ok(next) = self.0.try_recv() else {
+                let Ok(next) = self.replies.try_recv() else {
                     break;
                 };
                 total += next.bytes.len();
@@ -80,6 +122,7 @@ impl Outlet {
                     return;
                 }
             }
+            self.queued.fetch_sub(gathered.len(), Ordering::AcqRel);
         }
     }
 }
@@ -110,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn replies_go_together_in_order_and_in_parts() {
         let ledger = Ledger::new(Budget::new(0));
-        let (replies, outlet) = Replies::new();
+        let (replies, outlet) = Replies::new(Err);
         let mut expected = Vec::new();
         for size in [1, 2, 70_000, 3] {
             let bytes = vec![u8::try_from(expected.len() % 251).unwrap(); size];
@@ -130,5 +173,45 @@ mod tests {
         let sizes: Vec<_> = sent.iter().map(Bytes::len).collect();
         assert_eq!(sizes, [BATCH_BYTES, 70_003 - BATCH_BYTES, 3]);
         assert!(ledger.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn small_replies_go_at_once_unless_others_wait() {
+        let ledger = Ledger::new(Budget::new(0));
+        let gone = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let at_once = gone.clone();
+        // There is room for two.
+        let (replies, outlet) = Replies::new(move |bytes| {
+            let mut gone = at_once.lock().unwrap();
+            match gone.len() < 2 {
+                true => gone.push(bytes),
+                false => return Err(bytes),
+            }
+            Ok(())
+        });
+        let send = |bytes: Vec<u8>| replies.send(ledger.request().unwrap(), bytes.into());
+        send(vec![1]);
+        assert!(ledger.is_quiet());
+        send(vec![2; SMALL_BYTES + 1]);
+        send(vec![3]);
+        assert_eq!(*gone.lock().unwrap(), [&[1][..]]);
+        let sent = RefCell::new(BytesMut::new());
+        let running = outlet.run(|bytes| {
+            sent.borrow_mut().extend_from_slice(&bytes);
+            std::future::ready(true)
+        });
+        tokio::pin!(running);
+        assert!(futures_util::poll!(&mut running).is_pending());
+        assert_eq!(
+            (sent.borrow().len(), sent.borrow().last()),
+            (SMALL_BYTES + 2, Some(&3))
+        );
+        assert!(ledger.is_quiet());
+        send(vec![4]);
+        send(vec![5]);
+        assert_eq!(*gone.lock().unwrap(), [&[1][..], &[4]]);
+        drop(replies);
+        running.await;
+        assert_eq!(sent.borrow().last(), Some(&5));
     }
 }

@@ -37,7 +37,7 @@ struct Peer {
 impl Peer {
     fn start(files: &Session, line: &[u8]) -> Self {
         let budget = Budget::new(256 << 20);
-        let (replies, _) = Replies::new();
+        let (replies, _) = Replies::new(Err);
         let ledger = Ledger::new(budget.clone());
         let room = Room::new(budget.clone());
         let context = Context {

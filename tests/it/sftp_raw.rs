@@ -112,7 +112,7 @@ impl Channel {
 
     fn start(files: &Session) -> Self {
         let budget = Budget::new(256 << 20);
-        let (replies, outlet) = Replies::new();
+        let (replies, outlet) = Replies::new(Err);
         let ledger = Ledger::new(budget.clone());
         let context = Context {
             files: files.clone(),

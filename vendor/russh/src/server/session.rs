@@ -132,6 +132,18 @@ impl Handle {
             })
     }
 
+    /// sealift: as `data`, at once or not at all. Gives the bytes back when they would have to wait, or
+    /// the session has ended: a small answer then wakes nobody but the session's own task.
+    pub fn try_data(&self, id: ChannelId, data: bytes::Bytes) -> Result<(), bytes::Bytes> {
+        let message = Msg::Channel(id, ChannelMsg::Data { data });
+        self.sender.try_send(message).map_err(|refused| {
+            match refused.into_inner() {
+                Msg::Channel(_, ChannelMsg::Data { data }) => data,
+                _ => unreachable!(),
+            }
+        })
+    }
+
     /// Send data to the session referenced by this handler.
     pub async fn extended_data(
         &self,
