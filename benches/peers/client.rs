@@ -36,9 +36,21 @@ pub(crate) fn sftp(peer: &Peer, key: &Key, cipher: &str, batch: &str) -> Outcome
 
 /// The same, by way of another port.
 pub(crate) fn sftp_at(port: u16, user: &str, key: &Key, cipher: &str, batch: &str) -> Outcome<()> {
+    sftp_with(port, user, key, &["-c", cipher], batch)
+}
+
+/// The same with options of the client.
+pub(crate) fn sftp_with(
+    port: u16,
+    user: &str,
+    key: &Key,
+    options: &[&str],
+    batch: &str,
+) -> Outcome<()> {
     let mut command = Command::new("sftp");
     command
-        .args(["-q", "-F", "none", "-b", "-", "-c", cipher])
+        .args(["-q", "-F", "none", "-b", "-"])
+        .args(options)
         .args(["-P", &port.to_string()])
         .args([
             "-o",

@@ -296,14 +296,19 @@ fn whole(length: u64) -> Outcome<()> {
     }
 }
 
-async fn world(endpoint: &str) -> Outcome<World> {
+/// A store whose objects go to a sink.
+pub(crate) async fn s3_store(endpoint: &str) -> Outcome<Arc<dyn BlobStore>> {
     let settings = S3Settings {
         bucket: "b".to_owned(),
         prefix: String::new(),
         path_style: true,
         encryption: Encryption::None,
     };
-    let store = Arc::new(S3Store::new(&config(endpoint).await?, settings)) as Arc<dyn BlobStore>;
+    Ok(Arc::new(S3Store::new(&config(endpoint).await?, settings)))
+}
+
+async fn world(endpoint: &str) -> Outcome<World> {
+    let store = s3_store(endpoint).await?;
     let regions = |_| Regions::new([(RegionId::MAIN, store)]);
     let budget = Budget::new((256 * MIB) as usize);
     Ok(World::across(Dialect::Sqlite, new_tenant("acme"), budget, regions).await)

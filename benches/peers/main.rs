@@ -6,6 +6,7 @@
 mod bucket;
 mod client;
 mod content;
+mod far_store;
 mod ftp;
 mod ftp_line;
 mod ftp_sessions;
@@ -69,6 +70,7 @@ fn cases() -> Vec<Case> {
     transfer::cases()
         .into_iter()
         .chain(sessions::cases())
+        .chain(far_store::cases())
         .chain(ftp::cases())
         .chain(ftp_sessions::cases())
         .chain(web::cases())
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
     let part = match arguments.split_first() {
         Some((first, rest)) if first == sink::ARGUMENT => Some(sink::run(rest)),
         Some((first, rest)) if first == content::ARGUMENT => Some(content::run(rest)),
+        Some((first, rest)) if first == far_store::ARGUMENT => Some(far_store::run(rest)),
         _ => None,
     };
     if let Some(ended) = part {
