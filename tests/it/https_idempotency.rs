@@ -4,7 +4,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::https_door::{Answer, HttpsDoor};
+use crate::support::admin_door::{AdminDoor, json as json_of};
+use crate::support::https_door::{Answer, HttpsDoor, ask};
 use crate::support::links::SHARES;
 use crate::support::web_client::Browser;
 
@@ -121,6 +122,66 @@ fn a_key_is_of_its_account() {
     let again = browser.page(&words, "/api/v1/tokens");
     assert!(is_replayed(&again), "{}", again.text());
     assert_eq!(browser.ask(&words, "/api/v1/tokens").problem(), "csrf");
+}
+
+#[test]
+fn a_token_is_not_told_what_its_account_was() {
+    let door = HttpsDoor::up();
+    let new = |name: &str, scopes: &[&str]| {
+        let wanted = json!({ "name": name, "scopes": scopes }).to_string();
+        let made = door.send("POST", "/tokens", &wanted, &[]);
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()["token"].as_str().unwrap().to_owned()
+    };
+    let tokens = [
+        new("reader", &["files:read"]),
+        new("same", &["account", "files:read"]),
+    ];
+    let wanted = json!({ "name": "t", "scopes": ["account"] });
+    let first = keyed(&door, "k", "/tokens", &wanted);
+    assert_eq!(first.status, 201, "{}", first.text());
+    for token in &tokens {
+        let bearer = format!("Authorization: Bearer {token}");
+        let words = [
+            "-H",
+            &bearer,
+            "-H",
+            "Idempotency-Key: k",
+            "-H",
+            "Content-Type: application/json",
+            "--data",
+            &wanted.to_string(),
+        ];
+        let refused = door.ask(&words, "/api/v1/tokens");
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (422, "key-used")
+        );
+    }
+}
+
+#[test]
+fn a_key_means_nothing_at_the_port_for_operators() {
+    let admin = AdminDoor::up();
+    let key = ["-H", "Idempotency-Key: k"];
+    let add = json!({ "name": "acme" }).to_string();
+    let words = [&json_of("POST", &add)[..], &key].concat();
+    let first = admin.root(&words, "/tenants");
+    assert_eq!(first.status, 201, "{}", first.text());
+    let second = admin.root(&words, "/tenants");
+    assert_eq!(second.status, 409, "{}", second.text());
+    assert!(!is_replayed(&second));
+    // Nor is an account logged in there to find out whose key it is.
+    admin.account("demo", "bob", false);
+    let asked = [&["--user", "bob@demo:secret"], &words[..]].concat();
+    let asked = ask(&asked, &admin.url("/api/v1/tenants"));
+    assert_eq!(asked.status, 401, "{}", asked.text());
+    let door = &admin.door;
+    assert_eq!(door.demo(&[], "/api/v1/me").status, 200);
+    let log = door
+        .server
+        .audit_with("the other login", |log| log.contains(r#""kind":"login""#));
+    assert!(!log.contains("bob@demo by"), "{log}");
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Links by which files are sent into a folder that is not seen.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use sealift::domain::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
+use crate::support::admin_door::AdminDoor;
 use crate::support::client::{cached, run, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::https_door::{Answer, HttpsDoor};
@@ -230,6 +233,79 @@ fn a_body_that_breaks_off_or_is_another_leaves_nothing() {
     assert_eq!(link.put("a", "x", &["-H", &sum]).status, 201);
     let files = tree(&door.server);
     assert_eq!(files.as_object().unwrap().len(), 2, "{files}");
+}
+
+/// Begins to send a file by a link, as somebody who says nothing more after `bytes`.
+fn sending(link: &Link<'_>, name: &str, words: &[&str], bytes: &[u8]) -> (Child, ChildStdin) {
+    let url = link.door.url(&format!("{}/files/{name}", link.url));
+    let mut client = Command::new("curl")
+        .args(["--silent", "--insecure", "--no-buffer", "-T", "-", &url])
+        .args(["--write-out", "%{http_code}"])
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut pipe = client.stdin.take().unwrap();
+    pipe.write_all(bytes).unwrap();
+    (client, pipe)
+}
+
+#[test]
+fn what_a_client_sent_that_has_vanished_is_in_nobodys_way() {
+    for version in ["--http1.1", "--http2"] {
+        let admin = AdminDoor::up();
+        let put = admin.door.put("/inbox/report.txt?parents=true", "x", &[]);
+        assert_eq!(put.status, 201, "{}", put.text());
+        let link = inbox(&admin.door, json!({ "max_files": 1 }));
+        let (mut client, _pipe) = sending(&link, "a", &[version], &noise(13, 700_000));
+        let reserved = || {
+            let tenant = admin.root(&[], "/tenants/demo");
+            tenant.json()["reserved_bytes"].as_i64().unwrap()
+        };
+        wait_for("the upload to be on its way", SOON, || {
+            (reserved() > 0).then_some(())
+        });
+        assert_eq!(link.put("b", "x", &[]).status, 507);
+        client.kill().unwrap();
+        client.wait().unwrap();
+        wait_for("the upload to be forgotten", SOON, || {
+            (reserved() == 0).then_some(())
+        });
+        let sent = link.put("b", "x", &[]);
+        assert_eq!(sent.status, 201, "{version}: {}", sent.text());
+        let files = tree(admin.server());
+        assert_eq!(files.as_object().unwrap().len(), 2, "{files}");
+    }
+}
+
+#[test]
+fn a_file_that_lands_when_its_link_has_ended_is_told_so() {
+    let admin = AdminDoor::up();
+    let put = admin.door.put("/inbox/report.txt?parents=true", "x", &[]);
+    assert_eq!(put.status, 201, "{}", put.text());
+    let link = inbox(&admin.door, json!({}));
+    let (client, pipe) = sending(&link, "late", &[], &noise(14, 700_000));
+    wait_for("the upload to be on its way", SOON, || {
+        let tenant = admin.root(&[], "/tenants/demo").json();
+        (tenant["reserved_bytes"] != 0).then_some(())
+    });
+    // It ends by itself, of which no session is told.
+    let end = SystemClock.now().plus(Duration::from_secs(1)).to_string();
+    let altered = link.alter(&json!({ "expires_at": end }));
+    assert_eq!(altered.status, 200, "{}", altered.text());
+    wait_for("the link to end", SOON, || {
+        (link.get("").status == 410).then_some(())
+    });
+    drop(pipe);
+    let ended = client.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(
+        told.ends_with("410") && told.contains("link-over"),
+        "{told}"
+    );
+    assert_eq!(admin.door.get("/inbox/late", &[]).status, 404);
 }
 
 #[test]

@@ -371,6 +371,38 @@ fn a_quota_is_told_as_it_fills() {
 }
 
 #[test]
+fn a_quota_is_told_when_one_large_file_fills_it_by_any_door() {
+    let hooked = Hooked::up();
+    let receiver = Receiver::start();
+    hooked.hook(&receiver.url("/"), &["--events", "quota.near"]);
+    hooked
+        .server
+        .admin(&["tenant", "set", "demo", "--quota", "1MiB"], "");
+    let file = hooked.folder.join("large");
+    write_random(&file, 900 << 10);
+    let put = hooked.ask(&["-T", file.to_str().unwrap()], "/files/https");
+    assert_eq!(put.status, 201, "{}", put.text());
+    receiver.wait_for(1);
+    // What is deleted makes room, so that the next one reaches the same part again.
+    let gone = hooked.ask(&["-X", "DELETE"], "/entries/https");
+    assert_eq!(gone.status, 204, "{}", gone.text());
+    let options = SshOptions::with_new_key(&hooked.server, hooked.folder.path());
+    sftp_ok(
+        &hooked.server,
+        &options,
+        &format!("put {} sftp\n", quote(&file)),
+    );
+    for told in receiver.wait_for(2) {
+        let data = &told.body["data"];
+        assert_eq!(
+            (&data["percent"], &data["used"]),
+            (&80.into(), &(900 << 10).into())
+        );
+    }
+    hooked.server.stop();
+}
+
+#[test]
 fn failed_logins_are_told_a_few_times_and_counted() {
     let hooked = Hooked::up();
     let receiver = Receiver::start();

@@ -26,6 +26,8 @@ on_both!(
     many_changes_at_once_are_written_down_each_once,
     a_deleted_file_that_is_brought_back_is_told,
     the_quota_of_an_account_is_told_with_its_name,
+    a_quota_is_told_of_a_file_whose_bytes_were_reserved_on_the_way,
+    a_folder_that_a_rename_replaces_is_told_as_deleted,
     what_was_done_long_ago_is_forgotten,
 );
 
@@ -187,6 +189,53 @@ async fn the_quota_of_an_account_is_told_with_its_name(dialect: Dialect) {
         })
         .collect();
     assert_eq!(levels, [("ann", 80), ("ann", 90)]);
+}
+
+async fn a_quota_is_told_of_a_file_whose_bytes_were_reserved_on_the_way(dialect: Dialect) {
+    let listener = Listener::new(dialect).await;
+    let all = sealift::domain::rights::Rights::ALL;
+    let session = listener.world.account_with("ann", all, Some(1 << 20)).await;
+    let mut writer = session.open_write(&path("/a"), replace()).await.unwrap();
+    for _ in 0..15 {
+        let piece = Bytes::from(vec![7; 60 << 10]);
+        writer.append(piece).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    let told = listener.told().await;
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|(kind, _, data)| (kind.as_str(), data["percent"].as_i64()))
+        .collect();
+    assert_eq!(kinds, [("file.stored", None), ("quota.near", Some(80))]);
+    assert_eq!(told[1].2["used"], 900 << 10);
+}
+
+async fn a_folder_that_a_rename_replaces_is_told_as_deleted(dialect: Dialect) {
+    let listener = Listener::new(dialect).await;
+    let session = listener.world.account("ann").await;
+    for folder in ["/new", "/old"] {
+        let made = session.make_folder(&path(folder), Default::default()).await;
+        made.unwrap();
+    }
+    store(&session, "/new/a", b"some").await;
+    let over = sealift::vfs::rename::Overwrite::Allow;
+    session
+        .rename(&path("/new"), &path("/old"), over)
+        .await
+        .unwrap();
+    let told = listener.told().await;
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|(kind, path, _)| (kind.as_str(), path.as_str()))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("file.stored", "/new/a"),
+            ("folder.deleted", "/old"),
+            ("folder.renamed", "/old")
+        ]
+    );
 }
 
 async fn what_was_done_long_ago_is_forgotten(dialect: Dialect) {
