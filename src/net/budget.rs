@@ -82,7 +82,11 @@ impl Budget {
         let share = self.try_take(bytes)?;
         let granted = self.counts.granted.load(Ordering::Acquire);
         let spared = self.used().saturating_sub(granted);
-        (spared <= self.total() / 8 * 3).then_some(share)
+        let is_spare = spared <= self.total() / 8 * 3;
+        if !is_spare {
+            measures::memory_refused("buffer");
+        }
+        is_spare.then_some(share)
     }
 
     /// As [`Budget::try_take_spare`], for one of many who each keep what they take for as long as they
