@@ -170,6 +170,8 @@ mod logins_ssh;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod metrics_strain;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod model;
