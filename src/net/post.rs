@@ -209,21 +209,29 @@ async fn exchange(
         mut moving,
     } = line;
     let request = request(target, message)?;
-    let asking = Box::pin(async {
+    let asking = Box::pin(async move {
         send.ready().await?;
         let mut answer = send.send_request(request).await?;
         let is_whole = timeout(REST_TIME, read(&mut answer)).await == Ok(true);
         let is_ready = is_whole && send.ready().await.is_ok();
-        hyper::Result::Ok((answer.status().as_u16(), is_ready))
+        hyper::Result::Ok((answer.status().as_u16(), is_ready.then_some(send)))
     });
-    let (answered, is_open) = match future::select(asking, &mut moving).await {
-        Either::Left((answered, _)) => (answered, true),
-        // What came before the other end hung up is an answer too.
-        Either::Right((_, asking)) => (asking.await, false),
+    let first = match future::select(asking, &mut moving).await {
+        Either::Left((answered, _)) => Either::Left(answered),
+        Either::Right((_, asking)) => Either::Right(asking),
     };
-    let (status, is_ready) = answered.map_err(|error| said(&error))?;
-    let line = (is_open && is_ready).then_some(Line { send, moving });
-    Ok((status, line))
+    let (answered, moving) = match first {
+        Either::Left(answered) => (answered, Some(moving)),
+        // What came before the other end hung up is an answer too. As long as what moved the bytes is held, it
+        // seems that more might come.
+        Either::Right(asking) => {
+            drop(moving);
+            (asking.await, None)
+        }
+    };
+    let (status, send) = answered.map_err(|error| said(&error))?;
+    let line = send.zip(moving);
+    Ok((status, line.map(|(send, moving)| Line { send, moving })))
 }
 
 fn request(target: &Target, message: &Message) -> Result<Request<Full<Bytes>>, String> {

@@ -76,6 +76,24 @@ fn what_nobody_takes_is_given_up_and_sent_again_when_asked() {
 }
 
 #[test]
+fn a_receiver_that_hangs_up_after_each_answer_has_taken_it() {
+    let hooked = Hooked::up();
+    let receiver = Receiver::answering(|_, _| Reply::Old(204));
+    hooked.hook(&receiver.url("/"), &["--events", "all"]);
+    for name in ["/a", "/b", "/c"] {
+        hooked.put(name, "some");
+    }
+    for delivery in hooked.settled("/c") {
+        assert_eq!(
+            (&delivery["state"], &delivery["attempts"]),
+            (&"delivered".into(), &1.into()),
+            "{delivery}"
+        );
+    }
+    hooked.server.stop();
+}
+
+#[test]
 fn redirects_are_not_followed() {
     let hooked = Hooked::up_with(&[("GIVE_UP_AFTER", "500ms")]);
     let other = Receiver::start();

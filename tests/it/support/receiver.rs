@@ -47,6 +47,8 @@ pub(crate) enum Reply {
     Hang,
     /// By hanging up.
     HangUp,
+    /// With a status, in HTTP/1.0, and by hanging up then.
+    Old(u16),
     /// With a status.
     Status(u16),
     /// With a redirect to an address.
@@ -128,6 +130,11 @@ impl Shared {
                     return None;
                 }
                 Reply::HangUp => return None,
+                Reply::Old(status) => {
+                    let head = format!("HTTP/1.0 {status} X\r\nServer: old\r\n\r\n");
+                    output.write_all(head.as_bytes()).ok()?;
+                    return None;
+                }
                 Reply::Status(status) => format!("HTTP/1.1 {status} X\r\n"),
                 Reply::To(url) => format!("HTTP/1.1 302 X\r\nLocation: {url}\r\n"),
             };
