@@ -106,7 +106,7 @@ impl List {
         let all = installation.directory().certificates(&self.account).await?;
         let head = ["CERTIFICATE", "ADDED"];
         output::list(self.place.format(), &all, head, |one| {
-            [one.rule.escape_debug().to_string(), one.added_at.clone()]
+            [output::plain(&one.rule), one.added_at.clone()]
         });
         installation.close().await;
         Ok(())

@@ -94,7 +94,7 @@ impl List {
             [
                 key.fingerprint.clone(),
                 key.algorithm.clone(),
-                key.comment.escape_debug().to_string(),
+                output::plain(&key.comment),
                 key.added_at.clone(),
             ]
         });

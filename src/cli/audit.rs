@@ -74,7 +74,7 @@ impl List {
                     .map_or_else(dash, |account| account.to_string()),
                 line.protocol.clone(),
                 line.address.clone().unwrap_or_else(dash),
-                line.detail.escape_debug().to_string(),
+                output::plain(&line.detail),
             ]
         });
         installation.close().await;

@@ -54,6 +54,15 @@ pub fn list<T: Serialize, const N: usize>(
     }
 }
 
+/// Text that others wrote, for a list: what would steer the terminal is written out.
+pub fn plain(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\'' | '"' => c.to_string(),
+        _ => c.escape_debug().to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) {
     match serde_json::to_string(value) {

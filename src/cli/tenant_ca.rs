@@ -119,7 +119,7 @@ impl List {
             [
                 key.fingerprint.clone(),
                 key.algorithm.clone(),
-                key.comment.escape_debug().to_string(),
+                output::plain(&key.comment),
                 key.added_at.clone(),
             ]
         });
@@ -175,7 +175,7 @@ impl Revoke {
         output::list(self.place.format(), &all, head, |one| {
             [
                 one.kind.clone(),
-                one.value.escape_debug().to_string(),
+                output::plain(&one.value),
                 one.authority.clone().unwrap_or_else(|| "any".to_owned()),
                 one.revoked_at.clone(),
             ]

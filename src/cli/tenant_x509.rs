@@ -109,7 +109,7 @@ impl List {
         output::list(self.place.format(), &all, head, |one| {
             [
                 one.fingerprint.clone(),
-                one.subject.escape_debug().to_string(),
+                output::plain(&one.subject),
                 one.valid_to.clone(),
                 one.added_at.clone(),
             ]
@@ -149,7 +149,7 @@ impl Crl {
         let head = ["AUTHORITY", "REVOKED", "MADE", "NEXT"];
         output::list(self.place.format(), &all, head, |one| {
             [
-                one.issuer.escape_debug().to_string(),
+                output::plain(&one.issuer),
                 one.revoked.to_string(),
                 one.made_at.clone(),
                 one.next_at.clone(),
