@@ -70,6 +70,16 @@ pub enum Offer {
     Public,
 }
 
+impl Offer {
+    /// Whether connections begin with TLS.
+    pub fn speaks_tls(self) -> bool {
+        match self {
+            Self::Clear | Self::Metrics => false,
+            Self::Operators | Self::Public => true,
+        }
+    }
+}
+
 /// A port.
 pub struct Listening {
     /// Where connections come in.
@@ -80,16 +90,16 @@ pub struct Listening {
 
 /// The HTTPS front end.
 pub struct HttpServer {
-    tls: TlsServer,
+    tls: Option<TlsServer>,
     web: Web,
     challenges: Option<Challenges>,
 }
 
 impl HttpServer {
-    /// Puts the parts together; nothing runs yet.
+    /// Puts the parts together; nothing runs yet. Without `tls`, ports that speak it close what comes.
     pub fn new(
         settings: HttpSettings,
-        tls: TlsServer,
+        tls: Option<TlsServer>,
         vfs: Vfs,
         accounts: Accounts,
         directory: Directory,
@@ -98,7 +108,7 @@ impl HttpServer {
     ) -> Self {
         let clock = Arc::new(SystemClock);
         Self {
-            tls: tls.speaking(&[b"h2", b"http/1.1"]),
+            tls: tls.map(|tls| tls.speaking(&[b"h2", b"http/1.1"])),
             web: Web::new(
                 settings, vfs, accounts, directory, clock, readiness, regions,
             ),
@@ -182,7 +192,7 @@ impl HttpServer {
 }
 
 struct Parts {
-    tls: TlsServer,
+    tls: Option<TlsServer>,
     budget: Budget,
     clear: Router,
     metrics: Router,
@@ -218,12 +228,13 @@ impl Parts {
             }
         };
         let address = peer.ip().to_canonical();
-        let clear = match offer {
-            Offer::Clear => Some(&self.clear),
-            Offer::Metrics => Some(&self.metrics),
-            Offer::Operators | Offer::Public => None,
+        let router = match offer {
+            Offer::Clear => &self.clear,
+            Offer::Metrics => &self.metrics,
+            Offer::Operators => &self.operators,
+            Offer::Public => &self.public,
         };
-        if let Some(router) = clear {
+        if !offer.speaks_tls() {
             // Nobody logs in here: these must not keep anybody from logging in elsewhere.
             drop(place);
             let peer = Peer {
@@ -232,10 +243,13 @@ impl Parts {
             };
             return self.talk(stream, peer, router).await;
         }
+        let Some(tls) = &self.tls else {
+            return;
+        };
         let stream = ReadAhead::new(stream, self.budget.clone());
         let shaken = self
             .end
-            .run_until_cancelled(self.tls.accept(stream, Mark::random()));
+            .run_until_cancelled(tls.accept(stream, Mark::random()));
         let secured = match shaken.await {
             Some(Ok(secured)) => secured,
             Some(Err(error)) => {
@@ -248,10 +262,6 @@ impl Parts {
         let peer = Peer {
             address,
             server_name: secured.server_name.map(Into::into),
-        };
-        let router = match offer {
-            Offer::Operators => &self.operators,
-            Offer::Clear | Offer::Metrics | Offer::Public => &self.public,
         };
         self.talk(secured.stream, peer, router).await;
     }

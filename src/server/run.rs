@@ -231,12 +231,13 @@ fn http(
     if all.is_empty() {
         return Ok((None, all));
     }
-    let tls = tls.server(ClientCertificates::Ignore).ok_or_else(|| {
-        Error::invalid(
-            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen, http.listen, \
-             admin.listen and metrics.listen",
-        )
-    })?;
+    let tls = tls.server(ClientCertificates::Ignore);
+    if tls.is_none() && all.iter().any(|port| port.offer.speaks_tls()) {
+        return Err(Error::invalid(
+            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen and \
+             admin.listen",
+        ));
+    }
     let front = HttpSettings {
         upload_expiry: installation.settings.jobs.upload_expiry,
         reach: installation.settings.webhooks.reach.clone(),

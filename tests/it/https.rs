@@ -1,11 +1,16 @@
 //! The HTTPS front end as such: TLS, HTTP/1.1 and 2, redirects, headers, logging in with each request.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::support::folder::TempFolder;
 use crate::support::https_door::{HttpsDoor, ask};
-use crate::support::server::DEMO;
+use crate::support::server::{DEMO, sealift};
+use crate::support::serving::Serving;
 use crate::support::wait::wait_for;
 
 const LOGIN: &str = r#""kind":"login""#;
@@ -156,4 +161,41 @@ fn a_server_with_idle_connections_drains_at_once() {
     idle.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200 OK");
     door.server.stop();
+}
+
+#[test]
+fn ports_that_speak_no_tls_need_no_certificate() {
+    let folder = TempFolder::new();
+    let at = |name: &str| folder.join(name).display().to_string();
+    let config = folder.join("sealift.toml");
+    let settings = format!(
+        "[database]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n[storage]\npath = \"{}\"\n\
+         [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
+         [http]\nlisten = [\"127.0.0.1:0\"]\n[metrics]\nlisten = [\"127.0.0.1:0\"]\n\
+         [server]\nready_file = \"{}\"\n",
+        at("sealift.db"),
+        at("local.key"),
+        at("store"),
+        at("ssh"),
+        at("ready.json"),
+    );
+    fs::write(&config, &settings).unwrap();
+    let named = ["--config", config.to_str().unwrap()];
+    let migrated = sealift(&[&["migrate"], &named[..]].concat(), "");
+    assert!(migrated.status.success());
+    let ready = folder.join("ready.json");
+    let serving = Serving::start(&config, &ready);
+    let ready: Value = serde_json::from_slice(&fs::read(&ready).unwrap()).unwrap();
+    for (port, path) in [("http", "healthz"), ("metrics", "metrics")] {
+        let address = ready["listeners"][port].as_str().unwrap();
+        let answer = ask(&[], &format!("http://{address}/{path}"));
+        assert_eq!(answer.status, 200, "{port}: {}", answer.text());
+    }
+    serving.stop();
+    // Those that speak it do.
+    fs::write(&config, settings + "[admin]\nlisten = [\"127.0.0.1:0\"]\n").unwrap();
+    let refused = sealift(&[&["serve"], &named[..]].concat(), "");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(said.contains("tls.certificates"), "{said}");
 }
