@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::accounts::home::path_of;
-use crate::accounts::manage::{Access, Directory, Limit, quota_text};
+use crate::accounts::manage::Directory;
 use crate::accounts::public_key::PublicKey;
 use crate::accounts::verify;
 use crate::crypto::password;
@@ -172,14 +172,6 @@ impl Directory {
         Ok(found)
     }
 
-    /// Lets an account in, or keeps it out and ends its sessions.
-    ///
-    /// # Errors
-    /// NotFound when there is no such account.
-    pub async fn set_account_access(&self, login: &LoginName, access: Access) -> Result<()> {
-        self.edit(login, Step::Access(access)).await
-    }
-
     /// Sets a new password, or takes it away; ends the account's sessions.
     ///
     /// # Errors
@@ -187,27 +179,6 @@ impl Directory {
     pub async fn set_password(&self, login: &LoginName, new: NewPassword) -> Result<()> {
         let stored = self.stored(new).await?;
         self.edit(login, Step::Password(stored)).await
-    }
-
-    /// Sets an account's own quota.
-    ///
-    /// # Errors
-    /// NotFound when there is no such account.
-    pub async fn set_account_quota(
-        &self,
-        login: &LoginName,
-        bytes: Limit<u64>,
-        files: Limit<u64>,
-    ) -> Result<()> {
-        self.edit(login, Step::Quota(bytes, files)).await
-    }
-
-    /// Sets what no grant reaches beyond; ends the account's sessions.
-    ///
-    /// # Errors
-    /// NotFound when there is no such account.
-    pub async fn set_ceiling(&self, login: &LoginName, ceiling: Rights) -> Result<()> {
-        self.edit(login, Step::Ceiling(ceiling)).await
     }
 
     /// Lets a public key open the account.
@@ -263,14 +234,10 @@ impl Directory {
                 password::check_format(text.trim())?;
                 Ok(Some(Secret::new(text.trim())))
             }
-            NewPassword::Plain(password) => match password.expose().len() {
-                0 => Err(Error::invalid("the password is empty; give one")),
-                length if length > password::MAX_PASSWORD_BYTES => Err(Error::invalid(format!(
-                    "the password is longer than {} bytes; give a shorter one",
-                    password::MAX_PASSWORD_BYTES
-                ))),
-                _ => verify::hash(password, self.rounds).await.map(Some),
-            },
+            NewPassword::Plain(password) => {
+                password::check_new(&password)?;
+                verify::hash(password, self.rounds).await.map(Some)
+            }
         }
     }
 }
@@ -362,11 +329,8 @@ struct Edit {
 }
 
 enum Step {
-    Access(Access),
     AddKey(AccountKey),
-    Ceiling(Rights),
     Password(Option<Secret>),
-    Quota(Limit<u64>, Limit<u64>),
     RemoveKey(String),
 }
 
@@ -377,21 +341,9 @@ impl Operation for Edit {
         let account = account(tx, login).await?;
         let id = account.id;
         let (kind, detail) = match &self.step {
-            Step::Access(Access::Allow) => {
-                accounts::set_disabled(tx, id, false).await?;
-                ("account-enable", login.to_string())
-            }
-            Step::Access(Access::Refuse) => {
-                accounts::set_disabled(tx, id, true).await?;
-                ("account-disable", login.to_string())
-            }
             Step::AddKey(key) => {
                 accounts::add_key(tx, id, key).await?;
                 ("key-add", format!("{login}: {}", key.fingerprint))
-            }
-            Step::Ceiling(ceiling) => {
-                accounts::set_ceiling(tx, id, *ceiling).await?;
-                ("account-ceiling", format!("{login}: {ceiling}"))
             }
             Step::Password(stored) => {
                 accounts::set_password(tx, id, stored.as_ref()).await?;
@@ -400,13 +352,6 @@ impl Operation for Edit {
                     None => "none",
                 };
                 ("account-password", format!("{login}: {what}"))
-            }
-            Step::Quota(bytes, files) => {
-                let bytes = bytes.over(account.quota_bytes);
-                let files = files.over(account.quota_files);
-                accounts::set_quota(tx, id, bytes, files).await?;
-                let quota = quota_text(bytes, files);
-                ("account-quota", format!("{login}: {quota}"))
             }
             Step::RemoveKey(fingerprint) => {
                 if !accounts::remove_key(tx, id, fingerprint).await? {

@@ -91,6 +91,61 @@ impl Directory {
         self.run(tenant.id, altering).await
     }
 
+    /// Lets an account in, or keeps it out and ends its sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn set_account_access(&self, login: &LoginName, access: Access) -> Result<()> {
+        let change = AccountChange {
+            access: Some(access),
+            ..AccountChange::default()
+        };
+        self.alter_account(login, change, None).await
+    }
+
+    /// Sets an account's own quota.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account; Invalid when nothing is to change.
+    pub async fn set_account_quota(
+        &self,
+        login: &LoginName,
+        quota_bytes: Limit<u64>,
+        quota_files: Limit<u64>,
+    ) -> Result<()> {
+        let change = AccountChange {
+            quota_bytes,
+            quota_files,
+            ..AccountChange::default()
+        };
+        self.alter_account(login, change, None).await
+    }
+
+    /// Sets what no grant reaches beyond; ends the account's sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn set_ceiling(&self, login: &LoginName, ceiling: Rights) -> Result<()> {
+        let change = AccountChange {
+            ceiling: Some(ceiling),
+            ..AccountChange::default()
+        };
+        self.alter_account(login, change, None).await
+    }
+
+    /// Changes how and from where an account may log in; ends its sessions.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account; Invalid when nothing is to change, for lists and texts that are
+    /// too long, or names that no certificate has.
+    pub async fn set_login_rules(&self, account: &LoginName, login: LoginChange) -> Result<()> {
+        let change = AccountChange {
+            login,
+            ..AccountChange::default()
+        };
+        self.alter_account(account, change, None).await
+    }
+
     /// Removes an account with all that opens it and that it was given; ends its sessions. Its files
     /// stay, and its number and audit records are never another's.
     ///

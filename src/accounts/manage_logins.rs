@@ -161,18 +161,6 @@ impl Directory {
         shown_rules(&mut tx, login, account).await
     }
 
-    /// Changes how and from where an account may log in; ends its sessions.
-    ///
-    /// # Errors
-    /// NotFound when there is no such account; Invalid for lists and texts that are too long or
-    /// names that no certificate has.
-    pub async fn set_login_rules(&self, login: &LoginName, change: LoginChange) -> Result<()> {
-        change.check()?;
-        let tenant = self.tenant(&login.tenant).await?;
-        let login = login.clone();
-        self.run(tenant.id, Change { login, change }).await
-    }
-
     /// Gives an account something that makes codes, in place of what it had; ends its sessions.
     /// What is returned can never be shown again.
     ///
@@ -251,22 +239,6 @@ pub(in crate::accounts) async fn shown_rules(
         door_options: rules.door_options,
         closed: Course::new(&policy, equipment).methods().is_empty(),
     })
-}
-
-struct Change {
-    login: LoginName,
-    change: LoginChange,
-}
-
-#[async_trait]
-impl Operation for Change {
-    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        let account = account(tx, &self.login).await?;
-        let (rules, said) = self.change.over(account.rules);
-        accounts::set_rules(tx, account.id, &rules).await?;
-        let detail = format!("{}: {}", self.login, said.join("; "));
-        Ok(Record::Event(Happening::new("account-login", detail)))
-    }
 }
 
 struct AddFactor {

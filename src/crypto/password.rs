@@ -82,6 +82,20 @@ pub fn hash(password: &Secret, rounds: u32) -> PasswordHash {
     PasswordHash(format!("$pbkdf2-sha512$i={rounds}${salt}${hash}"))
 }
 
+/// Whether somebody may have this password from now on.
+///
+/// # Errors
+/// Invalid when it is empty or too long.
+pub fn check_new(password: &Secret) -> Result<()> {
+    match password.expose().len() {
+        0 => Err(Error::invalid("the password is empty; give one")),
+        length if length > MAX_PASSWORD_BYTES => Err(Error::invalid(format!(
+            "the password is longer than {MAX_PASSWORD_BYTES} bytes; give a shorter one"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Compares a password with a stored hash, at the hash's cost.
 ///
 /// # Errors

@@ -495,7 +495,7 @@ async fn logins_and_failures_are_in_the_audit_log(world: Installation) {
         "login: ann@acme by password",
         "logout: ann@acme",
         "tenant-limits: acme: 1000000 bytes, any files, past kept for 2592000 s",
-        "account-quota: ann@acme: 500 bytes, any files",
+        "account-set: ann@acme: quota 500 bytes, any files",
     ];
     assert_eq!(lines, expected);
     assert_eq!(log[4].address.as_deref(), Some(HERE));
