@@ -48,6 +48,29 @@ impl Means {
             Self::Token(grant) => grant.scopes,
         }
     }
+
+    /// When something ends that the client makes to last until `wanted`: by a token, no later than that.
+    ///
+    /// # Errors
+    /// Denied when a token is to make something, called `what`, that lasts longer than itself.
+    pub fn end_of(&self, what: &str, wanted: Option<Timestamp>) -> Result<Option<Timestamp>> {
+        let Self::Token(Grant {
+            expires_at: Some(end),
+            ..
+        }) = self
+        else {
+            return Ok(wanted);
+        };
+        match wanted.is_some_and(|wanted| wanted > *end) {
+            true => Err(Error::new(
+                ErrorKind::Denied,
+                format!(
+                    "a token makes no {what} that lasts longer than itself; log in to make this one"
+                ),
+            )),
+            false => Ok(wanted.or(Some(*end))),
+        }
+    }
 }
 
 /// How long sessions of browsers last.

@@ -7,15 +7,13 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 
-use crate::accounts::cache::Lookup;
 use crate::accounts::home::path_of;
 use crate::accounts::lockout;
 use crate::accounts::login::{Accounts, Caller, Door, Inner};
+use crate::accounts::secrets::{Compared, Lock};
 use crate::accounts::ticket::Ticket;
-use crate::accounts::verify::Outcome;
 use crate::db::audit::Happening;
 use crate::db::links::{self, Link};
-use crate::db::login_guard;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, LinkId, SessionId, TenantId};
@@ -161,35 +159,18 @@ impl Accounts {
         let Some(stored) = &good.link.password else {
             return Ok(());
         };
-        let (inner, tenant, now) = (&self.inner, good.tenant, self.inner.now());
-        let (counted, address) = (counted(good.link.id), from.neighbourhood());
-        let last = {
-            let mut tx = inner.db().read(tenant).await?;
-            let locked = login_guard::locked_until(&mut tx, counted, &address, now).await?;
-            lockout::refuse_until(locked.unwrap_or(now), now)?;
-            login_guard::last_login(&mut tx, counted, &address).await?
+        let (inner, tenant, counted) = (&self.inner, good.tenant, counted(good.link.id));
+        inner.may_try(tenant, counted, from).await?;
+        let lock = Lock {
+            tenant,
+            counted,
+            // What is remembered ends with the hash that it was compared with.
+            generation: i64::from(crc32fast::hash(stored.expose())),
+            stored,
         };
-        if last.is_none() {
-            inner.refuse_address(from)?;
-        }
-        // The mark ends with the hash that it was compared with.
-        let generation = i64::from(crc32fast::hash(stored.expose()));
-        let mark = inner.cache.mark(tenant, counted, generation, password);
-        let lead = match inner.cache.look_up(mark, now) {
-            Lookup::Right => return Ok(()),
-            Lookup::Follow(follow) => match follow.was_right().await {
-                true => return Ok(()),
-                false => None,
-            },
-            Lookup::Lead(lead) => Some(lead),
-        };
-        let one = inner.lockout.begin(tenant, counted, &address).await?;
-        match inner.verifier.verify(password, Some(stored)).await {
-            Err(error) => {
-                inner.lockout.withdraw(tenant, &one).await?;
-                Err(error)
-            }
-            Ok(Outcome::Wrong) => {
+        match inner.open_lock(lock, password, from).await? {
+            Compared::Known => Ok(()),
+            Compared::Wrong(one) => {
                 inner.failures.count(from.address, inner.now());
                 let locked = match one.delay.as_secs() {
                     0 => String::new(),
@@ -202,13 +183,11 @@ impl Accounts {
                     "the password is wrong",
                 ))
             }
-            Ok(Outcome::Right(better)) => {
+            Compared::Right(one, better) => {
                 if let Some(better) = better {
                     let mut tx = inner.db().write(tenant).await?;
                     links::upgrade_password(&mut tx, good.link.id, stored, &better).await?;
                     tx.commit().await?;
-                } else if let Some(lead) = lead {
-                    lead.right(inner.now());
                 }
                 inner.lockout.right(tenant, &one).await
             }

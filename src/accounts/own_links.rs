@@ -14,7 +14,7 @@ use crate::db::links::{self, Link};
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, LinkId, NodeId};
 use crate::domain::link::{LinkKind, LinkLimits};
 use crate::domain::path::VfsPath;
@@ -87,7 +87,7 @@ impl Accounts {
     ) -> Result<(Zeroizing<String>, OwnLink)> {
         let now = self.inner.now();
         let limits = LinkLimits {
-            expires_at: within(means, new.limits.expires_at)?,
+            expires_at: means.end_of("link", new.limits.expires_at)?,
             ..new.limits
         };
         check_name(&new.name)?;
@@ -169,7 +169,7 @@ impl Accounts {
             check_name(name)?;
         }
         let expires_at = match change.expires_at {
-            Some(at) => Some(within(means, at)?),
+            Some(at) => Some(means.end_of("link", at)?),
             None => None,
         };
         let password = match change.password {
@@ -221,14 +221,8 @@ impl Accounts {
         let Some(password) = password else {
             return Ok(None);
         };
-        match password.expose().len() {
-            0 => Err(Error::invalid("the password must not be empty")),
-            length if length > password::MAX_PASSWORD_BYTES => Err(Error::invalid(format!(
-                "a password must not be longer than {} bytes",
-                password::MAX_PASSWORD_BYTES
-            ))),
-            _ => Ok(Some(self.inner.verifier.hash(password).await?)),
-        }
+        password::check_new(&password)?;
+        Ok(Some(self.inner.verifier.hash(password).await?))
     }
 }
 
@@ -237,21 +231,6 @@ async fn find(tx: &mut TenantTx, account: AccountId, id: LinkId) -> Result<Link>
     let link = links::by_id(tx, id).await?;
     let own = link.filter(|link| link.account == account && link.revoked_at.is_none());
     own.ok_or_else(|| Error::not_found("there is no such link of this account"))
-}
-
-/// When a link ends that is made by `means`.
-fn within(means: &Means, wanted: Option<Timestamp>) -> Result<Option<Timestamp>> {
-    let Means::Token(grant) = means else {
-        return Ok(wanted);
-    };
-    match (wanted, grant.expires_at) {
-        (Some(wanted), Some(end)) if wanted > end => Err(Error::new(
-            ErrorKind::Denied,
-            "a token makes no link that lasts longer than itself; log in to make this one",
-        )),
-        (None, end) => Ok(end),
-        (wanted, _) => Ok(wanted),
-    }
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -88,18 +88,7 @@ impl Accounts {
             ));
         }
         let now = self.inner.now();
-        let mut expires_at = new.life.map(|life| now.plus(life));
-        if let Means::Token(grant) = means
-            && let Some(end) = grant.expires_at
-        {
-            if expires_at.is_some_and(|expires| expires > end) {
-                return Err(Error::new(
-                    ErrorKind::Denied,
-                    "a token makes none that lasts longer than itself; log in to make this one",
-                ));
-            }
-            expires_at.get_or_insert(end);
-        }
+        let expires_at = means.end_of("token", new.life.map(|life| now.plus(life)))?;
         let ticket = Ticket::random(TicketKind::Token, principal.tenant);
         let token = ApiToken {
             id: TokenId::mint(now),

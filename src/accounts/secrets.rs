@@ -13,6 +13,7 @@ use crate::db::login_guard;
 use crate::db::second_factors;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::{AccountId, TenantId};
 use crate::domain::secret::Secret;
 
 /// What somebody gave.
@@ -44,7 +45,87 @@ impl Proof {
     }
 }
 
+/// What a password is compared with.
+pub(in crate::accounts) struct Lock<'a> {
+    pub(in crate::accounts) tenant: TenantId,
+    /// Under which number failures are counted.
+    pub(in crate::accounts) counted: AccountId,
+    /// With another one nothing is remembered of passwords that were right.
+    pub(in crate::accounts) generation: i64,
+    pub(in crate::accounts) stored: &'a Secret,
+}
+
+/// What comparing a password came to.
+pub(in crate::accounts) enum Compared {
+    /// It was right a moment ago; nothing was counted.
+    Known,
+    /// It is right. There may be a better hash of it.
+    Right(Try, Option<Secret>),
+    Wrong(Try),
+}
+
 impl Inner {
+    /// Fails when who is there has to wait; else says when they proved themselves there last.
+    ///
+    /// # Errors
+    /// Busy after failures, with how long to wait; Unavailable.
+    pub(in crate::accounts) async fn may_try(
+        &self,
+        tenant: TenantId,
+        counted: AccountId,
+        from: Door,
+    ) -> Result<Option<Timestamp>> {
+        let (address, now) = (from.neighbourhood(), self.now());
+        let last = {
+            let mut tx = self.db().read(tenant).await?;
+            let locked = login_guard::locked_until(&mut tx, counted, &address, now).await?;
+            lockout::refuse_until(locked.unwrap_or(now), now)?;
+            login_guard::last_login(&mut tx, counted, &address).await?
+        };
+        if last.is_none() {
+            self.refuse_address(from)?;
+        }
+        Ok(last)
+    }
+
+    /// Compares a password, unless it was right a moment ago.
+    ///
+    /// # Errors
+    /// Busy when too many wait for this; Unavailable.
+    pub(in crate::accounts) async fn open_lock(
+        &self,
+        lock: Lock<'_>,
+        password: &Secret,
+        from: Door,
+    ) -> Result<Compared> {
+        let Lock {
+            tenant,
+            counted,
+            generation,
+            stored,
+        } = lock;
+        let mark = self.cache.mark(tenant, counted, generation, password);
+        let lead = match self.cache.look_up(mark, self.now()) {
+            Lookup::Right => return Ok(Compared::Known),
+            Lookup::Follow(follow) => match follow.was_right().await {
+                true => return Ok(Compared::Known),
+                false => None,
+            },
+            Lookup::Lead(lead) => Some(lead),
+        };
+        let address = from.neighbourhood();
+        let begun = self.lockout.begin(tenant, counted, &address).await?;
+        match self.compare(tenant, &begun, password, Some(stored)).await? {
+            Outcome::Wrong => Ok(Compared::Wrong(begun)),
+            Outcome::Right(better) => {
+                if let Some(lead) = lead {
+                    lead.right(self.now());
+                }
+                Ok(Compared::Right(begun, better))
+            }
+        }
+    }
+
     /// Looks at a password, a code, or both.
     ///
     /// # Errors
@@ -57,16 +138,7 @@ impl Inner {
         from: Door,
     ) -> Result<Proof> {
         let (tenant, address) = (caller.tenant.id, from.neighbourhood());
-        let now = self.now();
-        let last_login = {
-            let mut tx = self.db().read(tenant).await?;
-            let locked = login_guard::locked_until(&mut tx, caller.counted, &address, now).await?;
-            lockout::refuse_until(locked.unwrap_or(now), now)?;
-            login_guard::last_login(&mut tx, caller.counted, &address).await?
-        };
-        if last_login.is_none() {
-            self.refuse_address(from)?;
-        }
+        let last_login = self.may_try(tenant, caller.counted, from).await?;
         let fail = |one: &Try, reason: &str| match given.after {
             [] => self.failed(caller, from, one, reason),
             after => {
@@ -77,35 +149,25 @@ impl Inner {
         let mut by = Vec::new();
         let mut one = None;
         if let Some(password) = given.password {
-            let Some(account) = usable(caller, password).filter(|_| given.asked) else {
+            let usable = usable(caller, password).filter(|_| given.asked);
+            let Some((account, stored)) = usable else {
                 let one = self.lockout.begin(tenant, caller.counted, &address).await?;
-                self.compare(caller, &one, password, None).await?;
+                self.compare(tenant, &one, password, None).await?;
                 return Err(fail(&one, why_not(caller, password)));
             };
-            let mark = self
-                .cache
-                .mark(tenant, account.id, account.generation, password);
-            let lead = match self.cache.look_up(mark, now) {
-                Lookup::Follow(follow) => match follow.was_right().await {
-                    true => None,
-                    false => Some(None),
-                },
-                Lookup::Lead(lead) => Some(Some(lead)),
-                Lookup::Right => None,
+            let lock = Lock {
+                tenant,
+                counted: account.id,
+                generation: account.generation,
+                stored,
             };
-            if let Some(lead) = lead {
-                let begun = self.lockout.begin(tenant, account.id, &address).await?;
-                let stored = account.password.as_ref();
-                match self.compare(caller, &begun, password, stored).await? {
-                    Outcome::Wrong => return Err(fail(&begun, "wrong password")),
-                    Outcome::Right(better) => {
-                        self.improve(caller, account, better).await?;
-                        if let Some(lead) = lead {
-                            lead.right(self.now());
-                        }
-                    }
+            match self.open_lock(lock, password, from).await? {
+                Compared::Known => {}
+                Compared::Wrong(begun) => return Err(fail(&begun, "wrong password")),
+                Compared::Right(begun, better) => {
+                    self.improve(caller, account, better).await?;
+                    one = Some(begun);
                 }
-                one = Some(begun);
             }
             by.push("password");
         }
@@ -183,7 +245,7 @@ impl Inner {
     /// Looks at the password; a try that could not be looked at is no failure.
     async fn compare(
         &self,
-        caller: &Caller,
+        tenant: TenantId,
         one: &Try,
         password: &Secret,
         stored: Option<&Secret>,
@@ -191,7 +253,7 @@ impl Inner {
         match self.verifier.verify(password, stored).await {
             Ok(outcome) => Ok(outcome),
             Err(error) => {
-                self.lockout.withdraw(caller.tenant.id, one).await?;
+                self.lockout.withdraw(tenant, one).await?;
                 Err(error)
             }
         }
@@ -250,10 +312,10 @@ impl Inner {
     }
 }
 
-/// The account, when a password could open it.
-fn usable<'a>(caller: &'a Caller, password: &Secret) -> Option<&'a Account> {
-    let account = caller.usable().filter(|account| account.password.is_some());
-    account.filter(|_| !password.expose().is_empty())
+/// The account and the hash of its password, when a password could open it.
+fn usable<'a>(caller: &'a Caller, password: &Secret) -> Option<(&'a Account, &'a Secret)> {
+    let account = caller.usable().filter(|_| !password.expose().is_empty())?;
+    Some((account, account.password.as_ref()?))
 }
 
 /// Why no password could open it, for the operator.

@@ -1,8 +1,8 @@
 //! What somebody who has a link learns of it, and how they give its password.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use crate::domain::node::NodeKind;
 use crate::domain::secret::Secret;
 use crate::http::extract::JsonBody;
 use crate::http::failures::{Reading, Visiting};
-use crate::http::links::outsider::{Knock, Outsider};
+use crate::http::links::outsider::Knock;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 
@@ -58,18 +58,18 @@ struct OpenInfo {
 )]
 pub async fn info(
     State(web): State<Web>,
-    request: axum::extract::Request,
+    knock: Knock,
+    headers: HeaderMap,
+    extensions: Extensions,
 ) -> Result<Json<LinkInfo>, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let knock = Knock::from_request_parts(&mut parts, &web).await?;
     knock.check_left(&web).await?;
-    if !knock.is_open(&parts.headers, &web).await? {
+    if !Box::pin(knock.is_open(&headers, &web)).await? {
         return Ok(Json(LinkInfo {
             needs_password: true,
             open: None,
         }));
     }
-    let outsider = Outsider::from_request_parts(&mut parts, &web).await?;
+    let outsider = knock.enter(&web, &extensions, None).await?;
     let (link, entry) = (outsider.good.link(), &outsider.entry);
     let reads = link.kind == LinkKind::Download;
     let is_folder = entry.kind == NodeKind::Folder;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::accounts::links::{Found, GoodLink, PASS_LIFE};
 use crate::accounts::login::Door;
@@ -73,31 +73,8 @@ impl FromRequestParts<Web> for Outsider {
         let token = named.remove("token").unwrap_or_default();
         let knock = Box::pin(knock(parts, web, token)).await?;
         Box::pin(prove(&parts.headers, web, &knock)).await?;
-        let Knock { good, from, token } = knock;
-        let guest = web.guests().admit(&good, from).await?;
-        let needed = match good.link().kind {
-            LinkKind::Download => Rights::READ_ONLY,
-            LinkKind::Upload => Rights::WRITE,
-        };
-        let session = web.vfs().session(guest.principal.clone());
-        held::put(&parts.extensions, guest);
-        let entry = session.held(good.home(), needed).await;
-        let entry = entry.map_err(|error| match error.kind() {
-            // What its maker may do no more, nobody does by it.
-            ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::NotFolder => veil::over(),
-            _ => error.into(),
-        })?;
-        if good.link().kind == LinkKind::Upload && entry.kind == NodeKind::File {
-            return Err(veil::over());
-        }
-        Ok(Self {
-            session,
-            good,
-            from,
-            entry,
-            token,
-            path: named.remove("path"),
-        })
+        let entering = knock.enter(web, &parts.extensions, named.remove("path"));
+        entering.await
     }
 }
 
@@ -144,6 +121,44 @@ impl Knock {
     /// 410, 503.
     pub async fn check_left(&self, web: &Web) -> Result<(), Problem> {
         check_left(web, &self.good, self.from).await
+    }
+
+    /// Lets them in, who have shown that they may, as long as the answer to their request lasts. `path` is what
+    /// stands behind the link in the address.
+    ///
+    /// # Errors
+    /// 410 when the maker may not do any more what the link is for; 429, 503.
+    pub async fn enter(
+        self,
+        web: &Web,
+        request: &Extensions,
+        path: Option<String>,
+    ) -> Result<Outsider, Problem> {
+        let Self { good, from, token } = self;
+        let guest = web.guests().admit(&good, from).await?;
+        let needed = match good.link().kind {
+            LinkKind::Download => Rights::READ_ONLY,
+            LinkKind::Upload => Rights::WRITE,
+        };
+        let session = web.vfs().session(guest.principal.clone());
+        held::put(request, guest);
+        let entry = session.held(good.home(), needed).await;
+        let entry = entry.map_err(|error| match error.kind() {
+            // What its maker may do no more, nobody does by it.
+            ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::NotFolder => veil::over(),
+            _ => error.into(),
+        })?;
+        if good.link().kind == LinkKind::Upload && entry.kind == NodeKind::File {
+            return Err(veil::over());
+        }
+        Ok(Outsider {
+            session,
+            good,
+            from,
+            entry,
+            token,
+            path,
+        })
     }
 }
 

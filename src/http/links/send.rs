@@ -109,13 +109,12 @@ async fn put_whole(
         return Err(request::too_long());
     }
     let session = &outsider.session;
-    let sender = how.sender.map(|sender| sender.replace('\0', ""));
     let new = NewUpload {
         path: Some(outsider.good.home().clone().join(name)?),
         overwrite: Overwrite::Forbid,
         length,
         metadata: String::new(),
-        sender: sender.filter(|sender| !sender.is_empty()).map(desk::cut),
+        sender: how.sender.and_then(|said| desk::called(&said)),
     };
     let id = session.create_upload(new).await?;
     let check = expected.map(Check::sha256);

@@ -57,7 +57,10 @@ impl<'a> Desk<'a> {
     /// Who sends it by a link, as they call themselves.
     pub fn sender(&self, metadata: &Metadata) -> Option<String> {
         let by_link = self.session.principal().link.is_some();
-        metadata.sender().filter(|_| by_link).map(cut)
+        metadata
+            .sender()
+            .filter(|_| by_link)
+            .and_then(|said| called(&said))
     }
 
     /// Fails when a file is longer than may come here.
@@ -117,15 +120,11 @@ pub fn plain_name(bytes: &[u8]) -> Outcome<Name> {
     }
 }
 
-/// What somebody calls themselves, as far as it is kept.
-pub fn cut(sender: String) -> String {
-    let end = (0..=SENDER_BYTES.min(sender.len()))
-        .rev()
-        .find(|at| sender.is_char_boundary(*at));
-    sender
-        .get(..end.unwrap_or(0))
-        .unwrap_or_default()
-        .to_owned()
+/// What somebody calls themselves, as far as it is kept; none when they do not.
+pub fn called(said: &str) -> Option<String> {
+    let mut sender = said.replace('\0', "");
+    sender.truncate(sender.floor_char_boundary(SENDER_BYTES));
+    (!sender.is_empty()).then_some(sender)
 }
 
 #[cfg(test)]
@@ -146,7 +145,9 @@ mod tests {
 
     #[test]
     fn a_long_sender_is_cut_between_characters() {
-        let cut = cut("\u{20ac}".repeat(100));
-        assert_eq!(cut.len(), 198);
+        let kept = called(&"\u{20ac}".repeat(100));
+        assert_eq!(kept.map(|kept| kept.len()), Some(198));
+        assert_eq!(called("\0"), None);
+        assert_eq!(called("Ann\0"), Some("Ann".to_owned()));
     }
 }

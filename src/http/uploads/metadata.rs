@@ -94,8 +94,7 @@ impl Metadata {
     /// What who sends it calls themselves, if they say so.
     pub fn sender(&self) -> Option<String> {
         let sender = self.values.get("sender")?;
-        let sender = String::from_utf8_lossy(sender);
-        Some(sender.replace('\0', "")).filter(|sender| !sender.is_empty())
+        Some(String::from_utf8_lossy(sender).into_owned())
     }
 
     /// Whether a file that is there may be replaced: unless `overwrite` says `false`.
