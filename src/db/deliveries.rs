@@ -1,5 +1,7 @@
 //! What is sent to whom: a row for each webhook and each thing that it is to be told.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::db::sql::{Row, TenantTx};
@@ -53,6 +55,28 @@ pub struct Place {
     pub number: i64,
     /// Which of the news of that line.
     pub part: i64,
+}
+
+/// `NUMBER-PART`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.number, self.part)
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers = text.split_once('-');
+        let place = numbers.and_then(|(number, part)| {
+            Some(Self {
+                number: number.parse().ok()?,
+                part: part.parse().ok()?,
+            })
+        });
+        place.ok_or_else(|| Error::invalid(format!("'{text}' is no place of a delivery")))
+    }
 }
 
 /// A delivery, with what is told.

@@ -66,18 +66,6 @@ failures! {
 }
 
 failures! {
-    /// Of whatever is asked for in the name of a tenant's administrators or of operators.
-    Administering:
-    Invalid = 400 "the request is malformed; the detail says how",
-    Stranger = 401 "nobody has logged in",
-    Denied = 403 "the account does not administer its tenant, the token is not for this, or no page of this server made the request",
-    NotFound = 404 "there is no such thing in the tenant",
-    Busy = 429 "too many failed logins or sessions",
-    Internal = 500 "a defect; the operator is told",
-    Unavailable = 503 "the database or the key service does not answer",
-}
-
-failures! {
     /// Of whatever is sent of a file, besides.
     Ranging:
     Changed = 412 "it is another version than If-Match names",

@@ -2,32 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::account::owner::Owner;
 use crate::http::extract::Params;
+use crate::http::paging::{self, Paging};
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::web::Web;
-
-/// Records of a page, unless the client says how many, and at most.
-const LIMIT: usize = 100;
-const MOST: usize = 1_000;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<Web> {
     OpenApiRouter::new().routes(routes!(list))
-}
-
-/// Which page.
-#[derive(Deserialize)]
-struct Which {
-    /// Most records of a page: 1 to 1000, or 100.
-    limit: Option<usize>,
-    /// Where it begins, as the page before says.
-    cursor: Option<String>,
 }
 
 /// Something that happened.
@@ -63,10 +51,7 @@ struct RecordPage {
     get,
     path = "/me/activity",
     tag = "account",
-    params(
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "most records of a page, or 100"),
-        ("cursor" = Option<String>, Query, description = "where it begins, as `next` of the page before says"),
-    ),
+    params(Paging),
     responses(
         (status = 200, description = "what the account did, and what was tried in its name", body = RecordPage),
         (status = 400, description = "the query does not fit", body = ProblemDetails, content_type = "application/problem+json"),
@@ -79,21 +64,9 @@ struct RecordPage {
 async fn list(
     State(web): State<Web>,
     owner: Owner,
-    Params(which): Params<Which>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<RecordPage>, Problem> {
-    let limit = which.limit.unwrap_or(LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("'limit' is 1 to {MOST}")));
-    }
-    let before = which.cursor.map(|cursor| cursor.parse::<i64>().ok());
-    let before = match before {
-        Some(None) => {
-            let detail = "take 'cursor' from 'next' of the page before";
-            return Err(Problem::malformed(detail));
-        }
-        Some(before) => before,
-        None => None,
-    };
+    let (limit, before) = (paging.limit()?, paging.place::<i64>()?);
     let activity = web.accounts().activity(&owner.principal, before, limit);
     let activity = activity.await?;
     let items = activity.records.into_iter().map(|record| Record {
@@ -107,6 +80,8 @@ async fn list(
     });
     Ok(Json(RecordPage {
         items: items.collect(),
-        next: activity.next.map(|number| number.to_string()),
+        next: activity
+            .next
+            .map(|number| paging::cursor(&number.to_string())),
     }))
 }

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::accounts::manage_accounts::AccountView;
 use crate::accounts::manage_alter::WholeAccount;
+use crate::http::admin::acting;
 
 /// An account in a list.
 #[derive(Serialize, ToSchema)]
@@ -75,9 +76,8 @@ pub struct AccountDetails {
 impl AccountItem {
     /// What a list shows.
     pub fn new(view: AccountView) -> Self {
-        let user = view.login.rsplit_once('@').map_or("", |(user, _)| user);
         Self {
-            user: user.to_owned(),
+            user: acting::within(&view.login),
             login: view.login,
             disabled: view.disabled,
             administrator: view.administrator,

@@ -21,7 +21,7 @@ use crate::http::admin::power::{Altering, Helping, Seeing};
 use crate::http::admin::{version, wish};
 use crate::http::extract::{JsonBody, Params, PathOf};
 use crate::http::failures::{Asking, Changing, Reading};
-use crate::http::files::view::{self, Paging};
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::net::network::Network;
 
@@ -118,7 +118,7 @@ pub async fn list(
     let items: Vec<_> = found.await?.into_iter().map(AccountItem::new).collect();
     let next = items.last().filter(|_| items.len() == limit);
     Ok(Json(AccountPage {
-        next: next.map(|last| view::cursor(last.user())),
+        next: next.map(|last| paging::cursor(last.user())),
         items,
     }))
 }

@@ -156,6 +156,12 @@ async fn account_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>,
     })
 }
 
+/// What an account or group is called within its tenant, whose name in full is `NAME@TENANT`.
+pub fn within(full: &str) -> String {
+    let name = full.rsplit_once('@').map_or("", |(name, _)| name);
+    name.to_owned()
+}
+
 /// The tenant that the path names; one that cannot be is found nowhere.
 async fn tenant_in_path(parts: &mut Parts) -> Result<String, Problem> {
     let named = RawPathParams::from_request_parts(parts, &()).await;

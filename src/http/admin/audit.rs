@@ -16,11 +16,8 @@ use crate::http::admin::power::Seeing;
 use crate::http::extract::Params;
 use crate::http::failures::Asking;
 use crate::http::files::view;
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
-
-/// Records of a part, unless the client says how many, and at most.
-const LIMIT: usize = 200;
-const MOST: usize = 1_000;
 
 /// A record.
 #[derive(Serialize, ToSchema)]
@@ -90,12 +87,6 @@ pub struct Wanted {
     /// From this address.
     #[param(required = false)]
     address: Option<String>,
-    /// Most items of this part.
-    #[param(required = false, minimum = 1, maximum = 1000, default = 200)]
-    limit: Option<usize>,
-    /// `next` of the part before.
-    #[param(required = false)]
-    cursor: Option<String>,
 }
 
 /// Search the audit log, newest records first.
@@ -103,34 +94,26 @@ pub struct Wanted {
     get,
     path = "/audit",
     tag = "audit log",
-    params(Wanted),
+    params(Wanted, Paging),
     responses((status = 200, description = "a part of what fits", body = AuditPage), Asking)
 )]
 pub async fn search(
     admin: Admin<Seeing>,
     Params(wanted): Params<Wanted>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<AuditPage>, Problem> {
-    let limit = wanted.limit.unwrap_or(LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
-    let cursor = wanted.cursor.as_deref().map(view::behind).transpose()?;
-    let before = cursor.map(|text| {
-        let wrong = || Problem::malformed("the cursor is not the 'next' of the part before");
-        text.parse::<i64>().map_err(|_| wrong())
-    });
-    let before = before.transpose()?;
+    let (limit, before) = (paging.limit()?, paging.place::<i64>()?);
     let span = span(&admin, wanted).await?;
     let (found, next) = admin.directory.audit_search(&span, before, limit).await?;
     Ok(Json(AuditPage {
         items: found.into_iter().map(item).collect(),
-        next: next.map(|number| view::cursor(&number.to_string())),
+        next: next.map(|number| paging::cursor(&number.to_string())),
     }))
 }
 
 /// Export the audit log, oldest records first, one JSON object a line.
 ///
-/// What is written down after the request came is not in it. `limit` and `cursor` mean nothing.
+/// What is written down after the request came is not in it.
 #[utoipa::path(
     get,
     path = "/audit/export",

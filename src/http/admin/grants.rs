@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 use crate::accounts::manage_grants::{GrantView, Place, SubjectName};
 use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
-use crate::http::admin::acting::Admin;
+use crate::http::admin::acting::{self, Admin};
 use crate::http::admin::power::{Altering, Seeing};
 use crate::http::extract::{JsonBody, Params};
 use crate::http::failures::{Asking, Changing, Reading};
-use crate::http::files::view::{self, Paging};
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 
 /// Rights of an account or of a group on a folder and what is below it.
@@ -74,7 +74,7 @@ pub async fn list(
     let (grants, next) = found.await?;
     Ok(Json(GrantPage {
         items: grants.into_iter().map(details).collect(),
-        next: next.as_deref().map(view::cursor),
+        next: next.as_deref().map(paging::cursor),
     }))
 }
 
@@ -140,14 +140,9 @@ fn place<P>(admin: &Admin<P>, path: &str) -> Result<Place, Problem> {
 }
 
 fn details(view: GrantView) -> GrantDetails {
-    let within = |name: &str| {
-        name.rsplit_once('@')
-            .map_or("", |(name, _)| name)
-            .to_owned()
-    };
     let (user, group) = match view.subject.strip_prefix("group:") {
-        Some(group) => (None, Some(within(group))),
-        None => (Some(within(&view.subject)), None),
+        Some(group) => (None, Some(acting::within(group))),
+        None => (Some(acting::within(&view.subject)), None),
     };
     GrantDetails {
         user,

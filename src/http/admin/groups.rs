@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 use crate::accounts::manage_groups::GroupView;
 use crate::domain::error::Error;
 use crate::domain::principal::LoginName;
-use crate::http::admin::acting::Admin;
+use crate::http::admin::acting::{self, Admin};
 use crate::http::admin::power::{Altering, Seeing};
 use crate::http::extract::{JsonBody, Params, PathOf};
 use crate::http::failures::{Asking, Reading};
-use crate::http::files::view::{self, Paging};
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 
 /// A group.
@@ -75,7 +75,7 @@ pub async fn list(
     items.truncate(limit);
     let next = items.last().filter(|_| more);
     Ok(Json(GroupPage {
-        next: next.map(|last| view::cursor(&last.name)),
+        next: next.map(|last| paging::cursor(&last.name)),
         items,
     }))
 }
@@ -180,13 +180,12 @@ pub async fn leave(
 }
 
 fn details(view: GroupView) -> GroupDetails {
-    let within = |name: &str| {
-        name.rsplit_once('@')
-            .map_or("", |(name, _)| name)
-            .to_owned()
-    };
     GroupDetails {
-        name: within(&view.group),
-        members: view.members.iter().map(|name| within(name)).collect(),
+        name: acting::within(&view.group),
+        members: view
+            .members
+            .iter()
+            .map(|name| acting::within(name))
+            .collect(),
     }
 }

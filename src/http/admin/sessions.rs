@@ -11,13 +11,9 @@ use crate::http::admin::acting::Admin;
 use crate::http::admin::power::{Helping, Seeing};
 use crate::http::extract::{Params, PathOf};
 use crate::http::failures::Asking;
-use crate::http::files::view;
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::Web;
-
-/// Sessions of a part, unless the client says how many, and at most.
-const LIMIT: usize = 200;
-const MOST: usize = 1_000;
 
 /// A session in progress.
 #[derive(Serialize, ToSchema)]
@@ -51,12 +47,6 @@ pub struct Which {
     /// Of this account, by its name within the tenant.
     #[param(required = false)]
     user: Option<String>,
-    /// Most items of this part.
-    #[param(required = false, minimum = 1, maximum = 1000, default = 200)]
-    limit: Option<usize>,
-    /// `next` of the part before.
-    #[param(required = false)]
-    cursor: Option<String>,
 }
 
 /// A session in a path.
@@ -72,18 +62,15 @@ pub struct Named {
     get,
     path = "/sessions",
     tag = "sessions in progress",
-    params(Which),
+    params(Which, Paging),
     responses((status = 200, description = "a part of them", body = LivePage), Asking)
 )]
 pub async fn list(
     admin: Admin<Seeing>,
     Params(which): Params<Which>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<LivePage>, Problem> {
-    let limit = which.limit.unwrap_or(LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
-    let after = which.cursor.as_deref().map(view::behind).transpose()?;
+    let (limit, after) = (paging.limit()?, paging.after()?);
     let login = which.user.as_deref().map(|user| admin.login(user));
     let login = login.transpose()?;
     let found =
@@ -101,7 +88,7 @@ pub async fn list(
     });
     Ok(Json(LivePage {
         items: items.collect(),
-        next: next.as_deref().map(view::cursor),
+        next: next.as_deref().map(paging::cursor),
     }))
 }
 

@@ -21,7 +21,7 @@ use crate::http::admin::regions::Purpose;
 use crate::http::admin::{version, wish};
 use crate::http::extract::{JsonBody, Params};
 use crate::http::failures::{Asking, Changing, Reading};
-use crate::http::files::view::{self, Paging};
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
 
@@ -184,7 +184,7 @@ pub async fn list(
     let page = operator.directory.tenants_page(&after, limit).await?;
     let next = page.last().filter(|_| page.len() == limit);
     Ok(Json(TenantPage {
-        next: next.map(|last| view::cursor(&last.name)),
+        next: next.map(|last| paging::cursor(&last.name)),
         items: page.into_iter().map(item).collect(),
     }))
 }

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::reply::Problem;
+use crate::http::tags::{self, Comparison, Tags};
 
 /// An answer that shows a version.
 pub fn with_tag(version: &str, answer: impl IntoResponse) -> Response {
@@ -20,48 +21,9 @@ pub fn with_tag(version: &str, answer: impl IntoResponse) -> Response {
 /// # Errors
 /// 400 when it is neither `*` nor a list of entity tags.
 pub fn known(headers: &HeaderMap) -> Result<Option<Vec<String>>, Problem> {
-    let mut versions: Option<Vec<String>> = None;
-    for value in headers.get_all(header::IF_MATCH) {
-        let text = value.to_str().unwrap_or_default().trim();
-        if text == "*" {
-            return Ok(None);
-        }
-        let listed = list(text).ok_or_else(|| {
-            Problem::malformed("If-Match is neither '*' nor a list of entity tags")
-        })?;
-        versions.get_or_insert_default().extend(listed);
-    }
-    Ok(versions)
-}
-
-/// Those of `"a", "b"`; weak ones never match (RFC 9110 section 13.1.1).
-fn list(text: &str) -> Option<Vec<String>> {
-    let mut found = Vec::new();
-    let mut rest = text.trim_start_matches([' ', ',', '\t']);
-    while !rest.is_empty() {
-        let strong = rest.strip_prefix("W/");
-        let opened = strong.unwrap_or(rest).strip_prefix('"')?;
-        let (opaque, after) = opened.split_once('"')?;
-        if strong.is_none() {
-            found.push(opaque.to_owned());
-        }
-        rest = after.trim_start_matches([' ', ',', '\t']);
-    }
-    Some(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strong_tags_are_taken_and_weak_ones_match_nothing() {
-        assert_eq!(
-            list("\"a\", W/\"b\",\"c\""),
-            Some(vec!["a".to_owned(), "c".to_owned()])
-        );
-        for bad in ["a", "\"a", "W/a"] {
-            assert_eq!(list(bad), None, "{bad}");
-        }
-    }
+    let tags = tags::tags(headers, &header::IF_MATCH, Comparison::Strong)?;
+    Ok(match tags {
+        Some(Tags::Of(versions)) => Some(versions),
+        Some(Tags::Any) | None => None,
+    })
 }

@@ -8,15 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::NodeId;
 use crate::domain::node::{Entry, Version};
 use crate::http::reply::Problem;
-
-/// What a list of entity tags asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tags {
-    /// `*`: whatever there is.
-    Any,
-    /// One of these; what cannot be one of ours is left out.
-    Of(Vec<Version>),
-}
+use crate::http::tags::{self, Comparison, Tags};
 
 /// How a conditional read is to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,16 +44,16 @@ pub fn date(time: Timestamp) -> Option<HeaderValue> {
 ///
 /// # Errors
 /// 400 when it is not a list of entity tags.
-pub fn if_match(headers: &HeaderMap) -> Result<Option<Tags>, Problem> {
-    tags(headers, &header::IF_MATCH, Comparison::Strong)
+pub fn if_match(headers: &HeaderMap) -> Result<Option<Tags<Version>>, Problem> {
+    versions(headers, &header::IF_MATCH, Comparison::Strong)
 }
 
 /// The versions of `If-None-Match`, if the request has it.
 ///
 /// # Errors
 /// 400 when it is not a list of entity tags.
-pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Tags>, Problem> {
-    tags(headers, &header::IF_NONE_MATCH, Comparison::Weak)
+pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Tags<Version>>, Problem> {
+    versions(headers, &header::IF_NONE_MATCH, Comparison::Weak)
 }
 
 /// What the conditions of a read come to (RFC 9110 section 13.2.2).
@@ -69,7 +61,7 @@ pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Tags>, Problem> {
 /// # Errors
 /// 400 when one is malformed, 412 when one does not hold.
 pub fn of_read(headers: &HeaderMap, entry: &Entry) -> Result<Verdict, Problem> {
-    let is = |tags: &Tags| match tags {
+    let is = |tags: &Tags<Version>| match tags {
         Tags::Any => true,
         Tags::Of(versions) => versions.contains(&entry.version()),
     };
@@ -113,48 +105,17 @@ fn seconds(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     Some(parsed.as_second())
 }
 
-/// Whether a weak tag stands for the version that it names (RFC 9110 section 8.8.3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
-    Strong,
-    Weak,
-}
-
-fn tags(
+/// The versions of a header; what cannot be one of ours is left out.
+fn versions(
     headers: &HeaderMap,
     name: &HeaderName,
     comparison: Comparison,
-) -> Result<Option<Tags>, Problem> {
-    let mut found: Option<Vec<Version>> = None;
-    for value in headers.get_all(name) {
-        let text = value.to_str().ok();
-        if text.is_some_and(|text| text.trim() == "*") {
-            return Ok(Some(Tags::Any));
-        }
-        let parsed = text
-            .and_then(|text| list(text, comparison))
-            .ok_or_else(|| {
-                Problem::malformed(format!("{name} is neither '*' nor a list of entity tags"))
-            })?;
-        found.get_or_insert_default().extend(parsed);
-    }
-    Ok(found.map(Tags::Of))
-}
-
-/// Those of `"a", W/"b"` that are ours.
-fn list(text: &str, comparison: Comparison) -> Option<Vec<Version>> {
-    let mut versions = Vec::new();
-    let mut rest = text.trim_start_matches([' ', ',', '\t']);
-    while !rest.is_empty() {
-        let weak = rest.strip_prefix("W/");
-        let opened = weak.unwrap_or(rest).strip_prefix('"')?;
-        let (opaque, after) = opened.split_once('"')?;
-        if weak.is_none() || comparison == Comparison::Weak {
-            versions.extend(version(opaque));
-        }
-        rest = after.trim_start_matches([' ', ',', '\t']);
-    }
-    Some(versions)
+) -> Result<Option<Tags<Version>>, Problem> {
+    let tags = tags::tags(headers, name, comparison)?;
+    Ok(tags.map(|tags| match tags {
+        Tags::Any => Tags::Any,
+        Tags::Of(all) => Tags::Of(all.iter().filter_map(|tag| version(tag)).collect()),
+    }))
 }
 
 fn version(opaque: &str) -> Option<Version> {
@@ -169,16 +130,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_tags_are_read_whatever_else_is_in_them() {
+    fn tags_that_are_not_ours_are_left_out() {
         let node = NodeId::NIL;
-        let ours = Version { node, born: 7 };
+        let mut headers = HeaderMap::new();
         let text = format!("\"other, thing\",W/\"{node}-7\" , \"{node}-x\"");
-        assert_eq!(list(&text, Comparison::Weak), Some(vec![ours]));
-        assert_eq!(list(&text, Comparison::Strong), Some(Vec::new()));
-        assert_eq!(list("", Comparison::Strong), Some(Vec::new()));
-        for bad in ["abc", "\"a", "W/a", "\"a\" b"] {
-            assert_eq!(list(bad, Comparison::Weak), None, "{bad}");
-        }
+        headers.insert(header::IF_NONE_MATCH, text.parse().unwrap());
+        let ours = Version { node, born: 7 };
+        assert_eq!(if_none_match(&headers).unwrap(), Some(Tags::Of(vec![ours])));
+        headers.insert(header::IF_MATCH, text.parse().unwrap());
+        assert_eq!(if_match(&headers).unwrap(), Some(Tags::Of(Vec::new())));
     }
 
     #[test]

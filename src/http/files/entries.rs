@@ -11,10 +11,11 @@ use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::http::extract::{JsonBody, Params};
 use crate::http::failures::{Asking, Changing, Reading};
-use crate::http::files::condition::{self, Tags};
+use crate::http::files::condition;
 use crate::http::files::place::Place;
 use crate::http::files::view::{self, EntryView};
 use crate::http::reply::Problem;
+use crate::http::tags::Tags;
 use crate::http::visitor::Visitor;
 use crate::vfs::session::Session;
 

@@ -13,7 +13,8 @@ use crate::http::extract::Params;
 use crate::http::failures::{Asking, Changing};
 use crate::http::files::entries;
 use crate::http::files::place::{self, Place};
-use crate::http::files::view::{self, Entries, EntryView, Paging};
+use crate::http::files::view::{self, Entries, EntryView};
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -58,7 +59,7 @@ pub async fn list(
     });
     Ok(Json(Entries {
         items: items.collect::<Result<_, Problem>>()?,
-        next: page.next.as_deref().map(view::cursor),
+        next: page.next.as_deref().map(paging::cursor),
     }))
 }
 

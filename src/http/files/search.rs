@@ -7,7 +7,8 @@ use crate::domain::path::VfsPath;
 use crate::http::extract::Params;
 use crate::http::failures::Asking;
 use crate::http::files::place;
-use crate::http::files::view::{self, Entries, EntryView, Paging};
+use crate::http::files::view::{Entries, EntryView};
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::vfs::search::NamePattern;
@@ -55,6 +56,6 @@ pub async fn search(
     let items = items.map(|(path, entry)| EntryView::new(path, entry));
     Ok(Json(Entries {
         items: items.collect(),
-        next: found.next.map(|path| view::cursor(&path.to_string())),
+        next: found.next.map(|path| paging::cursor(&path.to_string())),
     }))
 }

@@ -1,7 +1,7 @@
 //! Files and folders as JSON shows them.
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use serde::{Deserialize, Serialize};
+use data_encoding::HEXLOWER;
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
@@ -11,10 +11,6 @@ use crate::domain::rights::Rights;
 use crate::http::files::condition;
 use crate::http::reply::Problem;
 use crate::vfs::look::Seen;
-
-/// Most items of a page, and how many there are if nobody says.
-pub const MOST_ITEMS: u32 = 1000;
-const ITEMS: u32 = 200;
 
 /// A file or folder.
 #[derive(Serialize, ToSchema)]
@@ -100,57 +96,6 @@ pub struct Entries {
     pub items: Vec<EntryView>,
     /// What `cursor` is for the next part; null at the end.
     pub next: Option<String>,
-}
-
-/// Which part of a list is wanted.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
-pub struct Paging {
-    /// Most items of this part.
-    #[param(minimum = 1, maximum = 1000, default = 200)]
-    limit: Option<u32>,
-    /// `next` of the part before; none for the first part.
-    cursor: Option<String>,
-}
-
-impl Paging {
-    /// Most items.
-    ///
-    /// # Errors
-    /// 400 when it is none or too many.
-    pub fn limit(&self) -> Result<usize, Problem> {
-        let limit = self.limit.unwrap_or(ITEMS);
-        match (1..=MOST_ITEMS).contains(&limit) {
-            true => Ok(limit as usize),
-            false => Err(Problem::malformed(format!(
-                "limit must be 1 to {MOST_ITEMS}"
-            ))),
-        }
-    }
-
-    /// What the cursor says.
-    ///
-    /// # Errors
-    /// 400 when it is not one of ours.
-    pub fn after(&self) -> Result<Option<String>, Problem> {
-        self.cursor.as_deref().map(behind).transpose()
-    }
-}
-
-/// What a cursor says: behind what a part begins.
-///
-/// # Errors
-/// 400 when it is not one of ours.
-pub fn behind(cursor: &str) -> Result<String, Problem> {
-    let decoded = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok();
-    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-    // PostgreSQL takes no NUL.
-    let decoded = decoded.filter(|text| !text.contains('\0') && !text.is_empty());
-    decoded.ok_or_else(|| Problem::malformed("the cursor is not the 'next' of the part before"))
-}
-
-/// The cursor that says `after`.
-pub fn cursor(after: &str) -> String {
-    BASE64URL_NOPAD.encode(after.as_bytes())
 }
 
 /// The path of an entry of a folder.

@@ -18,8 +18,9 @@ use crate::http::account::owner::Owner;
 use crate::http::extract::{JsonBody, Params, PathOf};
 use crate::http::failures::{Asking, Reading};
 use crate::http::files::place;
-use crate::http::files::view::{self, Paging};
+use crate::http::files::view;
 use crate::http::links::outsider::base;
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
 
@@ -244,11 +245,7 @@ pub async fn list(
     owner: Owner,
     Params(paging): Params<Paging>,
 ) -> Result<Json<SharePage>, Problem> {
-    let limit = paging.limit()?;
-    let before = paging.after()?.map(|after| after.parse::<LinkId>());
-    let before = before
-        .transpose()
-        .map_err(|_| Problem::malformed("the cursor is not the 'next' of the part before"))?;
+    let (limit, before) = (paging.limit()?, paging.place::<LinkId>()?);
     let links = web
         .accounts()
         .own_links(&owner.principal, before, limit + 1);
@@ -258,7 +255,7 @@ pub async fn list(
     let last = links.last().map(|own| own.link.id.to_string());
     Ok(Json(SharePage {
         items: links.into_iter().map(|own| shown(&web, own)).collect(),
-        next: last.filter(|_| more).as_deref().map(view::cursor),
+        next: last.filter(|_| more).as_deref().map(paging::cursor),
     }))
 }
 

@@ -12,10 +12,11 @@ use crate::domain::path::VfsPath;
 use crate::http::extract::Params;
 use crate::http::failures::{Ranging, Visiting};
 use crate::http::files::download::{self, Head, Wish};
-use crate::http::files::view::{self, Entries, EntryView, Paging};
+use crate::http::files::view::{self, Entries, EntryView};
 use crate::http::files::{archive, pump};
 use crate::http::links::outsider::Outsider;
 use crate::http::links::veil;
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 
@@ -174,7 +175,7 @@ pub async fn list_in(
     });
     Ok(Json(Entries {
         items: items.collect::<Result<_, Problem>>()?,
-        next: page.next.as_deref().map(view::cursor),
+        next: page.next.as_deref().map(paging::cursor),
     }))
 }
 

@@ -11,7 +11,8 @@ use crate::db::deliveries::{DeliveryState, Place};
 use crate::http::admin::acting::Admin;
 use crate::http::admin::power::{Altering, Seeing};
 use crate::http::extract::{JsonBody, Params, PathOf};
-use crate::http::failures::{Administering, Reading};
+use crate::http::failures::{Asking, Reading};
+use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 use crate::http::webhooks::wanted::{Named, ReplayWanted, Replayed, SentNews, SentPage};
@@ -24,15 +25,12 @@ pub fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(replay))
 }
 
-const USUAL: usize = 200;
-const MOST: usize = 1_000;
-
-/// Which part of the list.
-#[derive(Deserialize)]
-struct Part {
+/// Which of the list.
+#[derive(Deserialize, utoipa::IntoParams)]
+struct Wanted {
+    /// Only these: waiting, delivered or dead.
+    #[param(required = false)]
     state: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<String>,
 }
 
 /// What was sent
@@ -44,27 +42,23 @@ struct Part {
     tag = "webhooks",
     params(
         ("webhook" = String, Path, description = "the webhook"),
-        ("state" = Option<String>, Query, description = "only these: waiting, delivered or dead"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "so many at most"),
-        ("cursor" = Option<String>, Query, description = "where the page before said that this one begins"),
+        Wanted,
+        Paging,
     ),
     responses(
         (status = 200, description = "what was sent and what waits, the newest news first", body = SentPage),
-        Administering,
+        Asking,
     )
 )]
 async fn sent(
     admin: Admin<Seeing>,
     PathOf(Named { webhook }): PathOf<Named>,
-    Params(part): Params<Part>,
+    Params(wanted): Params<Wanted>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<SentPage>, Problem> {
     let which = Which::Id(webhook.parse()?);
-    let state = part.state.as_deref().map(state).transpose()?;
-    let limit = part.limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("'limit' is 1 to {MOST}")));
-    }
-    let before = part.cursor.as_deref().map(place).transpose()?;
+    let state = wanted.state.as_deref().map(state).transpose()?;
+    let (limit, before) = (paging.limit()?, paging.place::<Place>()?);
     let tenant = &admin.tenant;
     let (items, last) = admin
         .directory
@@ -75,7 +69,7 @@ async fn sent(
         items: items.into_iter().map(SentNews::from).collect(),
         next: last
             .filter(|_| is_more)
-            .map(|last| format!("{}-{}", last.number, last.part)),
+            .map(|last| paging::cursor(&last.to_string())),
     }))
 }
 
@@ -92,7 +86,7 @@ async fn sent(
     ),
     responses(
         (status = 202, description = "it is on its way"),
-        Administering,
+        Asking,
     )
 )]
 async fn test(
@@ -119,7 +113,7 @@ async fn test(
     request_body = ReplayWanted,
     responses(
         (status = 200, description = "they are on their way", body = Replayed),
-        Administering,
+        Asking,
         Reading,
     )
 )]
@@ -142,15 +136,4 @@ fn state(word: &str) -> Result<DeliveryState, Problem> {
         .into_iter()
         .find(|state| state.word() == word);
     found.ok_or_else(|| Problem::malformed("'state' is waiting, delivered or dead"))
-}
-
-fn place(cursor: &str) -> Result<Place, Problem> {
-    let numbers = cursor.split_once('-');
-    let place = numbers.and_then(|(number, part)| {
-        Some(Place {
-            number: number.parse().ok()?,
-            part: part.parse().ok()?,
-        })
-    });
-    place.ok_or_else(|| Problem::malformed("'cursor' is what the page before said"))
 }

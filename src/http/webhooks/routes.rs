@@ -12,7 +12,7 @@ use crate::accounts::webhook_views::{NewWebhook, WebhookChange, Which};
 use crate::http::admin::acting::Admin;
 use crate::http::admin::power::{Altering, Seeing};
 use crate::http::extract::{JsonBody, PathOf};
-use crate::http::failures::{Administering, Reading};
+use crate::http::failures::{Asking, Reading};
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::web::Web;
 use crate::http::webhooks::deliveries;
@@ -45,7 +45,7 @@ pub fn routes() -> OpenApiRouter<Web> {
     responses(
         (status = 201, description = "added", body = HookWithSecret),
         (status = 409, description = "the name is taken", body = ProblemDetails, content_type = "application/problem+json"),
-        Administering,
+        Asking,
         Reading,
     )
 )]
@@ -76,7 +76,7 @@ async fn add(
     tag = "webhooks",
     responses(
         (status = 200, description = "the tenant's webhooks", body = HookPage),
-        Administering,
+        Asking,
     )
 )]
 async fn list(admin: Admin<Seeing>) -> Result<Json<HookPage>, Problem> {
@@ -98,7 +98,7 @@ async fn list(admin: Admin<Seeing>) -> Result<Json<HookPage>, Problem> {
     ),
     responses(
         (status = 200, description = "the webhook", body = Hook),
-        Administering,
+        Asking,
     )
 )]
 async fn show(
@@ -126,7 +126,7 @@ async fn show(
     responses(
         (status = 200, description = "changed", body = Hook),
         (status = 409, description = "the name is taken", body = ProblemDetails, content_type = "application/problem+json"),
-        Administering,
+        Asking,
         Reading,
     )
 )]
@@ -165,7 +165,7 @@ async fn alter(
     ),
     responses(
         (status = 204, description = "removed"),
-        Administering,
+        Asking,
     )
 )]
 async fn remove(
@@ -192,7 +192,7 @@ async fn remove(
     request_body = SecretWanted,
     responses(
         (status = 200, description = "renewed", body = HookWithSecret),
-        Administering,
+        Asking,
         Reading,
     )
 )]
