@@ -516,7 +516,8 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_told_with_its_line() {
         let file = "[memory]\nbudgte = \"1GiB\"\n\n[log]\nlevel = \"loud\"\nformat = 3\n\
-                    [sftpp]\nlisten = []\n[drain]\ntime = \"2 weeks\"\n[retention]\nkeep = 0x10\n";
+                    [sftpp]\nlisten = []\n[drain]\ntime = \"2 weeks\"\n[retention]\nkeep = 0x10\n\
+                    [telemetry]\notlp_headers = \"hunter2\"\n";
         assert_eq!(
             problems(file, &[]),
             [
@@ -529,6 +530,8 @@ mod tests {
                  d, as in \"30s\" or \"30d\"",
                 "line 12: retention.keep: a number that is not decimal stands here; write a text \
                  in quotes: \"...\"",
+                "line 14: telemetry.otlp_headers: write \"name=value, name=value\", each name and \
+                 value as HTTP has them",
             ]
         );
     }

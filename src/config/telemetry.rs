@@ -50,9 +50,15 @@ fn otlp(default: OtlpSettings, from: &mut Reader) -> OtlpSettings {
     };
     let endpoint = from.checked(SECTION, "otlp_endpoint", String::new(), is_right);
     let headers = from.take(SECTION, "otlp_headers", String::new());
+    let headers = headers_of(&headers).unwrap_or_else(|| {
+        // What stands there is a secret.
+        let message = "write \"name=value, name=value\", each name and value as HTTP has them";
+        from.report_at(SECTION, "otlp_headers", message);
+        Vec::new()
+    });
     OtlpSettings {
         endpoint: endpoint_of(&endpoint),
-        headers: (!headers.is_empty()).then(|| Secret::new(headers)),
+        headers,
         signals: from.take(SECTION, "signals", default.signals),
         interval: from.within(SECTION, "interval", default.interval, SECOND..=HOUR),
         trace_one_in: from.take(SECTION, "trace_one_in", default.trace_one_in),
@@ -111,6 +117,25 @@ fn endpoint_of(text: &str) -> Option<Endpoint> {
         port,
         path: path.trim_end_matches('/').to_owned(),
     })
+}
+
+/// `name=value, name=value`, as OpenTelemetry writes headers.
+fn headers_of(text: &str) -> Option<Vec<(String, Secret)>> {
+    let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+    parts
+        .map(|part| {
+            let (name, value) = part.split_once('=')?;
+            let (name, value) = (name.trim(), value.trim());
+            let is_name =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let is_good = !name.is_empty()
+                && name.bytes().all(is_name)
+                && value
+                    .bytes()
+                    .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            is_good.then(|| (name.to_owned(), Secret::new(value)))
+        })
+        .collect()
 }
 
 /// `host`, `host:port`, `[address]:port`.
@@ -233,6 +258,23 @@ mod tests {
             "ftp://a",
         ] {
             assert!(endpoint_of(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headers_are_names_and_values() {
+        let read = headers_of("authorization=Bearer a=b, x-key = 1").unwrap();
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
+        assert_eq!(
+            read,
+            [("authorization", &b"Bearer a=b"[..]), ("x-key", b"1")]
+        );
+        assert!(headers_of("").unwrap().is_empty());
+        for wrong in ["hunter2", "=a", "a b=c", "a=b\nc", "a: b=\u{e4}"] {
+            assert!(headers_of(wrong).is_none(), "{wrong}");
         }
     }
 

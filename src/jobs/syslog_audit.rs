@@ -285,7 +285,6 @@ impl AuditSender {
             ("accountId", number),
             ("address", record.address.clone()),
             ("session", record.session.clone()),
-            ("path", path(record)),
         ];
         let mut data = vec![
             ("tenant", tenant.to_owned()),
@@ -308,17 +307,6 @@ impl AuditSender {
         };
         self.sender.write(&message, frames);
     }
-}
-
-/// The path that a record is about, where its detail is nothing else.
-fn path(record: &AuditRecord) -> Option<String> {
-    let detail = record.detail.as_str();
-    let path = match record.kind.as_str() {
-        "checksum" | "delete" | "download" | "make-folder" | "set-attributes" => detail,
-        "store" => detail.strip_suffix(" bytes")?.rsplit_once(' ')?.0,
-        _ => return None,
-    };
-    path.starts_with('/').then(|| path.to_owned())
 }
 
 /// Returns once the other end is gone; it has nothing to say.

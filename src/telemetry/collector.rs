@@ -1,7 +1,8 @@
 //! A collector of OpenTelemetry, asked by HTTP/1.1.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,32 +17,56 @@ use tokio::time::timeout;
 
 use crate::domain::measures;
 use crate::net::outgoing::Outgoing;
+use crate::telemetry::settings::Signal;
 
 /// How long an answer may take, and most that is read of it.
 const ANSWER: Duration = Duration::from_secs(10);
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// Sends one request at a time, each over a connection of its own.
+/// Sends telemetry of one kind, one request at a time, each over a connection of its own.
 pub struct Collector {
     at: Outgoing,
+    signal: Signal,
     /// Who asks does so from a thread of its own, which can wait for nothing but this.
     runtime: Handle,
-    is_lost: AtomicBool,
+    standing: Arc<Standing>,
+}
+
+/// Which kinds of telemetry the collector takes, as far as it was asked. One that takes some and not others is
+/// told of once, too.
+#[derive(Debug, Default)]
+struct Standing {
+    /// A bit for each kind that is not taken.
+    refused: AtomicU8,
+}
+
+/// What is worth telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Something is not taken any more; all was.
+    Lost,
+    /// All is taken again.
+    Back,
 }
 
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Collector({:?})", self.at)
+        write!(f, "Collector({:?}, {})", self.at, self.signal)
     }
 }
 
 impl Collector {
-    /// The collector that is there; it is not asked yet.
-    pub fn new(at: Outgoing) -> Self {
-        Self {
-            at,
-            runtime: Handle::current(),
-            is_lost: AtomicBool::new(false),
+    /// The collector that is there, as it is asked to take telemetry of each kind; it is not asked yet.
+    pub fn each(at: &Outgoing) -> impl Fn(Signal) -> Arc<Self> + use<> {
+        let (at, runtime) = (at.clone(), Handle::current());
+        let standing = Arc::new(Standing::default());
+        move |signal| {
+            Arc::new(Self {
+                at: at.clone(),
+                signal,
+                runtime: runtime.clone(),
+                standing: standing.clone(),
+            })
         }
     }
 
@@ -52,18 +77,32 @@ impl Collector {
             Ok(answer) => Some(format!("it answered {}", answer.status())),
             Err(error) => Some(error.to_string()),
         };
-        match problem {
-            None => {
-                if self.is_lost.swap(false, Ordering::Relaxed) {
-                    tracing::info!(collector = ?self.at, "the collector takes telemetry again");
-                }
+        if problem.is_some() {
+            measures::export_failed();
+        }
+        match self.standing.note(self.signal, problem.is_none()) {
+            None => {}
+            Some(Turn::Back) => {
+                tracing::info!(collector = ?self.at, "the collector takes telemetry again");
             }
-            Some(problem) => {
-                measures::export_failed();
-                if !self.is_lost.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(collector = ?self.at, problem, "the collector does not take telemetry; what it misses is lost");
-                }
+            Some(Turn::Lost) => {
+                tracing::warn!(collector = ?self.at, signal = %self.signal, problem, "the collector does not take telemetry; what it misses is lost");
             }
+        }
+    }
+}
+
+impl Standing {
+    fn note(&self, signal: Signal, is_taken: bool) -> Option<Turn> {
+        let bit = 1 << signal as u8;
+        let before = match is_taken {
+            true => self.refused.fetch_and(!bit, Ordering::Relaxed),
+            false => self.refused.fetch_or(bit, Ordering::Relaxed),
+        };
+        match is_taken {
+            true if before == bit => Some(Turn::Back),
+            false if before == 0 => Some(Turn::Lost),
+            _ => None,
         }
     }
 }
@@ -105,5 +144,24 @@ async fn ask(at: Outgoing, request: Request<Bytes>) -> Result<Response<Bytes>, H
             ended?;
             exchange.await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_that_refuses_one_kind_is_told_of_once() {
+        let standing = Standing::default();
+        assert_eq!(standing.note(Signal::Metrics, true), None);
+        assert_eq!(standing.note(Signal::Traces, false), Some(Turn::Lost));
+        for _ in 0..3 {
+            assert_eq!(standing.note(Signal::Metrics, true), None);
+            assert_eq!(standing.note(Signal::Traces, false), None);
+        }
+        assert_eq!(standing.note(Signal::Logs, false), None);
+        assert_eq!(standing.note(Signal::Traces, true), None);
+        assert_eq!(standing.note(Signal::Logs, true), Some(Turn::Back));
     }
 }

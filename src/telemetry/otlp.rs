@@ -46,14 +46,15 @@ impl Export {
     /// logged must be.
     ///
     /// # Errors
-    /// Invalid when a file of certificates or a header is of no use.
+    /// Invalid when a file of certificates is of no use.
     pub fn start(settings: &OtlpSettings, resource: &Resource, level: Level) -> Result<Self> {
         let Some(endpoint) = &settings.endpoint else {
             return Ok(Self::default());
         };
+        let at = place_of(settings, endpoint)?;
         let with = With {
-            client: client(settings, endpoint)?,
-            headers: headers(settings)?,
+            collector: Box::new(Collector::each(&at)),
+            headers: headers(settings),
             endpoint,
         };
         let mut export = Self::default();
@@ -64,9 +65,9 @@ impl Export {
                 Signal::Metrics => {
                     let exporter = MetricExporter::builder().with_http();
                     let exporter = exporter
-                        .with_endpoint(with.at("metrics"))
+                        .with_endpoint(with.at(Signal::Metrics))
                         .with_headers(with.headers.clone())
-                        .with_shared_http_client(with.client.clone())
+                        .with_shared_http_client((with.collector)(Signal::Metrics))
                         .build()
                         .map_err(Error::internal)?;
                     let reader = PeriodicReader::builder(exporter);
@@ -89,9 +90,9 @@ impl Export {
     ) -> Result<()> {
         let exporter = LogExporter::builder().with_http();
         let exporter = exporter
-            .with_endpoint(with.at("logs"))
+            .with_endpoint(with.at(Signal::Logs))
             .with_headers(with.headers.clone())
-            .with_shared_http_client(with.client.clone())
+            .with_shared_http_client((with.collector)(Signal::Logs))
             .build()
             .map_err(Error::internal)?;
         let queue = Queue::new("logs");
@@ -122,9 +123,9 @@ impl Export {
     ) -> Result<()> {
         let exporter = SpanExporter::builder().with_http();
         let exporter = exporter
-            .with_endpoint(with.at("traces"))
+            .with_endpoint(with.at(Signal::Traces))
             .with_headers(with.headers.clone())
-            .with_shared_http_client(with.client.clone())
+            .with_shared_http_client((with.collector)(Signal::Traces))
             .build()
             .map_err(Error::internal)?;
         let queue = Queue::new("traces");
@@ -182,13 +183,13 @@ pub fn lines(level: Level) -> Targets {
 
 /// What all exporters are made with.
 struct With<'a> {
-    client: Arc<Collector>,
+    collector: Box<dyn Fn(Signal) -> Arc<Collector>>,
     headers: HashMap<String, String>,
     endpoint: &'a Endpoint,
 }
 
 impl With<'_> {
-    fn at(&self, signal: &str) -> String {
+    fn at(&self, signal: Signal) -> String {
         let Endpoint {
             tls,
             host,
@@ -200,7 +201,7 @@ impl With<'_> {
     }
 }
 
-fn client(settings: &OtlpSettings, endpoint: &Endpoint) -> Result<Arc<Collector>> {
+fn place_of(settings: &OtlpSettings, endpoint: &Endpoint) -> Result<Outgoing> {
     let tls = match endpoint.tls {
         true => {
             let trust = Trust::instead(settings.ca_file.as_deref());
@@ -208,24 +209,14 @@ fn client(settings: &OtlpSettings, endpoint: &Endpoint) -> Result<Arc<Collector>
         }
         false => None,
     };
-    let at = Outgoing::new(&endpoint.host, endpoint.port, tls);
-    Ok(Arc::new(Collector::new(at)))
+    Ok(Outgoing::new(&endpoint.host, endpoint.port, tls))
 }
 
-/// `name=value, name=value`, as OpenTelemetry writes them.
-fn headers(settings: &OtlpSettings) -> Result<HashMap<String, String>> {
-    let text = settings.headers.as_ref().map(|text| text.expose());
-    let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
-    let parts = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let (name, value) = part.split_once('=').ok_or_else(|| {
-                Error::invalid("telemetry.otlp_headers: write \"name=value, name=value\"")
-            })?;
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        })
-        .collect()
+fn headers(settings: &OtlpSettings) -> HashMap<String, String> {
+    let all = settings.headers.iter();
+    all.map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.expose());
+        (name.clone(), value.into_owned())
+    })
+    .collect()
 }

@@ -21,7 +21,7 @@ pub struct OtlpSettings {
     /// Where the collector is; without it nothing is exported.
     pub endpoint: Option<Endpoint>,
     /// What each request carries: names and values of headers.
-    pub headers: Option<Secret>,
+    pub headers: Vec<(String, Secret)>,
     /// What is exported.
     pub signals: Vec<Signal>,
     /// How often metrics are sent, and what gathered of the others at the latest.
@@ -36,7 +36,7 @@ impl Default for OtlpSettings {
     fn default() -> Self {
         Self {
             endpoint: None,
-            headers: None,
+            headers: Vec::new(),
             signals: vec![Signal::Logs, Signal::Metrics, Signal::Traces],
             interval: Duration::from_secs(30),
             trace_one_in: 10,
@@ -67,6 +67,17 @@ pub enum Signal {
     Metrics,
     /// What took how long, and within what.
     Traces,
+}
+
+/// As settings, metrics and the collector's addresses name it.
+impl std::fmt::Display for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+            Self::Traces => "traces",
+        })
+    }
 }
 
 /// Settings of the export to syslog servers.

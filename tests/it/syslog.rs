@@ -55,13 +55,12 @@ fn numbers(heard: &str) -> Vec<i64> {
         .collect()
 }
 
+/// Whether it is told that something was stored.
 fn has(listener: &Listener, path: &str) -> Option<()> {
     let heard = listener.heard();
-    let wanted = format!(" path=\"{path}\"");
-    heard
-        .lines()
-        .any(|line| line.contains(&wanted))
-        .then_some(())
+    let wanted = format!("] {path} 4 bytes");
+    let is_it = |line: &str| value(line, "event") == Some("store") && line.ends_with(&wanted);
+    heard.lines().any(is_it).then_some(())
 }
 
 #[test]
