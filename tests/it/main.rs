@@ -119,6 +119,8 @@ mod https_cuts;
 #[cfg(test)]
 mod https_dav;
 #[cfg(test)]
+mod https_dav_changes;
+#[cfg(test)]
 mod https_dav_clients;
 #[cfg(test)]
 mod https_dav_locks;

@@ -10,9 +10,11 @@ use crate::http::dav::xml::{self, DAV};
 use crate::http::extract::whole;
 use crate::http::reply::Problem;
 
-/// Most bytes of a body, most properties that it may name, and most bytes of who holds a lock.
+/// Most bytes of a body, most properties that it may name, most bytes of such a name with its namespace, and
+/// of who holds a lock.
 const BYTES: usize = 64 * 1024;
 const NAMES: usize = 200;
+const NAME_BYTES: usize = 1000;
 const OWNER_BYTES: usize = 4 * 1024;
 
 /// The name of a property.
@@ -92,7 +94,7 @@ pub fn proppatch(bytes: &[u8]) -> Result<Vec<Instruction>, Problem> {
     let text = text(bytes)?;
     let document = parse(text)?;
     let root = root(&document, "propertyupdate")?;
-    let mut instructions = Vec::new();
+    let (mut instructions, mut kept) = (Vec::new(), 0);
     for action in children(root) {
         let sets = match (is(action, "set"), is(action, "remove")) {
             (true, _) => true,
@@ -105,7 +107,14 @@ pub fn proppatch(bytes: &[u8]) -> Result<Vec<Instruction>, Problem> {
                 true => Some((xml::whole(property)?, inner_text(property))),
                 false => None,
             };
-            let name = name(property);
+            let name = name(property)?;
+            kept += value.as_ref().map_or(0, |(element, _)| element.len());
+            if kept > BYTES {
+                return Err(Problem::malformed(format!(
+                    "the properties of a propertyupdate must not be longer than {BYTES} bytes when each name \
+                     stands with its namespace"
+                )));
+            }
             instructions.push(Instruction { name, value });
         }
     }
@@ -188,18 +197,23 @@ fn is(node: Node<'_, '_>, name: &str) -> bool {
     node.has_tag_name((DAV, name))
 }
 
-fn name(node: Node<'_, '_>) -> PropertyName {
+fn name(node: Node<'_, '_>) -> Result<PropertyName, Problem> {
     let tag = node.tag_name();
-    PropertyName {
-        space: tag.namespace().unwrap_or_default().to_owned(),
-        name: tag.name().to_owned(),
+    let (space, name) = (tag.namespace().unwrap_or_default(), tag.name());
+    match space.len() + name.len() <= NAME_BYTES {
+        true => Ok(PropertyName {
+            space: space.to_owned(),
+            name: name.to_owned(),
+        }),
+        false => Err(Problem::malformed(format!(
+            "the name of a property is at most {NAME_BYTES} bytes long with its namespace"
+        ))),
     }
 }
 
 fn names(node: Node<'_, '_>) -> Result<Vec<PropertyName>, Problem> {
-    let names: Vec<_> = children(node).map(name).collect();
-    match names.len() <= NAMES {
-        true => Ok(names),
+    match children(node).count() <= NAMES {
+        true => children(node).map(name).collect(),
         false => Err(Problem::malformed(format!(
             "at most {NAMES} properties can be asked for at once"
         ))),
@@ -247,6 +261,31 @@ mod tests {
         assert!(propfind(b"\xff").is_err());
         assert!(proppatch(b"<propertyupdate xmlns='DAV:'/>").is_err());
         assert!(lock(b"<lockinfo xmlns='DAV:'/>").is_err());
+    }
+
+    #[test]
+    fn names_of_properties_are_short() {
+        for (length, is_read) in [(998, true), (999, false)] {
+            let space = "n".repeat(length);
+            let find =
+                format!("<propfind xmlns='DAV:'><prop><ab xmlns='{space}'/></prop></propfind>");
+            assert_eq!(propfind(find.as_bytes()).is_ok(), is_read, "{length}");
+            let patch = format!(
+                "<propertyupdate xmlns='DAV:'><remove><prop><ab xmlns='{space}'/></prop></remove></propertyupdate>"
+            );
+            assert_eq!(proppatch(patch.as_bytes()).is_ok(), is_read, "{length}");
+        }
+    }
+
+    #[test]
+    fn properties_together_grow_no_further_than_one() {
+        let property = format!("<a:b xmlns:a='x' xmlns:c='{}' c:d=''/>", "n".repeat(500));
+        let all = |count| {
+            let prop = property.repeat(count);
+            format!("<propertyupdate xmlns='DAV:'><set><prop>{prop}</prop></set></propertyupdate>")
+        };
+        assert!(proppatch(all(100).as_bytes()).is_ok());
+        assert!(proppatch(all(130).as_bytes()).is_err());
     }
 
     #[test]

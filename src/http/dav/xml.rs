@@ -12,8 +12,10 @@ pub const HEAD: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
 pub const DAV: &str = "DAV:";
 /// That of `xml:lang`, which needs no declaration.
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
-/// Deepest nesting of what clients keep with us.
+/// Deepest nesting of what clients keep with us, and about the most bytes of it: namespaces are written out
+/// with each name, so that it grows.
 const DEEPEST: usize = 64;
+const LONGEST: usize = 64 * 1024;
 
 /// Text as it stands in content and in attributes. What XML 1.0 cannot hold is replaced.
 pub fn escaped(text: &str) -> String {
@@ -44,7 +46,7 @@ pub fn empty(space: &str, name: &str) -> String {
 /// An element with all that is in it, as XML that needs no declaration around it.
 ///
 /// # Errors
-/// 400 when it is nested too deeply.
+/// 400 when it is nested too deeply, or becomes too long.
 pub fn whole(element: Node<'_, '_>) -> Result<String, Problem> {
     let mut out = String::new();
     write_element(&mut out, element, 0)?;
@@ -72,6 +74,7 @@ fn write_children(out: &mut String, element: Node<'_, '_>, depth: usize) -> Resu
             NodeType::Text => out.push_str(&escaped(child.text().unwrap_or_default())),
             NodeType::Root | NodeType::PI | NodeType::Comment => {}
         }
+        check_length(out)?;
     }
     Ok(())
 }
@@ -98,6 +101,7 @@ fn write_element(out: &mut String, element: Node<'_, '_>, depth: usize) -> Resul
                 )
             }
         };
+        check_length(out)?;
     }
     match element.has_children() {
         false => out.push_str("/>"),
@@ -107,7 +111,16 @@ fn write_element(out: &mut String, element: Node<'_, '_>, depth: usize) -> Resul
             let _ = write!(out, "</{prefix}{}>", name.name());
         }
     }
-    Ok(())
+    check_length(out)
+}
+
+fn check_length(out: &str) -> Result<(), Problem> {
+    match out.len() <= LONGEST {
+        true => Ok(()),
+        false => Err(Problem::malformed(format!(
+            "an element must not be longer than {LONGEST} bytes when each name in it stands with its namespace"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +151,21 @@ mod tests {
         let text = format!("{}{}", "<a>".repeat(9000), "</a>".repeat(9000));
         let document = roxmltree::Document::parse(&text).unwrap();
         assert!(whole(document.root_element()).is_err());
+    }
+
+    #[test]
+    fn what_grows_when_namespaces_are_written_out_is_refused() {
+        let space = "n".repeat(30_000);
+        for text in [
+            format!("<a xmlns='{space}'>{}</a>", "<b/>".repeat(5_000)),
+            format!("<a xmlns:b='{space}'>{}</a>", "<c b:d=''/>".repeat(2_000)),
+            format!("<a>{}</a>", "&lt;".repeat(16_385)),
+        ] {
+            let document = roxmltree::Document::parse(&text).unwrap();
+            let root = document.root_element();
+            assert_eq!(whole(root).unwrap_err().status(), 400);
+            assert_eq!(within(root).unwrap_err().status(), 400);
+        }
     }
 
     #[test]
