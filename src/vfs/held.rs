@@ -16,7 +16,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, LockToken, NodeId};
 use crate::domain::lock::Lock;
-use crate::domain::node::Entry;
+use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::vfs::access::path_of;
 
@@ -36,50 +36,56 @@ pub struct Held {
 pub enum Touch {
     /// Itself: what it holds, or that it comes to be.
     Node,
+    /// A file as [`Touch::Node`], since it becomes another version; a folder as [`Touch::Tree`].
+    Replaced,
     /// Itself and all that is below, and that it is there at all.
     Tree,
 }
 
 impl Held {
-    /// Fails when a lock of others is on the last entry of a chain, or on a folder above with all below
-    /// it; and on the folder itself when a name is added to it (`is_there` is false).
+    /// Fails when the last entry of a chain is locked by others. Where there is nothing yet that is the
+    /// folder, which gets one more name.
     ///
     /// # Errors
     /// Locked; Unavailable when the database does not answer.
-    pub(in crate::vfs) async fn check(
-        &self,
-        tx: &mut TenantTx,
-        chain: &[Entry],
-        is_there: bool,
-    ) -> Result<()> {
-        let depth = chain.len() - usize::from(is_there);
-        self.check_chain(tx, chain, depth).await
+    pub(in crate::vfs) async fn check(&self, tx: &mut TenantTx, chain: &[Entry]) -> Result<()> {
+        let found = on_chain(tx, chain, self.now).await?;
+        self.check_from(&found, chain, chain.len().saturating_sub(1))
     }
 
-    /// The same; the entries from `whole` on are locked by whatever lock is on them, those above by
-    /// locks on all below.
-    async fn check_chain(&self, tx: &mut TenantTx, chain: &[Entry], whole: usize) -> Result<()> {
-        let whole = whole.min(chain.len().saturating_sub(1));
-        let found = on_chain(tx, chain, self.now).await?;
-        let counts = found
-            .into_iter()
-            .filter(|(at, lock)| *at >= whole || lock.deep);
-        let mut by_entry: BTreeMap<usize, Vec<Lock>> = BTreeMap::new();
-        for (at, lock) in counts {
-            by_entry.entry(at).or_default().push(lock);
-        }
-        for (at, locks) in by_entry {
-            if !self.may_pass(&locks) {
-                return Err(locked(&path_of(chain.get(..=at).unwrap_or(chain))));
+    /// The same for the entries of a chain from `first` on, with the locks on all of the chain.
+    fn check_from(&self, found: &[(usize, Lock)], chain: &[Entry], first: usize) -> Result<()> {
+        for at in first..chain.len() {
+            let locks = found
+                .iter()
+                .filter(|(on, lock)| *on == at || (*on < at && lock.deep));
+            let locks: Vec<_> = locks.map(|(on, lock)| (*on, lock)).collect();
+            if self.may_pass(locks.iter().map(|(_, lock)| *lock)) {
+                continue;
             }
+            let foreign = locks.iter().find(|(_, lock)| !self.is_own(lock));
+            let on = foreign.map_or(at, |(on, _)| *on);
+            return Err(locked(&path_of(chain.get(..=on).unwrap_or(chain))));
         }
         Ok(())
     }
 
-    /// Whether one of the locks on a file or folder is its own: of exclusive ones there is only one.
-    fn may_pass(&self, locks: &[Lock]) -> bool {
-        let own = |lock: &Lock| lock.account == self.account && self.tokens.contains(&lock.token);
-        locks.iter().any(own)
+    /// Whether something may be changed on which these are all locks, taken on itself or on folders above:
+    /// one of its own is enough among shared ones (RFC 4918 section 6.2). An exclusive one of others can only
+    /// be beside its own when that ended after this client had said that it holds it, or came with what was
+    /// moved by clients that go by no locks.
+    fn may_pass<'a>(&self, locks: impl Iterator<Item = &'a Lock>) -> bool {
+        let (mut count, mut own, mut shared) = (0, 0, 0);
+        for lock in locks {
+            count += 1;
+            own += usize::from(self.is_own(lock));
+            shared += usize::from(lock.shared);
+        }
+        own == count || (own > 0 && shared == count)
+    }
+
+    fn is_own(&self, lock: &Lock) -> bool {
+        lock.account == self.account && self.tokens.contains(&lock.token)
     }
 }
 
@@ -176,26 +182,40 @@ impl<O> Unlocked<O> {
     ) -> Result<()> {
         let chain = entries::resolve(tx, path.names(), Moment::Now).await?;
         let missing = (path.names().len() + 1).saturating_sub(chain.len());
-        let is_there = missing == 0;
-        match (touch, chain.last()) {
-            (Touch::Tree, Some(last)) if is_there => {
-                // The folder loses a name, which a lock on it forbids as well.
-                self.held
-                    .check_chain(tx, &chain, chain.len().saturating_sub(2))
-                    .await?;
-                let mut by_node: BTreeMap<NodeId, Vec<Lock>> = BTreeMap::new();
-                for lock in locks::within(tx, last.node, self.held.now).await? {
-                    over.push(lock.token);
-                    by_node.entry(lock.node).or_default().push(lock);
-                }
-                match by_node.values().all(|locks| self.held.may_pass(locks)) {
-                    true => Ok(()),
-                    false => Err(something_below(path)),
-                }
-            }
+        let last = match chain.last() {
             // Further up than the folder nothing is changed, and the operation says what is missing.
-            _ if missing > 1 => Ok(()),
-            _ => self.held.check(tx, &chain, is_there).await,
+            Some(last) if missing <= 1 => last,
+            _ => return Ok(()),
+        };
+        let is_folder = last.kind == NodeKind::Folder;
+        if missing == 1 || touch == Touch::Node || (touch == Touch::Replaced && !is_folder) {
+            return self.held.check(tx, &chain).await;
+        }
+        // The folder loses a name, which a lock on it forbids as well.
+        let found = on_chain(tx, &chain, self.held.now).await?;
+        let first = chain.len().saturating_sub(2);
+        self.held.check_from(&found, &chain, first)?;
+        let own = found.iter().filter(|(on, _)| on + 1 == chain.len());
+        over.extend(own.map(|(_, lock)| lock.token));
+        if !is_folder {
+            return Ok(());
+        }
+        let from_above = found.iter().filter(|(_, lock)| lock.deep);
+        let from_above: Vec<&Lock> = from_above.map(|(_, lock)| lock).collect();
+        let mut by_node: BTreeMap<NodeId, Vec<Lock>> = BTreeMap::new();
+        for lock in locks::within(tx, last.node, self.held.now).await? {
+            if lock.node != last.node {
+                over.push(lock.token);
+                by_node.entry(lock.node).or_default().push(lock);
+            }
+        }
+        let may_pass = |locks: &Vec<Lock>| {
+            let all = locks.iter().chain(from_above.iter().copied());
+            self.held.may_pass(all)
+        };
+        match by_node.values().all(may_pass) {
+            true => Ok(()),
+            false => Err(something_below(path)),
         }
     }
 }

@@ -21,8 +21,9 @@ use crate::vfs::access::{follow, path_of};
 use crate::vfs::held::{Held, locked, on_chain, something_below};
 use crate::vfs::session::Session;
 
-/// Most locks of one account.
+/// Most locks of one account, and most on one file or folder: all of them are shown together.
 const MOST: u64 = 10_000;
+const MOST_ON_ONE: usize = 32;
 
 /// What lock is wanted.
 #[derive(Clone, Debug)]
@@ -216,11 +217,22 @@ impl Operation for Take {
             },
         )?;
         let last = chain.len() - 1;
+        let mut count = 0;
         for (at, lock) in on_chain(tx, &chain, self.now).await? {
             let applies = at == last || lock.deep;
             if applies && !(lock.shared && self.wish.shared) {
                 return Err(locked(&path_of(chain.get(..=at).unwrap_or(&chain))));
             }
+            count += usize::from(at == last);
+        }
+        if count >= MOST_ON_ONE {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!(
+                    "there are {MOST_ON_ONE} locks on '{}', which is the most; wait until one is given back",
+                    self.path
+                ),
+            ));
         }
         if self.wish.deep && entry.kind == NodeKind::Folder {
             let within = locks::within(tx, entry.node, self.now).await?;

@@ -110,8 +110,7 @@ impl Operation for Publish {
             let mut chain = known.ancestors(place.folder);
             chain.reverse();
             chain.extend(place.current.clone());
-            let is_there = place.current.is_some();
-            held.check(tx, &chain, is_there).await?;
+            held.check(tx, &chain).await?;
         }
         if let Some(entry) = &place.current
             && self.edits.is_empty()

@@ -441,7 +441,7 @@ impl Session {
         }
         if let Some(held) = &self.held {
             let whole: Vec<_> = chain.iter().chain(&found).cloned().collect();
-            held.check(&mut tx, &whole, found.is_some()).await?;
+            held.check(&mut tx, &whole).await?;
         }
         let base = match found.as_ref().and_then(|entry| entry.content) {
             Some(content) if !options.truncate => Some(contents::load(&mut tx, content).await?),

@@ -1,8 +1,14 @@
 //! The WebDAV of a server, asked by curl.
 
+use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use crate::support::folder::TempFolder;
 use crate::support::https_door::{Answer, ask};
+use crate::support::wait::wait_for;
 
 /// Somebody who uses WebDAV.
 #[derive(Clone)]
@@ -42,6 +48,39 @@ impl Dav {
     #[track_caller]
     pub(crate) fn put(&self, path: &str, text: &str, words: &[&str]) -> Answer {
         self.send("PUT", path, words, text)
+    }
+
+    /// Begins to put a file, and returns when the server waits for what is in it.
+    #[track_caller]
+    pub(crate) fn putting(&self, path: &str, words: &[&str]) -> Putting {
+        let folder = TempFolder::new();
+        let log = folder.join("log");
+        let client = Command::new("curl")
+            .args(["-sSkv", "--http1.1", "--max-time", "120", "-o", "/dev/null"])
+            .args(["-w", "%{http_code}", "--expect100-timeout", "120"])
+            .args([
+                "--user",
+                &self.user,
+                "-T",
+                "-",
+                "-H",
+                "Expect: 100-continue",
+            ])
+            .args(words)
+            .arg(self.url(path))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        wait_for("the server to wait", Duration::from_secs(60), || {
+            let said = fs::read_to_string(&log).unwrap();
+            said.contains("HTTP/1.1 100").then_some(())
+        });
+        Putting {
+            client,
+            _folder: folder,
+        }
     }
 
     #[track_caller]
@@ -85,6 +124,25 @@ impl Dav {
     pub(crate) fn unlock(&self, path: &str, token: &str) -> Answer {
         let token = format!("Lock-Token: {token}");
         self.ask("UNLOCK", path, &["-H", &token])
+    }
+}
+
+/// A file that is being put.
+pub(crate) struct Putting {
+    client: Child,
+    /// Removed when the test succeeds.
+    _folder: TempFolder,
+}
+
+impl Putting {
+    /// Puts `text`, and tells the status of the answer.
+    #[track_caller]
+    pub(crate) fn end(mut self, text: &str) -> u16 {
+        let mut input = self.client.stdin.take().unwrap();
+        input.write_all(text.as_bytes()).unwrap();
+        drop(input);
+        let said = self.client.wait_with_output().unwrap().stdout;
+        String::from_utf8(said).unwrap().parse().unwrap()
     }
 }
 
