@@ -70,9 +70,13 @@ impl Session {
     }
 
     /// The same, but what it is asked to change, copy or move is refused (Changed) unless it is one of
-    /// these versions; that is looked at in the very transaction that changes it.
+    /// these versions, and of those that were asked for before; that is looked at in the very transaction
+    /// that changes it.
     #[must_use]
-    pub fn only_if(&self, versions: Vec<Version>) -> Self {
+    pub fn only_if(&self, mut versions: Vec<Version>) -> Self {
+        if let Some(before) = &self.only {
+            versions.retain(|version| before.contains(version));
+        }
         Self {
             only: Some(versions.into()),
             ..self.clone()

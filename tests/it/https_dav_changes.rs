@@ -20,6 +20,26 @@ fn bob(door: &HttpsDoor) -> Dav {
 }
 
 #[test]
+fn a_version_that_the_header_if_names_must_be_there_to_the_end() {
+    let door = HttpsDoor::up();
+    let dav = demo(&door);
+    let first = dav.put("/f", "first", &[]);
+    let first = first.header("etag").unwrap().to_owned();
+    // Of two lists one must hold.
+    let listed = format!("If: ([\"other\"]) ([{first}])");
+    let slow = dav.putting("/f", &["-H", &listed]);
+    assert_eq!(dav.put("/f", "second", &[]).status, 204);
+    assert_eq!(slow.end("third"), 412);
+    assert_eq!(dav.get("/f").text(), "second");
+    // One that holds whatever the version is leaves it at that.
+    let listed = format!("If: ([{first}]) (Not <DAV:no-lock>)");
+    let slow = dav.putting("/f", &["-H", &listed]);
+    assert_eq!(dav.put("/f", "fourth", &[]).status, 204);
+    assert_eq!(slow.end("fifth"), 204);
+    assert_eq!(dav.get("/f").text(), "fifth");
+}
+
+#[test]
 fn a_lock_that_ended_meanwhile_does_not_open_that_of_another() {
     let door = HttpsDoor::up();
     let (ann, bob) = (demo(&door), bob(&door));
@@ -93,4 +113,25 @@ fn properties_that_would_grow_when_they_are_kept_are_refused() {
         let refused = dav.ask("PROPPATCH", "/f", &["--data-binary", &patch]);
         assert_eq!(refused.status, 400, "{}", refused.text());
     }
+}
+
+#[test]
+fn lengths_and_times_that_are_no_numbers_are_refused() {
+    let door = HttpsDoor::up();
+    let dav = demo(&door);
+    for header in [
+        "X-Expected-Entity-Length: inf",
+        "X-Expected-Entity-Length: 1.5",
+        "X-Expected-Entity-Length: -1",
+        "X-OC-Mtime: inf",
+        "X-OC-Mtime: nan",
+        "X-OC-Mtime: 1e3",
+        "X-OC-Mtime: 1700000000.x",
+    ] {
+        assert_eq!(dav.put("/f", "f", &["-H", header]).status, 400, "{header}");
+    }
+    let put = dav.put("/f", "f", &["-H", "X-OC-Mtime: 1700000000.5"]);
+    assert_eq!(put.header("x-oc-mtime"), Some("accepted"));
+    let found = dav.find("/f", "0").text();
+    assert!(found.contains("Tue, 14 Nov 2023 22:13:20 GMT"), "{found}");
 }

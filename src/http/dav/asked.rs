@@ -2,9 +2,11 @@
 
 use axum::http::{HeaderMap, StatusCode, Uri};
 
+use crate::domain::node::Version;
 use crate::domain::path::VfsPath;
 use crate::http::dav::condition::If;
 use crate::http::dav::fault::Fault;
+use crate::http::files::entries;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 use crate::vfs::session::Session;
@@ -23,6 +25,8 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// The locks and versions that it goes by.
     pub condition: Option<If>,
+    /// The version that must be there for that to hold, if it must be this one.
+    pub version: Option<Version>,
 }
 
 /// How far down something is done.
@@ -37,6 +41,19 @@ pub enum Depth {
 }
 
 impl Asked {
+    /// The session that changes what the request is about only if that is a version of `If-Match`, and the
+    /// one that `If` names.
+    ///
+    /// # Errors
+    /// 400 when `If-Match` is malformed.
+    pub fn conditioned(&self) -> Result<Session, Problem> {
+        let session = entries::conditioned(&self.session, &self.headers)?;
+        Ok(match self.version {
+            None => session,
+            Some(version) => session.only_if(vec![version]),
+        })
+    }
+
     /// The header `Depth`; what is meant without it, the standard says for each method.
     ///
     /// # Errors

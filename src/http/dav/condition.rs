@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 
 use crate::domain::error::ErrorKind;
 use crate::domain::id::LockToken;
+use crate::domain::node::{Entry, Version};
 use crate::domain::path::VfsPath;
 use crate::http::dav::fault::Fault;
 use crate::http::dav::{place, token};
@@ -68,7 +69,8 @@ impl If {
         tokens.collect()
     }
 
-    /// Fails unless one of its lists holds.
+    /// Fails unless one of its lists holds. The version of what is at `path` is told if none would hold
+    /// without it, so that it can be looked at again in the change itself.
     ///
     /// # Errors
     /// 412; as looking at what it is about.
@@ -77,18 +79,25 @@ impl If {
         session: &Session,
         path: &VfsPath,
         (uri, headers): (&Uri, &HeaderMap),
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Version>, Fault> {
+        let mut needed = None;
         for list in &self.lists {
             let about = match &list.about {
                 None => Some(path.clone()),
                 // Of what lies elsewhere nothing is known.
                 Some(text) => place::address(text, uri, headers).ok(),
             };
-            if let Some(about) = about
-                && list.holds(session, &about).await?
-            {
-                return Ok(());
+            let Some(about) = about else {
+                continue;
+            };
+            match list.holds(session, &about).await? {
+                Holds::No => {}
+                Holds::OfVersion(version) if about == *path => needed = Some(version),
+                Holds::OfVersion(_) | Holds::Yes => return Ok(None),
             }
+        }
+        if needed.is_some() {
+            return Ok(needed);
         }
         let detail = "none of what the header If names is so: another version is there, or a lock has \
                       ended; look at it again, then decide";
@@ -96,9 +105,18 @@ impl If {
     }
 }
 
+/// Whether a list holds.
+enum Holds {
+    No,
+    /// As long as this is the version.
+    OfVersion(Version),
+    Yes,
+}
+
 impl List {
-    async fn holds(&self, session: &Session, about: &VfsPath) -> Result<bool, Fault> {
-        let (mut tokens, mut tag) = (None, None);
+    async fn holds(&self, session: &Session, about: &VfsPath) -> Result<Holds, Fault> {
+        let (mut tokens, mut entry) = (None, None);
+        let mut holds = Holds::Yes;
         for condition in &self.conditions {
             let is_so = match &condition.state {
                 State::Token(None) => false,
@@ -110,19 +128,25 @@ impl List {
                     tokens.insert(known).contains(token)
                 }
                 State::Tag(wanted) => {
-                    let known = match tag.take() {
+                    let known = match entry.take() {
                         Some(known) => known,
-                        None => tag_of(session, about).await?,
+                        None => entry_at(session, about).await?,
                     };
-                    let known: &Option<String> = tag.insert(known);
-                    known.as_deref() == Some(wanted.trim_start_matches("W/"))
+                    let known: &Option<Entry> = entry.insert(known);
+                    let wanted = wanted.trim_start_matches("W/");
+                    let is = |entry: &&Entry| condition::tag(entry) == wanted;
+                    let found = known.as_ref().filter(is);
+                    if let (Some(found), false) = (found, condition.is_not) {
+                        holds = Holds::OfVersion(found.version());
+                    }
+                    found.is_some()
                 }
             };
             if is_so == condition.is_not {
-                return Ok(false);
+                return Ok(Holds::No);
             }
         }
-        Ok(true)
+        Ok(holds)
     }
 }
 
@@ -134,16 +158,16 @@ async fn tokens_at(session: &Session, path: &VfsPath) -> Result<Vec<LockToken>, 
     }
 }
 
-async fn tag_of(session: &Session, path: &VfsPath) -> Result<Option<String>, Fault> {
+async fn entry_at(session: &Session, path: &VfsPath) -> Result<Option<Entry>, Fault> {
     match session.look(path).await {
-        Ok(seen) => Ok(Some(condition::tag(&seen.entry))),
+        Ok(seen) => Ok(Some(seen.entry)),
         Err(error) if error.kind() == ErrorKind::Unavailable => Err(error.into()),
         Err(_) => Ok(None),
     }
 }
 
 /// Takes what the header says; none when it does not have its form.
-pub fn parse(text: &str) -> Option<If> {
+fn parse(text: &str) -> Option<If> {
     let (mut lists, mut about, mut count) = (Vec::new(), None, 0);
     let mut rest = text.trim_start();
     while !rest.is_empty() {

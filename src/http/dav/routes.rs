@@ -66,10 +66,13 @@ async fn answer(web: Web, parts: Parts, body: Body) -> Result<Response, Fault> {
     let path = place::path(parts.uri.path())?;
     let href = place::href(&path, parts.uri.path().ends_with('/'));
     let condition = If::read(&parts.headers)?;
-    if let Some(condition) = &condition {
-        let request = (&parts.uri, &parts.headers);
-        condition.check(&session, &path, request).await?;
-    }
+    let version = match &condition {
+        None => None,
+        Some(condition) => {
+            let request = (&parts.uri, &parts.headers);
+            condition.check(&session, &path, request).await?
+        }
+    };
     let method = parts.method;
     let session = match method.as_str() {
         "GET" | "HEAD" | "PROPFIND" => session,
@@ -85,6 +88,7 @@ async fn answer(web: Web, parts: Parts, body: Body) -> Result<Response, Fault> {
         uri: parts.uri,
         headers: parts.headers,
         condition,
+        version,
     };
     let answered = match method.as_str() {
         "GET" | "HEAD" => transfer::get(asked, &method).await,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::domain::clock::Timestamp;
 use crate::http::dav::asked::Asked;
 use crate::http::dav::fault::Fault;
 use crate::http::dav::proppatch;
@@ -14,10 +15,11 @@ use crate::http::files::download::{self, Wish};
 use crate::http::files::place::Place;
 use crate::http::files::upload::{self, Incoming};
 use crate::http::reply::Problem;
+use crate::http::uploads::request;
 use crate::http::visitor::Visitor;
 
 /// How long Finder's file will be, since it sends it in chunks.
-const EXPECTED_LENGTH: &str = "x-expected-entity-length";
+const EXPECTED_LENGTH: HeaderName = HeaderName::from_static("x-expected-entity-length");
 /// When a file was modified, as clients of ownCloud say it.
 const MODIFIED: HeaderName = HeaderName::from_static("x-oc-mtime");
 
@@ -53,22 +55,13 @@ pub async fn get(asked: Asked, method: &Method) -> Result<Response, Fault> {
 /// # Errors
 /// As the API's; 400 for a part of a file, 405 for a folder, 409 where the folder is missing.
 pub async fn put(asked: Asked, body: Body) -> Result<Response, Fault> {
-    if asked.headers.contains_key(header::CONTENT_RANGE) {
-        let detail =
-            "only whole files are put; a part (Content-Range) cannot be (RFC 9110 section 14.5)";
-        return Err(Problem::malformed(detail).into());
-    }
-    let modified = number(&asked.headers, MODIFIED.as_str())?;
     let incoming = Incoming {
-        modified: modified.and_then(proppatch::seconds),
+        modified: modified(&asked.headers)?,
         parents: false,
-        length: match number(&asked.headers, EXPECTED_LENGTH)? {
-            Some(text) => text.parse().ok(),
-            None => None,
-        },
+        length: request::bytes(&asked.headers, &EXPECTED_LENGTH)?,
     };
-    let (web, session) = (&asked.web, &asked.session);
-    let stored = upload::store(web, session, &asked.path, incoming, &asked.headers, body).await;
+    let (web, session) = (&asked.web, asked.conditioned()?);
+    let stored = upload::store(web, &session, &asked.path, incoming, &asked.headers, body).await;
     let stored = stored.map_err(|problem| {
         let fault = Fault::from(problem);
         match fault.is("is-folder") || asked.path.is_root() {
@@ -89,15 +82,12 @@ pub async fn put(asked: Asked, body: Body) -> Result<Response, Fault> {
     Ok(response)
 }
 
-/// A header that holds a number.
-fn number<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
-    let Some(said) = headers.get(name) else {
+/// The time that the file is to have.
+fn modified(headers: &HeaderMap) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = request::text(headers, &MODIFIED)? else {
         return Ok(None);
     };
-    let said = said.to_str().ok().map(str::trim);
-    let is_number = |text: &&str| text.parse::<f64>().is_ok_and(|number| number >= 0.0);
-    match said.filter(is_number) {
-        Some(text) => Ok(Some(text)),
-        None => Err(Problem::malformed(format!("{name} is not a number"))),
-    }
+    let time = proppatch::seconds(text);
+    let malformed = || Problem::malformed(format!("{MODIFIED} must be seconds since 1970"));
+    time.map(Some).ok_or_else(malformed)
 }

@@ -10,7 +10,6 @@ use crate::http::dav::asked::{Asked, Depth, in_the_way};
 use crate::http::dav::fault::Fault;
 use crate::http::dav::place;
 use crate::http::extract::next_piece;
-use crate::http::files::entries;
 use crate::http::reply::Problem;
 use crate::vfs::rename::Overwrite;
 
@@ -42,7 +41,7 @@ pub async fn delete(asked: Asked) -> Result<Response, Fault> {
     if !matches!(asked.depth()?, None | Some(Depth::Infinity)) {
         return whole_only();
     }
-    let session = entries::conditioned(&asked.session, &asked.headers)?;
+    let session = asked.conditioned()?;
     match session.remove_tree(&asked.path).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(error) if asked.path.is_root() => {
@@ -72,7 +71,7 @@ pub async fn rename(asked: Asked) -> Result<Response, Fault> {
     let seen = asked.session.look(&asked.path).await;
     seen.map_err(|error| Fault::from(error).of_looking())?;
     let replaces = asked.session.look(&to).await.is_ok();
-    let session = entries::conditioned(&asked.session, &asked.headers)?;
+    let session = asked.conditioned()?;
     match session.rename(&asked.path, &to, overwrite).await {
         Ok(()) if replaces => Ok(StatusCode::NO_CONTENT.into_response()),
         Ok(()) => Ok(StatusCode::CREATED.into_response()),
