@@ -2,19 +2,16 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-
-use rcgen::{CertificateParams, KeyPair};
 
 use crate::support::client::run;
 use crate::support::folder::TempFolder;
 use crate::support::https_door::ask;
 use crate::support::pebble::{Pebble, free_port};
-use crate::support::postgres::{DatabaseUrls, Postgres};
 use crate::support::server::sealift;
 use crate::support::serving::Serving;
+use crate::support::two::Two;
 use crate::support::wait::wait_for;
 
 const HOST: &str = "files.example.test";
@@ -22,79 +19,20 @@ const SOON: Duration = Duration::from_secs(60);
 /// How long certificates last: two thirds of it are time enough to see each.
 const LIFE: Duration = Duration::from_secs(45);
 
-/// Servers on the same PostgreSQL, key file and store.
-struct Installation {
-    folder: TempFolder,
-    urls: DatabaseUrls,
+/// Has a server answer on port `http`, with these lines of `[tls]`.
+fn write(all: &Two, name: &str, http: u16, tls: &str) {
+    let more = format!("[tls]\n{tls}\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n");
+    all.write(name, &more);
 }
 
-impl Installation {
-    fn new() -> Self {
-        Self {
-            folder: TempFolder::new(),
-            urls: Postgres::shared().fresh_database(),
-        }
-    }
-
-    fn config(&self, name: &str) -> PathBuf {
-        self.folder.join(&format!("{name}.toml"))
-    }
-
-    /// A server that answers on port `http`, with these lines of `[tls]`.
-    fn write(&self, name: &str, http: u16, tls: &str) {
-        let at = |name: &str| self.folder.join(name).display().to_string();
-        let settings = format!(
-            "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
-             [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
-             [tls]\n{tls}\n[https]\nlisten = [\"127.0.0.1:0\"]\n\
-             [http]\nlisten = [\"127.0.0.1:{http}\"]\n\
-             [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
-             [server]\nready_file = \"{}\"\n",
-            self.urls.server,
-            self.urls.owner,
-            at("store"),
-            at("local.key"),
-            at("ssh"),
-            at(&format!("{name}.json")),
-        );
-        fs::write(self.config(name), settings).unwrap();
-    }
-
-    #[track_caller]
-    fn migrate(&self, name: &str) {
-        let config = self.config(name);
-        let ran = sealift(&["migrate", "--config", config.to_str().unwrap()], "");
-        assert!(
-            ran.status.success(),
-            "{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
-    }
-
-    fn start(&self, name: &str) -> Serving {
-        let ready = self.folder.join(&format!("{name}.json"));
-        Serving::start(&self.config(name), &ready)
-    }
-
-    /// The lines that have a server order from an authority.
-    fn ordering(&self, pebble: &Pebble) -> String {
-        format!(
-            "acme_hosts = [\"{HOST}\"]\nacme_directory = \"{}\"\nacme_ca = \"{}\"\n\
-             acme_terms_agreed = true\nacme_contact = \"ops@example.test\"",
-            pebble.directory,
-            pebble.ca.display()
-        )
-    }
-
-    /// A certificate of its own.
-    fn own(&self) -> String {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
-        let file = self.folder.join("own.pem");
-        fs::write(&file, pem).unwrap();
-        format!("certificates = [\"{}\"]", file.display())
-    }
+/// The lines that have a server order from an authority.
+fn ordering(pebble: &Pebble) -> String {
+    format!(
+        "acme_hosts = [\"{HOST}\"]\nacme_directory = \"{}\"\nacme_ca = \"{}\"\n\
+         acme_terms_agreed = true\nacme_contact = \"ops@example.test\"",
+        pebble.directory,
+        pebble.ca.display()
+    )
 }
 
 /// Issuer and serial number of the certificate that a client gets which asks for a host.
@@ -126,14 +64,14 @@ fn issued(serving: &Serving, but: &str) -> String {
 
 #[test]
 fn a_certificate_is_ordered_served_by_all_instances_and_renewed_by_any() {
-    let all = Installation::new();
+    let all = Two::without_servers();
     let port = free_port();
     let pebble = Pebble::start(all.folder.path(), port, LIFE);
     // The authority asks an instance that has ordered nothing.
-    all.write("answers", port, &all.own());
-    all.write("one", 0, &all.ordering(&pebble));
-    all.write("other", 0, &all.ordering(&pebble));
-    all.migrate("answers");
+    write(&all, "answers", port, &all.own_certificate());
+    write(&all, "one", 0, &ordering(&pebble));
+    write(&all, "other", 0, &ordering(&pebble));
+    all.run(&["migrate"]);
     let answers = all.start("answers");
     let one = all.start("one");
     let first = issued(&one, "");
@@ -175,11 +113,11 @@ fn a_certificate_is_ordered_served_by_all_instances_and_renewed_by_any() {
 
 #[test]
 fn an_order_that_fails_leaves_a_self_signed_certificate_and_says_what_to_do() {
-    let all = Installation::new();
+    let all = Two::without_servers();
     // Nobody listens where the authority asks.
     let pebble = Pebble::start(all.folder.path(), free_port(), LIFE);
-    all.write("one", 0, &all.ordering(&pebble));
-    all.migrate("one");
+    write(&all, "one", 0, &ordering(&pebble));
+    all.run(&["migrate"]);
     let one = all.start("one");
     wait_for("the order to fail", SOON, || {
         let log = one.log();

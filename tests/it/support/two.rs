@@ -1,5 +1,4 @@
-//! Two servers on the same PostgreSQL and the same store, with an account `ann@acme`; every front end
-//! listens, and webhooks may lead to this machine.
+//! Two servers (or more) on the same PostgreSQL, the same store and the same key file.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +6,7 @@ use std::path::PathBuf;
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::support::folder::TempFolder;
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{DatabaseUrls, Postgres};
 use crate::support::server::sealift;
 use crate::support::serving::Serving;
 
@@ -16,37 +15,21 @@ pub(crate) const SECRET: &str = "secret";
 
 pub(crate) struct Two {
     pub(crate) folder: TempFolder,
+    pub(crate) urls: DatabaseUrls,
 }
 
 impl Two {
+    /// Servers `one` and `other`, with an account `ann@acme`; every front end listens, and webhooks may
+    /// lead to this machine.
     pub(crate) fn new() -> Self {
-        let two = Self {
-            folder: TempFolder::new(),
-        };
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
-        fs::write(two.folder.join("server.pem"), pem).unwrap();
-        let urls = Postgres::shared().fresh_database();
-        let at = |name: &str| two.folder.join(name).display().to_string();
+        let two = Self::without_servers();
+        let more = format!(
+            "[tls]\n{}\n[ftp]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+             [webhooks]\nallow = [\"127.0.0.0/8\"]\nhttp = true\n",
+            two.own_certificate()
+        );
         for name in ["one", "other"] {
-            let settings = format!(
-                "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
-                 [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
-                 [tls]\ncertificates = [\"{}\"]\n[ftp]\nlisten = [\"127.0.0.1:0\"]\n\
-                 [https]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
-                 [webhooks]\nallow = [\"127.0.0.0/8\"]\nhttp = true\n\
-                 [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
-                 [server]\nready_file = \"{}\"\n",
-                urls.server,
-                urls.owner,
-                at("store"),
-                at("local.key"),
-                at("server.pem"),
-                at("ssh"),
-                two.folder.join(&format!("{name}.json")).display(),
-            );
-            fs::write(two.config(name), settings).unwrap();
+            two.write(name, &more);
         }
         two.run(&["migrate"]);
         two.run(&["tenant", "add", "acme"]);
@@ -54,12 +37,49 @@ impl Two {
         two
     }
 
+    /// Only what servers need: a database without tables, and a folder.
+    pub(crate) fn without_servers() -> Self {
+        Self {
+            folder: TempFolder::new(),
+            urls: Postgres::shared().fresh_database(),
+        }
+    }
+
+    /// Writes the settings of a server that listens for SFTP and HTTPS, with `more` of them.
+    pub(crate) fn write(&self, name: &str, more: &str) {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let settings = format!(
+            "[database]\nurl = \"{}\"\nowner_url = \"{}\"\nconnections = 8\n\
+             [storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
+             [https]\nlisten = [\"127.0.0.1:0\"]\n\
+             [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
+             [server]\nready_file = \"{}\"\n{more}",
+            self.urls.server,
+            self.urls.owner,
+            at("store"),
+            at("local.key"),
+            at("ssh"),
+            at(&format!("{name}.json")),
+        );
+        fs::write(self.config(name), settings).unwrap();
+    }
+
+    /// The line that gives a server a certificate of its own.
+    pub(crate) fn own_certificate(&self) -> String {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
+        let file = self.folder.join("server.pem");
+        fs::write(&file, pem).unwrap();
+        format!("certificates = [\"{}\"]", file.display())
+    }
+
     /// The settings file of a server.
     pub(crate) fn config(&self, name: &str) -> PathBuf {
         self.folder.join(&format!("{name}.toml"))
     }
 
-    /// Runs a command that must succeed; returns what it printed.
+    /// Runs a command of the server `one` that must succeed; returns what it printed.
     #[track_caller]
     pub(crate) fn run(&self, words: &[&str]) -> String {
         let config = self.config("one");
