@@ -259,6 +259,23 @@ impl Accounts {
         self.inner.sessions.ended(principal.session).await
     }
 
+    /// Does something for as long as the session of a principal lasts.
+    ///
+    /// # Errors
+    /// Unauthenticated when that ends before; it is dropped then.
+    pub async fn while_logged_in<T>(
+        &self,
+        principal: &Principal,
+        doing: impl Future<Output = T>,
+    ) -> Result<T> {
+        tokio::select! {
+            done = doing => Ok(done),
+            why = self.ended(principal) => {
+                Err(Error::new(ErrorKind::Unauthenticated, why.sentence()))
+            }
+        }
+    }
+
     /// Has a session end that goes on here, because somebody wants it; where it goes on elsewhere, the
     /// database tells.
     pub fn ask_end(&self, session: SessionId) {

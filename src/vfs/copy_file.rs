@@ -9,16 +9,17 @@ use crate::db::sql::TenantTx;
 use crate::db::{contents, kept, properties};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
+use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::news::{self, By, Stored};
 use crate::vfs::publish;
-use crate::vfs::rename::Overwrite;
+use crate::vfs::remove::{not_within, replace};
+use crate::vfs::rename::{Overwrite, taken};
 
 /// Copies a file as it is published.
 pub struct CopyFile {
@@ -51,19 +52,23 @@ impl Operation for CopyFile {
         }
         let to_chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
         let (to_chain, target) = parent_of(tx, &access, &self.to, to_chain).await?;
-        match &target {
-            Some(target) => {
-                if self.overwrite == Overwrite::Forbid {
-                    access.require(&to_chain, Rights::WRITE)?;
-                } else {
-                    access.require(&below(&to_chain, target), Rights::OVERWRITE)?;
-                }
-                self.check_target(source, target)?;
-            }
-            None => access.require(&to_chain, Rights::WRITE)?,
+        if let Some(target) = &target {
+            self.check_target(&access, (&chain, &to_chain), target)?;
+        }
+        // A file that is replaced becomes another version, a folder goes.
+        let (target, gone) = match target {
+            Some(folder) if folder.kind == NodeKind::Folder => (None, Some(folder)),
+            target => (target, None),
+        };
+        if target.is_none() {
+            access.require(&to_chain, Rights::WRITE)?;
         }
         let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
+        };
+        let gone = match gone {
+            Some(folder) => replace(tx, &self.principal, (&folder, &self.to), next).await?,
+            None => None,
         };
         let account = self.principal.account;
         publish::charge(tx, account, target.as_ref(), source.size, None).await?;
@@ -114,25 +119,41 @@ impl Operation for CopyFile {
         };
         let news = news::stored(listening.as_ref(), &self.principal, news);
         let detail = format!("{} -> {} {} bytes", self.from, self.to, copy.size);
-        Ok(Record::Change(Happening::new("copy", detail).telling(news)))
+        let happening = Happening::new("copy", detail);
+        Ok(Record::Change(happening.telling(gone).telling(news)))
     }
 }
 
 impl CopyFile {
-    fn check_target(&self, source: &Entry, target: &Entry) -> Result<()> {
+    fn check_target(
+        &self,
+        access: &Access,
+        (chain, to_chain): (&[Entry], &[Entry]),
+        target: &Entry,
+    ) -> Result<()> {
         let path = self.to.to_string();
         if self.overwrite == Overwrite::Forbid {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("'{path}' exists already; delete it first or choose another name"),
-            ));
+            access.require(to_chain, Rights::WRITE)?;
+            return Err(taken(&self.to));
         }
-        match target.kind {
-            NodeKind::Folder => Err(is_a_folder(&path)),
-            NodeKind::File if target.node == source.node => {
-                Err(Error::invalid("a file cannot be copied onto itself"))
-            }
-            NodeKind::File => Ok(()),
+        let is_folder = target.kind == NodeKind::Folder;
+        let needed = match self.overwrite == Overwrite::Replace && is_folder {
+            true => Rights::OVERWRITE | Rights::DELETE,
+            false => Rights::OVERWRITE,
+        };
+        access.require(&below(to_chain, target), needed)?;
+        if chain
+            .last()
+            .is_some_and(|source| source.node == target.node)
+        {
+            return Err(Error::invalid("a file cannot be copied onto itself"));
+        }
+        if !is_folder {
+            return Ok(());
+        }
+        match self.overwrite {
+            Overwrite::Replace => not_within(chain, target),
+            Overwrite::Allow | Overwrite::Forbid => Err(is_a_folder(&path)),
         }
     }
 }

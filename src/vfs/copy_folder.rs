@@ -9,28 +9,38 @@ use crate::db::properties;
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
 use crate::domain::change::Committed;
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{follow, not_a_folder, parent_of};
+use crate::vfs::access::{below, follow, not_a_folder, parent_of};
 use crate::vfs::held::Touch;
+use crate::vfs::remove::{not_within, replace};
+use crate::vfs::rename::{Overwrite, taken};
 use crate::vfs::session::Session;
 
 impl Session {
-    /// Makes a folder with the mode and the properties of another; what is in that is not copied.
+    /// Makes a folder with the mode and the properties of another; what is in that is not copied. What is to
+    /// be replaced is so in the same change.
     ///
     /// # Errors
-    /// AlreadyExists, NotFound, NotFolder, Denied, Quota, Locked, Unavailable.
-    pub async fn copy_folder(&self, from: &VfsPath, to: &VfsPath) -> Result<()> {
+    /// AlreadyExists unless it is to be replaced, NotFound, NotFolder, Changed, Invalid (it lies in what it would
+    /// replace), Denied, Quota, Locked, Unavailable.
+    pub async fn copy_folder(
+        &self,
+        from: &VfsPath,
+        to: &VfsPath,
+        overwrite: Overwrite,
+    ) -> Result<()> {
         let operation = CopyFolder {
             principal: self.principal().clone(),
             from: from.clone(),
             to: to.clone(),
+            overwrite,
         };
-        let copied = self.run_unlocked(&[(to, Touch::Node)], operation).await;
+        let copied = self.run_on(from, &[(to, Touch::Tree)], operation).await;
         self.noted(copied, "copy", from).map(drop)
     }
 }
@@ -39,6 +49,7 @@ struct CopyFolder {
     principal: Principal,
     from: VfsPath,
     to: VfsPath,
+    overwrite: Overwrite,
 }
 
 #[async_trait]
@@ -53,12 +64,16 @@ impl Operation for CopyFolder {
         let (to_chain, _) = follow(tx, &self.principal, &self.to).await?;
         let (to_chain, found) = parent_of(tx, &access, &self.to, to_chain).await?;
         access.require(&to_chain, Rights::MAKE_FOLDERS)?;
-        if found.is_some() {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("'{}' exists already", self.to),
-            ));
-        }
+        let gone = match &found {
+            None => None,
+            Some(_) if self.overwrite != Overwrite::Replace => return Err(taken(&self.to)),
+            Some(target) => {
+                let needed = Rights::OVERWRITE | Rights::DELETE;
+                access.require(&below(&to_chain, target), needed)?;
+                not_within(&chain, target)?;
+                replace(tx, &self.principal, (target, &self.to), next).await?
+            }
+        };
         let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
         };
@@ -82,6 +97,6 @@ impl Operation for CopyFolder {
         entries::insert(tx, &copy).await?;
         properties::copy(tx, source.node, copy.node).await?;
         let detail = format!("{} -> {}", self.from, self.to);
-        Ok(Record::Change(Happening::new("copy", detail)))
+        Ok(Record::Change(Happening::new("copy", detail).telling(gone)))
     }
 }

@@ -10,6 +10,7 @@ use crate::db::{detached, entries, kept};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::news::News;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
@@ -97,4 +98,37 @@ pub(in crate::vfs) async fn kill(tx: &mut TenantTx, entry: &Entry, next: Committ
         detached::add(tx, entry.node, next.seq).await?;
     }
     Ok(())
+}
+
+/// Ends what has a path that something else gets in the same change, with all that is below, and says what
+/// others are told of it.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::vfs) async fn replace(
+    tx: &mut TenantTx,
+    principal: &Principal,
+    (gone, path): (&Entry, &VfsPath),
+    next: Committed,
+) -> Result<Option<News>> {
+    kill(tx, gone, next).await?;
+    Ok(news::deleted(
+        tx.listening(),
+        principal,
+        gone,
+        &path.to_string(),
+    ))
+}
+
+/// Fails when the last entry of a chain is, or lies in, what is to be replaced by it.
+///
+/// # Errors
+/// Invalid.
+pub(in crate::vfs) fn not_within(chain: &[Entry], gone: &Entry) -> Result<()> {
+    match chain.iter().any(|above| above.node == gone.node) {
+        true => Err(Error::invalid(
+            "this lies in the folder that it would replace",
+        )),
+        false => Ok(()),
+    }
 }

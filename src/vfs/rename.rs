@@ -17,7 +17,7 @@ use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, not_a_folder, parent_of};
 use crate::vfs::news;
 use crate::vfs::publish::Target;
-use crate::vfs::remove::kill;
+use crate::vfs::remove::{kill, not_within};
 use crate::vfs::resume;
 
 /// What happens when the new name is taken.
@@ -27,7 +27,8 @@ pub enum Overwrite {
     Allow,
     /// The rename fails.
     Forbid,
-    /// What is there is deleted, with all that is below it, in the same change.
+    /// What is there is deleted, with all that is below it, in the same change. A file that is copied to where
+    /// a file is becomes another version of that.
     Replace,
 }
 
@@ -91,11 +92,7 @@ impl Operation for Rename {
             }
             let mut needed = Rights::OVERWRITE;
             if self.overwrite == Overwrite::Replace {
-                if from_chain.iter().any(|above| above.node == target.node) {
-                    return Err(Error::invalid(
-                        "what is moved lies in the folder that it would replace",
-                    ));
-                }
+                not_within(&from_chain, &target)?;
                 if target.kind == NodeKind::Folder || entry.kind == NodeKind::Folder {
                     needed = needed | Rights::DELETE;
                 }
@@ -217,7 +214,8 @@ pub(in crate::vfs) fn place_for_new(
     })
 }
 
-fn taken(path: &VfsPath) -> Error {
+/// The error for a name that is taken.
+pub(in crate::vfs) fn taken(path: &VfsPath) -> Error {
     Error::new(
         ErrorKind::AlreadyExists,
         format!("'{path}' exists already; delete it first or choose another name"),

@@ -42,6 +42,15 @@ pub struct Selected {
     pub path: String,
 }
 
+/// What a selection is for, as the audit log has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is downloaded, which is written down.
+    Archive,
+    /// It is copied, which each copy says itself.
+    Copy,
+}
+
 impl Session {
     /// Selects what is at these paths now. Whoever may list and read a folder may do so with all that is
     /// below, so that only what is named is asked for.
@@ -49,7 +58,11 @@ impl Session {
     /// # Errors
     /// Invalid when nothing is named, or two of the same name; NotFound, NotFolder, Denied; Unavailable
     /// when the database does not answer.
-    pub async fn select(&self, paths: &[VfsPath]) -> Result<Selection> {
+    pub async fn select(&self, paths: &[VfsPath], purpose: Purpose) -> Result<Selection> {
+        let verb = match purpose {
+            Purpose::Archive => "download",
+            Purpose::Copy => "copy",
+        };
         let tenant = self.principal().tenant;
         let mut tx = self.vfs().database().snapshot(tenant).await?;
         let seq = clocks::latest(&mut tx).await?.seq;
@@ -62,7 +75,7 @@ impl Session {
                 NodeKind::File => Rights::READ,
                 NodeKind::Folder => Rights::READ_ONLY,
             };
-            self.noted(access.require(&chain, needed), "download", path)?;
+            self.noted(access.require(&chain, needed), verb, path)?;
             if !names.insert(entry.name.clone()) || (path.is_root() && paths.len() > 1) {
                 return Err(Error::invalid(format!(
                     "what is at '{path}' would be there twice under one name; ask for it by itself"
@@ -74,8 +87,10 @@ impl Session {
             return Err(Error::invalid("name at least one path"));
         }
         drop(tx);
-        for path in paths {
-            self.note("download", format!("{path} in an archive"));
+        if purpose == Purpose::Archive {
+            for path in paths {
+                self.note(verb, format!("{path} in an archive"));
+            }
         }
         Ok(Selection {
             vfs: self.vfs().clone(),

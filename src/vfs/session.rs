@@ -205,8 +205,8 @@ impl Session {
     /// the old one, a file that is there keeps its own.
     ///
     /// # Errors
-    /// NotFound, NotFolder, IsFolder, AlreadyExists, Invalid (onto itself), Denied, Quota,
-    /// Unavailable.
+    /// NotFound, NotFolder, IsFolder, AlreadyExists, Changed, Invalid (onto itself, or it lies in what it would
+    /// replace), Denied, Quota, Locked, Unavailable.
     pub async fn copy_file(
         &self,
         from: &VfsPath,
@@ -221,7 +221,7 @@ impl Session {
             new_node: NodeId::mint(self.now()),
             now: self.now(),
         };
-        let touched = [(to, Touch::Node)];
+        let touched = [(to, Touch::Replaced)];
         let copied = self.run_on(from, &touched, operation).await;
         self.noted(copied, "copy", from).map(drop)
     }
@@ -513,7 +513,7 @@ impl Session {
     }
 
     /// Runs what is done to what is at a path, on the condition that there is.
-    async fn run_on(
+    pub(in crate::vfs) async fn run_on(
         &self,
         path: &VfsPath,
         touched: &[(&VfsPath, Touch)],

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sealift::db::sql::Dialect;
 use sealift::db::tenants::NewTenant;
-use sealift::domain::error::ErrorKind;
+use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::id::RegionId;
+use sealift::domain::node::AttributeUpdate;
 use sealift::domain::rights::Rights;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::vfs::rename::Overwrite;
@@ -18,6 +19,7 @@ on_both!(
     a_copied_file_outlives_the_one_it_was_copied_from,
     a_copy_charges_the_quota_like_an_upload,
     a_copy_needs_rights_on_both_ends,
+    what_a_copy_replaces_goes_in_the_same_change,
     a_part_of_a_file_is_laid_into_another,
     what_is_not_published_yet_can_be_copied,
 );
@@ -67,6 +69,57 @@ async fn a_copied_file_outlives_the_one_it_was_copied_from(dialect: Dialect) {
         runner::round(&world.vfs, settings).await.unwrap();
     }
     assert_eq!(store.list(None, 100).await.unwrap().len(), 0);
+    clean(&world).await;
+}
+
+async fn what_a_copy_replaces_goes_in_the_same_change(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let rights = Rights::READ_ONLY | Rights::WRITE | Rights::OVERWRITE | Rights::MAKE_FOLDERS;
+    let bob = world.account_with("bob", rights, None).await;
+    for folder in ["/from", "/full"] {
+        let update = AttributeUpdate::default();
+        session.make_folder(&path(folder), update).await.unwrap();
+    }
+    put(&session, &path("/full/old"), b"old").await.unwrap();
+    put(&session, &path("/a"), b"a").await.unwrap();
+    let (a, full, from) = (path("/a"), path("/full"), path("/from"));
+    let kind = |copied: Result<()>| copied.unwrap_err().kind();
+    let copied = session.copy_file(&a, &full, Overwrite::Allow).await;
+    assert_eq!(kind(copied), ErrorKind::IsFolder);
+    let copied = session.copy_folder(&from, &full, Overwrite::Allow).await;
+    assert_eq!(kind(copied), ErrorKind::AlreadyExists);
+    for copied in [
+        bob.copy_file(&a, &full, Overwrite::Replace).await,
+        bob.copy_folder(&from, &full, Overwrite::Replace).await,
+    ] {
+        assert_eq!(
+            kind(copied),
+            ErrorKind::Denied,
+            "it cannot delete the folder"
+        );
+    }
+    let old = path("/full/old");
+    let within = session.copy_file(&old, &full, Overwrite::Replace).await;
+    assert_eq!(kind(within), ErrorKind::Invalid);
+    let only = session.only_if(Vec::new());
+    let copied = only.copy_folder(&from, &full, Overwrite::Replace).await;
+    assert_eq!(kind(copied), ErrorKind::Changed);
+    assert_eq!(get(&session, &old).await.unwrap(), b"old");
+
+    let replaced = session.copy_file(&a, &full, Overwrite::Replace).await;
+    replaced.unwrap();
+    assert_eq!(get(&session, &full).await.unwrap(), b"a");
+    let replaced = session.copy_folder(&from, &full, Overwrite::Replace).await;
+    replaced.unwrap();
+    put(&session, &path("/full/new"), b"new").await.unwrap();
+    let replaced = session.copy_folder(&from, &full, Overwrite::Replace).await;
+    replaced.unwrap();
+    let gone = get(&session, &path("/full/new")).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    world.clock.advance(Duration::from_secs(10));
+    let round = runner::round(&world.vfs, JobSettings::default()).await;
+    round.unwrap();
     clean(&world).await;
 }
 

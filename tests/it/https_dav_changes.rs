@@ -1,11 +1,16 @@
 //! What WebDAV looks at in the very change that it makes: versions, locks and limits. Refused is all of it.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::support::dav::Dav;
+use crate::support::client::{run, succeed};
+use crate::support::dav::{Dav, hrefs};
 use crate::support::https_door::HttpsDoor;
+use crate::support::two::{SECRET, Two};
 use crate::support::wait::wait_for;
+
+const LOCKED: &str = "<D:lock-token-submitted><D:href>";
 
 fn demo(door: &HttpsDoor) -> Dav {
     Dav::of(door.address(), &door.user())
@@ -17,6 +22,141 @@ fn bob(door: &HttpsDoor) -> Dav {
     let words = [&words[..], &["--home", "/"]].concat();
     door.server.admin(&words, "right horse\n");
     Dav::of(door.address(), "bob@demo:right horse")
+}
+
+/// The audit log, once it says `what`.
+fn log_with(door: &HttpsDoor, what: &str) -> String {
+    wait_for("the log", Duration::from_secs(10), || {
+        let log = door.server.admin(&["audit", "list", "demo", "--json"], "");
+        log.contains(what).then_some(log)
+    })
+}
+
+#[test]
+fn a_copy_that_is_refused_leaves_what_it_would_replace() {
+    let door = HttpsDoor::up();
+    let dav = demo(&door);
+    for folder in ["/from", "/goal"] {
+        dav.ask("MKCOL", folder, &[]);
+    }
+    dav.put("/from/new", "new", &[]);
+    dav.put("/goal/old", "old", &[]);
+    dav.put("/f", "f", &[]);
+    let other = ["-H", "If-Match: \"other\""];
+    for from in ["/f", "/from"] {
+        let refused = dav.go("COPY", from, "/goal", &other);
+        assert_eq!(refused.status, 412, "{from}: {}", refused.text());
+        assert_eq!(dav.get("/goal/old").text(), "old", "{from}");
+        let refused = dav.go("COPY", from, "/new", &other);
+        assert_eq!(refused.status, 412, "{from}: {}", refused.text());
+        assert_eq!(dav.find("/new", "0").status, 404, "{from}");
+    }
+    assert_eq!(dav.go("COPY", "/from", "/goal", &[]).status, 204);
+    assert_eq!(
+        hrefs(&dav.find("/goal", "1")),
+        ["/dav/goal/", "/dav/goal/new"]
+    );
+    assert_eq!(dav.go("COPY", "/f", "/goal", &[]).status, 204);
+    assert_eq!(dav.get("/goal").text(), "f", "a file over a folder");
+    assert_eq!(dav.go("COPY", "/from", "/goal", &[]).status, 204);
+    assert_eq!(dav.get("/goal/new").text(), "new", "a folder over a file");
+    let log = log_with(&door, "/from -> /goal");
+    assert!(!log.contains("\"delete\""), "one change each: {log}");
+    assert!(
+        !log.contains("in an archive"),
+        "nothing was downloaded: {log}"
+    );
+}
+
+#[test]
+fn a_copy_over_a_file_is_another_version_of_it_and_leaves_its_lock() {
+    let door = HttpsDoor::up();
+    let (ann, bob) = (demo(&door), bob(&door));
+    ann.put("/f", "old", &[]);
+    ann.put("/new", "new", &[]);
+    let token = ann.locked("/f", &[]);
+    let held = format!("If: <{}> ({token})", ann.url("/f"));
+    assert_eq!(ann.go("COPY", "/new", "/f", &["-H", &held]).status, 204);
+    assert_eq!(bob.get("/f").text(), "new");
+    assert_eq!(bob.put("/f", "x", &[]).status, 423);
+    let refused = bob.go("COPY", "/new", "/f", &[]);
+    assert_eq!(refused.status, 423);
+    let text = refused.text();
+    assert!(
+        text.contains(&format!("{LOCKED}/dav/f<")),
+        "what is locked: {text}"
+    );
+}
+
+#[test]
+fn what_of_a_folder_is_not_copied_is_told_by_its_address() {
+    let door = HttpsDoor::up();
+    let words = ["tenant", "add", "small", "--quota", "100KiB"];
+    door.server.admin(&words, "");
+    let words = ["account", "add", "ann@small", "--password-stdin"];
+    let words = [&words[..], &["--home", "/"]].concat();
+    door.server.admin(&words, "right horse\n");
+    let ann = Dav::of(door.address(), "ann@small:right horse");
+    assert_eq!(ann.ask("MKCOL", "/a", &[]).status, 201);
+    let large = "b".repeat(60 * 1024);
+    assert_eq!(ann.put("/a/b%20c", &large, &[]).status, 201);
+    assert_eq!(ann.put("/a/small", "small", &[]).status, 201);
+    let told = ann.go("COPY", "/a", "/copy", &[]);
+    assert_eq!(told.status, 207, "{}", told.text());
+    assert_eq!(hrefs(&told), ["/dav/copy/b%20c"]);
+    assert!(told.text().contains("507 "), "{}", told.text());
+    assert_eq!(ann.get("/copy/small").text(), "small");
+
+    // What has no address where it would go is told by where it comes from, and what is in it is not.
+    let mut path = "/deep".to_owned();
+    for _ in 0..16 {
+        assert_eq!(ann.ask("MKCOL", &path, &[]).status, 201);
+        path = format!("{path}/{}%20", "d".repeat(250));
+    }
+    assert_eq!(ann.ask("MKCOL", &path, &[]).status, 201);
+    ann.put(&format!("{path}/f"), "f", &[]);
+    let told = ann.go("COPY", "/deep", &format!("/{}", "e".repeat(250)), &[]);
+    assert_eq!(told.status, 207, "{}", told.text());
+    let deep: Vec<String> = vec![format!("/dav{path}/")];
+    assert_eq!(hrefs(&told), deep);
+}
+
+#[test]
+fn a_folder_is_copied_no_further_than_the_session_lasts() {
+    let two = Two::new();
+    let words = ["account", "add", "bob@acme", "--password-stdin"];
+    two.run(&[&words[..], &["--home", "/"]].concat());
+    let one = two.start("one");
+    let bob = Dav::of(one.https.unwrap(), &format!("bob@acme:{SECRET}"));
+    bob.ask("MKCOL", "/d", &[]);
+    for number in 0..64 {
+        bob.put(&format!("/d/{number}"), "x", &[]);
+    }
+    // Each file takes a while from now on.
+    let slowly = "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS \
+        'BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END';\
+        CREATE TRIGGER slowly BEFORE INSERT ON entries FOR EACH ROW EXECUTE FUNCTION slowly()";
+    let mut psql = Command::new("psql");
+    psql.args([
+        &two.urls.owner,
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        slowly,
+    ]);
+    succeed(&run(psql, ""));
+    let copying = std::thread::spawn({
+        let bob = bob.clone();
+        move || bob.go("COPY", "/d", "/e", &[]).status
+    });
+    wait_for("the copy to begin", Duration::from_secs(30), || {
+        (bob.find("/e", "0").status == 207).then_some(())
+    });
+    two.run(&["account", "disable", "bob@acme"]);
+    assert_eq!(copying.join().unwrap(), 401);
+    one.stop();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use sealift::domain::node::{AttributeUpdate, NodeKind};
 use sealift::domain::rights::Rights;
 use sealift::vfs::rename::Overwrite;
 use sealift::vfs::search::NamePattern;
-use sealift::vfs::selection::Selection;
+use sealift::vfs::selection::{Purpose, Selection};
 use sealift::vfs::session::Session;
 
 use crate::support::dialects::on_both;
@@ -92,7 +92,10 @@ async fn a_selection_stays_as_it_was(dialect: Dialect) {
             .await
             .unwrap();
     }
-    let selection = session.select(&[path("/d"), path("/f")]).await.unwrap();
+    let selection = session
+        .select(&[path("/d"), path("/f")], Purpose::Archive)
+        .await
+        .unwrap();
     let before = names(&selection).await;
     assert_eq!(before, ["d", "d/a=1", "d/e", "d/e/b=2", "d/z=3", "f=4"]);
     put(&session, &path("/d/a"), b"changed").await.unwrap();
@@ -112,9 +115,11 @@ async fn a_selection_needs_the_right_to_read(dialect: Dialect) {
     let session = world.account("ann").await;
     folder(&session, "/d").await;
     let lister = world.account_with("bob", Rights::LIST, None).await;
-    let refused = lister.select(&[path("/d")]).await.map(drop).unwrap_err();
+    let refused = lister.select(&[path("/d")], Purpose::Archive).await;
+    let refused = refused.map(drop).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Denied);
-    let none = session.select(&[]).await.map(drop).unwrap_err();
+    let none = session.select(&[], Purpose::Archive).await;
+    let none = none.map(drop).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Invalid);
 }
 

@@ -11,9 +11,9 @@ use crate::domain::path::{Name, VfsPath};
 use crate::http::dav::asked::{Asked, Depth, in_the_way};
 use crate::http::dav::fault::Fault;
 use crate::http::dav::{place, propfind, xml};
-use crate::http::files::entries;
 use crate::http::reply::Problem;
 use crate::vfs::rename::Overwrite;
+use crate::vfs::selection::{Purpose, SelectionWalk};
 use crate::vfs::session::Session;
 
 /// Files that are copied at once: their changes are committed together.
@@ -38,74 +38,50 @@ pub async fn answer(asked: Asked) -> Result<Response, Fault> {
         let detail = "nothing can be copied onto itself, into itself, or onto a folder above";
         return Err(Problem::new(StatusCode::FORBIDDEN, "invalid", detail).into());
     }
-    let may_overwrite = asked.may_overwrite()?;
+    let overwrite = match asked.may_overwrite()? {
+        true => Overwrite::Replace,
+        false => Overwrite::Forbid,
+    };
     let (session, from) = (&asked.session, &asked.path);
     let seen = session.look(from).await;
     let seen = seen.map_err(|error| Fault::from(error).of_looking())?;
-    let there = match session.look(&to).await {
-        Ok(there) => Some(there.entry.kind),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(Fault::from(error).of_making()),
-    };
-    if there.is_some() && !may_overwrite {
-        return Err(in_the_way(&to));
-    }
-    let conditioned = entries::conditioned(session, &asked.headers)?;
+    let there = session.look(&to).await.ok();
+    let is_folder = there.as_ref().map(|seen| seen.entry.kind) == Some(NodeKind::Folder);
     let status = match there {
         Some(_) => StatusCode::NO_CONTENT,
         None => StatusCode::CREATED,
     };
-    if seen.entry.kind == NodeKind::File {
-        if there == Some(NodeKind::Folder) {
-            session.remove_tree(&to).await?;
+    let refused = |error: Error| match error.kind() {
+        ErrorKind::AlreadyExists => in_the_way(&to),
+        _ => {
+            let fault = Fault::from(error).of_making();
+            fault.about(&place::href(&to, is_folder))
         }
-        let overwrite = match may_overwrite {
-            true => Overwrite::Allow,
-            false => Overwrite::Forbid,
-        };
+    };
+    let conditioned = asked.conditioned()?;
+    if seen.entry.kind == NodeKind::File {
         let copied = conditioned.copy_file(from, &to, overwrite).await;
-        copied.map_err(|error| Fault::from(error).of_making())?;
-        return Ok(status.into_response());
+        return copied.map(|()| status.into_response()).map_err(refused);
     }
     // What is in it is that of one moment, and seen before anything is replaced.
     let selection = match is_deep {
-        true => Some(session.select(std::slice::from_ref(from)).await?),
+        true => {
+            let paths = std::slice::from_ref(from);
+            Some(session.select(paths, Purpose::Copy).await?)
+        }
         false => None,
     };
-    if there.is_some() {
-        session.remove_tree(&to).await?;
-    }
-    let made = session.copy_folder(from, &to).await;
-    made.map_err(|error| Fault::from(error).of_making())?;
+    let made = conditioned.copy_folder(from, &to, overwrite).await;
+    made.map_err(refused)?;
     let Some(selection) = selection else {
         return Ok(status.into_response());
     };
     let mut copying = Copying::new(session);
-    let mut walk = selection.walk();
-    while let Some(found) = walk.next().await? {
-        // What was selected itself comes first, unless it is the root.
-        let below = match from.is_root() {
-            true => found.path.as_str(),
-            false => match found.path.split_once('/') {
-                Some((_, below)) => below,
-                None => continue,
-            },
-        };
-        let way = (below_of(from, below), below_of(&to, below));
-        let (Ok(from), Ok(to)) = way else {
-            let detail = "a path would become too long";
-            copying.failed(
-                format!("{}/{below}", asked.path),
-                Problem::malformed(detail),
-            );
-            continue;
-        };
-        copying.copy(from, to, found.entry.kind).await;
-        if copying.failures.len() >= FAILURES {
-            break;
-        }
-    }
-    copying.finish(&to, status).await
+    let copied = Box::pin(copying.copy_all(selection.walk(), (from, &to)));
+    let accounts = asked.web.accounts();
+    let copied = accounts.while_logged_in(session.principal(), copied);
+    copied.await.flatten()?;
+    Ok(copying.told(&to, status))
 }
 
 /// A path below another.
@@ -115,7 +91,8 @@ fn below_of(folder: &VfsPath, below: &str) -> Result<VfsPath, Error> {
     })
 }
 
-type Copied = (VfsPath, Result<(), Error>);
+/// Where a file went, whether it is a folder, and what came of it.
+type Copied = ((VfsPath, bool), Result<(), Error>);
 
 /// A folder that is being copied.
 struct Copying<'a> {
@@ -123,7 +100,7 @@ struct Copying<'a> {
     under_way: FuturesUnordered<futures_util::future::BoxFuture<'a, Copied>>,
     /// The addresses of what could not be copied, and why.
     failures: Vec<(String, Fault)>,
-    /// The folders that could not be made: what would be in them is not spoken of.
+    /// The folders that were not copied: what is in them is not spoken of.
     lost: Vec<VfsPath>,
 }
 
@@ -137,48 +114,88 @@ impl<'a> Copying<'a> {
         }
     }
 
-    async fn copy(&mut self, from: VfsPath, to: VfsPath, kind: NodeKind) {
-        if self.lost.iter().any(|lost| to.starts_with(lost)) {
+    /// Copies what a walk through `from` comes upon below it.
+    async fn copy_all(
+        &mut self,
+        mut walk: SelectionWalk,
+        (from, to): (&VfsPath, &VfsPath),
+    ) -> Result<(), Error> {
+        while let Some(found) = walk.next().await? {
+            // What was selected itself comes first, unless it is the root.
+            let below = match from.is_root() {
+                true => found.path.as_str(),
+                false => match found.path.split_once('/') {
+                    Some((_, below)) => below,
+                    None => continue,
+                },
+            };
+            let from = below_of(from, below)?;
+            let to = below_of(to, below);
+            self.copy(from, to, found.entry.kind).await;
+            if self.failures.len() >= FAILURES {
+                break;
+            }
+        }
+        while let Some((goal, copied)) = self.under_way.next().await {
+            self.note(&goal, copied);
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, from: VfsPath, to: Result<VfsPath, Error>, kind: NodeKind) {
+        if self.lost.iter().any(|lost| from.starts_with(lost)) {
             return;
         }
-        let session = self.session;
-        if kind == NodeKind::Folder {
-            if let Err(error) = session.copy_folder(&from, &to).await {
-                self.note(&to, Err(error));
-                self.lost.push(to);
+        let (session, is_folder) = (self.session, kind == NodeKind::Folder);
+        let to = match to {
+            Ok(to) => to,
+            // Where it would go has no address.
+            Err(error) => {
+                let href = place::href(&from, is_folder);
+                self.failures.push((href, error.into()));
+                if is_folder {
+                    self.lost.push(from);
+                }
+                return;
             }
+        };
+        let goal = (to.clone(), is_folder);
+        if is_folder {
+            let copied = session.copy_folder(&from, &to, Overwrite::Forbid).await;
+            if copied.is_err() {
+                self.lost.push(from);
+            }
+            self.note(&goal, copied);
             return;
         }
         self.under_way.push(Box::pin(async move {
             let copied = session.copy_file(&from, &to, Overwrite::Forbid).await;
-            (to, copied)
+            (goal, copied)
         }));
         if self.under_way.len() >= AT_ONCE
-            && let Some((to, copied)) = self.under_way.next().await
+            && let Some((goal, copied)) = self.under_way.next().await
         {
-            self.note(&to, copied);
+            self.note(&goal, copied);
         }
     }
 
-    fn note(&mut self, to: &VfsPath, copied: Result<(), Error>) {
+    fn note(&mut self, (to, is_folder): &(VfsPath, bool), copied: Result<(), Error>) {
         match copied {
             // Gone since it was seen.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => self.failures.push((place::href(to, false), error.into())),
+            Err(error) => {
+                let href = place::href(to, *is_folder);
+                let fault = Fault::from(error).about(&href);
+                self.failures.push((href, fault));
+            }
             Ok(()) => {}
         }
     }
 
-    fn failed(&mut self, href: String, problem: Problem) {
-        self.failures.push((href, problem.into()));
-    }
-
-    async fn finish(mut self, to: &VfsPath, status: StatusCode) -> Result<Response, Fault> {
-        while let Some((to, copied)) = self.under_way.next().await {
-            self.note(&to, copied);
-        }
+    /// The answer.
+    fn told(&self, to: &VfsPath, status: StatusCode) -> Response {
         if self.failures.is_empty() {
-            return Ok(status.into_response());
+            return status.into_response();
         }
         tracing::debug!(path = %to, failures = self.failures.len(), "a folder was copied in part");
         let responses = self.failures.iter().map(|(href, fault)| {
@@ -191,6 +208,6 @@ impl<'a> Copying<'a> {
                 xml::escaped(fault.detail())
             )
         });
-        Ok(propfind::of_responses(&responses.collect::<String>()))
+        propfind::of_responses(&responses.collect::<String>())
     }
 }

@@ -19,7 +19,7 @@ use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
 use crate::net::budget::Budget;
-use crate::vfs::selection::Selection;
+use crate::vfs::selection::{Purpose, Selection};
 
 /// Most paths that one archive may name.
 pub const PATHS: usize = 1000;
@@ -58,7 +58,7 @@ pub async fn archive(
             return Err(Problem::malformed(detail));
         }
     };
-    let selection = visitor.0.select(&paths).await?;
+    let selection = visitor.0.select(&paths, Purpose::Archive).await?;
     Ok(answer(&web, visitor.principal(), selection, format))
 }
 

@@ -96,12 +96,10 @@ where
     let (accounts, principal) = (web.accounts().clone(), principal.clone());
     let mut producer = JoinSet::new();
     producer.spawn(async move {
-        tokio::select! {
-            produced = producing => produced,
-            why = accounts.ended(&principal) => {
-                Err(Error::new(ErrorKind::Unauthenticated, why.sentence()))
-            }
-        }
+        accounts
+            .while_logged_in(&principal, producing)
+            .await
+            .flatten()
     });
     Body::from_stream(Pumped { pieces, producer })
 }

@@ -138,11 +138,10 @@ pub async fn store(
     };
     writer.set_attributes(attributes).await?;
     let stall = web.settings().stall_time;
-    let ended = web.accounts().ended(session.principal());
-    let received = tokio::select! {
-        received = receive(&mut writer, body, stall) => received,
-        why = ended => Err(Error::new(ErrorKind::Unauthenticated, why.sentence()).into()),
-    };
+    let receiving = receive(&mut writer, body, stall);
+    let accounts = web.accounts();
+    let received = accounts.while_logged_in(session.principal(), receiving);
+    let received = received.await.map_err(Problem::from).flatten();
     let whole = received.and_then(|came| match incoming.length {
         Some(length) if length != came => Err(Problem::malformed(format!(
             "{came} bytes came and {length} were announced; nothing was changed, send it again"

@@ -19,6 +19,7 @@ use crate::http::links::veil;
 use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::Web;
+use crate::vfs::selection::Purpose;
 
 /// Download the file that a link leads to.
 ///
@@ -216,7 +217,8 @@ pub async fn pack(
             within.collect::<Result<_, _>>()?
         }
     };
-    let selection = outsider.session.select(&paths).await;
+    let session = &outsider.session;
+    let selection = session.select(&paths, Purpose::Archive).await;
     let selection = selection.map_err(|error| {
         let problem = veil::error(error);
         match problem.word() {
