@@ -30,21 +30,38 @@ impl Operation for SetAttributes {
         let (chain, access) = follow(tx, &self.principal, &self.path).await?;
         let entry = access.see(tx, &self.path, &chain).await?;
         access.require(&chain, Rights::SET_ATTRIBUTES)?;
-        let attributes = entry.attributes.with(self.update);
-        if attributes == entry.attributes {
+        if !set(tx, entry, self.update, next).await? {
             return Ok(Record::Nothing);
-        }
-        entries::bury(tx, entry.node, next.seq).await?;
-        let changed = Entry {
-            attributes,
-            born: next.seq,
-            ..entry.clone()
-        };
-        entries::replace(tx, &changed).await?;
-        if let Some(content) = entry.content {
-            contents::add_use(tx, content).await?;
         }
         let happening = Happening::new("set-attributes", self.path.to_string());
         Ok(Record::Change(happening))
     }
+}
+
+/// Gives a live entry other attributes at change `next`; false when they are what they were, so that there is
+/// no change.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::vfs) async fn set(
+    tx: &mut TenantTx,
+    entry: &Entry,
+    update: AttributeUpdate,
+    next: Committed,
+) -> Result<bool> {
+    let attributes = entry.attributes.with(update);
+    if attributes == entry.attributes {
+        return Ok(false);
+    }
+    entries::bury(tx, entry.node, next.seq).await?;
+    let changed = Entry {
+        attributes,
+        born: next.seq,
+        ..entry.clone()
+    };
+    entries::replace(tx, &changed).await?;
+    if let Some(content) = entry.content {
+        contents::add_use(tx, content).await?;
+    }
+    Ok(true)
 }

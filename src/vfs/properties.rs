@@ -11,12 +11,13 @@ use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
-use crate::domain::node::Entry;
+use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::property::Property;
 use crate::domain::rights::Rights;
 use crate::vfs::access::follow;
+use crate::vfs::attributes;
 use crate::vfs::held::Touch;
 use crate::vfs::session::Session;
 
@@ -39,19 +40,25 @@ pub enum Patch {
 }
 
 impl Session {
-    /// Sets and removes properties of what is at a path: all or none.
+    /// Sets and removes properties of what is at a path, and sets mode and times: all or none.
     ///
     /// # Errors
-    /// Quota when they would be too many; Locked, NotFound, NotFolder, Denied; Unavailable when the database
-    /// does not answer.
-    pub async fn patch_properties(&self, path: &VfsPath, patches: Vec<Patch>) -> Result<()> {
+    /// Quota when they would be too many; Changed, Locked, NotFound, NotFolder, Denied; Unavailable when the
+    /// database does not answer.
+    pub async fn patch_properties(
+        &self,
+        path: &VfsPath,
+        patches: Vec<Patch>,
+        update: AttributeUpdate,
+    ) -> Result<()> {
         let operation = PatchProperties {
             principal: self.principal().clone(),
             path: path.clone(),
             patches,
+            update,
         };
         let touched = [(path, Touch::Node)];
-        let patched = self.run_unlocked(&touched, operation).await;
+        let patched = self.run_on(path, &touched, operation).await;
         self.noted(patched, "set-properties", path).map(drop)
     }
 
@@ -73,13 +80,15 @@ struct PatchProperties {
     principal: Principal,
     path: VfsPath,
     patches: Vec<Patch>,
+    update: AttributeUpdate,
 }
 
 #[async_trait]
 impl Operation for PatchProperties {
-    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.path).await?;
-        let node = access.see(tx, &self.path, &chain).await?.node;
+        let entry = access.see(tx, &self.path, &chain).await?;
+        let node = entry.node;
         access.require(&chain, Rights::SET_ATTRIBUTES)?;
         for patch in &self.patches {
             match patch {
@@ -98,7 +107,11 @@ impl Operation for PatchProperties {
                 ),
             ));
         }
-        let path = self.path.to_string();
-        Ok(Record::Event(Happening::new("set-properties", path)))
+        let happening = Happening::new("set-properties", self.path.to_string());
+        Ok(match attributes::set(tx, entry, self.update, next).await? {
+            true => Record::Change(happening),
+            // What clients keep has no past.
+            false => Record::Event(happening),
+        })
     }
 }

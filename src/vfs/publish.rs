@@ -23,6 +23,7 @@ use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind, Version}
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
+use crate::vfs::attributes;
 use crate::vfs::condition;
 use crate::vfs::held::Held;
 use crate::vfs::news::{self, By, Stored};
@@ -286,19 +287,8 @@ impl Publish {
         path: String,
         next: Committed,
     ) -> Result<Record> {
-        let attributes = entry.attributes.with(self.update);
-        if attributes == entry.attributes {
+        if !attributes::set(tx, entry, self.update, next).await? {
             return Ok(Record::Nothing);
-        }
-        entries::bury(tx, entry.node, next.seq).await?;
-        let touched = Entry {
-            attributes,
-            born: next.seq,
-            ..entry.clone()
-        };
-        entries::replace(tx, &touched).await?;
-        if let Some(content) = entry.content {
-            contents::add_use(tx, content).await?;
         }
         Ok(Record::Change(Happening::new("set-attributes", path)))
     }

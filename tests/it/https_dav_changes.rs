@@ -160,6 +160,32 @@ fn a_folder_is_copied_no_further_than_the_session_lasts() {
 }
 
 #[test]
+fn properties_and_times_are_set_in_one_change_and_on_condition() {
+    let door = HttpsDoor::up();
+    let dav = demo(&door);
+    let first = dav.put("/f", "f", &[]);
+    let first = first.header("etag").unwrap().to_owned();
+    let patch = "<D:propertyupdate xmlns:D='DAV:' xmlns:m='urn:schemas-microsoft-com:'><D:set><D:prop>\
+        <n xmlns='urn:n'>note</n><m:Win32LastModifiedTime>Tue, 14 Nov 2023 22:13:20 GMT\
+        </m:Win32LastModifiedTime></D:prop></D:set></D:propertyupdate>";
+    let kept = "<D:propertyupdate xmlns:D='DAV:'><D:set><D:prop><n xmlns='urn:n'>other</n></D:prop></D:set>\
+        </D:propertyupdate>";
+    let only_first = format!("If-Match: {first}");
+    let set = dav.send("PROPPATCH", "/f", &["-H", &only_first], patch);
+    assert_eq!(set.status, 207, "{}", set.text());
+    let refused = dav.send("PROPPATCH", "/f", &["-H", &only_first], kept);
+    assert_eq!(refused.status, 412, "{}", refused.text());
+    let listed = format!("If: ([{first}])");
+    let refused = dav.send("PROPPATCH", "/f", &["-H", &listed], kept);
+    assert_eq!(refused.status, 412, "{}", refused.text());
+    let found = dav.find("/f", "0").text();
+    assert!(found.contains(">note<"), "{found}");
+    assert!(found.contains("Tue, 14 Nov 2023"), "{found}");
+    let log = log_with(&door, "\"set-properties\"");
+    assert!(!log.contains("\"set-attributes\""), "one change: {log}");
+}
+
+#[test]
 fn a_version_that_the_header_if_names_must_be_there_to_the_end() {
     let door = HttpsDoor::up();
     let dav = demo(&door);
@@ -226,6 +252,22 @@ fn a_file_has_so_many_locks_and_no_more() {
     assert!(refused.text().contains("32 locks"), "{}", refused.text());
     let found = dav.find("/f", "0").text();
     assert_eq!(found.matches("<D:activelock>").count(), 32);
+}
+
+#[test]
+fn the_properties_of_many_files_are_all_told() {
+    let door = HttpsDoor::up();
+    let dav = demo(&door);
+    dav.ask("MKCOL", "/d", &[]);
+    dav.put("/d/f0", "f", &[]);
+    let patch = "<D:propertyupdate xmlns:D='DAV:'><D:set><D:prop><n xmlns='urn:n'>note</n></D:prop></D:set>\
+        </D:propertyupdate>";
+    dav.send("PROPPATCH", "/d/f0", &[], patch);
+    for number in 1..70 {
+        dav.go("COPY", "/d/f0", &format!("/d/f{number}"), &[]);
+    }
+    let found = dav.find("/d", "1").text();
+    assert_eq!(found.matches(">note<").count(), 70);
 }
 
 #[test]

@@ -2,20 +2,18 @@
 //! (RFC 4918 section 9.2).
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::fmt::rfc2822::DateTimeParser;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::error::ErrorKind;
-use crate::domain::node::AttributeUpdate;
-use crate::domain::node::NodeKind;
+use crate::domain::node::{AttributeUpdate, NodeKind};
 use crate::domain::property::Property;
 use crate::http::dav::asked::Asked;
 use crate::http::dav::body::{self, Instruction};
 use crate::http::dav::fault::{Condition, Fault};
 use crate::http::dav::live::{self, propstat};
 use crate::http::dav::{place, propfind, xml};
-use crate::http::files::entries;
+use crate::http::files::condition;
 use crate::vfs::properties::Patch;
 
 /// The namespace of what Explorer sets with each file.
@@ -48,7 +46,7 @@ pub async fn answer(asked: Asked, body: Body) -> Result<Response, Fault> {
         .collect();
     if refused.contains(&true) {
         let why = Fault::of(
-            axum::http::StatusCode::FORBIDDEN,
+            StatusCode::FORBIDDEN,
             Condition::CannotModifyProtectedProperty,
             "the server itself says this of files and folders",
         );
@@ -83,20 +81,15 @@ async fn apply(asked: &Asked, deeds: Vec<Deed>) -> Result<(), Fault> {
             Deed::Forbidden => {}
         }
     }
-    let session = entries::conditioned(&asked.session, &asked.headers)?;
-    if !patches.is_empty() {
-        session.patch_properties(&asked.path, patches).await?;
-    }
-    if !update.is_empty() {
-        match session.set_attributes(&asked.path, update).await {
-            // Gone meanwhile.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(Fault::from(error).of_looking());
-            }
-            set => set?,
+    let session = asked.conditioned()?;
+    let done = match patches.is_empty() {
+        true => session.set_attributes(&asked.path, update).await,
+        false => {
+            let patched = session.patch_properties(&asked.path, patches, update);
+            patched.await
         }
-    }
-    Ok(())
+    };
+    done.map_err(|error| Fault::from(error).of_looking())
 }
 
 fn deed(instruction: &Instruction) -> Deed {
@@ -104,11 +97,11 @@ fn deed(instruction: &Instruction) -> Deed {
     let text = value.as_ref().map(|(_, text)| text.trim());
     let time = match (name.space.as_str(), name.name.as_str()) {
         (xml::DAV, "getlastmodified") | (MICROSOFT, "Win32LastModifiedTime") => {
-            text.and_then(date).map(modified)
+            text.and_then(condition::time).map(modified)
         }
         // As clients of ownCloud have it: seconds since 1970.
         (xml::DAV, "lastmodified") => text.and_then(seconds).map(modified),
-        (MICROSOFT, "Win32LastAccessTime") => text.and_then(date).map(accessed),
+        (MICROSOFT, "Win32LastAccessTime") => text.and_then(condition::time).map(accessed),
         _ => None,
     };
     if let Some(update) = time {
@@ -170,15 +163,12 @@ fn accessed(time: Timestamp) -> AttributeUpdate {
     }
 }
 
-/// A date as HTTP has it.
-fn date(text: &str) -> Option<Timestamp> {
-    let parsed = DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Timestamp::from_seconds(parsed.as_second()))
-}
-
 /// Seconds since 1970, perhaps with a part of a second, within the years that are four digits long.
 pub fn seconds(text: &str) -> Option<Timestamp> {
-    let whole = text.split('.').next()?;
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    if !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let seconds: i64 = whole.parse().ok()?;
     let known = jiff::Timestamp::from_second(seconds).ok()?;
     Some(Timestamp::from_seconds(known.as_second()))

@@ -40,6 +40,12 @@ pub fn date(time: Timestamp) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
+/// The time that a date of HTTP names.
+pub fn time(text: &str) -> Option<Timestamp> {
+    let parsed = DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Timestamp::from_seconds(parsed.as_second()))
+}
+
 /// The versions of `If-Match`, if the request has it.
 ///
 /// # Errors
@@ -100,9 +106,7 @@ pub fn changed() -> Problem {
 }
 
 fn seconds(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
-    let text = headers.get(name)?.to_str().ok()?;
-    let parsed = DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(parsed.as_second())
+    Some(time(headers.get(name)?.to_str().ok()?)?.seconds())
 }
 
 /// The versions of a header; what cannot be one of ours is left out.
@@ -118,6 +122,7 @@ fn versions(
     }))
 }
 
+/// The version that an entity tag stands for, without its quotes, if it is one of ours.
 fn version(opaque: &str) -> Option<Version> {
     let (node, born) = opaque.split_once('-')?;
     let node: NodeId = node.parse().ok()?;
