@@ -13,12 +13,14 @@ use crate::http::dav::live::{Answering, Subject};
 use crate::http::dav::{body, place, xml};
 use crate::http::files::bundle::Collector;
 use crate::http::files::pump;
-use crate::http::visitor::Visitor;
 use crate::vfs::locks::Locks;
 use crate::vfs::look::{Page, Seen};
+use crate::vfs::session::Session;
 
-/// Entries of a folder that are fetched at once.
+/// Entries of a folder that are fetched at once, and those of them whose properties and locks are held in
+/// memory together: of each these may be more than all else.
 const PAGE: usize = 1000;
+const AT_ONCE: usize = 64;
 const OPEN: &str = "<D:multistatus xmlns:D=\"DAV:\">\n";
 const CLOSE: &str = "</D:multistatus>\n";
 
@@ -52,7 +54,7 @@ pub async fn answer(asked: Asked, body: Body) -> Result<Response, Fault> {
         false => None,
     };
     let teller = Teller {
-        visitor: Visitor(session),
+        session,
         folder: place::href(&path, is_folder),
         answering: Answering {
             wanted,
@@ -68,8 +70,8 @@ pub async fn answer(asked: Asked, body: Body) -> Result<Response, Fault> {
         )));
     }
     // What is refused is refused before the answer has begun.
-    let page = teller.visitor.0.page(&path, "", PAGE).await?;
-    let principal = teller.visitor.principal().clone();
+    let page = teller.session.page(&path, "", PAGE).await?;
+    let principal = teller.session.principal().clone();
     let body = pump::body(&web, &principal, |outlet| async move {
         let mut out = Collector::new(outlet);
         out.put(xml::HEAD.as_bytes()).await?;
@@ -81,7 +83,7 @@ pub async fn answer(asked: Asked, body: Body) -> Result<Response, Fault> {
             let Some(after) = page.next else {
                 break;
             };
-            page = teller.visitor.0.page(&path, &after, PAGE).await?;
+            page = teller.session.page(&path, &after, PAGE).await?;
         }
         out.put(CLOSE.as_bytes()).await?;
         out.flush().await
@@ -107,7 +109,7 @@ pub fn of_responses(responses: &str) -> Response {
 
 /// Tells of a folder and what is in it.
 struct Teller {
-    visitor: Visitor,
+    session: Session,
     /// Its address.
     folder: String,
     /// The locks on it.
@@ -119,7 +121,7 @@ impl Teller {
     async fn tell_root(&self, seen: &Seen) -> Outcome<String> {
         let entry = &seen.entry;
         let kept = match self.answering.wanted.needs_kept() {
-            true => self.visitor.0.properties_of(&[entry]).await?,
+            true => self.session.properties_of(&[entry]).await?,
             false => Default::default(),
         };
         let is_folder = entry.kind == NodeKind::Folder;
@@ -138,14 +140,21 @@ impl Teller {
     }
 
     async fn tell_page(&self, page: &Page, out: &mut Collector) -> Outcome<()> {
-        let entries: Vec<&Entry> = page.items.iter().map(|seen| &seen.entry).collect();
-        let session = &self.visitor.0;
+        for some in page.items.chunks(AT_ONCE) {
+            let entries: Vec<&Entry> = some.iter().map(|seen| &seen.entry).collect();
+            self.tell_some(&entries, out).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_some(&self, entries: &[&Entry], out: &mut Collector) -> Outcome<()> {
+        let session = &self.session;
         let kept = match self.answering.wanted.needs_kept() {
-            true => session.properties_of(&entries).await?,
+            true => session.properties_of(entries).await?,
             false => Default::default(),
         };
         let own = match self.answering.wanted.needs_locks() {
-            true => session.locks_on(&entries, self.answering.now).await?,
+            true => session.locks_on(entries, self.answering.now).await?,
             false => Vec::new(),
         };
         for entry in entries {
