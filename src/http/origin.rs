@@ -83,17 +83,21 @@ fn source(uri: &Uri, headers: &HeaderMap) -> Source {
 
 /// Whether an origin (RFC 6454) is the host that was asked.
 fn is_ours(origin: &str, uri: &Uri, headers: &HeaderMap) -> bool {
-    let Some(origin) = origin.strip_prefix("https://") else {
-        return false;
-    };
+    let host = origin.strip_prefix("https://");
+    let host = host.and_then(|host| host.parse().ok());
+    host.is_some_and(|host| is_asked(&host, uri, headers))
+}
+
+/// Whether a host is the one that was asked, however its name is spelled. Behind a proxy that is what the
+/// proxy passes on as `Host`.
+pub fn is_asked(named: &Authority, uri: &Uri, headers: &HeaderMap) -> bool {
     let said = headers.get(header::HOST);
     let said = said.and_then(|host| host.to_str().ok()?.parse().ok());
-    let asked = uri.authority().cloned().or(said);
-    let (Some(asked), Ok(origin)) = (asked, origin.parse::<Authority>()) else {
+    let Some(asked): Option<Authority> = uri.authority().cloned().or(said) else {
         return false;
     };
     let port = |authority: &Authority| authority.port_u16().unwrap_or(HTTPS);
-    origin.host().eq_ignore_ascii_case(asked.host()) && port(&origin) == port(&asked)
+    named.host().eq_ignore_ascii_case(asked.host()) && port(named) == port(&asked)
 }
 
 #[cfg(test)]

@@ -1,17 +1,15 @@
 //! Which file or folder a request is about, and how addresses are written.
 
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::{Name, VfsPath};
 use crate::http::files::place::percent;
+use crate::http::origin;
 use crate::http::reply::Problem;
 
 /// Where WebDAV begins.
 pub const ROOT: &str = "/dav";
-/// The standard port, which addresses leave out.
-const HTTPS: u16 = 443;
 
 /// The path that the path of an address names. Each name is decoded by itself, so that an encoded slash
 /// is part of a name, where it is refused.
@@ -46,7 +44,7 @@ pub fn address(text: &str, uri: &Uri, headers: &HeaderMap) -> Result<VfsPath, Pr
         .parse()
         .map_err(|_| Problem::malformed("the address is not one that RFC 3986 knows"))?;
     if let Some(authority) = named.authority()
-        && !is_ours(authority, uri, headers)
+        && !origin::is_asked(authority, uri, headers)
     {
         let detail = "the address is on another server; nothing is copied or moved to others";
         return Err(Problem::new(StatusCode::BAD_GATEWAY, "elsewhere", detail));
@@ -90,18 +88,6 @@ pub fn child(folder: &str, entry: &Entry) -> String {
     format!("{folder}{}{slash}", percent(&entry.name))
 }
 
-/// The host that was asked, or that answers to another spelling of its name. Behind a proxy it is what
-/// the proxy passes on as `Host`.
-fn is_ours(named: &Authority, uri: &Uri, headers: &HeaderMap) -> bool {
-    let said = headers.get(header::HOST);
-    let said = said.and_then(|host| host.to_str().ok()?.parse().ok());
-    let Some(asked): Option<Authority> = uri.authority().cloned().or(said) else {
-        return false;
-    };
-    let port = |authority: &Authority| authority.port_u16().unwrap_or(HTTPS);
-    named.host().eq_ignore_ascii_case(asked.host()) && port(named) == port(&asked)
-}
-
 /// Some clients do not encode what they put into `Destination`.
 fn spelled(text: &str) -> String {
     let plain = |c: char| {
@@ -138,6 +124,8 @@ fn decoded(part: &str) -> Result<Vec<u8>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     #[test]
