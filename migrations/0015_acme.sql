@@ -9,23 +9,26 @@ CREATE TABLE acme_accounts (
     sealed BYTES NOT NULL
 );
 
--- number: 1, 2, 3, ...: the certificates of a host, in the order in which they came. sealed: chain and key in PEM.
--- renew_at: from then on a new one is ordered.
+-- Each authority's by itself, since instances may have different ones in their settings for a while. number: 1, 2, 3,
+-- ...: the order in which they came. sealed: chain and key in PEM. renew_at: from then on a new one is ordered.
 CREATE TABLE acme_certificates (
-    host TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
     directory TEXT NOT NULL,
     number BIGINT NOT NULL,
     provider TEXT NOT NULL,
     wrapped BYTES NOT NULL,
     sealed BYTES NOT NULL,
-    renew_at BIGINT NOT NULL
+    renew_at BIGINT NOT NULL,
+    PRIMARY KEY (host, directory)
 );
 
 -- Orders that failed: how many in a row, and when the next is tried.
 CREATE TABLE acme_failures (
-    host TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    directory TEXT NOT NULL,
     failures BIGINT NOT NULL,
-    try_at BIGINT NOT NULL
+    try_at BIGINT NOT NULL,
+    PRIMARY KEY (host, directory)
 );
 
 -- What is answered to the authority that asks at /.well-known/acme-challenge/TOKEN.

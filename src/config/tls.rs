@@ -1,12 +1,13 @@
 //! `[tls]`: the certificates of the front ends that speak TLS, from files and from an authority.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::reader::Reader;
 use crate::config::value::{Setting, Shape};
 use crate::domain::host::HostName;
 use crate::net::acme::AcmeSettings;
 use crate::net::certificates::PemFiles;
+use crate::net::outgoing::{self, Trust};
 
 /// Reads the section.
 pub fn read(default: Vec<PemFiles>, from: &mut Reader) -> Vec<PemFiles> {
@@ -27,7 +28,14 @@ pub fn acme(default: AcmeSettings, listens: bool, from: &mut Reader) -> AcmeSett
     };
     let contact = from.checked("tls", "acme_contact", String::new(), address);
     let agreed = from.take("tls", "acme_terms_agreed", false);
-    let ca = from.take("tls", "acme_ca", String::new());
+    let usable = |text: &String| match text.is_empty() {
+        true => Ok(()),
+        false => {
+            let made = outgoing::client_tls(Trust::Only(Path::new(text)), "tls.acme_ca", None);
+            made.map(drop).map_err(|error| error.context().to_owned())
+        }
+    };
+    let ca = from.checked("tls", "acme_ca", String::new(), usable);
     if !hosts.is_empty() && !agreed {
         let message =
             "must be true before certificates are ordered: read the authority's terms of service";

@@ -23,7 +23,7 @@ pub struct StoredCertificate {
     pub host: String,
     /// Where it was ordered.
     pub directory: String,
-    /// 1, 2, 3, ...: the order in which those of a host came.
+    /// 1, 2, 3, ...: the order in which those of a host and directory came.
     pub number: i64,
     /// Chain and key.
     pub secret: SealedSecret,
@@ -31,7 +31,7 @@ pub struct StoredCertificate {
     pub renew_at: Timestamp,
 }
 
-/// Orders of a host that failed in a row.
+/// Orders of a host at a directory that failed in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
     /// How many.
@@ -70,15 +70,33 @@ pub async fn add_account(db: &Database, directory: &str, secret: &SealedSecret) 
     tx.commit().await
 }
 
-/// The certificate of a host, if there is one.
+/// The certificate of a host by a directory, if there is one.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn certificate(db: &Database, host: &str) -> Result<Option<StoredCertificate>> {
+pub async fn certificate(
+    db: &Database,
+    host: &str,
+    directory: &str,
+) -> Result<Option<StoredCertificate>> {
+    let found = best_certificate(db, host, directory).await?;
+    Ok(found.filter(|found| found.directory == directory))
+}
+
+/// The certificate of a host by a directory, or else the one of another that lasts longest.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn best_certificate(
+    db: &Database,
+    host: &str,
+    directory: &str,
+) -> Result<Option<StoredCertificate>> {
     let mut tx = db.system_read().await?;
     let sql = "SELECT provider, wrapped, sealed, directory, number, renew_at \
-               FROM acme_certificates WHERE host = $1";
-    let Some(row) = tx.row(sql, [host.into()]).await? else {
+               FROM acme_certificates WHERE host = $1 \
+               ORDER BY CASE directory WHEN $2 THEN 0 ELSE 1 END, renew_at DESC LIMIT 1";
+    let Some(row) = tx.row(sql, [host.into(), directory.into()]).await? else {
         return Ok(None);
     };
     Ok(Some(StoredCertificate {
@@ -90,22 +108,22 @@ pub async fn certificate(db: &Database, host: &str) -> Result<Option<StoredCerti
     }))
 }
 
-/// Puts a certificate in place of the one of its host, and forgets the orders that failed.
+/// Puts a certificate in place of the one of its host and directory, and forgets the orders that failed.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn put_certificate(db: &Database, certificate: &StoredCertificate) -> Result<()> {
     let mut tx = db.system().await?;
-    let host = certificate.host.as_str();
+    let (host, directory) = (certificate.host.as_str(), certificate.directory.as_str());
     tx.execute(
         "INSERT INTO acme_certificates \
          (host, directory, number, provider, wrapped, sealed, renew_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) \
-         ON CONFLICT (host) DO UPDATE SET directory = $2, number = $3, provider = $4, \
+         ON CONFLICT (host, directory) DO UPDATE SET number = $3, provider = $4, \
          wrapped = $5, sealed = $6, renew_at = $7",
         [
             host.into(),
-            certificate.directory.as_str().into(),
+            directory.into(),
             certificate.number.into(),
             certificate.secret.provider.as_str().into(),
             certificate.secret.wrapped.as_slice().into(),
@@ -114,19 +132,22 @@ pub async fn put_certificate(db: &Database, certificate: &StoredCertificate) -> 
         ],
     )
     .await?;
-    tx.execute("DELETE FROM acme_failures WHERE host = $1", [host.into()])
-        .await?;
+    tx.execute(
+        "DELETE FROM acme_failures WHERE host = $1 AND directory = $2",
+        [host.into(), directory.into()],
+    )
+    .await?;
     tx.commit().await
 }
 
-/// The orders of a host that failed, if any did.
+/// The orders of a host at a directory that failed, if any did.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn failures(db: &Database, host: &str) -> Result<Option<Failures>> {
+pub async fn failures(db: &Database, host: &str, directory: &str) -> Result<Option<Failures>> {
     let mut tx = db.system_read().await?;
-    let sql = "SELECT failures, try_at FROM acme_failures WHERE host = $1";
-    let row = tx.row(sql, [host.into()]).await?;
+    let sql = "SELECT failures, try_at FROM acme_failures WHERE host = $1 AND directory = $2";
+    let row = tx.row(sql, [host.into(), directory.into()]).await?;
     row.map(|row| {
         Ok(Failures {
             count: u32::try_from(row.int(0)?).map_err(Error::internal)?,
@@ -136,17 +157,22 @@ pub async fn failures(db: &Database, host: &str) -> Result<Option<Failures>> {
     .transpose()
 }
 
-/// Notes that an order of a host failed.
+/// Notes that an order of a host at a directory failed.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn put_failures(db: &Database, host: &str, failures: Failures) -> Result<()> {
+pub async fn put_failures(
+    db: &Database,
+    (host, directory): (&str, &str),
+    failures: Failures,
+) -> Result<()> {
     let mut tx = db.system().await?;
     tx.execute(
-        "INSERT INTO acme_failures (host, failures, try_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (host) DO UPDATE SET failures = $2, try_at = $3",
+        "INSERT INTO acme_failures (host, directory, failures, try_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (host, directory) DO UPDATE SET failures = $3, try_at = $4",
         [
             host.into(),
+            directory.into(),
             i64::from(failures.count).into(),
             failures.try_at.0.into(),
         ],

@@ -4,13 +4,12 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::BodyExt as _;
+use hyper::{Request, Uri};
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeType,
     Error as AcmeError, HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus, Problem,
@@ -22,12 +21,16 @@ use zeroize::Zeroizing;
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
-use crate::net::outgoing::{Trust, client_tls};
+use crate::net::outgoing::{Limits, Outgoing, Trust, client_tls};
 
 /// How long an authority may take for each step of an order.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long an authority may take for one answer.
-const ANSWER: Duration = Duration::from_secs(30);
+/// What is waited for of one answer: a chain of certificates is some kilobytes long.
+const ANSWER: Limits = Limits {
+    time: Duration::from_secs(30),
+    bytes: 256 * 1024,
+};
+const HTTPS: u16 = 443;
 /// Let's Encrypt, if nothing else is said.
 pub const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
@@ -234,32 +237,44 @@ async fn client(settings: &AcmeSettings) -> Result<Box<dyn HttpClient>> {
     let config = tokio::task::spawn_blocking(move || {
         client_tls(Trust::instead(ca.as_deref()), "tls.acme_ca", None)
     });
-    let config = config.await.map_err(Error::internal)??;
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(ClientConfig::clone(&config))
-        .https_only()
-        .enable_http1()
-        .build();
-    Ok(Box::new(Asking(
-        Client::builder(TokioExecutor::new()).build(connector),
-    )))
+    Ok(Box::new(Asking(config.await.map_err(Error::internal)??)))
 }
 
 /// The HTTPS client as the protocol's crate wants it.
-struct Asking(Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>);
+struct Asking(Arc<ClientConfig>);
+
+impl Asking {
+    /// The server of an address, which may be another than the directory's.
+    fn server(&self, uri: &Uri) -> Result<Outgoing> {
+        match (uri.scheme_str(), uri.host()) {
+            (Some("https"), Some(host)) => {
+                let port = uri.port_u16().unwrap_or(HTTPS);
+                Ok(Outgoing::new(host, port, Some(self.0.clone())))
+            }
+            _ => Err(Error::invalid(format!("'{uri}' is no address of HTTPS"))),
+        }
+    }
+}
 
 impl HttpClient for Asking {
     fn request(
         &self,
-        request: hyper::Request<BodyWrapper<Bytes>>,
+        request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = std::result::Result<BytesResponse, AcmeError>> + Send>> {
-        let asking = tokio::time::timeout(ANSWER, self.0.request(request));
-        Box::pin(async move {
-            match asking.await {
-                Ok(Ok(response)) => Ok(BytesResponse::from(response)),
-                Ok(Err(error)) => Err(AcmeError::Other(Box::new(error))),
-                Err(late) => Err(AcmeError::Other(Box::new(late))),
-            }
-        })
+        let server = self.server(request.uri());
+        let asking = async move {
+            let (head, body) = request.into_parts();
+            let Ok(body) = body.collect().await;
+            let request = Request::from_parts(head, body.to_bytes());
+            let answer = match server {
+                Ok(server) => server.ask(request, ANSWER).await,
+                Err(error) => Err(error),
+            };
+            let answer = answer.map_err(|error| AcmeError::Other(Box::new(error)))?;
+            let (parts, body) = answer.into_parts();
+            let body = Box::new(body);
+            Ok(BytesResponse { parts, body })
+        };
+        Box::pin(asking)
     }
 }

@@ -43,8 +43,8 @@ pub struct AcmeKeeper {
     home: RegionId,
     instance: InstanceId,
     certificates: Certificates,
-    /// The numbers of the certificates that are served.
-    served: BTreeMap<HostName, i64>,
+    /// The directories and numbers of the certificates that are served.
+    served: BTreeMap<HostName, (String, i64)>,
     /// The last failure to look, said once.
     failure: Option<String>,
 }
@@ -145,29 +145,32 @@ impl AcmeKeeper {
 
     async fn is_due(&self, host: &HostName) -> Result<bool> {
         let now = self.db.now().await?;
-        if let Some(failures) = acme::failures(&self.db, host.as_str()).await?
+        let (host, directory) = (host.as_str(), self.settings.directory.as_str());
+        if let Some(failures) = acme::failures(&self.db, host, directory).await?
             && now < failures.try_at
         {
             return Ok(false);
         }
-        let stored = acme::certificate(&self.db, host.as_str()).await?;
-        Ok(stored.is_none_or(|stored| {
-            stored.renew_at <= now || stored.directory != self.settings.directory
-        }))
+        let stored = acme::certificate(&self.db, host, directory).await?;
+        Ok(stored.is_none_or(|stored| stored.renew_at <= now))
     }
 
-    /// Takes a certificate over that is newer than the one that is served.
+    /// Takes a certificate over that is newer than the one that is served. Until the authority of the settings
+    /// has issued one, that of another will do.
     async fn fetch(&mut self, host: &HostName) -> Result<()> {
-        let Some(stored) = acme::certificate(&self.db, host.as_str()).await? else {
+        let directory = &self.settings.directory;
+        let stored = acme::best_certificate(&self.db, host.as_str(), directory).await?;
+        let Some(stored) = stored else {
             return Ok(());
         };
-        if self.served.get(host) == Some(&stored.number) {
+        let id = (stored.directory, stored.number);
+        if self.served.get(host) == Some(&id) {
             return Ok(());
         }
         let pem = self.open(CERTIFICATE, &stored.secret).await?;
         let ends = self.certificates.put_issued(host.as_str(), &pem)?;
         tracing::info!(%host, %ends, "serving a certificate that came by ACME");
-        self.served.insert(host.clone(), stored.number);
+        self.served.insert(host.clone(), id);
         Ok(())
     }
 
@@ -176,7 +179,8 @@ impl AcmeKeeper {
         let Err(error) = self.order(host).await else {
             return Ok(());
         };
-        let before = acme::failures(&self.db, host.as_str()).await?;
+        let of = (host.as_str(), self.settings.directory.as_str());
+        let before = acme::failures(&self.db, of.0, of.1).await?;
         let count = before
             .map_or(0, |failures| failures.count)
             .saturating_add(1);
@@ -186,7 +190,7 @@ impl AcmeKeeper {
         let jitter = Duration::from_secs(random::below(wait.as_secs() / 8 + 1));
         let try_at = self.db.now().await?.plus(wait + jitter);
         tracing::warn!(%host, ?error, failures = count, next = %try_at, "no certificate by ACME");
-        acme::put_failures(&self.db, host.as_str(), Failures { count, try_at }).await
+        acme::put_failures(&self.db, of, Failures { count, try_at }).await
     }
 
     async fn order(&self, host: &HostName) -> Result<()> {
@@ -204,10 +208,11 @@ impl AcmeKeeper {
         let issued = authority.order(&self.settings, host, publish).await?;
         let pem = Zeroizing::new(format!("{}\n{}", issued.chain.trim_end(), &*issued.key));
         let renew_at = Certificates::renewal(pem.as_bytes())?;
-        let before = acme::certificate(&self.db, host.as_str()).await?;
+        let directory = &self.settings.directory;
+        let before = acme::certificate(&self.db, host.as_str(), directory).await?;
         let stored = StoredCertificate {
             host: host.as_str().to_owned(),
-            directory: self.settings.directory.clone(),
+            directory: directory.clone(),
             number: before.map_or(1, |before| before.number.saturating_add(1)),
             secret: self.seal(CERTIFICATE, pem.as_bytes()).await?,
             renew_at,

@@ -5,7 +5,12 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
+use sealift::db::acme::{self, Failures, SealedSecret, StoredCertificate};
+use sealift::db::sql::Dialect;
+use sealift::domain::clock::Timestamp;
+
 use crate::support::client::run;
+use crate::support::dialects::on_both;
 use crate::support::folder::TempFolder;
 use crate::support::https_door::ask;
 use crate::support::pebble::{Pebble, free_port};
@@ -13,6 +18,9 @@ use crate::support::server::sealift;
 use crate::support::serving::Serving;
 use crate::support::two::Two;
 use crate::support::wait::wait_for;
+use crate::support::world::World;
+
+on_both!(what_two_authorities_issued_for_a_host_is_kept_beside_each_other);
 
 const HOST: &str = "files.example.test";
 const SOON: Duration = Duration::from_secs(60);
@@ -111,6 +119,54 @@ fn a_certificate_is_ordered_served_by_all_instances_and_renewed_by_any() {
     other.stop();
 }
 
+async fn what_two_authorities_issued_for_a_host_is_kept_beside_each_other(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let db = world.vfs.database();
+    let made = |directory: &str, number, renew_at| StoredCertificate {
+        host: HOST.to_owned(),
+        directory: directory.to_owned(),
+        number,
+        secret: SealedSecret {
+            provider: "test".to_owned(),
+            wrapped: vec![1],
+            sealed: vec![2],
+        },
+        renew_at: Timestamp(renew_at),
+    };
+    let (one, other) = (made("one", 1, 10), made("other", 1, 20));
+    for certificate in [&one, &other] {
+        acme::put_certificate(db, certificate).await.unwrap();
+    }
+    let best = async |directory| acme::best_certificate(db, HOST, directory).await.unwrap();
+    let of = async |directory| acme::certificate(db, HOST, directory).await.unwrap();
+    assert_eq!(of("one").await.as_ref(), Some(&one));
+    assert_eq!(best("one").await.as_ref(), Some(&one));
+    assert_eq!(of("other").await.as_ref(), Some(&other));
+    assert_eq!(of("third").await, None);
+    assert_eq!(
+        best("third").await,
+        Some(other),
+        "the one that lasts longest"
+    );
+
+    // Nor does what fails at one authority keep another from being asked.
+    let failures = Failures {
+        count: 1,
+        try_at: Timestamp(7),
+    };
+    for directory in ["one", "other"] {
+        acme::put_failures(db, (HOST, directory), failures)
+            .await
+            .unwrap();
+    }
+    let newer = made("one", 2, 30);
+    acme::put_certificate(db, &newer).await.unwrap();
+    assert_eq!(of("one").await, Some(newer));
+    let failed = async |directory| acme::failures(db, HOST, directory).await.unwrap();
+    assert_eq!(failed("one").await, None);
+    assert_eq!(failed("other").await, Some(failures));
+}
+
 #[test]
 fn an_order_that_fails_leaves_a_self_signed_certificate_and_says_what_to_do() {
     let all = Two::without_servers();
@@ -151,6 +207,10 @@ fn what_acme_needs_is_said_before_anything_starts() {
         ("[tls]\nacme_hosts = [\"*.example\"]\n", "no name of a host"),
         ("[tls]\nacme_directory = \"http://a\"\n", "https://"),
         ("[tls]\nacme_contact = \"nobody\"\n", "address for mail"),
+        (
+            "[tls]\nacme_ca = \"/nowhere/ca.pem\"\n",
+            "tls.acme_ca: '/nowhere/ca.pem' cannot be read",
+        ),
     ] {
         fs::write(&file, lines).unwrap();
         let ran = sealift(&["check-config", "--config", file.to_str().unwrap()], "");
