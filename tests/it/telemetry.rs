@@ -118,6 +118,8 @@ fn a_collector_that_is_down_holds_nothing_up_and_is_found_when_it_is_back() {
             .any(|one| one["signal"] == "metric")
             .then_some(())
     });
+    // It is back for a kind when something of that is taken, and spans come of what is done.
+    upload(&server, "three");
     wait_for("the server to say so", SOON, || {
         server
             .log()
