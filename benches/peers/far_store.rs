@@ -131,7 +131,8 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
         return Err("two arguments are wanted".into());
     };
     let runtime = tokio::runtime::Runtime::new()?;
-    let port = runtime.block_on(serve(sink, key))?;
+    let (port, serving) = runtime.block_on(start(sink, key))?;
+    runtime.spawn(serving);
     writeln!(std::io::stdout(), "{port}")?;
     std::io::stdout().flush()?;
     // Until whoever started it is gone.
@@ -139,8 +140,8 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-/// Starts to serve; says at which port.
-async fn serve(sink: &str, key: &str) -> Outcome<u16> {
+/// Makes a server ready; says at which port, and what has to run.
+async fn start(sink: &str, key: &str) -> Outcome<(u16, impl Future<Output = ()> + use<>)> {
     let store = FaultyStore::new(s3_store(&format!("http://{sink}")).await?);
     for operation in [
         Operation::Begin,
@@ -178,9 +179,9 @@ async fn serve(sink: &str, key: &str) -> Outcome<u16> {
     );
     let places = Places::new(ConnectionLimits::default());
     let never = CancellationToken::new;
-    tokio::spawn(async move {
+    let serving = async move {
         server.serve(vec![listener], places, never(), never()).await;
         drop(world);
-    });
-    Ok(port)
+    };
+    Ok((port, serving))
 }
