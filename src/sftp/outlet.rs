@@ -1,7 +1,6 @@
 //! The way out: replies as they are ready, gathered into full packets.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,8 +26,18 @@ struct Reply {
 pub struct Replies {
     queue: UnboundedSender<Reply>,
     short_cut: ShortCut,
-    /// Replies in the queue or being handed on.
-    queued: Arc<AtomicUsize>,
+    queued: Queued,
+}
+
+/// How many replies are in the queue or being handed on. Held while one goes by the short cut: none of which a
+/// part has been handed on may come between.
+#[derive(Clone, Default)]
+struct Queued(Arc<Mutex<usize>>);
+
+impl Queued {
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Hands a reply on at once, or gives it back when it would have to wait.
@@ -41,7 +50,7 @@ impl Replies {
         short_cut: impl Fn(Bytes) -> Result<(), Bytes> + Send + Sync + 'static,
     ) -> (Self, Outlet) {
         let (queue, replies) = unbounded_channel();
-        let queued = Arc::<AtomicUsize>::default();
+        let queued = Queued::default();
         let outlet = Outlet {
             replies,
             queued: queued.clone(),
@@ -74,7 +83,8 @@ impl Replies {
 
     fn put(&self, bytes: Bytes, _ticket: Option<Ticket>, _place: Option<Place>) {
         // What one puts after the other stays behind it, and nothing else has an order.
-        let goes_at_once = bytes.len() <= SMALL_BYTES && self.queued.load(Ordering::Acquire) == 0;
+        let mut queued = self.queued.lock();
+        let goes_at_once = bytes.len() <= SMALL_BYTES && *queued == 0;
         let bytes = match goes_at_once {
             false => bytes,
             true => match (self.short_cut)(bytes) {
@@ -82,7 +92,7 @@ impl Replies {
                 Err(bytes) => bytes,
             },
         };
-        self.queued.fetch_add(1, Ordering::AcqRel);
+        *queued += 1;
         // When the other end is gone, so is the client.
         let _ = self.queue.send(Reply {
             bytes,
@@ -95,7 +105,7 @@ impl Replies {
 /// Where replies come out.
 pub struct Outlet {
     replies: UnboundedReceiver<Reply>,
-    queued: Arc<AtomicUsize>,
+    queued: Queued,
 }
 
 impl Outlet {
@@ -122,7 +132,7 @@ impl Outlet {
                     return;
                 }
             }
-            self.queued.fetch_sub(gathered.len(), Ordering::AcqRel);
+            *self.queued.lock() -= gathered.len();
         }
     }
 }
@@ -149,6 +159,7 @@ mod tests {
     use super::*;
     use crate::net::budget::Budget;
     use crate::sftp::ledger::Ledger;
+    use crate::sftp::packet::Packets;
 
     #[tokio::test]
     async fn replies_go_together_in_order_and_in_parts() {
@@ -178,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn small_replies_go_at_once_unless_others_wait() {
         let ledger = Ledger::new(Budget::new(0));
-        let gone = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let gone = Arc::new(Mutex::new(Vec::new()));
         let at_once = gone.clone();
         // There is room for two.
         let (replies, outlet) = Replies::new(move |bytes| {
@@ -213,5 +224,47 @@ mod tests {
         drop(replies);
         running.await;
         assert_eq!(sent.borrow().last(), Some(&5));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_reply_comes_into_the_middle_of_another() {
+        const EACH: usize = 500;
+        let ledger = Ledger::new(Budget::new(64 << 20));
+        let (sender, mut sent) = tokio::sync::mpsc::channel(4);
+        let at_once = sender.clone();
+        let (replies, outlet) = Replies::new(move |bytes: Bytes| {
+            let refused = at_once.try_send(bytes);
+            refused.map_err(|refused| refused.into_inner())
+        });
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(outlet.run(move |bytes| {
+            let sender = sender.clone();
+            async move { sender.send(bytes).await.is_ok() }
+        }));
+        // Long ones go in parts, short ones at once.
+        for length in [70_000, 10] {
+            let (replies, ledger) = (replies.clone(), ledger.clone());
+            tasks.spawn(async move {
+                for _ in 0..EACH {
+                    let mut reply = vec![7; length];
+                    let body = u32::try_from(length - 4).unwrap();
+                    reply[..4].copy_from_slice(&body.to_be_bytes());
+                    replies.send(ledger.request().unwrap(), reply.into());
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        drop(replies);
+        let (mut packets, mut whole) = (Packets::default(), 0);
+        while whole < 2 * EACH {
+            let bytes = sent.recv().await.unwrap();
+            let mut rest = &bytes[..];
+            while let Some(packet) = packets.next(&mut rest).unwrap() {
+                assert!(packet.iter().all(|byte| *byte == 7));
+                whole += 1;
+            }
+        }
+        drop(sent);
+        tasks.join_all().await;
     }
 }
