@@ -10,6 +10,7 @@ use crate::db::{contents, entries, kept};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::news::News;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
@@ -17,7 +18,7 @@ use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, not_a_folder, parent_of};
 use crate::vfs::news;
 use crate::vfs::publish::Target;
-use crate::vfs::remove::{kill, not_within};
+use crate::vfs::remove::{not_within, replace};
 use crate::vfs::resume;
 
 /// What happens when the new name is taken.
@@ -75,17 +76,7 @@ impl Operation for Rename {
             return Err(Error::invalid("a folder cannot be moved into itself"));
         }
         let replaced = target.is_some();
-        let gone = target
-            .as_ref()
-            .filter(|target| target.kind == NodeKind::Folder && target.node != entry.node)
-            .and_then(|target| {
-                news::deleted(
-                    tx.listening(),
-                    &self.principal,
-                    target,
-                    &self.to.to_string(),
-                )
-            });
+        let mut gone = None;
         if let Some(target) = target {
             if target.node == entry.node {
                 return Ok(Record::Nothing);
@@ -98,7 +89,7 @@ impl Operation for Rename {
                 }
             }
             access.require(&below(&to_chain, &target), needed)?;
-            self.make_way(tx, &entry, &target, next).await?;
+            gone = self.make_way(tx, &entry, &target, next).await?;
         }
         let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
@@ -146,34 +137,35 @@ impl Rename {
         Ok(Record::Nothing)
     }
 
+    /// Ends what has the name. Says what is told of a folder; of a file, what comes in its place is.
     async fn make_way(
         &self,
         tx: &mut TenantTx,
         entry: &Entry,
         target: &Entry,
         next: Committed,
-    ) -> Result<()> {
+    ) -> Result<Option<News>> {
         let path = self.to.to_string();
         if self.overwrite == Overwrite::Forbid {
             return Err(taken(&self.to));
         }
-        if self.overwrite == Overwrite::Replace {
-            return kill(tx, target, next).await;
-        }
-        match (entry.kind, target.kind) {
-            (NodeKind::File, NodeKind::Folder) => return Err(is_a_folder(&path)),
-            (NodeKind::Folder, NodeKind::File) => return Err(not_a_folder(&path)),
-            (NodeKind::Folder, NodeKind::Folder)
-                if entries::has_children(tx, target.node).await? =>
-            {
-                return Err(Error::new(
-                    ErrorKind::NotEmpty,
-                    format!("the folder '{path}' is not empty"),
-                ));
+        if self.overwrite == Overwrite::Allow {
+            match (entry.kind, target.kind) {
+                (NodeKind::File, NodeKind::Folder) => return Err(is_a_folder(&path)),
+                (NodeKind::Folder, NodeKind::File) => return Err(not_a_folder(&path)),
+                (NodeKind::Folder, NodeKind::Folder)
+                    if entries::has_children(tx, target.node).await? =>
+                {
+                    return Err(Error::new(
+                        ErrorKind::NotEmpty,
+                        format!("the folder '{path}' is not empty"),
+                    ));
+                }
+                _ => {}
             }
-            _ => {}
         }
-        kill(tx, target, next).await
+        let told = replace(tx, &self.principal, (target, &self.to), next).await?;
+        Ok(told.filter(|_| target.kind == NodeKind::Folder))
     }
 }
 
