@@ -45,7 +45,11 @@ pub async fn answer(asked: Asked) -> Result<Response, Fault> {
     let (session, from) = (&asked.session, &asked.path);
     let seen = session.look(from).await;
     let seen = seen.map_err(|error| Fault::from(error).of_looking())?;
-    let there = session.look(&to).await.ok();
+    let there = match session.look(&to).await {
+        Ok(there) => Some(there),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(Fault::from(error).of_making()),
+    };
     let is_folder = there.as_ref().map(|seen| seen.entry.kind) == Some(NodeKind::Folder);
     let status = match there {
         Some(_) => StatusCode::NO_CONTENT,
