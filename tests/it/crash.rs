@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -18,6 +20,8 @@ const READER_PASSWORD: &str = "reads what others published";
 
 /// As in tests/it/paramiko/crash.py.
 const THREADS: usize = 4;
+/// How many of their events the server lives for at most.
+const MOST_EVENTS: usize = 120;
 
 type Tree = BTreeMap<String, String>;
 
@@ -50,7 +54,7 @@ fn acknowledged_files_are_whole_after_each_of_many_kills() {
     add_reader(&server);
     let mut tree = Tree::new();
     for round in 0..rounds {
-        let events = work_until_killed(server, &tree, dice.u64(..), dice.u64(20..1_200));
+        let events = work_until_killed(server, &tree, dice.u64(..), dice.usize(1..MOST_EVENTS));
         println!("round {round}: {} events", events.len());
         server = Server::up(&data);
         let found = published_tree(&server);
@@ -63,8 +67,9 @@ fn acknowledged_files_are_whole_after_each_of_many_kills() {
     server.stop();
 }
 
-/// Returns what the clients were told before `server` was killed, `after_ms` into their work.
-fn work_until_killed(server: Server, tree: &Tree, seed: u64, after_ms: u64) -> Vec<Event> {
+/// Returns what the clients were told before `server` was killed, soon after they had asked and heard
+/// `enough`.
+fn work_until_killed(server: Server, tree: &Tree, seed: u64, enough: usize) -> Vec<Event> {
     let names = serde_json::to_string(&tree.keys().collect::<Vec<_>>()).unwrap();
     let mut clients = paramiko("crash.py", &server, &[&seed.to_string(), &names])
         .stdout(Stdio::piped())
@@ -77,15 +82,20 @@ fn work_until_killed(server: Server, tree: &Tree, seed: u64, after_ms: u64) -> V
         clients.kill().unwrap();
         clients.wait_with_output()
     });
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
     let reader = std::thread::spawn(move || {
         let mut events = Vec::new();
         while let Some(event) = next_event(&mut lines) {
             events.push(event);
+            count.fetch_add(1, Ordering::Relaxed);
         }
         events
     });
-    // The moment is the test: nothing is waited for.
-    std::thread::sleep(Duration::from_millis(after_ms));
+    wait_for("the clients to work", Duration::from_secs(60), || {
+        let is_enough = seen.load(Ordering::Relaxed) >= enough;
+        (is_enough || clients.try_wait().unwrap().is_some()).then_some(())
+    });
     server.kill();
     let ended = wait_for("the clients to notice", Duration::from_secs(60), || {
         clients.try_wait().unwrap()

@@ -1,11 +1,17 @@
 //! What HEAD and PATCH told of a tus upload survives the death of the server at any moment.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::folder::TempFolder;
 use crate::support::server::{Server, sealift};
 use crate::support::tus::{Tus, noise, sha256, tree};
+use crate::support::wait::wait_for;
+
+/// How much is fed to the client at once, in bytes.
+const FED_BYTES: usize = 16 << 10;
 
 #[test]
 #[expect(
@@ -40,13 +46,22 @@ fn what_was_told_of_an_upload_survives_each_of_many_kills() {
         let mut pipe = cut.stdin.take().unwrap();
         let length = dice.usize(0..12 << 20).min(bytes.len() - 1 - told);
         let piece = bytes[told..told + length].to_vec();
+        let fed = Arc::new(AtomicUsize::new(0));
+        let count = fed.clone();
         let feeding = std::thread::spawn(move || {
-            // It ends with the server.
-            let _ = pipe.write_all(&piece);
+            for part in piece.chunks(FED_BYTES) {
+                // It ends with the server.
+                if pipe.write_all(part).is_err() {
+                    break;
+                }
+                count.fetch_add(part.len(), Ordering::Relaxed);
+            }
             pipe
         });
-        // The moment is the test: nothing is waited for.
-        std::thread::sleep(Duration::from_millis(dice.u64(0..900)));
+        let enough = dice.usize(0..=length);
+        wait_for("a part to be sent", Duration::from_secs(60), || {
+            (fed.load(Ordering::Relaxed) >= enough).then_some(())
+        });
         println!("round {round}: {told} told, {length} on their way");
         server.kill();
         drop(feeding.join().unwrap());
