@@ -20,6 +20,7 @@ use sealift::vfs::write::FileWriter;
 use sha2::{Digest, Sha256};
 
 use crate::support::dialects::on_both;
+use crate::support::wait::until;
 use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
 
 const MIB: usize = 1 << 20;
@@ -457,7 +458,8 @@ async fn a_frozen_writer_changes_nothing_after_a_take_over(dialect: Dialect) {
 async fn trickle(world: &World, writer: &mut FileWriter, bytes: &[u8], mut sent: usize) -> usize {
     let (db, instance) = (world.vfs.database(), world.vfs.instance());
     let session = world.session_of("ann").await;
-    for _ in 0..1000 {
+    let what = "the store to tell what has arrived";
+    until(what, async || {
         // As it would look if the instance died now.
         instances::release(db, instance).await.unwrap();
         let durable = session
@@ -467,14 +469,15 @@ async fn trickle(world: &World, writer: &mut FileWriter, bytes: &[u8], mut sent:
         let lease = Duration::from_secs(1 << 30);
         instances::renew(db, instance, lease).await.unwrap();
         if durable + 2 * PART >= sent as u64 {
-            return sent;
+            return true;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
         write(writer, sent, &bytes[sent..sent + 1024]).await;
         sent += 1024;
         world.clock.advance(Duration::from_secs(1));
-    }
-    panic!("the store confirms nothing");
+        false
+    })
+    .await;
+    sent
 }
 
 async fn write_until_refused(writer: &mut FileWriter, from: usize) {

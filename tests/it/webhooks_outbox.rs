@@ -149,10 +149,7 @@ async fn a_deleted_file_that_is_brought_back_is_told(dialect: Dialect) {
         .await
         .unwrap();
     let told = listener.told().await;
-    let kinds: Vec<_> = told
-        .iter()
-        .map(|(kind, path, _)| (kind.as_str(), path.as_str()))
-        .collect();
+    let kinds = kinds_and_paths(&told);
     assert_eq!(
         kinds,
         [
@@ -210,6 +207,12 @@ async fn a_quota_is_told_of_a_file_whose_bytes_were_reserved_on_the_way(dialect:
     assert_eq!(told[1].2["used"], 900 << 10);
 }
 
+fn kinds_and_paths(told: &[(String, String, serde_json::Value)]) -> Vec<(&str, &str)> {
+    let all = told.iter();
+    all.map(|(kind, path, _)| (kind.as_str(), path.as_str()))
+        .collect()
+}
+
 async fn a_folder_that_a_rename_replaces_is_told_as_deleted(dialect: Dialect) {
     let listener = Listener::new(dialect).await;
     let session = listener.world.account("ann").await;
@@ -224,10 +227,7 @@ async fn a_folder_that_a_rename_replaces_is_told_as_deleted(dialect: Dialect) {
         .await
         .unwrap();
     let told = listener.told().await;
-    let kinds: Vec<_> = told
-        .iter()
-        .map(|(kind, path, _)| (kind.as_str(), path.as_str()))
-        .collect();
+    let kinds = kinds_and_paths(&told);
     assert_eq!(
         kinds,
         [

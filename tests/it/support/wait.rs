@@ -20,7 +20,7 @@ pub(crate) fn wait_for<T>(what: &str, within: Duration, mut probe: impl FnMut() 
 }
 
 /// The same for tests with a runtime.
-pub(crate) async fn until(what: &str, done: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !done().await {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
