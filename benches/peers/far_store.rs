@@ -2,9 +2,8 @@
 //! sink that stands for S3, with 20 ms added to every operation of the store.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Key, sftp_with};
 use crate::content::s3_store;
+use crate::part::Part;
 use crate::report::{Outcome, Report, Row, median};
 use crate::sink::Sink;
 use crate::support::world::{World, new_tenant};
@@ -53,7 +53,7 @@ fn far_store(settings: &Settings) -> Outcome<Report> {
     measured
 }
 
-fn measure(settings: &Settings, folder: &std::path::Path) -> Outcome<Report> {
+fn measure(settings: &Settings, folder: &Path) -> Outcome<Report> {
     let key = Key::make(&folder.join("key"))?;
     let (from, to) = (folder.join("in"), folder.join("out"));
     write_file(&from, BYTES, 1)?;
@@ -91,37 +91,22 @@ fn measure(settings: &Settings, folder: &std::path::Path) -> Outcome<Report> {
 
 /// The server's process and its sink; both end when dropped.
 struct Server {
-    child: Child,
     port: u16,
-    /// Held for its other end.
-    _alive: Option<ChildStdin>,
+    _part: Part,
     _sink: Sink,
 }
 
 impl Server {
     fn start(key: &Key) -> Outcome<Self> {
         let sink = Sink::start(true)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(ARGUMENT).arg(sink.address.to_string());
-        command.arg(key.public());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let out = child.stdout.take().ok_or("a server without output")?;
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line)?;
+        let (address, key) = (sink.address.to_string(), key.public());
+        let key = key.to_str().ok_or("a path that is no text")?;
+        let part = Part::start(&[ARGUMENT, &address, key])?;
         Ok(Self {
-            port: line.trim().parse()?,
-            _alive: child.stdin.take(),
-            child,
+            port: part.place.parse()?,
+            _part: part,
             _sink: sink,
         })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

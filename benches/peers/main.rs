@@ -12,6 +12,7 @@ mod ftp_line;
 mod ftp_sessions;
 mod measure;
 mod namespace;
+mod part;
 mod peer;
 mod report;
 mod sessions;

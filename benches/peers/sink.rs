@@ -2,9 +2,8 @@
 //! parts only when asked to, and serves ranges of what it kept from memory.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::part::Part;
 use crate::report::Outcome;
 
 /// The first argument that makes this program a sink.
@@ -22,33 +22,20 @@ const READ_BYTES: usize = 1 << 20;
 /// A running sink; ends when dropped.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
-    child: Child,
-    /// Held for its other end: the sink ends when it closes.
-    _alive: Option<ChildStdin>,
+    _part: Part,
 }
 
 impl Sink {
     /// Starts one; `keep`: what is stored can be read back.
     pub(crate) fn start(keep: bool) -> Outcome<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(ARGUMENT).args(keep.then_some(KEEP));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let out = child.stdout.take().ok_or("a sink without output")?;
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line)?;
+        let part = match keep {
+            true => Part::start(&[ARGUMENT, KEEP])?,
+            false => Part::start(&[ARGUMENT])?,
+        };
         Ok(Self {
-            address: line.trim().parse()?,
-            _alive: child.stdin.take(),
-            child,
+            address: part.place.parse()?,
+            _part: part,
         })
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
