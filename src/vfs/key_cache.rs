@@ -30,7 +30,7 @@ struct Entry<T> {
 pub struct Found<T> {
     /// The value.
     pub value: T,
-    /// Half of its life is over, and nobody was told so within the last minute.
+    /// Half of its life is over, and its renewal was not begun within the last minute.
     pub due: bool,
 }
 
@@ -56,11 +56,15 @@ impl<K: Hash + Eq + Clone, T: Clone> KeyCache<K, T> {
         }
         entry.used = self.uses;
         let due = entry.renew <= now;
-        if due {
-            entry.renew = now.plus((self.life / 16).min(MOST_PAUSE));
-        }
         let value = entry.value.clone();
         Some(Found { value, due })
+    }
+
+    /// Its renewal begins: the next is due in a minute at the earliest.
+    pub fn renewing(&mut self, key: &K, now: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.renew = now.plus((self.life / 16).min(MOST_PAUSE));
+        }
     }
 
     /// Keeps a value for a whole life from `now`.
@@ -118,7 +122,9 @@ mod tests {
         cache.keep(1, 'a', at(0));
         assert_eq!(cache.find(&1, at(1799)), found('a', false));
         assert_eq!(cache.find(&1, at(1800)), found('a', true));
-        assert_eq!(cache.find(&1, at(1801)), found('a', false));
+        assert_eq!(cache.find(&1, at(1801)), found('a', true));
+        cache.renewing(&1, at(1800));
+        assert_eq!(cache.find(&1, at(1859)), found('a', false));
         assert_eq!(cache.find(&1, at(1860)), found('a', true));
         assert_eq!(cache.find(&1, at(3599)), found('a', true));
         assert_eq!(cache.find(&1, at(3600)), None);

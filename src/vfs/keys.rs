@@ -164,6 +164,7 @@ impl TenantKeys {
 
     /// Joins the call that is under way, or makes it. It goes on when those who wait go away.
     fn take_off(&self, wanted: Wanted) -> Flight {
+        let now = self.shared.committer.database().clock().now();
         let mut memory = self.shared.lock();
         let vacant = match memory.flights.entry(wanted) {
             Entry::Occupied(flight) => return flight.get().clone(),
@@ -171,6 +172,9 @@ impl TenantKeys {
         };
         let (sender, flight) = watch::channel(None);
         vacant.insert(flight.clone());
+        if let Wanted::Version(tenant, version) = wanted {
+            memory.keys.renewing(&(tenant, version), now);
+        }
         drop(memory);
         let landing = Landing {
             shared: self.shared.clone(),
