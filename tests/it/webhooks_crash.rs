@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::careful::Careful;
@@ -33,12 +33,11 @@ fn every_acknowledged_file_is_told_however_often_both_ends_die() {
     let mut acknowledged = BTreeSet::new();
     for round in 0..12 {
         let writers = Writers::start(&hooked, round);
-        // The moment is the test: nothing is waited for.
-        std::thread::sleep(Duration::from_millis(dice.u64(50..1_200)));
+        writers.wait_for_more(dice.usize(1..60));
         let kills_receiver = dice.bool();
         if kills_receiver {
             receiver.kill();
-            std::thread::sleep(Duration::from_millis(dice.u64(0..400)));
+            writers.wait_for_more(dice.usize(0..20));
         }
         if dice.u8(0..4) > 0 {
             hooked = hooked.kill();
@@ -79,16 +78,18 @@ fn every_acknowledged_file_is_told_however_often_both_ends_die() {
 /// Clients that store files until they are stopped, each under a name of its own.
 struct Writers {
     stop: Arc<AtomicBool>,
+    stored: Arc<AtomicUsize>,
     threads: Vec<std::thread::JoinHandle<Vec<String>>>,
 }
 
 impl Writers {
     fn start(hooked: &Hooked, round: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let stored = Arc::new(AtomicUsize::new(0));
         let address = hooked.server.ready.listeners.https.unwrap();
         let user = format!("demo@demo:{}", hooked.server.password());
         let threads = (0..THREADS).map(|thread| {
-            let (stop, user) = (stop.clone(), user.clone());
+            let (stop, stored, user) = (stop.clone(), stored.clone(), user.clone());
             std::thread::spawn(move || {
                 let mut acknowledged = Vec::new();
                 for number in 0.. {
@@ -113,6 +114,7 @@ impl Writers {
                         .unwrap();
                     if curl.stdout == b"201" {
                         acknowledged.push(path);
+                        stored.fetch_add(1, Ordering::SeqCst);
                     } else {
                         // Its server is dead.
                         break;
@@ -124,7 +126,16 @@ impl Writers {
         Self {
             threads: threads.collect(),
             stop,
+            stored,
         }
+    }
+
+    /// Until `count` more files than now are acknowledged.
+    fn wait_for_more(&self, count: usize) {
+        let goal = self.stored.load(Ordering::SeqCst) + count;
+        wait_for("files to be stored", Duration::from_secs(60), || {
+            (self.stored.load(Ordering::SeqCst) >= goal).then_some(())
+        });
     }
 
     fn stop(self) -> Vec<String> {

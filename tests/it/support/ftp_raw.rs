@@ -13,6 +13,7 @@ use rustls::{
     ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, HandshakeKind,
     SignatureScheme, StreamOwned,
 };
+use socket2::SockRef;
 
 /// A server that says nothing for so long has hung.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -436,20 +437,9 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
 }
 
 fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-    listener.set_nonblocking(true)?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match listener.accept() {
-            Ok((socket, _)) => {
-                socket.set_nonblocking(false)?;
-                return Ok(socket);
-            }
-            Err(error) if is_timeout(&error) && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    // Linux bounds accept(2) by it as well: socket(7).
+    SockRef::from(listener).set_read_timeout(Some(PATIENCE))?;
+    Ok(listener.accept()?.0)
 }
 
 fn is_timeout(error: &io::Error) -> bool {
