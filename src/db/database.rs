@@ -231,8 +231,7 @@ impl Database {
              SELECT 1 FROM clocks WHERE tenant = {tenant} FOR UPDATE"
         );
         let asked = Asked::of("begin-write");
-        let tx = pool.begin_with(AssertSqlSafe(begin)).await;
-        let link = Link::Postgres(tx.map_err(from_sqlx)?);
+        let link = postgres(pool, begin).await?;
         asked.done();
         Ok(TenantTx::new(link, tenant))
     }
@@ -244,7 +243,7 @@ impl Database {
     pub async fn system(&self) -> Result<SystemTx> {
         let asked = Asked::of("begin-write");
         let link = match &self.pools {
-            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
+            Pools::Postgres(pool) => postgres(pool, "BEGIN").await?,
             Pools::Sqlite { writes, .. } => Link::Sqlite(writes.begin(self.place).await?),
         };
         asked.done();
@@ -258,7 +257,7 @@ impl Database {
     pub async fn system_read(&self) -> Result<SystemTx> {
         let asked = Asked::of("begin-read");
         let link = match &self.pools {
-            Pools::Postgres(pool) => Link::Postgres(pool.begin().await.map_err(from_sqlx)?),
+            Pools::Postgres(pool) => postgres(pool, "BEGIN").await?,
             Pools::Sqlite { reads, .. } => Link::Sqlite(reads.begin(self.place).await?),
         };
         asked.done();
@@ -311,9 +310,13 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
 
 /// One round trip; the tenant is a number, so there is nothing to escape.
 async fn postgres_tenant(pool: &PgPool, begin: &str, tenant: TenantId) -> Result<Link> {
-    let begin = format!("{begin}; SET LOCAL sealift.tenant = '{tenant}'");
-    let tx = pool.begin_with(AssertSqlSafe(begin)).await;
-    Ok(Link::Postgres(tx.map_err(from_sqlx)?))
+    postgres(pool, format!("{begin}; SET LOCAL sealift.tenant = '{tenant}'")).await
+}
+
+/// Boxed: connecting takes 4 KiB of a future, and whatever asks the database would hold them.
+async fn postgres(pool: &PgPool, begin: impl Into<String>) -> Result<Link> {
+    let begin = pool.begin_with(AssertSqlSafe(begin.into()));
+    Ok(Link::Postgres(Box::pin(begin).await.map_err(from_sqlx)?))
 }
 
 #[cfg(test)]

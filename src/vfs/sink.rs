@@ -119,7 +119,7 @@ impl BlobSink {
         };
         let mut rest = bytes.clone();
         let head = rest.split_to(room.min(rest.len()));
-        self.tail.extend_from_slice(&head);
+        self.hold(&head);
         while !rest.is_empty() {
             if !self.tail.is_empty() {
                 if !self.make_room().await? {
@@ -131,7 +131,7 @@ impl BlobSink {
             // The last frame is held back: it may be the final one, which is sealed differently.
             let frame = rest.split_to(rest.len().min(FRAME_BYTES));
             if rest.is_empty() || !self.make_room().await? {
-                self.tail.extend_from_slice(&frame);
+                self.hold(&frame);
             } else {
                 self.seal(frame).await?;
             }
@@ -236,6 +236,22 @@ impl BlobSink {
             key_version: self.key_version,
             region: self.region,
         }
+    }
+
+    /// Keeps bytes of the frame that is not full yet.
+    fn hold(&mut self, bytes: &[u8]) {
+        let needed = self.tail.len() + bytes.len();
+        if self.tail.capacity() < needed {
+            // To the byte, as it was granted: left to itself it would double.
+            let capacity = match self.size {
+                0 if self.tail.is_empty() => needed,
+                _ => FRAME_BYTES,
+            };
+            let mut tail = BytesMut::with_capacity(capacity);
+            tail.extend_from_slice(&self.tail);
+            self.tail = tail;
+        }
+        self.tail.extend_from_slice(bytes);
     }
 
     async fn seal(&mut self, frame: Bytes) -> Result<()> {
