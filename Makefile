@@ -14,7 +14,7 @@ run:
 # on the local disk.
 CLOUD_TESTS := crash crossing differential feeding hostile lftp model openssh paramiko rclone regions restic sshfs vfs::
 test: packages
-	fuzz/run.sh 9
+	fuzz/run.sh 5
 	TESTS_ON=cloud SEALIFT_CRASH_ROUNDS=15 cargo test --test it -- $(CLOUD_TESTS)
 	cargo test
 

@@ -310,7 +310,11 @@ async fn open_sqlite(path: &Path) -> Result<Pools> {
 
 /// One round trip; the tenant is a number, so there is nothing to escape.
 async fn postgres_tenant(pool: &PgPool, begin: &str, tenant: TenantId) -> Result<Link> {
-    postgres(pool, format!("{begin}; SET LOCAL sealift.tenant = '{tenant}'")).await
+    postgres(
+        pool,
+        format!("{begin}; SET LOCAL sealift.tenant = '{tenant}'"),
+    )
+    .await
 }
 
 /// Boxed: connecting takes 4 KiB of a future, and whatever asks the database would hold them.

@@ -119,7 +119,7 @@ impl BlobSink {
         };
         let mut rest = bytes.clone();
         let head = rest.split_to(room.min(rest.len()));
-        self.hold(&head);
+        hold(&mut self.tail, &head, start == 0);
         while !rest.is_empty() {
             if !self.tail.is_empty() {
                 if !self.make_room().await? {
@@ -131,7 +131,7 @@ impl BlobSink {
             // The last frame is held back: it may be the final one, which is sealed differently.
             let frame = rest.split_to(rest.len().min(FRAME_BYTES));
             if rest.is_empty() || !self.make_room().await? {
-                self.hold(&frame);
+                hold(&mut self.tail, &frame, start == 0);
             } else {
                 self.seal(frame).await?;
             }
@@ -236,22 +236,6 @@ impl BlobSink {
             key_version: self.key_version,
             region: self.region,
         }
-    }
-
-    /// Keeps bytes of the frame that is not full yet.
-    fn hold(&mut self, bytes: &[u8]) {
-        let needed = self.tail.len() + bytes.len();
-        if self.tail.capacity() < needed {
-            // To the byte, as it was granted: left to itself it would double.
-            let capacity = match self.size {
-                0 if self.tail.is_empty() => needed,
-                _ => FRAME_BYTES,
-            };
-            let mut tail = BytesMut::with_capacity(capacity);
-            tail.extend_from_slice(&self.tail);
-            self.tail = tail;
-        }
-        self.tail.extend_from_slice(bytes);
     }
 
     async fn seal(&mut self, frame: Bytes) -> Result<()> {
@@ -362,5 +346,50 @@ fn piece(out: BytesMut, share: Option<Share>) -> Bytes {
     match share {
         None => out.freeze(),
         Some(share) => share.around(out.freeze()),
+    }
+}
+
+/// Keeps bytes of a frame that is not full yet. Takes no more than a frame, as was granted: left to
+/// itself it would double beyond it. The very first bytes, which may be all, take what they need.
+fn hold(tail: &mut BytesMut, bytes: &[u8], is_first: bool) {
+    let needed = tail.len() + bytes.len();
+    if tail.capacity() < needed {
+        let capacity = match is_first && tail.is_empty() {
+            true => needed,
+            false => FRAME_BYTES,
+        };
+        let before = std::mem::replace(tail, BytesMut::with_capacity(capacity));
+        tail.extend_from_slice(&before);
+    }
+    tail.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_comes_in_odd_pieces_takes_no_more_than_a_frame() {
+        let whole: Vec<u8> = (0..FRAME_BYTES).map(|at| at as u8).collect();
+        for length in [1, 1_000, 16_371, 16_384, 40_000] {
+            let mut tail = BytesMut::new();
+            for piece in whole.chunks(length) {
+                let is_first = tail.is_empty();
+                hold(&mut tail, piece, is_first);
+                assert!(
+                    tail.capacity() <= FRAME_BYTES,
+                    "{length}: {}",
+                    tail.capacity()
+                );
+            }
+            assert_eq!(tail, whole);
+        }
+    }
+
+    #[test]
+    fn a_small_file_takes_what_it_has() {
+        let mut tail = BytesMut::new();
+        hold(&mut tail, &[7; 1_000], true);
+        assert_eq!(tail.capacity(), 1_000);
     }
 }
