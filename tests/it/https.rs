@@ -124,24 +124,17 @@ fn the_port_in_the_clear_sends_on_and_answers_nothing_else() {
 #[test]
 fn a_head_that_is_too_long_is_refused() {
     let door = HttpsDoor::up();
-    // The server hangs up when it has seen enough, perhaps before all is sent: then the answer is lost.
-    wait_for("the refusal", Duration::from_secs(20), || {
-        let answer = answer_to_a_long_head(&door);
-        assert!(!answer.contains(" 200 "), "{answer}");
-        answer.starts_with("HTTP/1.1 431 ").then_some(())
-    });
-    assert_eq!(door.ask(&[], "/healthz").status, 200);
-}
-
-fn answer_to_a_long_head(door: &HttpsDoor) -> String {
     let socket = TcpStream::connect(door.address()).unwrap();
     let config = trusting(&[&rustls::version::TLS13]).with_no_client_auth();
     let mut stream = Stream::wrap(socket, &Arc::new(config)).unwrap();
-    let long = "a".repeat(100 * 1024);
-    let _ = write!(stream, "GET /healthz HTTP/1.1\r\nX-Long: {long}\r\n\r\n");
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    // As much as is read, and no more: what is still on its way when the server hangs up may cost a
+    // client the answer.
+    let mut begun = b"GET /healthz HTTP/1.1\r\nX-Long: ".to_vec();
+    begun.resize(64 << 10, b'a');
+    stream.write_all(&begun).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
 #[test]
