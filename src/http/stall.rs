@@ -1,6 +1,8 @@
-//! A connection whose client takes nothing for too long, or says nothing at first, is broken off.
+//! A connection whose client takes nothing for too long, or says nothing at first, is broken off; one whose
+//! client is still sending what is not wanted is read on for a moment, so that it gets to read why.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,6 +14,11 @@ use tokio::time::{Instant, Sleep, sleep};
 /// apart, which hyper waits for without a limit of its own.
 const OPENING: usize = 24;
 
+/// How long a client that was hung up on may go on sending, and how long it may pause, before what it has not
+/// read of the answer is lost to it.
+const LINGER: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// A stream of which writing fails when nothing can be written for a time, and reading when its first bytes
 /// do not come.
 pub struct Stalling<S> {
@@ -21,6 +28,16 @@ pub struct Stalling<S> {
     opening: Option<(usize, Pin<Box<Sleep>>)>,
     /// When it is over; none while nothing waits to be written.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Whether the last read brought bytes: who then hangs up did not want what follows, as with a head that
+    /// is too long. (The rest of a body is read in `leftover`.)
+    was_sending: bool,
+    lingering: Option<Lingering>,
+}
+
+/// Reading on behind the end of what is written.
+struct Lingering {
+    end: Instant,
+    pause: Pin<Box<Sleep>>,
 }
 
 impl<S> Stalling<S> {
@@ -32,6 +49,31 @@ impl<S> Stalling<S> {
             most,
             opening: Some((OPENING, Box::pin(sleep(opening)))),
             deadline: None,
+            was_sending: false,
+            lingering: None,
+        }
+    }
+
+    /// Reads on until the client ends too, pauses or has had its time.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let now = Instant::now();
+        let lingering = self.lingering.get_or_insert_with(|| Lingering {
+            end: now + LINGER,
+            pause: Box::pin(sleep(PAUSE)),
+        });
+        let mut scratch = [MaybeUninit::uninit(); 4096];
+        loop {
+            let mut unwanted = ReadBuf::uninit(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(context, &mut unwanted) {
+                Poll::Ready(Ok(())) if !unwanted.filled().is_empty() && now < lingering.end => {
+                    lingering.pause.as_mut().reset(now + PAUSE);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return lingering.pause.as_mut().poll(context),
+            }
         }
     }
 
@@ -64,6 +106,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let came = buffer.filled().len() - before;
+        self.was_sending = came > 0;
         let Some((missing, deadline)) = &mut self.opening else {
             return read;
         };
@@ -74,7 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
                 "the client said nothing for too long",
             )));
         }
-        *missing = missing.saturating_sub(buffer.filled().len() - before);
+        *missing = missing.saturating_sub(came);
         if *missing == 0 {
             self.opening = None;
         }
@@ -82,7 +126,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -98,8 +142,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch(context, shut)
+        if self.lingering.is_none() {
+            let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+            ready!(self.watch(context, shut))?;
+        }
+        if self.was_sending {
+            ready!(self.linger(context));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(
