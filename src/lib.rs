@@ -176,6 +176,7 @@ pub mod vfs {
     pub mod damage;
     pub mod draft;
     pub mod early;
+    pub mod feed;
     pub mod frames;
     pub mod gather;
     pub mod hasher;

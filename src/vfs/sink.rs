@@ -10,7 +10,8 @@ use crate::db::blobs::BlobInfo;
 use crate::domain::error::Result;
 use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::net::budget::{Budget, Share};
-use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape};
+use crate::storage::store::{BlobStore, Checkpoint, Shape};
+use crate::vfs::feed::Feed;
 use crate::vfs::hasher::Hasher;
 use crate::vfs::service::Vfs;
 
@@ -46,7 +47,7 @@ pub struct BlobSink {
     size: u64,
     /// Whether the blob has to end.
     full: bool,
-    writer: Option<Box<dyn BlobWriter>>,
+    feed: Option<Feed>,
     /// Runs over the frames as they are sealed; its marks are the ends of pieces, in sealed bytes.
     hash: Option<Hasher>,
 }
@@ -86,7 +87,7 @@ impl BlobSink {
             pieces: 0,
             size: 0,
             full: false,
-            writer: None,
+            feed: None,
             hash: hash.map(|state| Hasher::new(vfs.hands().clone(), state)),
         })
     }
@@ -98,7 +99,7 @@ impl BlobSink {
 
     /// Whether the blob is stored by one `put`, in a store that takes pieces of any size: one that is near.
     pub fn is_small(&self) -> bool {
-        self.writer.is_none() && self.shape.least_piece == 0
+        self.feed.is_none() && self.shape.least_piece == 0
     }
 
     /// The blob's id.
@@ -149,8 +150,8 @@ impl BlobSink {
         if self.shape.least_piece == 0 {
             self.pass_on().await?;
         }
-        let checkpoint = match &mut self.writer {
-            Some(writer) => writer.checkpoint().await?,
+        let checkpoint = match &mut self.feed {
+            Some(feed) => feed.checkpoint().await?,
             None => Checkpoint::default(),
         };
         let frames = checkpoint.length.saturating_sub(HEADER_BYTES as u64) / SEALED_FRAME as u64;
@@ -186,15 +187,10 @@ impl BlobSink {
             },
         };
         let last = piece(self.out, self.share.take());
-        match self.writer.take() {
+        match self.feed.take() {
             None if frames == 0 => {}
             None => self.store.put(self.id, last).await?,
-            Some(mut writer) => {
-                if !last.is_empty() {
-                    writer.write(last).await?;
-                }
-                writer.finish().await?;
-            }
+            Some(feed) => feed.finish(last).await?,
         }
         Ok(durable)
     }
@@ -205,7 +201,7 @@ impl BlobSink {
     /// StorageFull or Unavailable, as the store says.
     pub async fn finish(mut self) -> Result<(BlobInfo, Option<Sha256>)> {
         let info = self.info(self.size, true);
-        if self.writer.is_some()
+        if self.feed.is_some()
             && self.shape.least_piece == 0
             && self.out.len() + SEALED_FRAME > self.held()
         {
@@ -213,12 +209,9 @@ impl BlobSink {
         }
         self.sealer.finish(&self.tail, &mut self.out)?;
         let last = piece(self.out, self.share.take());
-        match self.writer.take() {
+        match self.feed.take() {
             None => self.store.put(self.id, last).await?,
-            Some(mut writer) => {
-                writer.write(last).await?;
-                writer.finish().await?;
-            }
+            Some(feed) => feed.finish(last).await?,
         }
         let hash = match self.hash {
             Some(hash) => Some(hash.finish(&self.tail).await?),
@@ -254,7 +247,7 @@ impl BlobSink {
     /// leaves room for its last frame.
     async fn make_room(&mut self) -> Result<bool> {
         while !self.full {
-            let wanted = match self.writer {
+            let wanted = match self.feed {
                 None => self.shape.whole,
                 Some(_) => self.shape.piece(self.given),
             };
@@ -273,8 +266,8 @@ impl BlobSink {
                 self.full = true;
             } else if self.out.len() >= self.shape.least_piece && !self.out.is_empty() {
                 self.pass_on().await?;
-            } else if let Some(writer) = &mut self.writer
-                && writer.relieve().await?
+            } else if let Some(feed) = &mut self.feed
+                && feed.relieve().await?
             {
                 // What has arrived gave its memory back; others may have been quicker to take it.
             } else {
@@ -294,7 +287,7 @@ impl BlobSink {
     /// first.
     fn grow(&mut self, wanted: usize) -> bool {
         let most = wanted + 2 * SEALED_FRAME;
-        let step = match self.writer {
+        let step = match self.feed {
             None => (2 * self.held()).max(FIRST_STEP).min(most),
             Some(_) => most,
         };
@@ -319,9 +312,10 @@ impl BlobSink {
         if self.out.is_empty() {
             return Ok(());
         }
-        if self.writer.is_none() {
-            self.writer = Some(self.store.begin(self.id).await?);
-        }
+        let feed = match &mut self.feed {
+            Some(feed) => feed,
+            none => none.insert(Feed::new(self.store.begin(self.id).await?)),
+        };
         let share = self.share.take();
         let is_short = share.is_none();
         let piece = piece(std::mem::take(&mut self.out), share);
@@ -330,12 +324,10 @@ impl BlobSink {
         if let Some(hash) = &mut self.hash {
             hash.mark(self.given);
         }
-        if let Some(writer) = &mut self.writer {
-            writer.write(piece).await?;
-            if is_short {
-                // What nobody counts must not pile up on its way.
-                writer.relieve().await?;
-            }
+        feed.give(piece).await?;
+        if is_short {
+            // What nobody counts must not pile up on its way.
+            feed.relieve().await?;
         }
         Ok(())
     }

@@ -1,0 +1,172 @@
+//! The pieces of one blob on their way to the store, which takes one while the next is being made.
+
+use std::mem;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+
+use crate::domain::error::{Error, Result};
+use crate::storage::store::{BlobWriter, Checkpoint};
+
+/// A writer that is waited for only when it is needed again. Dropped, it stores nothing more.
+pub struct Feed {
+    state: State,
+    /// Whether a piece was dropped before the writer had it: nothing may follow.
+    has_gap: bool,
+}
+
+enum State {
+    Idle(Box<dyn BlobWriter>),
+    /// It is being given a piece.
+    Busy(JoinSet<(Box<dyn BlobWriter>, Result<()>)>),
+    /// It panicked.
+    Gone,
+}
+
+impl Feed {
+    /// Will give pieces to `writer`.
+    pub fn new(writer: Box<dyn BlobWriter>) -> Self {
+        Self {
+            state: State::Idle(writer),
+            has_gap: false,
+        }
+    }
+
+    /// Gives it the next piece, once it has taken the one before.
+    ///
+    /// # Errors
+    /// What the piece before came to.
+    pub async fn give(&mut self, piece: Bytes) -> Result<()> {
+        if mem::replace(&mut self.has_gap, true) {
+            return Err(Error::internal("a piece of the blob before was given up"));
+        }
+        self.settle().await?;
+        match mem::replace(&mut self.state, State::Gone) {
+            State::Idle(mut writer) => {
+                let giving = async move {
+                    let given = writer.write(piece).await;
+                    (writer, given)
+                };
+                let mut task = JoinSet::new();
+                task.spawn(giving.in_current_span());
+                self.state = State::Busy(task);
+                self.has_gap = false;
+                Ok(())
+            }
+            State::Busy(_) | State::Gone => Err(gone()),
+        }
+    }
+
+    /// Waits until a piece that is on its way has arrived; false when none is.
+    ///
+    /// # Errors
+    /// What the pieces came to.
+    pub async fn relieve(&mut self) -> Result<bool> {
+        let was_busy = matches!(self.state, State::Busy(_));
+        let writer = self.settle().await?;
+        Ok(writer.relieve().await? || was_busy)
+    }
+
+    /// See [`BlobWriter::checkpoint`].
+    ///
+    /// # Errors
+    /// What the pieces came to.
+    pub async fn checkpoint(&mut self) -> Result<Checkpoint> {
+        self.settle().await?.checkpoint().await
+    }
+
+    /// Gives it the last piece, which may be empty, and completes the blob.
+    ///
+    /// # Errors
+    /// What the pieces came to, and the completing.
+    pub async fn finish(mut self, last: Bytes) -> Result<()> {
+        if !last.is_empty() {
+            self.give(last).await?;
+        }
+        self.settle().await?;
+        match self.state {
+            State::Idle(writer) => writer.finish().await,
+            State::Busy(_) | State::Gone => Err(gone()),
+        }
+    }
+
+    /// The writer, as soon as it has taken what it was given.
+    async fn settle(&mut self) -> Result<&mut dyn BlobWriter> {
+        if let State::Busy(task) = &mut self.state {
+            let given = task.join_next().await.ok_or_else(gone)?;
+            self.state = State::Gone;
+            let (writer, taken) = given.map_err(Error::internal)?;
+            // What it could not take it says again.
+            self.state = State::Idle(writer);
+            taken?;
+        }
+        match &mut self.state {
+            State::Idle(writer) => Ok(&mut **writer),
+            State::Busy(_) | State::Gone => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::internal("the writer of the blob is gone")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::domain::error::ErrorKind;
+    use crate::domain::id::BlobId;
+    use crate::storage::faulty::{FaultyStore, Operation};
+    use crate::storage::memory::MemoryStore;
+    use crate::storage::store::BlobStore as _;
+
+    fn faulty() -> FaultyStore {
+        FaultyStore::new(Arc::new(MemoryStore::default()))
+    }
+
+    #[tokio::test]
+    async fn the_next_piece_is_made_while_the_store_takes_its_time() {
+        let store = faulty();
+        let id = BlobId::random();
+        let mut feed = Feed::new(store.begin(id).await.unwrap());
+        store.faults().hold(Operation::Write);
+        feed.give(Bytes::from_static(b"one ")).await.unwrap();
+        let mut second = Box::pin(feed.give(Bytes::from_static(b"two ")));
+        assert!(poll!(&mut second).is_pending());
+        store.faults().release(Operation::Write);
+        second.await.unwrap();
+        feed.finish(Bytes::from_static(b"three")).await.unwrap();
+        assert_eq!(&store.read(id, 0..13).await.unwrap()[..], b"one two three");
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_was_not_taken_is_told_of_by_the_next_call() {
+        let store = faulty();
+        let mut feed = Feed::new(store.begin(BlobId::random()).await.unwrap());
+        store
+            .faults()
+            .fail(Operation::Write, ErrorKind::StorageFull, 1);
+        feed.give(Bytes::from_static(b"one")).await.unwrap();
+        let refused = feed.relieve().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::StorageFull);
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_a_piece_that_was_given_up() {
+        let store = faulty();
+        let mut feed = Feed::new(store.begin(BlobId::random()).await.unwrap());
+        store.faults().hold(Operation::Write);
+        feed.give(Bytes::from_static(b"one")).await.unwrap();
+        let mut second = Box::pin(feed.give(Bytes::from_static(b"two")));
+        assert!(poll!(&mut second).is_pending());
+        drop(second);
+        store.faults().release(Operation::Write);
+        assert!(feed.give(Bytes::from_static(b"three")).await.is_err());
+        assert_eq!(feed.checkpoint().await.unwrap().length, 3);
+    }
+}
