@@ -1,5 +1,6 @@
 //! The pieces of one blob on their way to the store, which takes one while the next is being made.
 
+use std::collections::VecDeque;
 use std::mem;
 
 use bytes::Bytes;
@@ -9,11 +10,12 @@ use tracing::Instrument as _;
 use crate::domain::error::{Error, Result};
 use crate::storage::store::{BlobWriter, Checkpoint};
 
-/// A writer that is waited for only when it is needed again. Dropped, it stores nothing more.
+/// A writer that is waited for only when it is needed again. A call that is given up half-way loses
+/// nothing: the next one goes on with it. Dropped, it stores nothing more.
 pub struct Feed {
     state: State,
-    /// Whether a piece was dropped before the writer had it: nothing may follow.
-    has_gap: bool,
+    /// Pieces that the writer was not given yet.
+    waiting: VecDeque<Bytes>,
 }
 
 enum State {
@@ -29,7 +31,7 @@ impl Feed {
     pub fn new(writer: Box<dyn BlobWriter>) -> Self {
         Self {
             state: State::Idle(writer),
-            has_gap: false,
+            waiting: VecDeque::new(),
         }
     }
 
@@ -38,24 +40,12 @@ impl Feed {
     /// # Errors
     /// What the piece before came to.
     pub async fn give(&mut self, piece: Bytes) -> Result<()> {
-        if mem::replace(&mut self.has_gap, true) {
-            return Err(Error::internal("a piece of the blob before was given up"));
+        self.waiting.push_back(piece);
+        while !self.waiting.is_empty() {
+            self.taken().await?;
+            self.go_on()?;
         }
-        self.settle().await?;
-        match mem::replace(&mut self.state, State::Gone) {
-            State::Idle(mut writer) => {
-                let giving = async move {
-                    let given = writer.write(piece).await;
-                    (writer, given)
-                };
-                let mut task = JoinSet::new();
-                task.spawn(giving.in_current_span());
-                self.state = State::Busy(task);
-                self.has_gap = false;
-                Ok(())
-            }
-            State::Busy(_) | State::Gone => Err(gone()),
-        }
+        Ok(())
     }
 
     /// Waits until a piece that is on its way has arrived; false when none is.
@@ -91,8 +81,21 @@ impl Feed {
         }
     }
 
-    /// The writer, as soon as it has taken what it was given.
+    /// The writer, as soon as it has taken all that there is.
     async fn settle(&mut self) -> Result<&mut dyn BlobWriter> {
+        self.taken().await?;
+        while !self.waiting.is_empty() {
+            self.go_on()?;
+            self.taken().await?;
+        }
+        match &mut self.state {
+            State::Idle(writer) => Ok(&mut **writer),
+            State::Busy(_) | State::Gone => Err(gone()),
+        }
+    }
+
+    /// Waits until it has taken the piece that it is being given.
+    async fn taken(&mut self) -> Result<()> {
         if let State::Busy(task) = &mut self.state {
             let given = task.join_next().await.ok_or_else(gone)?;
             self.state = State::Gone;
@@ -101,9 +104,27 @@ impl Feed {
             self.state = State::Idle(writer);
             taken?;
         }
-        match &mut self.state {
-            State::Idle(writer) => Ok(&mut **writer),
-            State::Busy(_) | State::Gone => Err(gone()),
+        Ok(())
+    }
+
+    /// Starts to give an idle writer the next piece.
+    fn go_on(&mut self) -> Result<()> {
+        match mem::replace(&mut self.state, State::Gone) {
+            State::Idle(mut writer) => {
+                let piece = self.waiting.pop_front().unwrap_or_default();
+                let giving = async move {
+                    let taken = writer.write(piece).await;
+                    (writer, taken)
+                };
+                let mut task = JoinSet::new();
+                task.spawn(giving.in_current_span());
+                self.state = State::Busy(task);
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(gone())
+            }
         }
     }
 }
@@ -157,16 +178,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_follows_a_piece_that_was_given_up() {
+    async fn a_call_that_is_given_up_loses_no_piece() {
         let store = faulty();
-        let mut feed = Feed::new(store.begin(BlobId::random()).await.unwrap());
+        let id = BlobId::random();
+        let mut feed = Feed::new(store.begin(id).await.unwrap());
         store.faults().hold(Operation::Write);
-        feed.give(Bytes::from_static(b"one")).await.unwrap();
-        let mut second = Box::pin(feed.give(Bytes::from_static(b"two")));
+        feed.give(Bytes::from_static(b"one ")).await.unwrap();
+        let mut second = Box::pin(feed.give(Bytes::from_static(b"two ")));
         assert!(poll!(&mut second).is_pending());
         drop(second);
+        let mut checkpoint = Box::pin(feed.checkpoint());
+        assert!(poll!(&mut checkpoint).is_pending());
+        drop(checkpoint);
         store.faults().release(Operation::Write);
-        assert!(feed.give(Bytes::from_static(b"three")).await.is_err());
-        assert_eq!(feed.checkpoint().await.unwrap().length, 3);
+        assert_eq!(feed.checkpoint().await.unwrap().length, 8);
+        feed.finish(Bytes::new()).await.unwrap();
+        assert_eq!(&store.read(id, 0..8).await.unwrap()[..], b"one two ");
     }
 }

@@ -214,7 +214,14 @@ fn an_upload_that_breaks_off_is_seen_by_nobody_else_and_gone_on_with() {
         // APPE goes on as REST and STOR do.
         let rest = [&half[kept..], rest].concat();
         assert_eq!(put(&mut again, &format!("APPE {file}"), &rest), 226);
-        assert!(get(&mut other, &format!("RETR {file}")) == content);
+        let got = get(&mut other, &format!("RETR {file}"));
+        let first = got.iter().zip(&content).position(|(a, b)| a != b);
+        assert!(
+            got == content,
+            "{way}: {} of {} bytes, from {kept}, differ at {first:?}",
+            got.len(),
+            content.len()
+        );
     }
 }
 
