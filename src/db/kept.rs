@@ -11,7 +11,9 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, BlobId, ContentId, InstanceId, NodeId, RegionId, UploadId};
 
 /// The upload of an account that broke off and that a name means: of the live file `node`, which the
-/// name leads to, else under the name itself. None when nothing of it is durable.
+/// name leads to, else under the name itself. None when nothing of it is durable, unless it was to
+/// replace that file: to whoever sent it the old bytes are gone, and what is sent from their end on
+/// must not be laid behind them.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -27,7 +29,8 @@ pub async fn find(
         .row(
             "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
              u.reserved_bytes, u.reserved_files, u.touched_at, u.node, u.base, u.whole \
-             FROM uploads u WHERE u.tenant = $1 AND u.account = $2 AND u.size > 0 \
+             FROM uploads u WHERE u.tenant = $1 AND u.account = $2 \
+             AND (u.size > 0 OR (u.whole = 1 AND u.node = $3)) \
              AND (u.node = $3 OR (u.parent = $4 AND u.name = $5 AND u.whole = 1 AND NOT EXISTS (\
              SELECT 1 FROM entries e WHERE e.tenant = $1 AND e.node = u.node))) \
              AND (u.instance = $6 \
@@ -46,16 +49,14 @@ pub async fn find(
     row.as_ref().map(read).transpose()
 }
 
-/// Whether an account is sending a whole file, through a connection that lives, under a name that
-/// nothing is published under.
+/// Whether an account is sending a whole file, through a connection that lives, under a name.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn is_held(
     tx: &mut TenantTx,
     account: AccountId,
-    parent: NodeId,
-    name: &str,
+    (parent, name): (NodeId, &str),
     now: Timestamp,
 ) -> Result<bool> {
     let row = tx
@@ -74,7 +75,7 @@ pub async fn is_held(
     Ok(row.is_some())
 }
 
-/// All uploads of an account that broke off, oldest first, and whether the file that each was opened
+/// All uploads of an account that broke off and that [`find`] finds, oldest first, and whether the file that each was opened
 /// on is live.
 ///
 /// # Errors
@@ -90,7 +91,9 @@ pub async fn list(
              u.reserved_bytes, u.reserved_files, u.touched_at, u.node, u.base, u.whole, \
              CAST(CASE WHEN EXISTS (SELECT 1 FROM entries e WHERE e.tenant = $1 \
              AND e.node = u.node) THEN 1 ELSE 0 END AS bigint) \
-             FROM uploads u WHERE u.tenant = $1 AND u.account = $2 AND u.size > 0 \
+             FROM uploads u WHERE u.tenant = $1 AND u.account = $2 \
+             AND (u.size > 0 OR (u.whole = 1 AND EXISTS (SELECT 1 FROM entries e \
+             WHERE e.tenant = $1 AND e.node = u.node))) \
              AND (u.instance = $3 \
              OR u.instance NOT IN (SELECT id FROM instances WHERE lease_until > $4)) \
              ORDER BY u.touched_at, u.id",

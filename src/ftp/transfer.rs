@@ -160,13 +160,17 @@ impl Transfer {
             What::Retrieve { path, from } => {
                 let file = self.files.session.open_read(path).await?;
                 let size = file.entry().size;
+                self.files.told.check(path, size)?;
                 if *from > size {
                     let sentence = format!("the file has {size} bytes, so that none is at {from}");
                     return Err(Reply::new(554, sentence));
                 }
                 Ok(Opened::Read(file, *from))
             }
-            What::Store { path, how } => self.open_write(path, *how).await,
+            What::Store { path, how } => {
+                self.files.told.forget();
+                self.open_write(path, *how).await
+            }
         }
     }
 
@@ -204,6 +208,7 @@ impl Transfer {
             create,
             truncate,
             append,
+            resumable: true,
             attributes: AttributeUpdate::default(),
         };
         let mut told = "stored".to_owned();
@@ -527,6 +532,14 @@ impl Transfer {
             (Opened::Write(writer, _), Err(Ending::Garbled)) => {
                 let _ = timeout(KEEPING, writer.discard()).await;
                 Ending::Garbled
+            }
+            // Nothing began: the old file is not about to be replaced.
+            (
+                Opened::Write(writer, _),
+                Err(ending @ (Ending::NoConnection | Ending::TlsFailed | Ending::TlsNotResumed)),
+            ) if !writer.is_untouched() => {
+                let _ = timeout(KEEPING, writer.discard()).await;
+                ending
             }
             // Before the reply, lest a client that asks at once finds nothing to go on with.
             (Opened::Write(writer, _), Err(ending)) => {

@@ -349,6 +349,7 @@ impl PathLane {
             truncate: flags.truncates(),
             // Each handle says for itself whether it appends.
             append: false,
+            resumable: true,
             attributes: wanted.for_new(),
         };
         let writer = self.context.files.open_write(&path, options).await?;

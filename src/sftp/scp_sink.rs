@@ -192,6 +192,7 @@ impl Sink<'_> {
                     create: Create::IfMissing,
                     truncate: true,
                     append: false,
+                    resumable: true,
                     attributes: wanted(mode).for_new(),
                 };
                 let opened = self.environment.files.open_write(&path, options).await;

@@ -199,7 +199,8 @@ impl Claim {
         settled.await.map(drop)
     }
 
-    /// Makes durable what there is of an upload that breaks off, and notes it.
+    /// Makes durable what there is of an upload that breaks off, and notes it. One that was to replace a
+    /// file is noted also when that is nothing, since its sender takes the file for begun anew.
     ///
     /// # Errors
     /// As [`Draft::halt`] and [`Claim::advance`].
@@ -209,14 +210,22 @@ impl Claim {
         draft: &mut Draft,
         size: Size,
     ) -> Result<()> {
+        let replaces = draft.is_whole() && opened.0.node.is_some();
+        if draft.edits().is_empty() && !replaces {
+            return Ok(());
+        }
         let progress = draft.halt().await?;
-        if progress.edits.is_empty() {
+        if progress.edits.is_empty() && !replaces {
             return Ok(());
         }
         if self.row.is_none() {
             self.begin(opened, draft.is_whole(), size).await?;
         }
-        self.advance(progress, size).await
+        self.advance(progress, size).await?;
+        if let Some(row) = &mut self.row {
+            row.durable |= replaces;
+        }
+        Ok(())
     }
 
     /// Gives the row another place, where `content` is.

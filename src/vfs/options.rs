@@ -22,6 +22,8 @@ pub struct WriteOptions {
     pub truncate: bool,
     /// Whether each write goes to the end, wherever it says.
     pub append: bool,
+    /// Whether what came of it is kept when it breaks off, for whoever goes on with it.
+    pub resumable: bool,
     /// Mode and times that it gets if it is made; a file that is there keeps its own.
     pub attributes: AttributeUpdate,
 }

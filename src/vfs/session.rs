@@ -251,6 +251,7 @@ impl Session {
             create: Create::Never,
             truncate: size == 0,
             append: false,
+            resumable: true,
             attributes: AttributeUpdate::default(),
         };
         let mut writer = self.open_write(path, options).await?;
@@ -411,6 +412,12 @@ impl Session {
             true => resume::find(&mut tx, &self.principal, now, place, found.as_ref()).await?,
             false => None,
         };
+        // A line that broke may not be known to have done so yet: what goes on meanwhile would be laid
+        // behind the old bytes.
+        let is_held = kept.is_none()
+            && options.goes_on()
+            && access.may_have_uploads()
+            && kept::is_held(&mut tx, self.principal.account, place, now).await?;
         let only = match &self.only {
             Some(only) => Some(condition::holds(only, found.as_ref())?),
             None => None,
@@ -429,14 +436,14 @@ impl Session {
                 if entry.kind == NodeKind::Folder {
                     return Err(is_a_folder(&path.to_string()));
                 }
+                if is_held {
+                    return Err(resume::held_elsewhere());
+                }
             }
             None => {
                 access.require(&chain, Rights::WRITE)?;
-                if kept.is_none() && options.goes_on() && access.may_have_uploads() {
-                    let (account, (parent, name)) = (self.principal.account, place);
-                    if kept::is_held(&mut tx, account, parent, name, now).await? {
-                        return Err(resume::held_elsewhere());
-                    }
+                if is_held {
+                    return Err(resume::held_elsewhere());
                 }
                 if options.create == Create::Never && kept.is_none() {
                     return Err(no_such(path));

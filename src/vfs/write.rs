@@ -39,6 +39,7 @@ pub struct FileWriter {
     vfs: Vfs,
     principal: Principal,
     append: bool,
+    resumable: bool,
     /// How the file should show itself now.
     entry: Entry,
     publish: Publish,
@@ -66,10 +67,8 @@ impl FileWriter {
     ) -> Self {
         let now = vfs.database().clock().now();
         let is_new = start.target.node.is_none();
-        let whole = match &start.resumed {
-            Some(resumed) => resumed.upload.whole,
-            None => options.truncate || is_new,
-        };
+        let resumed = start.resumed.as_ref();
+        let whole = resumed.map_or(options.truncate || is_new, |own| own.upload.whole);
         let base = start.base.filter(|_| !whole);
         let mut draft = Draft::new(vfs.clone(), principal.tenant, whole, base);
         let mut claim = Claim::new(vfs.clone(), principal.clone());
@@ -78,14 +77,16 @@ impl FileWriter {
             claim.go_on(&resumed.upload);
             draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
         }
-        let given = Some(options.attributes).filter(|_| is_new);
-        let update = given.unwrap_or_default();
-        let publish = Publish::new(&principal, start.target, whole, update, now);
+        let given = Some(options.attributes)
+            .filter(|_| is_new)
+            .unwrap_or_default();
+        let publish = Publish::new(&principal, start.target, whole, given, now);
         Self {
             vfs,
             transfer: Transfer::new(&principal, Direction::In),
             principal,
             append: options.append,
+            resumable: options.resumable,
             entry: start.entry,
             publish,
             draft,
@@ -273,9 +274,8 @@ impl FileWriter {
                 self.entry = entry;
             }
         }
-        let now = self.vfs.database().clock().now();
         self.publish.hashed_over = Some(self.publish.content);
-        self.publish.content = ContentId::mint(now);
+        self.publish.content = ContentId::mint(self.now());
         self.publish.from_nothing = false;
         self.publish.update = AttributeUpdate::default();
         self.draft.start_over();
@@ -342,7 +342,7 @@ impl FileWriter {
         }
     }
 
-    /// Gives up, because the connection broke: what can be stored is kept for a while.
+    /// Gives up, because the connection broke: what can be stored is kept for a while, if it is resumable.
     pub async fn abandon(self) {
         drop(self);
     }
@@ -521,8 +521,8 @@ impl FileWriter {
         outcome
     }
 
-    /// Asks the quota for a file of `size` bytes before more than one buffer of it is stored (a
-    /// smaller one is charged when it is published), and writes down now and then what is durable.
+    /// Asks the quota for a file of `size` bytes before more than [`SMALL`] of it is stored, and writes
+    /// down now and then what is durable.
     async fn reserve(&mut self, size: u64) -> Result<()> {
         self.begin().await?;
         let is_due = self.claim.is_due(self.draft.size(), self.now());
@@ -570,9 +570,9 @@ impl FileWriter {
         if std::mem::replace(&mut self.over, true) {
             return None;
         }
-        let remains = match self.is_unlinked {
-            true => Remains::Discard,
-            false => remains,
+        let remains = match self.resumable && !self.is_unlinked {
+            true => remains,
+            false => Remains::Discard,
         };
         let size = self.claimed(self.draft.size());
         let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
@@ -582,7 +582,7 @@ impl FileWriter {
         let (target, content) = (self.publish.target.clone(), self.entry.content);
         Some(self.vfs.tasks().spawn(async move {
             let blobs = draft.made();
-            if halt && remains == Remains::Keep && !draft.edits().is_empty() {
+            if halt && remains == Remains::Keep {
                 let kept = claim.keep_all((&target, content), &mut draft, size).await;
                 if let Err(error) = kept {
                     tracing::debug!(error = ?error, "what an upload had on its way is not kept");

@@ -41,6 +41,8 @@ on_both!(
     nothing_is_published_by_closing_what_was_not_gone_on_with,
     two_cannot_go_on_with_one_upload,
     what_broke_off_can_be_renamed_and_deleted,
+    what_is_to_be_whole_or_nothing_leaves_nothing,
+    what_was_to_replace_a_file_counts_from_its_first_byte,
 );
 
 fn noise(length: usize) -> Vec<u8> {
@@ -62,6 +64,18 @@ async fn break_off(session: &Session, at: &VfsPath, from: usize, bytes: &[u8]) {
     let mut writer = session.open_write(at, update()).await.unwrap();
     write(&mut writer, from, bytes).await;
     writer.abandon().await;
+}
+
+async fn listed(session: &Session) -> Vec<(String, u64)> {
+    let mut listing = session.list(&VfsPath::root()).await.unwrap();
+    let mut all = Vec::new();
+    loop {
+        let page = listing.next_page().await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page.into_iter().map(|entry| (entry.name, entry.size)));
+    }
 }
 
 async fn size(session: &Session, at: &VfsPath) -> u64 {
@@ -293,21 +307,10 @@ async fn broken_off_uploads_are_listed_in_their_place(dialect: Dialect) {
         break_off(&ann, &path(name), 0, &noise(MIB)).await;
     }
     world.vfs.drain().await;
-    let list = async |session: &Session| {
-        let mut listing = session.list(&VfsPath::root()).await.unwrap();
-        let mut all = Vec::new();
-        loop {
-            let page = listing.next_page().await.unwrap();
-            if page.is_empty() {
-                return all;
-            }
-            all.extend(page.into_iter().map(|entry| (entry.name, entry.size > 5)));
-        }
-    };
-    let all = list(&ann).await;
+    let all = listed(&ann).await;
     let all: Vec<_> = all
         .iter()
-        .map(|(name, big)| (name.as_str(), *big))
+        .map(|(name, size)| (name.as_str(), *size > 5))
         .collect();
     assert_eq!(
         all,
@@ -320,10 +323,10 @@ async fn broken_off_uploads_are_listed_in_their_place(dialect: Dialect) {
             ("g", true)
         ]
     );
-    let others = list(&bob).await;
+    let others = listed(&bob).await;
     let others: Vec<_> = others
         .iter()
-        .map(|(name, big)| (name.as_str(), *big))
+        .map(|(name, size)| (name.as_str(), *size > 5))
         .collect();
     assert_eq!(others, [("b", false), ("d", false), ("f", false)]);
 }
@@ -341,6 +344,55 @@ async fn an_upload_of_a_living_connection_is_not_taken_over(dialect: Dialect) {
     write(&mut first, MIB, &bytes[MIB..]).await;
     first.commit().await.unwrap();
     assert!(get(&ann, &at).await.unwrap() == bytes);
+    clean(&world).await;
+}
+
+async fn what_was_to_replace_a_file_counts_from_its_first_byte(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let (at, bytes) = (path("/a"), noise(MIB));
+    put(&ann, &at, b"the old bytes").await.unwrap();
+    for sent in [0, 1, 5_000, 60_000] {
+        let mut writer = ann.open_write(&at, replace()).await.unwrap();
+        write(&mut writer, 0, &bytes[..sent]).await;
+        // While it lives, nothing is laid behind the old bytes either.
+        if sent == 60_000 {
+            write(&mut writer, sent, &bytes[sent..400_000]).await;
+            let refused = ann.open_write(&at, update()).await.err().unwrap();
+            assert_eq!(refused.kind(), ErrorKind::Busy);
+        }
+        writer.abandon().await;
+        world.vfs.drain().await;
+        let kept = size(&ann, &at).await;
+        assert!(kept <= sent as u64 || sent == 60_000, "{kept}");
+        assert_eq!(listed(&ann).await, [("a".to_owned(), kept)]);
+        assert_eq!(size(&bob, &at).await, 13);
+        assert_eq!(get(&ann, &at).await.unwrap(), b"the old bytes");
+    }
+    go_on(&ann, &at, &bytes).await;
+    assert!(get(&bob, &at).await.unwrap() == bytes);
+    // And with nothing of it kept.
+    drop(ann.open_write(&at, replace()).await.unwrap());
+    world.vfs.drain().await;
+    assert_eq!(go_on(&ann, &at, &bytes[..77]).await, 0);
+    assert!(get(&bob, &at).await.unwrap() == bytes[..77]);
+    clean(&world).await;
+}
+
+async fn what_is_to_be_whole_or_nothing_leaves_nothing(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let (at, bytes) = (path("/a"), noise(MIB));
+    put(&ann, &at, b"the old bytes").await.unwrap();
+    let whole = WriteOptions {
+        resumable: false,
+        ..replace()
+    };
+    let mut writer = ann.open_write(&at, whole).await.unwrap();
+    write(&mut writer, 0, &bytes).await;
+    writer.abandon().await;
+    world.vfs.drain().await;
+    assert_eq!(size(&ann, &at).await, 13);
     clean(&world).await;
 }
 

@@ -123,6 +123,7 @@ async fn make(asked: &Asked) -> Result<bool, Fault> {
         create: Create::New,
         truncate: true,
         append: false,
+        resumable: false,
         attributes: AttributeUpdate::default(),
     };
     let opened = asked.session.open_write(&asked.path, options).await;

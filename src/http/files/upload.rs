@@ -149,7 +149,7 @@ pub async fn store(
         _ => Ok(()),
     });
     if let Err(problem) = whole {
-        writer.keep().await;
+        writer.discard().await;
         return Err(problem);
     }
     let is_new = writer.is_new();
@@ -198,6 +198,7 @@ async fn open(
         create,
         truncate: true,
         append: false,
+        resumable: false,
         attributes: AttributeUpdate::default(),
     };
     let opened = session.open_write(path, options).await;

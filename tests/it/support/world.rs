@@ -308,6 +308,7 @@ pub(crate) fn replace() -> WriteOptions {
         create: Create::IfMissing,
         truncate: true,
         append: false,
+        resumable: true,
         attributes: AttributeUpdate::default(),
     }
 }
