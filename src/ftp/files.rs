@@ -1,10 +1,11 @@
 //! A session's files, as verbs use them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::clock::Clock;
 use crate::domain::error::{Concern, Error};
 use crate::domain::measures;
+use crate::domain::path::VfsPath;
 use crate::domain::principal::Protocol;
 use crate::domain::rights::Rights;
 use crate::ftp::charset::Charset;
@@ -21,6 +22,46 @@ pub struct Files {
     pub clock: Arc<dyn Clock>,
     /// How names are written in listings.
     pub charset: Charset,
+    /// What SIZE told.
+    pub told: Told,
+}
+
+/// The size that SIZE told last, and of what: clients (curl, aria2) read so many bytes of what RETR
+/// sends and take them for all. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Told(Arc<Mutex<Option<(VfsPath, u64)>>>);
+
+impl Told {
+    /// Notes it.
+    pub fn note(&self, path: &VfsPath, size: u64) {
+        *self.lock() = Some((path.clone(), size));
+    }
+
+    /// Forgets it, because the session itself is about to change the file.
+    pub fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    /// Refuses, once, to send a file with `size` bytes of which another size was told.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub fn check(&self, path: &VfsPath, size: u64) -> Result<(), Reply> {
+        match self.lock().take() {
+            Some((of, told)) if of == *path && told != size => Err(Reply::new(
+                450,
+                format!(
+                    "SIZE told {told} bytes, of an upload that broke off or of a version before, and \
+                     {size} are published: send RETR again for all of these, or go on with the upload"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(VfsPath, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Files {

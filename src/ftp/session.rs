@@ -21,7 +21,7 @@ use crate::domain::clock::Clock;
 use crate::ftp::core::{Core, Effect, Outcome};
 use crate::ftp::data_connection::{self, Passive};
 use crate::ftp::ending::Ending;
-use crate::ftp::files::Files;
+use crate::ftp::files::{Files, Told};
 use crate::ftp::kin::Kin;
 use crate::ftp::login::Desk;
 use crate::ftp::reply::Reply;
@@ -113,6 +113,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         passive: None,
         work: None,
         transfer: None,
+        told: Told::default(),
         is_over: false,
         has_changed: false,
         place: Some(place),
@@ -162,6 +163,7 @@ struct Session {
     passive: Option<Passive>,
     work: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     transfer: Option<Running>,
+    told: Told,
     /// The client has said all that it will say.
     is_over: bool,
     /// The account is not what it was at login.
@@ -535,6 +537,7 @@ impl Session {
             session: self.parts.vfs.session(principal.clone()),
             clock: self.parts.clock.clone(),
             charset: self.core.state.options.charset,
+            told: self.told.clone(),
         })
     }
 

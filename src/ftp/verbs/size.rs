@@ -17,7 +17,10 @@ pub const SIZE: Verb = Verb::new("SIZE", "<file>", |state, argument| {
         move |files| async move {
             let entry = files.session.stat(&path).await?;
             match entry.kind {
-                NodeKind::File => Ok(Done::new(213, entry.size.to_string())),
+                NodeKind::File => {
+                    files.told.note(&path, entry.size);
+                    Ok(Done::new(213, entry.size.to_string()))
+                }
                 NodeKind::Folder => Err(Reply::new(550, format!("'{path}' is a folder"))),
             }
         },
