@@ -283,6 +283,7 @@ pub mod ftp {
     pub mod ascii;
     pub mod charset;
     pub mod core;
+    pub mod cuts;
     pub mod data_connection;
     pub mod deflate;
     pub mod ending;
@@ -296,6 +297,7 @@ pub mod ftp {
     pub mod options;
     pub mod outlet;
     pub mod reply;
+    pub mod running;
     pub mod server;
     pub mod session;
     pub mod settings;

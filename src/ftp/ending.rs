@@ -1,5 +1,6 @@
 //! How a transfer ended, and what the client is told of it.
 
+use crate::accounts::sessions::Ended;
 use crate::domain::error::Error;
 use crate::ftp::files;
 use crate::ftp::reply::{self, Reply};
@@ -23,6 +24,8 @@ pub enum Ending {
     Refused(Reply),
     /// The data connection was reset.
     Reset,
+    /// Whoever logged in may not go on.
+    SessionEnded(Ended),
     /// Nothing moved for too long.
     Stalled,
     /// The server is ending.
@@ -58,6 +61,7 @@ impl Ending {
                 426,
                 "the data connection broke; what came is kept, go on with REST or APPE",
             ),
+            Self::SessionEnded(why) => Reply::new(426, why.sentence()),
             Self::Stalled => Reply::new(
                 426,
                 "nothing came through for too long; what came is kept, go on with REST or APPE",

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,16 +16,17 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::login::Accounts;
 use crate::accounts::sessions::Ended;
 use crate::domain::clock::Clock;
+use crate::domain::principal::Principal;
 use crate::ftp::core::{Core, Effect, Outcome};
 use crate::ftp::data_connection::{self, Passive};
-use crate::ftp::ending::Ending;
 use crate::ftp::files::{Files, Told};
 use crate::ftp::kin::Kin;
 use crate::ftp::login::Desk;
 use crate::ftp::reply::Reply;
+use crate::ftp::running::{Running, Step};
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
 use crate::ftp::state::{Channel, Stage, State};
-use crate::ftp::transfer::{Cuts, DataTls, Line, News, Transfer};
+use crate::ftp::transfer::{DataTls, Line, News, Transfer};
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{Family, Plan, Work};
 use crate::net::limit::Place;
@@ -177,27 +176,17 @@ struct Session {
     tasks: TaskTracker,
 }
 
-/// A transfer under way.
-struct Running {
-    cuts: Cuts,
-    news: UnboundedReceiver<News>,
-    task: JoinSet<Ending>,
-}
-
 /// What a session waits for.
 enum Event {
     /// The client's data connection is there.
     Arrived,
-    Began(Reply),
-    Ended(Ending),
-    Read(io::Result<usize>),
-    Worked(Outcome),
-    /// All of an upload came: may it be published?
-    Through(oneshot::Sender<bool>),
-    TurnedAway,
     Changed(Ended),
     Draining,
+    Read(io::Result<usize>),
     Stopping,
+    Transfer(Step),
+    TurnedAway,
+    Worked(Outcome),
 }
 
 impl Session {
@@ -215,12 +204,7 @@ impl Session {
             let deadline = self.deadline();
             match self.next(&mut bytes, deadline, is_draining).await {
                 Event::Arrived => {}
-                Event::Began(reply) => self.core.transfer_began(reply),
-                Event::Ended(ending) => {
-                    self.transfer = None;
-                    self.since = Instant::now();
-                    self.core.transfer_ended(ending.reply());
-                }
+                Event::Transfer(step) => self.step(step),
                 Event::Read(Ok(0)) => {
                     self.is_over = true;
                     if let Some(transfer) = &self.transfer {
@@ -237,15 +221,11 @@ impl Session {
                     self.since = Instant::now();
                     self.core.worked(outcome);
                 }
-                Event::Through(answer) => {
-                    // Whoever said QUIT may be gone.
-                    let _ = answer.send(self.core.is_closing() || !self.is_lost());
-                }
                 Event::TurnedAway => self.turn_away("nothing was asked for too long; goodbye"),
                 Event::Changed(why) => {
                     self.has_changed = true;
                     if let Some(transfer) = &self.transfer {
-                        transfer.cuts.stop.cancel();
+                        transfer.cuts.session_ended(why);
                     }
                     self.turn_away(why.sentence());
                 }
@@ -260,6 +240,21 @@ impl Session {
                     is_draining = true;
                     self.turn_away("the server is closing; connect again in a moment");
                 }
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::News(News::Began(reply)) => self.core.transfer_began(reply),
+            Step::News(News::Through(answer)) => {
+                // Whoever said QUIT may be gone.
+                let _ = answer.send(self.core.is_closing() || !self.is_lost());
+            }
+            Step::Ended(ending) => {
+                self.transfer = None;
+                self.since = Instant::now();
+                self.core.transfer_ended(ending.reply());
             }
         }
     }
@@ -294,24 +289,12 @@ impl Session {
         let passive = self.passive.as_mut();
         tokio::select! {
             biased;
-            (news, ended) = async {
+            step = async {
                 match transfer {
-                    Some(running) => tokio::select! {
-                        biased;
-                        Some(news) = running.news.recv() => (Some(news), None),
-                        ended = running.task.join_next() => (None, ended),
-                    },
+                    Some(running) => running.step().await,
                     None => std::future::pending().await,
                 }
-            } => match (news, ended) {
-                (Some(News::Began(reply)), _) => Event::Began(reply),
-                (Some(News::Through(answer)), _) => Event::Through(answer),
-                (None, Some(Ok(ending))) => Event::Ended(ending),
-                (None, other) => {
-                    tracing::error!(outcome = ?other.map(|r| r.is_ok()), "a transfer ended without a word");
-                    Event::Ended(Ending::Stopped)
-                }
-            },
+            } => Event::Transfer(step),
             outcome = async {
                 match self.work.as_mut() {
                     Some(work) => work.await,
@@ -330,18 +313,8 @@ impl Session {
                     None => std::future::pending().await,
                 }
             } => Event::Arrived,
-            () = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            } => Event::TurnedAway,
-            why = async {
-                match principal {
-                    Some(principal) => accounts.ended(principal).await,
-                    None => std::future::pending().await,
-                }
-            }, if may_change => Event::Changed(why),
+            () = until(deadline) => Event::TurnedAway,
+            why = ended(accounts, principal), if may_change => Event::Changed(why),
             () = self.parts.drain.cancelled(), if may_go => Event::Draining,
             () = self.parts.end.cancelled(), if !is_draining => Event::Stopping,
         }
@@ -520,10 +493,7 @@ impl Session {
             told,
             tasks: self.tasks.clone(),
         };
-        let cuts = Cuts::default();
-        let mut task = JoinSet::new();
-        task.spawn(transfer.run(cuts.clone()));
-        self.transfer = Some(Running { cuts, news, task });
+        self.transfer = Some(Running::start(transfer, news));
     }
 
     /// Whether the client has hung up, also when that is still to be read.
@@ -543,10 +513,26 @@ impl Session {
 
     /// Ends the transfer under way, if there is one, and waits for it.
     async fn end_transfer(&mut self) {
-        if let Some(mut running) = self.transfer.take() {
+        if let Some(running) = self.transfer.take() {
             running.cuts.lost.cancel();
-            while running.task.join_next().await.is_some() {}
+            running.wait().await;
         }
+    }
+}
+
+/// Returns when the time has come.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when the session of whoever logged in must end.
+async fn ended(accounts: &Accounts, principal: Option<&Principal>) -> Ended {
+    match principal {
+        Some(principal) => accounts.ended(principal).await,
+        None => std::future::pending().await,
     }
 }
 

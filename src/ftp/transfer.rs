@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::ErrorKind;
@@ -20,6 +19,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::random;
 use crate::domain::rights::Rights;
 use crate::ftp::ascii::{FromNetwork, ToNetwork};
+use crate::ftp::cuts::Cuts;
 use crate::ftp::data_connection::{self, Passive};
 use crate::ftp::deflate::{Packer, Unpacker};
 use crate::ftp::ending::Ending;
@@ -101,17 +101,6 @@ pub struct DataTls {
     pub resumption: Demand,
 }
 
-/// Why a transfer is ended from outside.
-#[derive(Clone, Default)]
-pub struct Cuts {
-    /// ABOR.
-    pub abort: CancellationToken,
-    /// The control connection is gone.
-    pub lost: CancellationToken,
-    /// The server is ending.
-    pub stop: CancellationToken,
-}
-
 /// What is open.
 enum Opened {
     List(Box<List>),
@@ -134,13 +123,7 @@ impl Transfer {
             Ok(opened) => opened,
             Err(reply) => return Ending::Refused(reply),
         };
-        let cut = async {
-            tokio::select! {
-                () = cuts.abort.cancelled() => Ending::Aborted,
-                () = cuts.lost.cancelled() => Ending::ControlLost,
-                () = cuts.stop.cancelled() => Ending::Stopped,
-            }
-        };
+        let cut = cuts.cut();
         tokio::pin!(cut);
         let mut opened = opened;
         let moved = tokio::select! {

@@ -332,7 +332,8 @@ fn a_session_ends_when_its_account_is_disabled() {
     let _data = busy.open(port).unwrap();
     door.server.admin(&["account", "disable", &ann], "");
     assert_eq!(next(&mut idle), 421);
-    assert_eq!(next(&mut busy), 426);
+    let why = busy.reply().unwrap();
+    assert!(why.text.starts_with("426 the account "), "{why:?}");
     assert_eq!(next(&mut busy), 421);
     assert!(busy.reply().is_err());
     wait_for("the file to be nowhere", Duration::from_secs(5), || {
