@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -287,8 +287,13 @@ impl Session {
         let wire = self.wire.as_mut();
         let transfer = self.transfer.as_mut();
         let passive = self.passive.as_mut();
+        // What ends a session goes before what the client sends: there may always be more of that.
         tokio::select! {
             biased;
+            () = until(deadline) => Event::TurnedAway,
+            why = ended(accounts, principal), if may_change => Event::Changed(why),
+            () = self.parts.drain.cancelled(), if may_go => Event::Draining,
+            () = self.parts.end.cancelled(), if !is_draining => Event::Stopping,
             step = async {
                 match transfer {
                     Some(running) => running.step().await,
@@ -313,10 +318,6 @@ impl Session {
                     None => std::future::pending().await,
                 }
             } => Event::Arrived,
-            () = until(deadline) => Event::TurnedAway,
-            why = ended(accounts, principal), if may_change => Event::Changed(why),
-            () = self.parts.drain.cancelled(), if may_go => Event::Draining,
-            () = self.parts.end.cancelled(), if !is_draining => Event::Stopping,
         }
     }
 
@@ -334,14 +335,23 @@ impl Session {
                     let charset = self.core.state.options.charset;
                     self.out.extend_from_slice(&charset.encode(&reply.text()));
                 }
-                Effect::Work(work) => self.begin(work).await?,
+                Effect::Work(work) => {
+                    self.begin(work).await?;
+                    self.since = Instant::now();
+                }
             }
         }
         self.flush().await?;
         Ok(false)
     }
 
+    /// Sends what is to be sent. A client that does not take it is waited for no longer than its session
+    /// may last.
     async fn flush(&mut self) -> io::Result<()> {
+        let is_stranger = !self.core.state.is_in();
+        let deadline = is_stranger.then(|| self.stranger_since + self.parts.settings.login_time);
+        let may_go = self.core.may_go();
+        let (parts, principal) = (&self.parts, self.desk.principal());
         let Some(wire) = self.wire.as_mut().filter(|_| !self.out.is_empty()) else {
             return Ok(());
         };
@@ -349,7 +359,18 @@ impl Session {
             wire.write_all(&self.out).await?;
             wire.flush().await
         };
-        timeout(REPLIES, sending).await??;
+        tokio::pin!(sending);
+        match timeout(FAREWELL, &mut sending).await {
+            Ok(sent) => sent?,
+            Err(_) => tokio::select! {
+                sent = sending => sent?,
+                () = sleep(REPLIES) => return Err(io::ErrorKind::TimedOut.into()),
+                () = until(deadline) => return Err(io::ErrorKind::TimedOut.into()),
+                () = parts.drain.cancelled(), if may_go => return Err(io::ErrorKind::TimedOut.into()),
+                () = parts.end.cancelled() => return Err(io::ErrorKind::TimedOut.into()),
+                _ = ended(&parts.accounts, principal) => return Err(io::ErrorKind::TimedOut.into()),
+            },
+        }
         self.out.clear();
         // A long listing is not kept for the rest of the session.
         self.out.shrink_to(READ_BYTES);
@@ -523,6 +544,8 @@ impl Session {
 /// Returns when the time has come.
 async fn until(deadline: Option<Instant>) {
     match deadline {
+        // A timer may be late when there is always something else to do.
+        Some(deadline) if deadline <= Instant::now() => {}
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }

@@ -26,9 +26,17 @@ impl FtpDoor {
 
     /// The same with settings of the section `[ftp]`.
     pub(crate) fn up_with(settings: &[(&str, &str)]) -> Self {
+        let named = settings
+            .iter()
+            .map(|(name, value)| (format!("FTP__{name}"), *value));
+        Self::up_set(&named.collect::<Vec<_>>())
+    }
+
+    /// The same with settings of any section, as in `FTPS__DATA_TLS`.
+    pub(crate) fn up_set(settings: &[(impl AsRef<str>, &str)]) -> Self {
         let variables: Vec<_> = settings
             .iter()
-            .map(|(name, value)| (format!("SEALIFT__FTP__{name}"), (*value).to_owned()))
+            .map(|(name, value)| (format!("SEALIFT__{}", name.as_ref()), (*value).to_owned()))
             .collect();
         let folder = TempFolder::new();
         let server = Server::up_with(&folder.join("data"), &variables);
