@@ -175,18 +175,29 @@ impl State {
         }
     }
 
+    /// Whether data connections in the clear are refused. What must resume a session of TLS has to have
+    /// one, also where the control connection never had.
+    pub fn must_seal_data(&self) -> bool {
+        let is_sealed = self.channel == Channel::Sealed;
+        is_sealed && self.options.data_tls == Demand::Required
+            || self.options.resumption == Demand::Required
+    }
+
     /// Fails unless a transfer may begin now.
     ///
     /// # Errors
     /// The reply that says what is missing.
     pub fn check_data(&self) -> Result<(), Reply> {
-        let in_clear = self.channel == Channel::Sealed && self.protection == Channel::Clear;
         match self.data {
-            _ if in_clear && self.options.data_tls == Demand::Required => {
+            _ if self.protection == Channel::Clear && self.must_seal_data() => {
                 // RFC 4217 section 10.
+                let missing = match self.channel {
+                    Channel::Clear => "AUTH TLS and log in again",
+                    Channel::Sealed => "PROT P first",
+                };
                 Err(Reply::new(
                     521,
-                    "data connections must be encrypted; send PROT P first",
+                    format!("data connections must be encrypted; send {missing}"),
                 ))
             }
             Data::None => Err(Reply::new(425, "send PASV, EPSV, PORT or EPRT first")),

@@ -87,6 +87,8 @@ mod ftp_data;
 #[cfg(test)]
 mod ftp_deflate;
 #[cfg(test)]
+mod ftp_demands;
+#[cfg(test)]
 mod ftp_floods;
 #[cfg(test)]
 mod ftp_hostile;

@@ -2,7 +2,6 @@
 //! it: firewalls can then read it, and so can everybody else.
 
 use crate::ftp::reply::Reply;
-use crate::ftp::settings::Demand;
 use crate::ftp::state::Channel;
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Work};
@@ -15,9 +14,7 @@ pub const CCC: Verb = Verb::new("CCC", "", |state, _| match state.channel {
         "this connection stays encrypted; an administrator can allow your account CCC",
     )),
     // No PROT can be said behind it: what was chosen holds to the end.
-    Channel::Sealed
-        if state.options.data_tls == Demand::Required && state.protection == Channel::Clear =>
-    {
+    Channel::Sealed if state.must_seal_data() && state.protection == Channel::Clear => {
         Err(Reply::new(
             521,
             "data connections must be encrypted; send PROT P first",

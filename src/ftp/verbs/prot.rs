@@ -1,7 +1,6 @@
 //! PBSZ and PROT: whether data connections are encrypted (RFC 4217 sections 8 and 9).
 
 use crate::ftp::reply::Reply;
-use crate::ftp::settings::Demand;
 use crate::ftp::state::Channel;
 use crate::ftp::verb::{Verb, reply};
 
@@ -33,7 +32,7 @@ pub const PROT: Verb = Verb::new("PROT", "P|C", |state, argument| {
             state.protection = Channel::Sealed;
             reply(200, "data connections are encrypted")
         }
-        "C" if state.options.data_tls == Demand::Required => Err(Reply::new(
+        "C" if state.must_seal_data() => Err(Reply::new(
             534,
             "data connections must be encrypted; write PROT P",
         )),
