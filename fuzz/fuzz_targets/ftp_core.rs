@@ -11,7 +11,7 @@ use sealift::ftp::core::{Core, Effect, LoginOutcome, Outcome};
 use sealift::ftp::line::Splitter;
 use sealift::ftp::options::Options;
 use sealift::ftp::reply::Reply;
-use sealift::ftp::settings::{Ends, FtpSettings, Start};
+use sealift::ftp::settings::{Ends, FtpSettings, Policy, Start};
 use sealift::ftp::state::{Channel, Stage, State};
 use sealift::ftp::work::{Change, Done, Work};
 
@@ -62,8 +62,9 @@ impl Session {
             local: ([127, 0, 0, 1], 21).into(),
         };
         let settings = Arc::new(FtpSettings::default());
+        let base = Options::of(&settings, Policy::default());
         Self {
-            core: Core::new(State::new(settings, ends, start)),
+            core: Core::new(State::new(settings, ends, start, base)),
             pending: None,
             splitter: Splitter::default(),
             // The greeting is an answer, too.
@@ -169,7 +170,7 @@ fn login(die: u8) -> LoginOutcome {
             reply: Reply::new(230, "welcome"),
             name: "ann".to_owned(),
             home: VfsPath::root(),
-            options: Box::new(Options::of(&FtpSettings::default())),
+            options: Box::new(Options::of(&FtpSettings::default(), Policy::default())),
         },
     }
 }

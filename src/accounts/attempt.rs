@@ -14,7 +14,7 @@ use crate::accounts::x509_verify::Verdict;
 use crate::crypto::totp::DIGITS;
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, TenantId};
-use crate::domain::principal::{LoginName, Principal};
+use crate::domain::principal::{DoorOptions, LoginName, Principal};
 use crate::domain::secret::Secret;
 
 /// What comes of a step.
@@ -117,9 +117,9 @@ impl Attempt {
     ///
     /// # Errors
     /// As [`Accounts::may_ask`].
-    pub async fn may_ask(&self, login: &str) -> Result<bool> {
+    pub async fn may_ask(&self, login: &str, suits: impl Fn(&DoorOptions) -> bool) -> Result<bool> {
         let login = self.in_full(login);
-        self.accounts.may_ask(&login, self.from).await
+        self.accounts.may_ask(&login, self.from, suits).await
     }
 
     /// The methods that may follow what was proven; none says nothing was.

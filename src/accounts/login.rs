@@ -138,6 +138,14 @@ impl Caller {
         }
     }
 
+    fn door_options(&self) -> DoorOptions {
+        let account = self.account.as_ref();
+        DoorOptions {
+            account: account.and_then(|account| account.rules.door_options.clone()),
+            tenant: self.tenant.door_options.clone(),
+        }
+    }
+
     fn equipment(&self, account: &Account) -> Equipment {
         Equipment {
             password: account.password.is_some(),
@@ -146,6 +154,8 @@ impl Caller {
         }
     }
 }
+
+const NOT_IN_THE_CLEAR: &str = "it may not log in in the clear";
 
 /// Why nothing opens the account from there.
 fn barred(tenant: &Tenant, account: Option<&Account>, from: Door) -> Option<&'static str> {
@@ -159,7 +169,7 @@ fn barred(tenant: &Tenant, account: Option<&Account>, from: Door) -> Option<&'st
         return Some("the tenant is disabled");
     }
     if from.secrecy == Secrecy::Clear && !account.rules.clear_text {
-        return Some("it may not log in in the clear");
+        return Some(NOT_IN_THE_CLEAR);
     }
     let networks = account.rules.networks.as_deref()?;
     let from = from.address;
@@ -204,13 +214,19 @@ impl Accounts {
 
     /// Whether it makes sense to ask for a secret at this door: false when the account would not be
     /// let in there in the clear, so that its password never travels. Names that do not exist are
-    /// answered as those are. At a door that seals everything, everybody is asked.
+    /// answered as those are. At a door that seals everything, everybody is asked. `suits` says whether
+    /// the words that the door has of the account and its tenant let it in there in the clear.
     ///
     /// An answer of false is a failed login: it is counted against the address.
     ///
     /// # Errors
     /// Busy when the address has failed too often, with how long to wait; Unavailable.
-    pub async fn may_ask(&self, login: &str, door: Door) -> Result<bool> {
+    pub async fn may_ask(
+        &self,
+        login: &str,
+        door: Door,
+        suits: impl Fn(&DoorOptions) -> bool,
+    ) -> Result<bool> {
         if door.secrecy == Secrecy::Sealed {
             return Ok(true);
         }
@@ -224,7 +240,10 @@ impl Accounts {
             login_guard::last_login(&mut tx, account, &door.neighbourhood()).await?
         };
         let why = match &caller {
-            Some(caller) => caller.barred,
+            Some(Caller {
+                barred: Some(why), ..
+            }) => Some(*why),
+            Some(caller) => (!suits(&caller.door_options())).then_some(NOT_IN_THE_CLEAR),
             None => Some("no such tenant"),
         };
         // Refusals are written down: where somebody has failed too often, no more of them.
@@ -491,10 +510,7 @@ impl Inner {
             session,
             protocol: from.protocol,
             address: from.address,
-            door_options: DoorOptions {
-                account: account.rules.door_options.clone(),
-                tenant: caller.tenant.door_options.clone(),
-            },
+            door_options: caller.door_options(),
             link: None,
             administrator: account.administrator,
         })

@@ -10,14 +10,14 @@ use crate::cli::place::Place;
 use crate::domain::error::Result;
 use crate::domain::principal::LoginName;
 use crate::ftp::options::Options;
-use crate::ftp::settings::FtpSettings;
+use crate::ftp::settings::{FtpSettings, Policy};
 
 /// What FTP does for an account.
 #[derive(Args, Debug)]
 pub struct OfAccount {
     /// USER@TENANT
     account: LoginName,
-    /// Options as in stall=60s, in place of those it has; without them they are shown
+    /// Options as in stall=60s or login-tls=required, in place of those it has; without them they are shown
     options: Vec<String>,
     /// Takes its options away: it has those of its tenant
     #[arg(long, conflicts_with = "options")]
@@ -31,7 +31,7 @@ pub struct OfAccount {
 pub struct OfTenant {
     /// The tenant
     tenant: String,
-    /// Options as in stall=60s, in place of those it has; without them they are shown
+    /// Options as in stall=60s or login-tls=required, in place of those it has; without them they are shown
     options: Vec<String>,
     /// Takes its options away: it has what the settings say
     #[arg(long, conflicts_with = "options")]
@@ -92,5 +92,6 @@ fn change(words: &[String], clear: bool) -> Result<Option<Option<String>>> {
 
 /// Fails unless FTP knows what the words mean.
 fn check(words: &str) -> Result<()> {
-    Options::of(&FtpSettings::default()).with(words).map(drop)
+    let options = Options::of(&FtpSettings::default(), Policy::default());
+    options.with(words).map(drop)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::reader::Reader;
 use crate::config::value::{Setting, Shape};
-use crate::ftp::settings::{Demand, FtpSettings, PassiveSettings};
+use crate::ftp::settings::{Demand, FtpSettings, LoginTls, PassiveSettings, Policy};
 use crate::net::limit::ConnectionLimits;
 
 /// The FTP front end.
@@ -27,6 +27,8 @@ pub struct PortSection {
     pub listen: Vec<SocketAddr>,
     /// Where data connections come in.
     pub passive: PassiveSettings,
+    /// What must be encrypted.
+    pub policy: Policy,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,8 +37,11 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 impl FtpSection {
     /// Reads both sections.
     pub fn read(self, from: &mut Reader) -> Self {
-        let clear = self.clear.read("ftp", from);
-        let tls = self.tls.read("ftps", from);
+        let mut clear = self.clear.read("ftp", from);
+        clear.policy.login_tls = from.take("ftp", "login_tls", clear.policy.login_tls);
+        // What [ftps] does not say is as in [ftp].
+        let policy = clear.policy;
+        let tls = PortSection { policy, ..self.tls }.read("ftps", from);
         let default = self.front;
         let mut count = |key, default: usize, most| {
             let default = u32::try_from(default).unwrap_or(u32::MAX);
@@ -62,8 +67,6 @@ impl FtpSection {
                 idle_time: from.within("ftp", "idle_time", default.idle_time, SECOND..=WEEK),
                 stall_time: from.within("ftp", "stall_time", default.stall_time, SECOND..=WEEK),
                 connections,
-                data_tls: from.take("ftp", "data_tls", default.data_tls),
-                resumption: from.take("ftp", "resumption", default.resumption),
             },
         }
     }
@@ -79,6 +82,11 @@ impl PortSection {
                     .0,
                 address: from.take(section, "passive_address", self.passive.address),
                 private: from.take(section, "passive_private", self.passive.private),
+            },
+            policy: Policy {
+                data_tls: from.take(section, "data_tls", self.policy.data_tls),
+                resumption: from.take(section, "resumption", self.policy.resumption),
+                ..self.policy
             },
         }
     }
@@ -120,6 +128,26 @@ impl Setting for Demand {
     fn text(&self) -> String {
         match self {
             Self::Optional => "optional",
+            Self::Required => "required",
+        }
+        .to_owned()
+    }
+}
+
+impl Setting for LoginTls {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "by-account" => Ok(Self::ByAccount),
+            "required" => Ok(Self::Required),
+            _ => Err("write \"by-account\" or \"required\"".to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::ByAccount => "by-account",
             Self::Required => "required",
         }
         .to_owned()

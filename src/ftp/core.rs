@@ -409,7 +409,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ftp::settings::{Ends, FtpSettings, Start};
+    use crate::ftp::settings::{Ends, FtpSettings, Policy, Start};
     use crate::ftp::state::Form;
     use crate::ftp::work::How;
 
@@ -421,7 +421,8 @@ mod tests {
             local: "127.0.0.1:21".parse().unwrap(),
         };
         let settings = Arc::new(FtpSettings::default());
-        let mut core = Core::new(State::new(settings, ends, Start::Clear));
+        let base = Options::of(&settings, Policy::default());
+        let mut core = Core::new(State::new(settings, ends, Start::Clear, base));
         assert_eq!(effects(&mut core), ["220"]);
         core
     }

@@ -4,12 +4,12 @@ use crate::accounts::attempt::{Attempt, Question, Step};
 use crate::accounts::login::{Accounts, Door, Secrecy};
 use crate::accounts::presence::Presence;
 use crate::domain::error::{Error, ErrorKind};
-use crate::domain::principal::{Principal, Protocol};
+use crate::domain::principal::{DoorOptions, Principal, Protocol};
 use crate::ftp::core::LoginOutcome;
 use crate::ftp::files;
 use crate::ftp::options::Options;
 use crate::ftp::reply::Reply;
-use crate::ftp::settings::{Ends, FtpSettings};
+use crate::ftp::settings::{Ends, LoginTls};
 use crate::ftp::state::{Channel, Stage};
 use crate::ftp::work::Credential;
 
@@ -17,6 +17,7 @@ use crate::ftp::work::Credential;
 pub struct Desk {
     accounts: Accounts,
     ends: Ends,
+    /// What holds unless the account or its tenant says otherwise.
     options: Options,
     /// The tenant that a host's name stands for, by SNI or HOST.
     tenant: Option<String>,
@@ -30,11 +31,11 @@ pub struct Desk {
 
 impl Desk {
     /// For a connection.
-    pub fn new(accounts: Accounts, ends: Ends, settings: &FtpSettings) -> Self {
+    pub fn new(accounts: Accounts, ends: Ends, options: Options) -> Self {
         Self {
             accounts,
             ends,
-            options: Options::of(settings),
+            options,
             tenant: None,
             tls_tenant: None,
             certificates: Vec::new(),
@@ -133,7 +134,9 @@ impl Desk {
         };
         let mut attempt = Attempt::new(self.accounts.clone(), door);
         attempt.in_tenant(self.tenant.clone());
-        match attempt.may_ask(&name).await {
+        let options = self.options;
+        let suits = |known: &DoorOptions| options.under(known).login_tls == LoginTls::ByAccount;
+        match attempt.may_ask(&name, suits).await {
             Ok(true) => {
                 if secrecy == Secrecy::Sealed && !self.certificates.is_empty() {
                     match attempt.tls_certificate(&name, &self.certificates).await {
@@ -159,16 +162,7 @@ impl Desk {
 
     fn admit(&mut self, principal: Principal, code: u16) -> LoginOutcome {
         self.attempt = None;
-        let options = &principal.door_options;
-        // The account's go before the tenant's.
-        let texts = [options.tenant.as_deref(), options.account.as_deref()];
-        let known = texts.into_iter().flatten();
-        let options = known.fold(self.options, |options, text| {
-            options.with(text).unwrap_or_else(|error| {
-                tracing::error!(user.id = %principal.login, error = %error, "options for FTP make no sense and are not used");
-                options
-            })
-        });
+        let options = self.options.under(&principal.door_options);
         tracing::info!(user.id = %principal.login, peer = %principal.address, session = %principal.session, tenant.id = %principal.tenant, protocol = principal.protocol.as_str(), "logged in");
         let outcome = LoginOutcome::In {
             reply: Reply::new(code, format!("welcome, {}", principal.login)),

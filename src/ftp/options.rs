@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use crate::domain::error::{Error, Result};
+use crate::domain::principal::DoorOptions;
 use crate::ftp::charset::Charset;
-use crate::ftp::settings::{Demand, FtpSettings};
+use crate::ftp::settings::{Demand, FtpSettings, LoginTls, Policy};
 
 /// What holds for a session once its account is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// Who may log in where nothing is encrypted.
+    pub login_tls: LoginTls,
     /// Whether transfers must be encrypted when the control connection is.
     pub data_tls: Demand,
     /// Whether data connections must resume the TLS session of the control connection.
@@ -29,11 +32,12 @@ pub struct Options {
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 impl Options {
-    /// What the server's settings say.
-    pub fn of(settings: &FtpSettings) -> Self {
+    /// What the settings say, for a listener with this policy.
+    pub fn of(settings: &FtpSettings, policy: Policy) -> Self {
         Self {
-            data_tls: settings.data_tls,
-            resumption: settings.resumption,
+            login_tls: policy.login_tls,
+            data_tls: policy.data_tls,
+            resumption: policy.resumption,
             abrupt_end: false,
             ccc: false,
             charset: Charset::UTF_8,
@@ -42,8 +46,21 @@ impl Options {
         }
     }
 
-    /// These with the words of `text` over them: `data-tls=required`, `resumption=optional`,
-    /// `abrupt-end=allowed`, `ccc=refused`, `charset=shift_jis`, `idle=15m`, `stall=60s`.
+    /// These with those of the tenant over them, and those of the account over both. What makes no sense
+    /// is left out, and lets nobody log in in the clear: nobody knows what it demands.
+    pub fn under(self, known: &DoorOptions) -> Self {
+        let texts = [known.tenant.as_deref(), known.account.as_deref()];
+        texts.into_iter().flatten().fold(self, |options, text| {
+            options.with(text).unwrap_or_else(|error| {
+                tracing::error!(options = %text, error = %error, "options for FTP make no sense and are not used");
+                let login_tls = LoginTls::Required;
+                Self { login_tls, ..options }
+            })
+        })
+    }
+
+    /// These with the words of `text` over them: `login-tls=required` (which no later word takes back),
+    /// `data-tls=required`, `resumption=optional`, `abrupt-end=allowed`, `ccc=refused`, `charset=shift_jis`, `idle=15m`, `stall=60s`.
     ///
     /// # Errors
     /// Invalid, naming the word that is wrong and what to write.
@@ -79,11 +96,16 @@ impl Options {
             }
             "data-tls" => self.data_tls = demand()?,
             "idle" => self.idle = time()?,
+            "login-tls" => match value {
+                "required" => self.login_tls = LoginTls::Required,
+                "by-account" => {}
+                _ => return Err(wrong("login-tls=required or login-tls=by-account")),
+            },
             "resumption" => self.resumption = demand()?,
             "stall" => self.stall = time()?,
             _ => {
                 return Err(wrong(
-                    "data-tls, resumption, abrupt-end, ccc, charset, idle or stall, `=` and a value",
+                    "login-tls, data-tls, resumption, abrupt-end, ccc, charset, idle or stall, `=` and a value",
                 ));
             }
         }
@@ -109,7 +131,7 @@ mod tests {
 
     #[test]
     fn words_lie_over_what_was_there() {
-        let options = Options::of(&FtpSettings::default());
+        let options = Options::of(&FtpSettings::default(), Policy::default());
         let text = "data-tls=optional stall=90s charset=latin1 ccc=allowed";
         let with = options.with(text).unwrap();
         assert_eq!(with.data_tls, Demand::Optional);
@@ -120,8 +142,38 @@ mod tests {
     }
 
     #[test]
+    fn an_account_goes_before_its_tenant_but_for_logins_where_the_strictest_counts() {
+        let options = Options::of(&FtpSettings::default(), Policy::default());
+        let under = |tenant: &str, account: &str| {
+            let [tenant, account] = [tenant, account].map(|text| Some(text.to_owned()));
+            options.under(&DoorOptions { account, tenant })
+        };
+        let both = under("resumption=required", "resumption=optional");
+        assert_eq!(both.resumption, Demand::Optional);
+        for (tenant, account, expected) in [
+            ("", "", LoginTls::ByAccount),
+            ("login-tls=by-account", "ccc=refused", LoginTls::ByAccount),
+            (
+                "login-tls=required",
+                "login-tls=by-account",
+                LoginTls::Required,
+            ),
+            (
+                "login-tls=by-account",
+                "login-tls=required",
+                LoginTls::Required,
+            ),
+            // Nobody knows what this was to be.
+            ("login-tls=reqired", "", LoginTls::Required),
+        ] {
+            let login_tls = under(tenant, account).login_tls;
+            assert_eq!(login_tls, expected, "{tenant} {account}");
+        }
+    }
+
+    #[test]
     fn a_wrong_word_is_named() {
-        let options = Options::of(&FtpSettings::default());
+        let options = Options::of(&FtpSettings::default(), Policy::default());
         for word in [
             "x",
             "data-tls",
@@ -129,6 +181,7 @@ mod tests {
             "idle=5",
             "charset=utf-16le",
             "ccc=yes",
+            "login-tls=optional",
         ] {
             let error = options.with(word).unwrap_err();
             assert!(error.context().contains(word), "{error}");

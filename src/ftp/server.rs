@@ -13,7 +13,7 @@ use crate::accounts::login::Accounts;
 use crate::domain::clock::SystemClock;
 use crate::ftp::reply::Reply;
 use crate::ftp::session::{self, Accepted, FAREWELL, Parts};
-use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
+use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Policy, Start};
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
 use crate::net::tickets::Mark;
@@ -34,8 +34,18 @@ pub struct Listening {
     pub listener: TcpListener,
     /// How they begin.
     pub start: Start,
+    /// What must be encrypted.
+    pub policy: Policy,
     /// Where their data connections come in.
     pub passive: PassiveSettings,
+}
+
+/// What holds for all connections of a port.
+#[derive(Clone)]
+struct Port {
+    start: Start,
+    policy: Policy,
+    passive: Arc<PassiveSettings>,
 }
 
 impl FtpServer {
@@ -80,11 +90,15 @@ impl FtpServer {
         let mut accepting = JoinSet::new();
         for listening in listeners {
             let (parts, sessions) = (parts.clone(), sessions.clone());
-            let (start, passive) = (listening.start, Arc::new(listening.passive));
+            let port = Port {
+                start: listening.start,
+                policy: listening.policy,
+                passive: Arc::new(listening.passive),
+            };
             let serve = move |connection: Connection| {
                 let (parts, sessions) = (parts.clone(), sessions.clone());
-                let passive = passive.clone();
-                async move { serve_one(parts, sessions, connection, start, passive).await }
+                let port = port.clone();
+                async move { serve_one(parts, sessions, connection, port).await }
             };
             accepting.spawn(listen::accept(
                 listening.listener,
@@ -100,13 +114,7 @@ impl FtpServer {
     }
 }
 
-async fn serve_one(
-    parts: Arc<Parts>,
-    sessions: Places,
-    connection: Connection,
-    start: Start,
-    passive: Arc<PassiveSettings>,
-) {
+async fn serve_one(parts: Arc<Parts>, sessions: Places, connection: Connection, port: Port) {
     let Connection {
         stream,
         peer,
@@ -117,7 +125,7 @@ async fn serve_one(
         Err(full) => {
             tracing::warn!(peer = %peer, limit = ?full, "a connection was refused: too many are open");
             // It holds its place among strangers: they are few, and so are handshakes that come of this.
-            return Box::pin(send_away(&parts, stream, start)).await;
+            return Box::pin(send_away(&parts, stream, port.start)).await;
         }
     };
     let Ok(local) = stream.local_addr() else {
@@ -130,8 +138,9 @@ async fn serve_one(
     let accepted = Accepted {
         stream,
         ends,
-        start,
-        passive,
+        start: port.start,
+        policy: port.policy,
+        passive: port.passive,
         place,
     };
     Box::pin(session::serve(parts, accepted)).await;

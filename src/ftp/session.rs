@@ -22,9 +22,10 @@ use crate::ftp::data_connection::{self, Passive};
 use crate::ftp::files::{Files, Told};
 use crate::ftp::kin::Kin;
 use crate::ftp::login::Desk;
+use crate::ftp::options::Options;
 use crate::ftp::reply::Reply;
 use crate::ftp::running::{Running, Step};
-use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Start};
+use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Policy, Start};
 use crate::ftp::state::{Channel, Stage, State};
 use crate::ftp::transfer::{DataTls, Line, News, Transfer};
 use crate::ftp::wire::Wire;
@@ -70,6 +71,8 @@ pub struct Accepted {
     pub ends: Ends,
     /// How it begins.
     pub start: Start,
+    /// What must be encrypted.
+    pub policy: Policy,
     /// Where its data connections come in.
     pub passive: Arc<PassiveSettings>,
     /// Its place among strangers.
@@ -82,13 +85,15 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         stream,
         ends,
         start,
+        policy,
         passive,
         place,
     } = accepted;
     // Telnet's Synch comes as urgent data (RFC 959 section 4.1.3); what it marks is read like the rest.
     let _ = socket2::SockRef::from(&stream).set_out_of_band_inline(true);
     let mark = Mark::random();
-    let mut desk = Desk::new(parts.accounts.clone(), ends, &parts.settings);
+    let options = Options::of(&parts.settings, policy);
+    let mut desk = Desk::new(parts.accounts.clone(), ends, options);
     let wire = match start {
         Start::Clear => Wire::Clear(stream),
         Start::Tls => match secure(&parts, stream, mark, &mut desk).await {
@@ -101,7 +106,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
     };
     let tasks = TaskTracker::new();
     let mut session = Session {
-        core: Core::new(State::new(parts.settings.clone(), ends, start)),
+        core: Core::new(State::new(parts.settings.clone(), ends, start, options)),
         wire: Some(wire),
         out: Vec::new(),
         desk,

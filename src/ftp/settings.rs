@@ -16,6 +16,36 @@ pub enum Demand {
     Required,
 }
 
+/// Who may log in where nothing is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginTls {
+    /// Accounts that may.
+    ByAccount,
+    /// Nobody.
+    Required,
+}
+
+/// What must be encrypted at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether what is transferred must be encrypted when the control connection is.
+    pub data_tls: Demand,
+    /// Whether logins must be encrypted.
+    pub login_tls: LoginTls,
+    /// Whether a data connection must resume the TLS session of its control connection.
+    pub resumption: Demand,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            data_tls: Demand::Required,
+            login_tls: LoginTls::ByAccount,
+            resumption: Demand::Optional,
+        }
+    }
+}
+
 /// Settings of the FTP front end.
 #[derive(Clone, Debug)]
 pub struct FtpSettings {
@@ -33,10 +63,6 @@ pub struct FtpSettings {
     pub stall_time: Duration,
     /// Connections at once, in all and of one address, logged in or not.
     pub connections: ConnectionLimits,
-    /// Whether what is transferred must be encrypted when the control connection is.
-    pub data_tls: Demand,
-    /// Whether a data connection over TLS must resume the TLS session of its control connection.
-    pub resumption: Demand,
 }
 
 impl Default for FtpSettings {
@@ -52,8 +78,6 @@ impl Default for FtpSettings {
                 per_address: 1_000,
                 total: 10_000,
             },
-            data_tls: Demand::Required,
-            resumption: Demand::Optional,
         }
     }
 }

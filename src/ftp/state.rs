@@ -29,6 +29,8 @@ pub struct State {
     pub stage: Stage,
     /// Failed logins.
     pub failures: usize,
+    /// What holds for strangers at this listener.
+    pub base: Options,
     /// What holds for this session.
     pub options: Options,
     /// TYPE.
@@ -112,14 +114,15 @@ pub enum Data {
 }
 
 impl State {
-    /// A stranger.
-    pub fn new(settings: Arc<FtpSettings>, ends: Ends, start: Start) -> Self {
+    /// A stranger, for whom `base` holds.
+    pub fn new(settings: Arc<FtpSettings>, ends: Ends, start: Start, base: Options) -> Self {
         let channel = match start {
             Start::Clear => Channel::Clear,
             Start::Tls => Channel::Sealed,
         };
         Self {
-            options: Options::of(&settings),
+            base,
+            options: base,
             settings,
             ends,
             start,
@@ -146,7 +149,7 @@ impl State {
 
     /// Back to a stranger, on the same connection (REIN; AUTH, RFC 4217 section 4).
     pub fn reset(&mut self) {
-        let fresh = Self::new(self.settings.clone(), self.ends, self.start);
+        let fresh = Self::new(self.settings.clone(), self.ends, self.start, self.base);
         *self = Self {
             channel: self.channel,
             is_buffer_agreed: self.is_buffer_agreed,

@@ -179,11 +179,12 @@ fn ftp(
 ) -> Result<(Option<FtpServer>, Vec<Listening>)> {
     let section = &settings.ftp;
     let listening = |listeners: &mut Vec<TcpListener>, start, ports: &PortSection| {
-        let passive = ports.passive.clone();
+        let (policy, passive) = (ports.policy, ports.passive.clone());
         let listeners = std::mem::take(listeners).into_iter();
         listeners.map(move |listener| Listening {
             listener,
             start,
+            policy,
             passive: passive.clone(),
         })
     };

@@ -10,7 +10,7 @@ use sealift::accounts::manage_logins::LoginChange;
 use sealift::accounts::methods::Method;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::host::HostName;
-use sealift::domain::principal::Protocol;
+use sealift::domain::principal::{DoorOptions, Protocol};
 
 use crate::logins::{admitted, asked, further, refused, secret};
 use crate::support::dialects::on_both_databases;
@@ -38,7 +38,7 @@ async fn only_accounts_that_may_log_in_in_the_clear_are_asked_for_a_secret_there
     world: Installation,
 ) {
     let may_ask =
-        async |login: &str, door: Door| world.accounts.may_ask(login, door).await.unwrap();
+        async |login: &str, door: Door| world.accounts.may_ask(login, door, any).await.unwrap();
     for login in [ANN, "nobody@acme", "ann@nowhere", "ann", "@", ""] {
         assert!(!may_ask(login, clear(HERE)).await, "{login}");
         assert!(may_ask(login, sealed(HERE)).await, "{login}");
@@ -144,7 +144,7 @@ async fn questions_at_a_door_in_the_clear_are_counted(world: Installation) {
         let mut asked = 0;
         let busy = loop {
             let login = format!("guess{asked}@acme");
-            match world.accounts.may_ask(&login, clear(from)).await {
+            match world.accounts.may_ask(&login, clear(from), any).await {
                 Ok(false) => asked += 1,
                 Ok(true) => panic!("{login} does not exist"),
                 Err(error) => break error,
@@ -154,14 +154,24 @@ async fn questions_at_a_door_in_the_clear_are_counted(world: Installation) {
         assert_eq!(busy.kind(), ErrorKind::Busy);
     }
     // Who logged in from there before need not wait for others' guesses.
-    let elsewhere = world.accounts.may_ask(ANN, clear(HERE)).await;
+    let elsewhere = world.accounts.may_ask(ANN, clear(HERE), any).await;
     assert_eq!(elsewhere.unwrap_err().kind(), ErrorKind::Busy);
-    assert!(world.accounts.may_ask(ANN, clear(known)).await.unwrap());
+    assert!(
+        world
+            .accounts
+            .may_ask(ANN, clear(known), any)
+            .await
+            .unwrap()
+    );
     // But nobody fills the audit log of an account that may not, wherever its owner comes from.
     world.allow_clear(false).await;
     let before = world.log("acme").await.len();
     for _ in 0..50 {
-        let refused = world.accounts.may_ask(ANN, clear(known)).await.unwrap_err();
+        let refused = world
+            .accounts
+            .may_ask(ANN, clear(known), any)
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Busy);
     }
     assert_eq!(world.log("acme").await.len(), before);
@@ -389,7 +399,7 @@ async fn a_host_leads_to_its_tenant_only(world: Installation) {
         let mut attempt = Attempt::new(world.accounts.clone(), clear(HERE));
         attempt.in_tenant(Some(tenant.to_owned()));
         assert_eq!(
-            attempt.may_ask(login).await.unwrap(),
+            attempt.may_ask(login, any).await.unwrap(),
             may,
             "{login} at {tenant}"
         );
@@ -426,6 +436,11 @@ impl Installation {
         let mut attempt = Attempt::new(self.accounts.clone(), door);
         attempt.password_line(login, &secret(password)).await
     }
+}
+
+/// The door has nothing to say about logins.
+fn any(_: &DoorOptions) -> bool {
+    true
 }
 
 fn clear(from: &str) -> Door {

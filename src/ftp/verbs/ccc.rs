@@ -14,11 +14,8 @@ pub const CCC: Verb = Verb::new("CCC", "", |state, _| match state.channel {
         "this connection stays encrypted; an administrator can allow your account CCC",
     )),
     // No PROT can be said behind it: what was chosen holds to the end.
-    Channel::Sealed if state.must_seal_data() && state.protection == Channel::Clear => {
-        Err(Reply::new(
-            521,
-            "data connections must be encrypted; send PROT P first",
-        ))
-    }
+    Channel::Sealed if state.must_seal_data() && state.protection == Channel::Clear => Err(
+        Reply::new(521, "data connections must be encrypted; send PROT P first"),
+    ),
     Channel::Sealed => Ok(Action::Work(Work::StopTls)),
 });
