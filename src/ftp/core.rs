@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use crate::domain::path::VfsPath;
 use crate::ftp::argument::Argument;
+use crate::ftp::charset::Charset;
 use crate::ftp::line::{Line, Splitter};
 use crate::ftp::options::Options;
 use crate::ftp::reply::Reply;
@@ -337,6 +338,9 @@ impl Core {
                 self.state.folder = home.clone();
                 self.state.home = home;
                 self.state.options = *options;
+                if self.state.is_utf8_agreed {
+                    self.state.options.charset = Charset::UTF_8;
+                }
                 self.send(reply);
             }
             LoginOutcome::Further(reply, stage) => {

@@ -47,6 +47,9 @@ pub struct State {
     pub data: Data,
     /// EPSV ALL was said: nothing else may make a data connection (RFC 2428 section 4).
     pub only_extended_passive: bool,
+    /// OPTS UTF8 was answered: names are UTF-8, also when an account logs in that has them otherwise
+    /// (lftp asks before the login).
+    pub is_utf8_agreed: bool,
     /// The facts that MLSD shows.
     pub facts: Facts,
     /// What HASH makes.
@@ -139,6 +142,7 @@ impl State {
             renaming: None,
             data: Data::None,
             only_extended_passive: false,
+            is_utf8_agreed: false,
             facts: Facts::default(),
             sum: SumKind::Sha256,
             home: VfsPath::root(),

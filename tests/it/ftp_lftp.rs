@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::client::{quote, run, succeed, write_odd_files};
 use crate::support::folder::{TempFolder, sha256, sums, write_random};
-use crate::support::ftp_client::{Way, certificate, on_ipv6};
+use crate::support::ftp_client::{Way, certificate, curl_ok, on_ipv6};
 use crate::support::server::{DEMO, Server};
 
 #[test]
@@ -62,6 +62,38 @@ fn lftp_transfers_packed() {
             assert_eq!(sha256(&back), sha256(&folder.join(name)), "{name}");
             std::fs::remove_file(back).unwrap();
         }
+    }
+    server.stop();
+}
+
+#[test]
+fn lftp_sends_names_in_utf8_also_for_accounts_with_another_character_set() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let name = "\u{8868}\u{793a}.txt";
+    std::fs::write(folder.join(name), "a table").unwrap();
+    server.admin(&["account", "ftp", DEMO, "charset=shift_jis"], "");
+    for way in Way::ALL {
+        let back = folder.join(&format!("back-{way:?}"));
+        let script = format!(
+            "{}put {}\nls\nget {name} -o {}\n",
+            login(&server, way, true),
+            quote(folder.join(name)),
+            quote(&back),
+        );
+        lftp(&folder, &script);
+        assert_eq!(std::fs::read_to_string(back).unwrap(), "a table");
+        // As everybody else sees it.
+        let listed = server.admin(&["account", "ftp", DEMO, "--clear"], "");
+        assert!(listed.contains("as set for all"), "{listed}");
+        let stored = way.url(&server, &format!("{}.txt", "%E8%A1%A8%E7%A4%BA"));
+        assert_eq!(curl_ok(&server, way, &[&stored]), "a table");
+        curl_ok(
+            &server,
+            way,
+            &["-Q", &format!("DELE {name}"), &way.url(&server, "")],
+        );
+        server.admin(&["account", "ftp", DEMO, "charset=shift_jis"], "");
     }
     server.stop();
 }

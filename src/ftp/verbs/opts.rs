@@ -25,6 +25,7 @@ fn options(state: &mut State, argument: Argument<'_>) -> Result<Action, Reply> {
         "UTF8" | "UTF-8" => match value.to_ascii_uppercase().as_str() {
             "" | "ON" | "NLST" => {
                 state.options.charset = Charset::UTF_8;
+                state.is_utf8_agreed = true;
                 reply(200, "names are UTF-8")
             }
             "OFF" => Err(Reply::new(
