@@ -11,6 +11,7 @@ use crate::ftp::charset::Charset;
 use crate::ftp::facts::{Facts, Relation};
 use crate::ftp::reply::{Reply, printable};
 use crate::ftp::state::State;
+use crate::vfs::session::Session;
 
 /// What is listed, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct ListRequest {
     pub style: Style,
     /// What names are shown with in front (`NLST folder`).
     pub prefix: String,
+    /// What is meant instead if nothing is at the path.
+    otherwise: Option<Box<ListRequest>>,
 }
 
 /// What is shown of each name.
@@ -38,7 +41,7 @@ pub enum Style {
 
 impl ListRequest {
     /// What LIST, NLST and STAT ask for: flags of ls, which change nothing but for -R, and a path,
-    /// whose last name may be a pattern.
+    /// whose last name may be a pattern. [`ListRequest::settled`] tells which it is.
     ///
     /// # Errors
     /// 504 for -R; else as paths.
@@ -48,24 +51,34 @@ impl ListRequest {
         if rest.is_empty() {
             return Ok(Self::whole(state.folder.clone(), style));
         }
+        let whole = argument::path(rest, state).map(|path| Self {
+            prefix: rest.to_owned(),
+            ..Self::whole(path, style)
+        });
         let prefix = match rest.rfind('/') {
             Some(at) => rest.get(..=at).unwrap_or_default(),
             None => "",
         };
         let last = rest.get(prefix.len()..).unwrap_or_default();
         if !last.contains(['*', '?', '[']) {
-            let mut request = Self::whole(argument::path(rest, state)?, style);
-            request.prefix = rest.to_owned();
-            return Ok(request);
+            return whole;
         }
         let folder = match prefix.is_empty() {
             true => state.folder.clone(),
             false => argument::path(prefix, state)?,
         };
-        Ok(Self {
+        let by_pattern = Self {
             pattern: Some(last.to_owned()),
             prefix: prefix.to_owned(),
             ..Self::whole(folder, style)
+        };
+        // Not every pattern could be a name.
+        Ok(match whole {
+            Ok(whole) => Self {
+                otherwise: Some(Box::new(by_pattern)),
+                ..whole
+            },
+            Err(_) => by_pattern,
         })
     }
 
@@ -76,6 +89,16 @@ impl ListRequest {
             pattern: None,
             style,
             prefix: String::new(),
+            otherwise: None,
+        }
+    }
+
+    /// What is meant: the name itself if it is there, or else the pattern. Clients ask for names that
+    /// they were told of before, and these may look like patterns.
+    pub async fn settled(mut self, session: &Session) -> Self {
+        match self.otherwise.take() {
+            Some(otherwise) if session.stat(&self.path).await.is_err() => *otherwise,
+            _ => self,
         }
     }
 
@@ -86,12 +109,11 @@ impl ListRequest {
     }
 }
 
-/// What follows the flags.
+/// What follows the flags: one space parts them from it, all others belong to a name.
 fn flags(text: &str) -> Result<&str, Reply> {
-    let mut rest = text.trim_start_matches(' ');
+    let mut rest = text;
     while let Some(after) = rest.strip_prefix('-') {
         let (word, behind) = after.split_once(' ').unwrap_or((after, ""));
-        let behind = behind.trim_start_matches(' ');
         match word {
             "-" => return Ok(behind),
             _ if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_alphanumeric()) => break,
@@ -177,6 +199,9 @@ mod tests {
             ("-", "-"),
             ("-1x/y", "-1x/y"),
             ("a -l", "a -l"),
+            (" x", " x"),
+            ("-a  x", " x"),
+            ("--  -x", " -x"),
         ] {
             assert_eq!(flags(text).as_deref(), Ok(rest), "{text}");
         }

@@ -159,6 +159,7 @@ impl Transfer {
 
     async fn open_list(&self, request: ListRequest) -> Result<List, Reply> {
         let session = &self.files.session;
+        let request = request.settled(session).await;
         let is_for_programs = matches!(request.style, Style::Facts(_));
         let entry = session.stat(&request.path).await?;
         if entry.kind == NodeKind::File {

@@ -167,6 +167,36 @@ fn curl_sends_commands_before_and_after() {
 }
 
 #[test]
+fn curl_lists_folders_and_files_whose_names_are_patterns() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let small = folder.join("small");
+    fs::write(&small, "hello").unwrap();
+    for way in Way::ALL {
+        for name in ["%5Bb%5D/inner", "%5Bz%5D", "z"] {
+            let url = way.url(&server, name);
+            curl_ok(
+                &server,
+                way,
+                &["--ftp-create-dirs", "-T", text(&small), &url],
+            );
+        }
+        for method in ["multicwd", "nocwd", "singlecwd"] {
+            let words = ["--ftp-method", method, "-l"];
+            let names = |path| {
+                let url = way.url(&server, path);
+                curl_ok(&server, way, &[&words[..], &[&url]].concat())
+            };
+            let listed = names("%5Bb%5D/");
+            assert!(listed.trim_end().ends_with("inner"), "{method}: {listed}");
+        }
+        let words = ["-X", "NLST [z]", "-l", &way.url(&server, "")];
+        assert_eq!(curl_ok(&server, way, &words).trim_end(), "[z]");
+    }
+    server.stop();
+}
+
+#[test]
 fn curl_fetches_many_files_over_one_connection() {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));

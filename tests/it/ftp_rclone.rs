@@ -28,6 +28,28 @@ fn rclone_syncs_checks_and_fetches_back_in_every_way() {
     server.stop();
 }
 
+#[test]
+fn rclone_goes_into_folders_whose_names_are_patterns_by_list_alone() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let out = folder.folder("out");
+    for name in ["[b]", "b", "a*c", "what?", "[deep]/[er]"] {
+        let place = folder.folder(&format!("out/{name}"));
+        fs::write(place.join("[z]"), name).unwrap();
+        fs::write(place.join("z"), "another").unwrap();
+    }
+    let (there, back) = ("peer:there", folder.folder("back"));
+    let by_list = |words: &[&str]| {
+        let words = [&["--ftp-disable-mlsd"], words].concat();
+        rclone(&server, Way::Clear, &words);
+    };
+    by_list(&["copy", text(&out), there]);
+    by_list(&["check", "--download", text(&out), there]);
+    by_list(&["copy", there, text(&back)]);
+    assert_eq!(sums(&out), sums(&back));
+    server.stop();
+}
+
 fn there_and_back(folder: &TempFolder, server: &Server, way: Way, out: &Path) {
     let there = format!("peer:{way:?}");
     let back = folder.folder(&format!("back-{way:?}"));

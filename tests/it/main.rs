@@ -97,6 +97,8 @@ mod ftp_instances;
 #[cfg(test)]
 mod ftp_lftp;
 #[cfg(test)]
+mod ftp_names;
+#[cfg(test)]
 mod ftp_policies;
 #[cfg(test)]
 mod ftp_python;

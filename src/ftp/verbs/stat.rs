@@ -62,13 +62,14 @@ fn names(state: &State, argument: Argument<'_>) -> Result<Action, Reply> {
         return Err(Reply::new(450, "names are told when the transfer is over"));
     }
     let request = ListRequest::parse(argument, state, Style::Long)?;
-    let code = match request.pattern {
-        Some(_) => 212,
-        None => 213,
-    };
     Ok(Action::Work(Work::Files(Task::new(
         move |files| async move {
+            let request = request.settled(&files.session).await;
             let lines = lines(&files, &request).await?;
+            let code = match request.pattern {
+                Some(_) => 212,
+                None => 213,
+            };
             let title = format!("Status of {}:", request.path);
             Ok(Done::from(Reply::long(code, title, lines, "End")))
         },
