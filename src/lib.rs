@@ -303,6 +303,7 @@ pub mod ftp {
     pub mod settings;
     pub mod state;
     pub mod transfer;
+    pub mod unique;
     pub mod verb;
     pub mod wire;
     pub mod work;

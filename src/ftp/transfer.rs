@@ -13,10 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::error::ErrorKind;
 use crate::domain::node::{AttributeUpdate, Entry, NodeKind};
 use crate::domain::path::VfsPath;
-use crate::domain::random;
 use crate::domain::rights::Rights;
 use crate::ftp::ascii::{FromNetwork, ToNetwork};
 use crate::ftp::cuts::Cuts;
@@ -31,6 +29,7 @@ use crate::ftp::outlet::{DataWire, Outlet};
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Demand, Ends};
 use crate::ftp::state::{Form, Mode};
+use crate::ftp::unique;
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{How, Plan, What};
 use crate::net::budget::Budget;
@@ -49,8 +48,6 @@ const SMALL_PIECE_BYTES: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(5);
 /// How long a reply waits for what came to be kept.
 const KEEPING: Duration = Duration::from_secs(10);
-/// Names that STOU tries.
-const MOST_NAMES: usize = 8;
 
 /// All that a transfer needs.
 pub struct Transfer {
@@ -105,7 +102,21 @@ pub struct DataTls {
 enum Opened {
     List(Box<List>),
     Read(FileReader, u64),
-    Write(Box<FileWriter>, String),
+    /// Under a name that the client is told, if it did not choose it.
+    Write(Box<FileWriter>, Option<String>),
+}
+
+impl Opened {
+    /// What is said before bytes flow.
+    fn invitation(&self) -> String {
+        match self {
+            Self::List(_) => "here come the names".to_owned(),
+            Self::Read(..) => "here comes the file".to_owned(),
+            Self::Write(_, None) => "send the file".to_owned(),
+            // RFC 1123 section 4.1.2.9: in these words.
+            Self::Write(_, Some(name)) => format!("FILE: {name}"),
+        }
+    }
 }
 
 struct List {
@@ -195,7 +206,7 @@ impl Transfer {
             resumable: true,
             attributes: AttributeUpdate::default(),
         };
-        let mut told = "stored".to_owned();
+        let mut promised = None;
         let writer = match how {
             How::Append => {
                 session
@@ -212,12 +223,12 @@ impl Transfer {
                     .open_write(path, options(Create::IfMissing, true, false))
                     .await?
             }
-            How::Unique => {
-                let (writer, name) = self
-                    .open_unique(path, options(Create::New, true, false))
-                    .await?;
-                told = format!("stored; FILE: {name}");
-                writer
+            How::Unique(told) => {
+                let path = unique::near(path)?;
+                promised = Some(unique::told(&path, told));
+                session
+                    .open_write(&path, options(Create::New, true, false))
+                    .await?
             }
         };
         if let How::From(from) = how {
@@ -229,48 +240,14 @@ impl Transfer {
                 return Err(Reply::new(554, sentence));
             }
         }
-        Ok(Opened::Write(Box::new(writer), told))
+        Ok(Opened::Write(Box::new(writer), promised))
     }
 
-    async fn open_unique(
-        &self,
-        wish: &VfsPath,
-        options: WriteOptions,
-    ) -> Result<(FileWriter, String), Reply> {
-        let name = wish.name().map_or("file", |name| name.as_str()).to_owned();
-        let folder = wish.parent().unwrap_or_default();
-        for attempt in 0..MOST_NAMES {
-            let name = match attempt {
-                0 => name.clone(),
-                _ => {
-                    let suffix = data_encoding::HEXLOWER.encode(&random::bytes::<4>());
-                    let start: String = name.chars().take(100).collect();
-                    format!("{start}.{suffix}")
-                }
-            };
-            let path = VfsPath::resolve(&folder, name.as_bytes())?;
-            match self.files.session.stat(&path).await {
-                Ok(_) => continue,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
-            match self.files.session.open_write(&path, options).await {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                opened => return Ok((opened?, name)),
-            }
-        }
-        Err(Reply::new(450, "no name is free; try again"))
-    }
-
-    async fn connect(&mut self) -> Result<TcpStream, Ending> {
+    /// Tells the client `text` when the data connection is there, or about to be made.
+    async fn connect(&mut self, text: String) -> Result<TcpStream, Ending> {
         let opening = |reply| {
             // Whoever is gone needs no reply.
             let _ = self.told.send(News::Began(reply));
-        };
-        let text = match &self.plan.what {
-            What::List(_) => "here come the names",
-            What::Retrieve { .. } => "here comes the file",
-            What::Store { .. } => "send the file",
         };
         match self.line.take() {
             None => Err(Ending::NoConnection),
@@ -314,7 +291,7 @@ impl Transfer {
 
     /// `Ok` when all is through; of an upload, nothing is published yet.
     async fn move_bytes(&mut self, opened: &mut Opened) -> Result<(), Ending> {
-        let stream = self.connect().await?;
+        let stream = self.connect(opened.invitation()).await?;
         let mut wire = self.secure(stream).await?;
         match opened {
             Opened::List(list) => {
@@ -509,8 +486,11 @@ impl Transfer {
         match (opened, moved) {
             (Opened::List(_) | Opened::Read(..), Ok(())) => Ending::Complete("sent".to_owned()),
             (Opened::List(_) | Opened::Read(..), Err(ending)) => ending,
-            (Opened::Write(writer, told), Ok(())) => match writer.commit().await {
-                Ok(_) => Ending::Complete(told),
+            (Opened::Write(writer, promised), Ok(())) => match writer.commit().await {
+                Ok(_) => Ending::Complete(match promised {
+                    Some(name) => format!("stored; FILE: {name}"),
+                    None => "stored".to_owned(),
+                }),
                 Err(error) => Ending::Failed(error),
             },
             (Opened::Write(writer, _), Err(Ending::Garbled)) => {

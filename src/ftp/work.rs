@@ -173,7 +173,16 @@ pub enum How {
     /// It is replaced (STOR).
     Replace,
     /// Another name is found in its folder (STOU).
-    Unique,
+    Unique(Told),
+}
+
+/// How the client is told of a name that was found for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The name alone: it is in the session's folder.
+    Name,
+    /// The whole path.
+    Path,
 }
 
 impl fmt::Debug for Work {

@@ -1,7 +1,11 @@
-//! Names that look like patterns or flags.
+//! Names that look like patterns or flags, and names that the server makes.
 
-use crate::support::ftp_door::{FtpDoor, SECRET, ask, code, get, next, put};
-use crate::support::ftp_raw::FtpRaw;
+use std::io::Write;
+
+use socket2::SockRef;
+
+use crate::support::ftp_door::{FtpDoor, SECRET, ask, code, get, next, noise, put, size};
+use crate::support::ftp_raw::{FtpRaw, Stream};
 
 fn names(client: &mut FtpRaw, line: &str) -> Vec<String> {
     let text = String::from_utf8(get(client, line)).unwrap();
@@ -82,6 +86,91 @@ fn spaces_in_front_belong_to_names() {
         assert_eq!(names(&mut client, line).len(), 4, "{line}");
     }
     assert!(ask(&mut client, "STAT  x").text.contains(" _x"));
+}
+
+/// Begins STOU; the name that is promised, and the data connection.
+fn begin_unique(client: &mut FtpRaw, line: &str) -> (String, Stream) {
+    let mut codes = Vec::new();
+    let port = client.prepare_data(&mut codes).unwrap().unwrap();
+    let reply = ask(client, line);
+    // RFC 1123 section 4.1.2.9, to the letter.
+    let name = reply
+        .text
+        .strip_prefix("150 FILE: ")
+        .unwrap_or_else(|| panic!("{reply:?}"));
+    (name.trim_end().to_owned(), client.open(port).unwrap())
+}
+
+#[test]
+fn a_name_that_was_promised_is_the_one_that_is_stored() {
+    let door = FtpDoor::up();
+    assert_eq!(code(&mut door.clear(), "MKD d"), 257);
+    for (mut client, mut other) in [(door.clear(), door.clear()), (door.sealed(), door.sealed())] {
+        for line in ["STOU", "STOU a.txt", "STOU d/a.txt"] {
+            let wish = line.strip_prefix("STOU ").unwrap_or("file");
+            let (name, mut data) = begin_unique(&mut client, line);
+            let (another, mut more) = begin_unique(&mut other, line);
+            assert_ne!(name, another);
+            // Somebody takes the name that was wished for.
+            assert_eq!(
+                put(&mut door.clear(), &format!("STOR {wish}"), b"wish"),
+                226
+            );
+            for (stream, content) in [(&mut data, b"first"), (&mut more, b"other")] {
+                stream.write_all(content).unwrap();
+                stream.close().unwrap();
+            }
+            drop((data, more));
+            for (client, name) in [(&mut client, &name), (&mut other, &another)] {
+                let reply = client.reply().unwrap();
+                assert_eq!(reply.code, 226, "{reply:?}");
+                assert!(
+                    reply.text.trim_end().ends_with(&format!("FILE: {name}")),
+                    "{reply:?}"
+                );
+            }
+            assert_eq!(get(&mut client, &format!("RETR {name}")), b"first");
+            assert_eq!(get(&mut client, &format!("RETR {another}")), b"other");
+            assert_eq!(get(&mut client, &format!("RETR {wish}")), b"wish");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_was_promised_is_the_one_to_go_on_with() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    // More than sockets hold: a part of it is read when all is sent.
+    let content = noise(17 << 20);
+    let (half, rest) = content.split_at(16 << 20);
+    let (name, mut data) = begin_unique(&mut client, "STOU big");
+    data.write_all(half).unwrap();
+    SockRef::from(data.socket())
+        .set_linger(Some(std::time::Duration::ZERO))
+        .unwrap();
+    drop(data);
+    assert_eq!(next(&mut client), 426);
+    let kept = size(&mut client, &name).unwrap();
+    let rest = [&half[kept..], rest].concat();
+    assert_eq!(put(&mut client, &format!("APPE {name}"), &rest), 226);
+    assert!(get(&mut client, &format!("RETR {name}")) == content);
+}
+
+#[test]
+fn no_wish_is_too_long_or_too_odd_for_a_name() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    for wish in [
+        "x".repeat(255),
+        "\u{1f980}".repeat(63),
+        "a\u{1b}b\tc".to_owned(),
+    ] {
+        let (name, mut data) = begin_unique(&mut client, &format!("STOU {wish}"));
+        data.write_all(b"content").unwrap();
+        drop(data);
+        assert_eq!(next(&mut client), 226);
+        assert_eq!(get(&mut client, &format!("RETR {name}")), b"content");
+    }
 }
 
 #[test]

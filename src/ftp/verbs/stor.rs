@@ -5,7 +5,7 @@ use crate::ftp::argument;
 use crate::ftp::reply::Reply;
 use crate::ftp::state::State;
 use crate::ftp::verb::Verb;
-use crate::ftp::work::{Action, How, Plan, What, Work};
+use crate::ftp::work::{Action, How, Plan, Told, What, Work};
 
 /// STOR: in place of what is there, whole or not at all; after REST, behind what is there.
 pub const STOR: Verb = Verb::new("STOR", "<file>", |state, argument| {
@@ -22,7 +22,8 @@ pub const APPE: Verb = Verb::new("APPE", "<file>", |state, argument| {
     store(state, argument.path(state)?, How::Append)
 });
 
-/// STOU: under a name that is free, which the reply tells. What is behind it is a wish.
+/// STOU: under a name that is nobody else's, which both replies tell (RFC 1123 section 4.1.2.9). What is
+/// behind it is a wish.
 pub const STOU: Verb = Verb::new("STOU", "[name]", |state, argument| {
     if state.restart.take().is_some() {
         return Err(Reply::new(501, "a file that is made begins at its start"));
@@ -31,7 +32,11 @@ pub const STOU: Verb = Verb::new("STOU", "[name]", |state, argument| {
         true => argument::path("file", state)?,
         false => argument.path(state)?,
     };
-    store(state, path, How::Unique)
+    let told = match argument.bytes().contains(&b'/') {
+        true => Told::Path,
+        false => Told::Name,
+    };
+    store(state, path, How::Unique(told))
 });
 
 fn store(state: &State, path: VfsPath, how: How) -> Result<Action, Reply> {
