@@ -285,6 +285,7 @@ pub mod ftp {
     pub mod core;
     pub mod cuts;
     pub mod data_connection;
+    pub mod data_tls;
     pub mod deflate;
     pub mod ending;
     pub mod facts;
@@ -296,6 +297,7 @@ pub mod ftp {
     pub mod login;
     pub mod options;
     pub mod outlet;
+    pub mod passive;
     pub mod reply;
     pub mod running;
     pub mod server;

@@ -1,117 +1,18 @@
-//! Data connections: those that clients make to us, and those that we make to them.
+//! Data connections: where clients are told to make theirs, and those that we make to them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
-use tokio::time::{sleep, timeout};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
 
-use crate::domain::random;
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Ends, PassiveSettings};
 use crate::ftp::work::Family;
-use crate::net::network::Network;
 
 /// How long a data connection may take to be made.
 pub const CONNECT: Duration = Duration::from_secs(10);
-/// Ports that are tried when others are in use.
-const MOST_TRIES: u32 = 2048;
-/// Data connections that wait to be taken; all but one of them are strangers'.
-const BACKLOG: u32 = 16;
-/// Pause when connections cannot be taken, as for want of descriptors.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// A port at which a client's data connection is awaited.
-#[derive(Debug)]
-pub struct Passive {
-    listener: TcpListener,
-    peer: IpAddr,
-    proxies: Arc<[Network]>,
-    arrived: Option<TcpStream>,
-}
-
-impl Passive {
-    /// Listens on a free port.
-    ///
-    /// # Errors
-    /// 425 when none is free.
-    pub fn listen(
-        settings: &PassiveSettings,
-        ends: Ends,
-        proxies: Arc<[Network]>,
-    ) -> Result<Self, Reply> {
-        let (first, last) = (*settings.ports.start(), *settings.ports.end());
-        let count = u32::from(last.saturating_sub(first)) + 1;
-        let start = random::below(u64::from(count));
-        let ip = ends.local.ip().to_canonical();
-        for step in 0..count.min(MOST_TRIES) {
-            let at = (start + u64::from(step)) % u64::from(count);
-            let port = first.saturating_add(u16::try_from(at).unwrap_or(0));
-            match bind(SocketAddr::new(ip, port)) {
-                Ok(listener) => {
-                    return Ok(Self {
-                        listener,
-                        peer: ends.peer,
-                        proxies,
-                        arrived: None,
-                    });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(error) => {
-                    tracing::warn!(port, error = %error, "a port for data cannot be opened");
-                    break;
-                }
-            }
-        }
-        tracing::warn!(first, last, "no port for data is free");
-        Err(Reply::new(
-            425,
-            "no port is free for data; try again in a moment",
-        ))
-    }
-
-    /// The port.
-    ///
-    /// # Errors
-    /// When the system does not say.
-    pub fn port(&self) -> io::Result<u16> {
-        Ok(self.listener.local_addr()?.port())
-    }
-
-    /// Waits until the client's connection is there; never returns again after that. Others that come
-    /// are hung up on at once, lest they keep the client from coming in. May be dropped at any time.
-    pub async fn arrive(&mut self) {
-        if self.arrived.is_some() {
-            std::future::pending::<()>().await;
-        }
-        while self.arrived.is_none() {
-            let Ok((stream, from)) = self.listener.accept().await else {
-                sleep(PAUSE).await;
-                continue;
-            };
-            let from = from.ip().to_canonical();
-            if from == self.peer || self.proxies.iter().any(|proxy| proxy.contains(from)) {
-                let _ = stream.set_nodelay(true);
-                self.arrived = Some(stream);
-                return;
-            }
-            tracing::info!(peer = %self.peer, stranger = %from, "somebody else came for a data connection and was sent away");
-        }
-    }
-
-    /// The client's connection.
-    ///
-    /// # Errors
-    /// TimedOut when it does not come within [`CONNECT`].
-    pub async fn accept(mut self) -> io::Result<TcpStream> {
-        if self.arrived.is_none() {
-            timeout(CONNECT, self.arrive()).await?;
-        }
-        self.arrived.ok_or_else(|| io::ErrorKind::TimedOut.into())
-    }
-}
 
 /// The reply to PASV or EPSV.
 ///
@@ -184,15 +85,4 @@ pub async fn connect(to: SocketAddr, ends: Ends) -> io::Result<TcpStream> {
     let stream = timeout(CONNECT, socket.connect(to)).await??;
     let _ = stream.set_nodelay(true);
     Ok(stream)
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address.ip() {
-        IpAddr::V4(_) => TcpSocket::new_v4()?,
-        IpAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // Connections of before that are not quite over do not keep a port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }

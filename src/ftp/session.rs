@@ -18,16 +18,18 @@ use crate::accounts::sessions::Ended;
 use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::ftp::core::{Core, Effect, Outcome};
-use crate::ftp::data_connection::{self, Passive};
+use crate::ftp::data_connection;
+use crate::ftp::data_tls::DataTls;
 use crate::ftp::files::{Files, Told};
 use crate::ftp::kin::Kin;
 use crate::ftp::login::Desk;
 use crate::ftp::options::Options;
+use crate::ftp::passive::Passive;
 use crate::ftp::reply::Reply;
 use crate::ftp::running::{Running, Step};
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Policy, Start};
 use crate::ftp::state::{Channel, Stage, State};
-use crate::ftp::transfer::{DataTls, Line, News, Transfer};
+use crate::ftp::transfer::{Line, News, Transfer};
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{Family, Plan, Work};
 use crate::net::limit::Place;
@@ -183,7 +185,7 @@ struct Session {
 
 /// What a session waits for.
 enum Event {
-    /// The client's data connection is there.
+    /// Somebody is there from the client's address, for data.
     Arrived,
     Changed(Ended),
     Draining,
@@ -506,6 +508,7 @@ impl Session {
             server: self.parts.tls.clone(),
             kin: self.kin.clone(),
             resumption: state.options.resumption,
+            budget: self.parts.vfs.budget().clone(),
         });
         let (told, news) = unbounded_channel();
         let transfer = Transfer {

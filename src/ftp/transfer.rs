@@ -2,12 +2,10 @@
 //! moves the bytes, and tells how it ended.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -18,24 +16,23 @@ use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::ftp::ascii::{FromNetwork, ToNetwork};
 use crate::ftp::cuts::Cuts;
-use crate::ftp::data_connection::{self, Passive};
+use crate::ftp::data_connection;
+use crate::ftp::data_tls::{DataTls, Flow};
 use crate::ftp::deflate::{Packer, Unpacker};
 use crate::ftp::ending::Ending;
 use crate::ftp::files::Files;
 use crate::ftp::intake::Intake;
-use crate::ftp::kin::Kin;
 use crate::ftp::listing::{self, ListRequest, Style, Viewer};
 use crate::ftp::outlet::{DataWire, Outlet};
+use crate::ftp::passive::Passive;
 use crate::ftp::reply::Reply;
-use crate::ftp::settings::{Demand, Ends};
+use crate::ftp::settings::Ends;
 use crate::ftp::state::{Form, Mode};
 use crate::ftp::unique;
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{How, Plan, What};
 use crate::net::budget::Budget;
 use crate::net::read_ahead::ReadAhead;
-use crate::net::tickets::Mark;
-use crate::net::tls_server::TlsServer;
 use crate::vfs::listing::Listing;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::read::FileReader;
@@ -86,16 +83,6 @@ pub enum Line {
     Active(SocketAddr, Ends),
     /// The client connects.
     Passive(Passive),
-}
-
-/// How a data connection is encrypted.
-pub struct DataTls {
-    /// By whom.
-    pub server: TlsServer,
-    /// The sessions that belong to its control connection.
-    pub kin: Arc<Kin>,
-    /// Whether it must be tied to it.
-    pub resumption: Demand,
 }
 
 /// What is open.
@@ -244,55 +231,42 @@ impl Transfer {
     }
 
     /// Tells the client `text` when the data connection is there, or about to be made.
-    async fn connect(&mut self, text: String) -> Result<TcpStream, Ending> {
-        let opening = |reply| {
-            // Whoever is gone needs no reply.
-            let _ = self.told.send(News::Began(reply));
+    async fn connect(&mut self, text: String) -> Result<DataWire, Ending> {
+        let flow = match &self.plan.what {
+            What::Store { .. } => Flow::FromClient,
+            What::List(_) | What::Retrieve { .. } => Flow::ToClient,
         };
-        match self.line.take() {
-            None => Err(Ending::NoConnection),
-            Some(Line::Passive(passive)) => {
-                let stream = passive.accept().await.map_err(|_| Ending::NoConnection)?;
-                opening(Reply::new(150, text));
-                Ok(stream)
+        // Whoever is gone needs no reply.
+        let begin = || self.told.send(News::Began(Reply::new(150, text)));
+        let stream = match self.line.take() {
+            None => return Err(Ending::NoConnection),
+            Some(Line::Passive(mut passive)) => {
+                passive.wait().await.map_err(|_| Ending::NoConnection)?;
+                let _ = begin();
+                match &self.tls {
+                    Some(tls) => return tls.secure_one(passive, flow).await,
+                    None => passive.choose().ok_or(Ending::NoConnection)?,
+                }
             }
             Some(Line::Active(address, ends)) => {
                 // RFC 959 section 5.4: the reply goes before the connection.
-                opening(Reply::new(150, text));
-                data_connection::connect(address, ends)
-                    .await
-                    .map_err(|error| {
-                        tracing::debug!(to = %address, error = %error, "a client could not be connected to");
-                        Ending::NoConnection
-                    })
+                let _ = begin();
+                let connected = data_connection::connect(address, ends).await;
+                connected.map_err(|error| {
+                    tracing::debug!(to = %address, error = %error, "a client could not be connected to");
+                    Ending::NoConnection
+                })?
             }
-        }
-    }
-
-    async fn secure(&self, stream: TcpStream) -> Result<DataWire, Ending> {
-        let stream = ReadAhead::new(stream, self.budget.clone());
-        let Some(tls) = &self.tls else {
-            return Ok(Wire::Clear(stream));
         };
-        let mark = Mark::random();
-        let secured = match &self.plan.what {
-            What::Store { .. } => tls.server.accept_writer(stream, mark).await,
-            What::List(_) | What::Retrieve { .. } => tls.server.accept(stream, mark).await,
-        };
-        let secured = secured.map_err(|error| {
-            tracing::debug!(error = %error, "no TLS came about on a data connection");
-            Ending::TlsFailed
-        })?;
-        match tls.kin.admit(secured.resumed, mark) || tls.resumption == Demand::Optional {
-            true => Ok(Wire::Sealed(Box::new(secured.stream))),
-            false => Err(Ending::TlsNotResumed),
+        match &self.tls {
+            Some(tls) => tls.secure(stream, flow).await,
+            None => Ok(Wire::Clear(ReadAhead::new(stream, self.budget.clone()))),
         }
     }
 
     /// `Ok` when all is through; of an upload, nothing is published yet.
     async fn move_bytes(&mut self, opened: &mut Opened) -> Result<(), Ending> {
-        let stream = self.connect(opened.invitation()).await?;
-        let mut wire = self.secure(stream).await?;
+        let mut wire = self.connect(opened.invitation()).await?;
         match opened {
             Opened::List(list) => {
                 let mut outlet = self.outlet(&mut wire)?;

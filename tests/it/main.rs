@@ -105,6 +105,8 @@ mod ftp_python;
 #[cfg(test)]
 mod ftp_rclone;
 #[cfg(test)]
+mod ftp_strays;
+#[cfg(test)]
 mod ftp_tls;
 #[cfg(test)]
 mod ftp_transcripts;
