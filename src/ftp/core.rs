@@ -249,6 +249,7 @@ impl Core {
         let verb = match table::find(verb) {
             Ok(verb) => verb,
             Err(reply) => {
+                self.break_off();
                 self.send(reply);
                 return self.count_unknown(verb);
             }
@@ -297,7 +298,14 @@ impl Core {
         }
     }
 
+    /// What REST and RNFR said is for the very next command (RFC 3659 section 5.3), whatever that is.
+    fn break_off(&mut self) {
+        self.state.restart = None;
+        self.state.renaming = None;
+    }
+
     fn refuse_long(&mut self) {
+        self.break_off();
         self.too_long += 1;
         match self.too_long < MAX_TOO_LONG {
             true => self.send(Reply::new(500, "no command is that long")),

@@ -287,12 +287,13 @@ impl Transfer {
                     writer.resize(from).await.map_err(Ending::Failed)?;
                 }
                 let received = self.receive(writer, &mut wire).await;
-                if matches!(received, Err(Ending::Failed(_) | Ending::Garbled)) {
-                    // A reset would keep most clients from reading why.
-                    self.linger(wire);
-                    return received;
+                if let Err(ending) = received {
+                    // A reset would keep most clients from reading why; close_notify ends it in good order.
+                    if !matches!(ending, Ending::Reset) {
+                        self.linger(wire);
+                    }
+                    return Err(ending);
                 }
-                received?;
                 self.ask_whether_all_came().await?;
                 // What broke off was whole already.
                 writer.go_on();

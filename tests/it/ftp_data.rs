@@ -306,6 +306,12 @@ fn lines_are_converted_both_ways_and_never_from_the_middle() {
     assert_eq!(code(&mut client, "REST 3"), 350);
     assert_eq!(code(&mut client, "PWD"), 257);
     assert_eq!(get(&mut client, "RETR a"), b"one\ntwo\r\n\nend\r");
+    // Also one that is none (RFC 3659 section 5.3).
+    for line in ["XYZZY", "SMNT /"] {
+        assert_eq!(code(&mut client, "REST 3"), 350);
+        assert!(code(&mut client, line) >= 500);
+        assert_eq!(get(&mut client, "RETR a"), b"one\ntwo\r\n\nend\r");
+    }
     assert_eq!(code(&mut client, "REST 12"), 350);
     assert_eq!(get(&mut client, "RETR a"), b"d\r");
     assert_eq!(code(&mut client, "REST 99"), 350);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::Shutdown;
 
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
@@ -133,4 +134,32 @@ fn memory_kib(door: &FtpDoor) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let mut words = line.unwrap().split_ascii_whitespace();
     words.nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_upload_over_tls_that_is_not_whole_ends_in_good_order() {
+    let door = FtpDoor::up();
+    let ann = door.account("ann", &[]);
+    door.options(&ann, &["stall=2s"]);
+    let whole = packed(&noise(100_000));
+    let cut = &whole[..whole.len() - 3];
+    for (mode, way) in [("Z", 0), ("Z", 1), ("Z", 2), ("S", 1), ("S", 2)] {
+        let mut client = door.sealed_as(&ann, SECRET);
+        assert_eq!(code(&mut client, &format!("MODE {mode}")), 200);
+        let mut codes = Vec::new();
+        let port = client.prepare_data(&mut codes).unwrap().unwrap();
+        assert_eq!(code(&mut client, "STOR a"), 150);
+        let mut data = client.open(port).unwrap();
+        data.write_all(cut).unwrap();
+        data.flush().unwrap();
+        match way {
+            0 => data.close().unwrap(),
+            1 => data.socket().shutdown(Shutdown::Write).unwrap(),
+            // Nothing more comes.
+            _ => {}
+        }
+        assert_eq!(next(&mut client), 426, "{mode} {way}");
+        // Without close_notify this is an error.
+        assert_eq!(data.read(&mut [0]).unwrap(), 0, "{mode} {way}");
+    }
 }
