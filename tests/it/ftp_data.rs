@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::process::Command;
 use std::time::Duration;
 
 use socket2::SockRef;
 
+use crate::support::folder::TempFolder;
 use crate::support::ftp_door::{
     FtpDoor, SECRET, ask, code, connect_from, epsv, get, next, noise, put, size,
 };
@@ -374,6 +376,44 @@ fn what_an_account_may_not_have_is_refused_and_changes_nothing() {
         assert_eq!(code(&mut client, "RNTO yours"), 550);
     }
     assert_eq!(get(&mut client, "RETR mine").len(), 900_000);
+}
+
+#[test]
+fn the_rest_of_an_upload_is_not_laid_behind_the_file_it_was_to_replace() {
+    let door = FtpDoor::up();
+    let (old, new) = (noise(100_000), noise(300_001));
+    let folder = TempFolder::new();
+    let local = folder.join("new");
+    std::fs::write(&local, &new).unwrap();
+    let user = format!("{DEMO}:{}", door.server.password());
+    let curl = |more: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--user", &user]).args(more);
+        curl.arg(format!("ftp://{}/f", door.address()));
+        curl.output().unwrap()
+    };
+    for sent in [1, 5_000, 150_000] {
+        let mut client = door.clear();
+        assert_eq!(put(&mut client, "STOR f", &old), 226);
+        let mut data = begin_upload(&mut client, "STOR f");
+        data.write_all(&new[..sent]).unwrap();
+        assert_eq!(code(&mut client, "ABOR"), 426);
+        assert_eq!(next(&mut client), 226);
+        drop(data);
+        // Its own account is told what came; whoever takes that for the file's length must not think that
+        // so many bytes of the old file are all of it.
+        let kept = size(&mut client, "f").unwrap();
+        assert!(kept <= sent, "{kept} of {sent}");
+        epsv(&mut client);
+        assert_eq!(code(&mut client, "RETR f"), 450);
+        assert!(get(&mut client, "RETR f") == old);
+        let cut = curl(&["-o", "/dev/null"]);
+        assert!(!cut.status.success());
+        let went_on = curl(&["-C", "-", "-T", local.to_str().unwrap()]);
+        let errors = String::from_utf8_lossy(&went_on.stderr);
+        assert!(went_on.status.success(), "{errors}");
+        assert!(get(&mut client, "RETR f") == new, "{sent}");
+    }
 }
 
 #[test]

@@ -221,6 +221,7 @@ fn an_upload_that_tls_does_not_end_is_kept_and_gone_on_with_elsewhere() {
             put(&mut again, &format!("STOR {file}"), &content[kept..]),
             226
         );
+        assert_eq!(size(&mut other, file), Some(content.len()));
         assert!(get(&mut other, &format!("RETR {file}")) == content);
     }
     door.server.stop();
