@@ -54,6 +54,7 @@ pub mod crypto {
 pub mod storage {
     pub mod breaker;
     pub mod disk;
+    pub mod disk_root;
     pub mod faulty;
     pub mod local;
     pub mod measured;

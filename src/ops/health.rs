@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use crate::crypto::kms::KmsKeys;
 use crate::db::database::Database;
 use crate::domain::error::Result;
-use crate::domain::id::BlobId;
 use crate::net::readiness::{Part, Readiness};
 use crate::storage::store::BlobStore;
 
@@ -44,8 +43,7 @@ pub async fn watch(on: Dependencies, readiness: Readiness, stop: CancellationTok
         loop {
             tokio::join!(
                 database.ask(on.database.probe()),
-                // Of a blob that nobody has: that it is not there is an answer.
-                store.ask(async { on.store.length(BlobId::random()).await.map(drop) }),
+                store.ask(on.store.look()),
             );
             if let Some(service) = &on.key_service
                 && keys_due <= Instant::now()

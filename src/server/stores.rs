@@ -1,6 +1,7 @@
 //! The regions of an installation: their stores and key services, opened and checked.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -185,7 +186,11 @@ async fn is_empty(region: &RegionSettings) -> Result<bool> {
     match &region.store {
         StoreSettings::Local(folder) => {
             let entries = std::fs::read_dir(folder.join("blobs"));
-            Ok(!entries.is_ok_and(|mut entries| entries.next().is_some()))
+            // The store's own files begin with a dot.
+            let is_blobs = |entry: std::io::Result<DirEntry>| {
+                !entry.is_ok_and(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."))
+            };
+            Ok(!entries.is_ok_and(|mut entries| entries.any(is_blobs)))
         }
         StoreSettings::S3(_) => {
             let store = open_store(region).await?;

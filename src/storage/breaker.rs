@@ -103,6 +103,10 @@ impl BlobStore for Breaker {
         self.through(self.inner.unfinished(after, limit)).await
     }
 
+    async fn look(&self) -> Result<()> {
+        self.through(self.inner.look()).await
+    }
+
     /// Somebody wants to know: it is always asked.
     async fn probe(&self) -> Result<()> {
         self.inner.probe().await

@@ -16,13 +16,14 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::BlobId;
 use crate::domain::random;
+use crate::storage::disk_root::{self, DiskRoot};
 use crate::storage::refusal;
 use crate::storage::store::{Checkpoint, StoredBlob};
 
 /// The folder of a local store: finished blobs in `ab/<id>`, those begun in `ab/<id>.part`, those
 /// being put in `ab/<id>.put`, where `ab` are the id's first two digits.
 pub struct Disk {
-    blobs: PathBuf,
+    root: DiskRoot,
     /// Subfolders that this process made sure of; the others may not survive a power cut yet.
     durable: Mutex<HashSet<PathBuf>>,
     claimed: Mutex<HashSet<BlobId>>,
@@ -51,13 +52,16 @@ impl Disk {
             true => Ok(()),
             false => make_folder(folder),
         };
-        made.and_then(|()| make_folder(&blobs)).map_err(|error| {
+        let opened = made
+            .and_then(|()| make_folder(&blobs))
+            .and_then(|()| DiskRoot::open(&blobs));
+        let root = opened.map_err(|error| {
             let shown = blobs.display();
             let context = format!("the storage folder {shown} cannot be made; check who owns {shown} and the folders above");
             Error::new(ErrorKind::Unavailable, context).because(error)
         })?;
         Ok(Self {
-            blobs,
+            root,
             durable: Mutex::default(),
             claimed: Mutex::default(),
             released: Condvar::new(),
@@ -143,7 +147,7 @@ impl Disk {
     /// `NotFound` or Unavailable.
     pub fn open_blob(&self, id: BlobId) -> Result<File> {
         File::open(self.path(id, "")).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => refusal::missing(id),
+            io::ErrorKind::NotFound => self.missing(id),
             _ => refusal::io(id, error),
         })
     }
@@ -155,7 +159,10 @@ impl Disk {
     pub fn length(&self, id: BlobId) -> Result<Option<u64>> {
         match fs::metadata(self.path(id, "")) {
             Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.check()?;
+                Ok(None)
+            }
             Err(error) => Err(refusal::io(id, error)),
         }
     }
@@ -175,7 +182,7 @@ impl Disk {
         let path = self.path(id, ".part");
         let file = OpenOptions::new().write(true).open(&path);
         let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => refusal::missing(id),
+            io::ErrorKind::NotFound => self.missing(id),
             _ => refusal::io(id, error),
         })?;
         let length = file
@@ -198,6 +205,7 @@ impl Disk {
     /// # Errors
     /// Unavailable.
     pub fn delete(&self, id: BlobId) -> Result<()> {
+        self.check()?;
         ["", ".part", ".put"].iter().try_for_each(|suffix| {
             remove(&self.path(id, suffix)).map_err(|error| refusal::io(id, error))
         })
@@ -220,10 +228,13 @@ impl Disk {
             if list.len() >= limit {
                 break;
             }
-            let folder = self.blobs.join(HEXLOWER.encode(&[prefix]));
+            let folder = self.root.folder().join(HEXLOWER.encode(&[prefix]));
             let entries = match fs::read_dir(&folder) {
                 Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.check()?;
+                    continue;
+                }
                 Err(error) => return Err(unlisted(error)),
             };
             let mut found = Vec::new();
@@ -252,7 +263,7 @@ impl Disk {
     /// `StorageFull` or Unavailable, naming the folder.
     pub fn probe(&self) -> Result<()> {
         let suffix = HEXLOWER.encode(&random::bytes::<8>());
-        let path = self.blobs.join(format!(".probe-{suffix}"));
+        let path = self.root.folder().join(format!(".probe-{suffix}"));
         let tried = create(&path)
             .and_then(|mut file| {
                 file.write_all(b"probe")?;
@@ -265,18 +276,24 @@ impl Disk {
             });
         discard(&path);
         tried.map_err(|error| {
-            let shown = self.blobs.display();
-            let (kind, remedy) = match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    (ErrorKind::StorageFull, "is full; free some space")
-                }
-                _ => (
+            let shown = self.root.folder().display();
+            let (kind, remedy) = match disk_root::is_full(&error) {
+                true => (ErrorKind::StorageFull, "is full; free some space"),
+                false => (
                     ErrorKind::Unavailable,
                     "cannot be read and written; check its disk, mount and owner",
                 ),
             };
             Error::new(kind, format!("the storage folder {shown} {remedy}")).because(error)
         })
+    }
+
+    /// Looks whether the folder is there and takes what is written; writes nothing.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub fn look(&self) -> Result<()> {
+        self.root.look().map_err(|error| self.gone(error))
     }
 
     /// Gives a synced file the blob's name, unless that is taken.
@@ -309,6 +326,21 @@ impl Disk {
         }
     }
 
+    /// Why a blob is not there: with its folder everything is gone, and nothing is known of any blob.
+    fn missing(&self, id: BlobId) -> Error {
+        self.check().err().unwrap_or_else(|| refusal::missing(id))
+    }
+
+    /// That nothing is there under an id means something only in the folder that was opened.
+    fn check(&self) -> Result<()> {
+        self.root.check().map_err(|error| self.gone(error))
+    }
+
+    fn gone(&self, error: io::Error) -> Error {
+        let folder = self.root.folder().display();
+        refusal::unavailable().because(format!("the storage folder {folder}: {error}"))
+    }
+
     fn describe(&self, id: BlobId, suffix: &str) -> Result<Option<StoredBlob>> {
         let metadata = match fs::metadata(self.path(id, suffix)) {
             Ok(metadata) => metadata,
@@ -329,6 +361,8 @@ impl Disk {
         if lock(&self.durable).contains(&folder) {
             return Ok(());
         }
+        // Or it would be made, and written to, on the disk below the one that is lost.
+        self.check()?;
         make_folder(&folder).map_err(|error| refusal::io(id, error))?;
         lock(&self.durable).insert(folder);
         Ok(())
@@ -340,7 +374,7 @@ impl Disk {
 
     fn subfolder(&self, id: BlobId) -> PathBuf {
         let [prefix, ..] = id.as_bytes();
-        self.blobs.join(HEXLOWER.encode(&[*prefix]))
+        self.root.folder().join(HEXLOWER.encode(&[*prefix]))
     }
 
     fn path(&self, id: BlobId, suffix: &str) -> PathBuf {

@@ -188,6 +188,11 @@ impl BlobStore for LocalStore {
         blocking(move || disk.list(after, limit, false)).await
     }
 
+    async fn look(&self) -> Result<()> {
+        let disk = Arc::clone(&self.disk);
+        blocking(move || disk.look()).await
+    }
+
     async fn probe(&self) -> Result<()> {
         let disk = Arc::clone(&self.disk);
         blocking(move || disk.probe()).await

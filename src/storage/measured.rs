@@ -88,6 +88,10 @@ impl BlobStore for Measured {
         noted(&self.region, "list", self.inner.unfinished(after, limit)).await
     }
 
+    async fn look(&self) -> Result<()> {
+        noted(&self.region, "look", self.inner.look()).await
+    }
+
     async fn probe(&self) -> Result<()> {
         noted(&self.region, "probe", self.inner.probe()).await
     }

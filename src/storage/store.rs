@@ -76,6 +76,13 @@ pub trait BlobStore: Send + Sync + 'static {
     /// A blob that was begun twice may be listed twice.
     async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>>;
 
+    /// Looks whether the store answers, and takes what is written where that can be told without writing:
+    /// asked every few seconds. By default it is asked for a blob that nobody has: that it is not there is an
+    /// answer. A store that is full answers.
+    async fn look(&self) -> Result<()> {
+        self.length(BlobId::random()).await.map(drop)
+    }
+
     /// Checks that the store can be read and written; the error names what to mend.
     async fn probe(&self) -> Result<()>;
 }

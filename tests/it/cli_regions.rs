@@ -98,12 +98,15 @@ impl Two {
     }
 }
 
+/// How many files there are, without those that are the store's own.
 fn count(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else {
         return 0;
     };
+    let entries = entries.map(Result::unwrap);
     entries
-        .map(|entry| entry.unwrap().path())
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+        .map(|entry| entry.path())
         .map(|path| match path.is_dir() {
             true => count(&path),
             false => 1,

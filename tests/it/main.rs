@@ -39,6 +39,7 @@ mod support {
     pub(crate) mod two;
     pub(crate) mod wait;
     pub(crate) mod web_client;
+    pub(crate) mod web_line;
     pub(crate) mod world;
 }
 
@@ -137,6 +138,8 @@ mod https_files;
 #[cfg(test)]
 mod https_hostile;
 mod https_idempotency;
+#[cfg(test)]
+mod https_outage;
 #[cfg(test)]
 mod https_own;
 #[cfg(test)]

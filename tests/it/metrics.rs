@@ -105,7 +105,7 @@ fn transfers_of_all_doors_are_counted_as_they_went() {
         let moved = seen.get("sealift_tenant_transfer_bytes_total", &labels);
         assert_eq!(moved, Some(3.0 * SIZE as f64));
     }
-    for operation in ["put", "read", "length"] {
+    for operation in ["put", "read", "look"] {
         let labels = [
             ("region", "main"),
             ("operation", operation),

@@ -541,6 +541,78 @@ async fn a_local_store_that_lost_its_folder_says_so() {
 }
 
 #[tokio::test]
+async fn a_local_store_tells_a_lost_folder_from_a_missing_blob() {
+    let folder = TempFolder::new();
+    let (blobs, away) = (folder.path().join("blobs"), folder.path().join("away"));
+    let store = LocalStore::open(folder.path()).unwrap();
+    let (id, other) = (BlobId::random(), BlobId::random());
+    store.put(id, bytes(100, 1)).await.unwrap();
+    assert_eq!(store.length(other).await.unwrap(), None);
+    store.look().await.unwrap();
+
+    std::fs::rename(&blobs, &away).unwrap();
+    // At first nothing is there, then the folder on which the disk was mounted.
+    for is_made in [false, true] {
+        if is_made {
+            std::fs::create_dir(&blobs).unwrap();
+        }
+        let unavailable = Some(ErrorKind::Unavailable);
+        assert_eq!(kind(store.look().await), unavailable);
+        for id in [id, other] {
+            assert_eq!(kind(store.length(id).await), unavailable);
+            assert_eq!(kind(store.read(id, 0..1).await), unavailable);
+            assert_eq!(kind(store.delete(id).await), unavailable);
+            assert_eq!(kind(store.begin(id).await.map(drop)), unavailable);
+            assert_eq!(kind(store.put(id, bytes(1, 1)).await), unavailable);
+            let salvaged = store.salvage(id, &Checkpoint::default()).await;
+            assert_eq!(kind(salvaged), unavailable);
+        }
+        assert_eq!(kind(store.list(None, 10).await), unavailable);
+    }
+    assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 0);
+
+    std::fs::remove_dir(&blobs).unwrap();
+    std::fs::rename(&away, &blobs).unwrap();
+    store.look().await.unwrap();
+    assert_eq!(whole(&(Arc::new(store) as Store), id).await, bytes(100, 1));
+}
+
+#[tokio::test]
+async fn a_local_store_knows_its_folder_on_another_device() {
+    let folder = TempFolder::new();
+    let blobs = folder.path().join("blobs");
+    let store = LocalStore::open(folder.path()).unwrap();
+    let second = LocalStore::open(folder.path()).unwrap();
+    // The same files in a folder with another number, as after mounting again.
+    std::fs::rename(&blobs, folder.path().join("away")).unwrap();
+    std::fs::create_dir(&blobs).unwrap();
+    let marker = folder.path().join("away/.store");
+    std::fs::copy(marker, blobs.join(".store")).unwrap();
+    store.look().await.unwrap();
+    second.look().await.unwrap();
+    assert_eq!(store.length(BlobId::random()).await.unwrap(), None);
+    std::fs::write(blobs.join(".store"), "another").unwrap();
+    assert_eq!(kind(store.look().await), Some(ErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn a_local_store_marks_its_folder_again() {
+    let folder = TempFolder::new();
+    let store = LocalStore::open(folder.path()).unwrap();
+    let marker = folder.path().join("blobs/.store");
+    let before = std::fs::read(&marker).unwrap();
+    std::fs::remove_file(&marker).unwrap();
+    store.look().await.unwrap();
+    assert_eq!(std::fs::read(&marker).unwrap(), before);
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("blobs"))
+            .unwrap()
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
 async fn a_faulty_store_fails_as_told() {
     let store = FaultyStore::new(Arc::new(MemoryStore::default()));
     let faults = store.faults();

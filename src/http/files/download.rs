@@ -13,8 +13,9 @@ use crate::http::failures::{Asking, Ranging};
 use crate::http::files::condition::{self, Verdict};
 use crate::http::files::media::{self, Showing};
 use crate::http::files::place::Place;
+use crate::http::files::pump::{self, Begun};
 use crate::http::files::range::{self, Part};
-use crate::http::files::{digest, disposition, pump};
+use crate::http::files::{digest, disposition};
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -59,9 +60,10 @@ pub async fn download(
         Head::Complete(response) => return Ok(response),
         Head::Precedes(response, part) => (response, part),
     };
+    let begun = Begun::read(&web, file, part).await?;
     visitor.0.note_download(&path);
     *response.body_mut() = pump::body(&web, visitor.principal(), |outlet| async move {
-        outlet.send_file(&file, part, |_| ()).await
+        outlet.send_begun(begun, |_| ()).await
     });
     Ok(response)
 }

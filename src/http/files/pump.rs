@@ -49,6 +49,21 @@ impl Outlet {
         }
     }
 
+    /// Sends what was begun, and the rest of it; `seen` is shown each piece first.
+    ///
+    /// # Errors
+    /// As [`Outlet::send_file`].
+    pub async fn send_begun(&self, begun: Begun, mut seen: impl FnMut(&[u8])) -> Result<()> {
+        let Begun { file, part, first } = begun;
+        let mut at = part.start;
+        if let Some(piece) = first {
+            at += piece.len() as u64;
+            seen(&piece);
+            self.send(piece).await?;
+        }
+        self.send_file(&file, at..part.end, seen).await
+    }
+
     /// Sends a part of a file; `seen` is shown each piece first.
     ///
     /// # Errors
@@ -61,23 +76,50 @@ impl Outlet {
     ) -> Result<()> {
         let mut at = part.start;
         while at < part.end {
-            let left = usize::try_from(part.end - at).unwrap_or(usize::MAX);
-            let share = self.budget.try_take_spare(left.min(PIECE_BYTES));
-            let most = share.as_ref().map_or(SMALL_PIECE_BYTES, |_| PIECE_BYTES);
-            let bytes = file.read_at(at, left.min(most)).await?;
-            if bytes.is_empty() {
-                return Err(Error::new(ErrorKind::Corrupt, "a file ends before its end"));
-            }
-            at += bytes.len() as u64;
-            seen(&bytes);
-            let bytes = match share {
-                Some(share) => share.around(bytes),
-                None => bytes,
-            };
-            self.send(bytes).await?;
+            let piece = piece(&self.budget, file, at..part.end).await?;
+            at += piece.len() as u64;
+            seen(&piece);
+            self.send(piece).await?;
         }
         Ok(())
     }
+}
+
+/// A part of a file of which the first piece was read, so that there is something to send: an answer that has
+/// begun cannot say any more that there is not.
+pub struct Begun {
+    file: FileReader,
+    part: Range<u64>,
+    first: Option<Bytes>,
+}
+
+impl Begun {
+    /// Reads the first piece.
+    ///
+    /// # Errors
+    /// As reading.
+    pub async fn read(web: &Web, file: FileReader, part: Range<u64>) -> Result<Self> {
+        let first = match part.is_empty() {
+            true => None,
+            false => Some(piece(web.vfs().budget(), &file, part.clone()).await?),
+        };
+        Ok(Self { file, part, first })
+    }
+}
+
+/// The first bytes of a part of a file that is not empty, counted as long as they are held if there is memory.
+async fn piece(budget: &Budget, file: &FileReader, part: Range<u64>) -> Result<Bytes> {
+    let left = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
+    let share = budget.try_take_spare(left.min(PIECE_BYTES));
+    let most = share.as_ref().map_or(SMALL_PIECE_BYTES, |_| PIECE_BYTES);
+    let bytes = file.read_at(part.start, left.min(most)).await?;
+    if bytes.is_empty() {
+        return Err(Error::new(ErrorKind::Corrupt, "a file ends before its end"));
+    }
+    Ok(match share {
+        Some(share) => share.around(bytes),
+        None => bytes,
+    })
 }
 
 /// A body that `produce` writes. It ends with an error, and the connection or stream with it, when that

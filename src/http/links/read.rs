@@ -11,9 +11,10 @@ use crate::domain::node::NodeKind;
 use crate::domain::path::VfsPath;
 use crate::http::extract::Params;
 use crate::http::failures::{Ranging, Visiting};
+use crate::http::files::archive;
 use crate::http::files::download::{self, Head, Wish};
+use crate::http::files::pump::{self, Begun};
 use crate::http::files::view::{self, Entries, EntryView};
-use crate::http::files::{archive, pump};
 use crate::http::links::outsider::Outsider;
 use crate::http::links::veil;
 use crate::http::paging::{self, Paging};
@@ -256,6 +257,8 @@ async fn send(
         from: part.start,
         length: part.end - part.start,
     };
+    // Nobody has downloaded what cannot be read.
+    let begun = Begun::read(web, file, part).await.map_err(veil::error)?;
     let counted = web
         .accounts()
         .count_download(outsider.id(), outsider.from, wanted);
@@ -264,7 +267,7 @@ async fn send(
     session.note_download(path);
     *response.body_mut() = pump::body(web, session.principal(), |outlet| async move {
         let seen = |piece: &[u8]| sending.add(piece.len());
-        outlet.send_file(&file, part, seen).await
+        outlet.send_begun(begun, seen).await
     });
     Ok(response)
 }
