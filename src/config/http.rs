@@ -66,6 +66,7 @@ impl HttpSection {
                 proxies: from.take("https", "proxies", default.proxies),
                 forwarders: from.take("https", "forwarders", default.forwarders),
                 head_time: from.within("https", "head_time", default.head_time, SECOND..=HOUR),
+                login_time: default.login_time,
                 stall_time: from.within("https", "stall_time", default.stall_time, SECOND..=HOUR),
                 connections,
                 upload_expiry: default.upload_expiry,

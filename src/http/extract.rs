@@ -21,6 +21,9 @@ pub const JSON_BYTES: usize = 64 * 1024;
 /// A JSON body of up to [`JSON_BYTES`]. Refused with 400, 408, 413 and 415.
 pub struct JsonBody<T>(pub T);
 
+/// The same, of somebody who has not logged in: it must come within the time for logging in.
+pub struct StrangersJson<T>(pub T);
+
 /// What stands behind `?`. Refused with 400.
 pub struct Params<T>(pub T);
 
@@ -31,16 +34,17 @@ impl<T: DeserializeOwned> FromRequest<Web> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            let detail = "the body must be JSON; say so: Content-Type: application/json";
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Problem::new(status, "not-json", detail));
-        }
-        let stall = web.settings().stall_time;
-        let bytes = whole(request.into_body(), JSON_BYTES, stall).await?;
-        let read = serde_json::from_slice(&bytes);
-        read.map(Self)
-            .map_err(|error| Problem::malformed(format!("the JSON does not fit: {error}")))
+        json(request, web.settings().stall_time).await.map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Web> for StrangersJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Problem> {
+        let settings = web.settings();
+        let most = settings.login_time.min(settings.stall_time);
+        json(request, most).await.map(Self)
     }
 }
 
@@ -68,21 +72,28 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathOf<
     }
 }
 
-/// A small body as a whole.
+/// A small body as a whole. However its pieces come, it has `time` in all.
 ///
 /// # Errors
-/// 400 when it breaks off, 408 when nothing comes for `stall`, 413 when it is longer than `most`.
-pub async fn whole(mut body: Body, most: usize, stall: Duration) -> Result<Bytes, Problem> {
-    let mut bytes = BytesMut::new();
-    while let Some(piece) = next_piece(&mut body, stall).await? {
-        if bytes.len() + piece.len() > most {
-            let detail = format!("the body must not be longer than {most} bytes");
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Err(Problem::new(status, "too-large", detail));
+/// 400 when it breaks off, 408 when it takes longer, 413 when it is longer than `most`.
+pub async fn whole(mut body: Body, most: usize, time: Duration) -> Result<Bytes, Problem> {
+    let all = async {
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = piece(&mut body).await? {
+            if bytes.len() + piece.len() > most {
+                let detail = format!("the body must not be longer than {most} bytes");
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Problem::new(status, "too-large", detail));
+            }
+            bytes.extend_from_slice(&piece);
         }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.freeze())
+        Ok(bytes.freeze())
+    };
+    timeout(time, all).await.map_err(|_| {
+        let detail =
+            "the body did not come in time, so that the request was broken off; send it again";
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", detail)
+    })?
 }
 
 /// The next bytes of a body; none at its end, which is one that the client said.
@@ -90,9 +101,15 @@ pub async fn whole(mut body: Body, most: usize, stall: Duration) -> Result<Bytes
 /// # Errors
 /// 400 when it breaks off, 408 when nothing comes for `stall`.
 pub async fn next_piece(body: &mut Body, stall: Duration) -> Result<Option<Bytes>, Problem> {
+    timeout(stall, piece(body)).await.map_err(|_| {
+        let detail = "nothing came for too long, so that the request was broken off; send it again";
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", detail)
+    })?
+}
+
+async fn piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     loop {
-        let frame = timeout(stall, body.frame()).await.map_err(|_| stalled())?;
-        let Some(frame) = frame else {
+        let Some(frame) = body.frame().await else {
             return Ok(None);
         };
         let frame = frame.map_err(|error| {
@@ -108,9 +125,16 @@ pub async fn next_piece(body: &mut Body, stall: Duration) -> Result<Option<Bytes
     }
 }
 
-fn stalled() -> Problem {
-    let detail = "nothing came for too long, so that the request was broken off; send it again";
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", detail)
+/// A JSON body that comes within `time`.
+async fn json<T: DeserializeOwned>(request: Request, time: Duration) -> Result<T, Problem> {
+    if !is_json(request.headers()) {
+        let detail = "the body must be JSON; say so: Content-Type: application/json";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Problem::new(status, "not-json", detail));
+    }
+    let bytes = whole(request.into_body(), JSON_BYTES, time).await?;
+    let read = serde_json::from_slice(&bytes);
+    read.map_err(|error| Problem::malformed(format!("the JSON does not fit: {error}")))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

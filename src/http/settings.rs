@@ -16,7 +16,9 @@ pub struct HttpSettings {
     pub forwarders: Vec<Network>,
     /// Time for the head of a request, from its first byte or the end of the one before.
     pub head_time: Duration,
-    /// A body in which nothing moves for so long is broken off.
+    /// Time for all that somebody sends who has not logged in.
+    pub login_time: Duration,
+    /// A body in which nothing moves for so long is broken off; one that is small must come within it as a whole.
     pub stall_time: Duration,
     /// Connections at once, in all and of one address, logged in or not.
     pub connections: ConnectionLimits,
@@ -40,6 +42,7 @@ impl Default for HttpSettings {
             proxies: Vec::new(),
             forwarders: Vec::new(),
             head_time: Duration::from_secs(30),
+            login_time: Duration::from_secs(30),
             stall_time: Duration::from_secs(60),
             connections: ConnectionLimits {
                 per_address: 1_000,

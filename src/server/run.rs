@@ -240,6 +240,7 @@ fn http(
         ));
     }
     let front = HttpSettings {
+        login_time: installation.settings.sftp.front.login_time,
         upload_expiry: installation.settings.jobs.upload_expiry,
         reach: installation.settings.webhooks.reach.clone(),
         retention: installation.settings.retention,

@@ -21,7 +21,7 @@ use crate::domain::principal::{Principal, Protocol};
 use crate::domain::secret::Secret;
 use crate::http::account::owner::Owner;
 use crate::http::account::pending::Waiting;
-use crate::http::extract::{JsonBody, PathOf};
+use crate::http::extract::{PathOf, StrangersJson};
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::web::Web;
 use crate::http::{cookie, visitor};
@@ -127,7 +127,7 @@ struct Ended {
 async fn log_in(
     State(web): State<Web>,
     arrival: Arrival,
-    JsonBody(body): JsonBody<Login>,
+    StrangersJson(body): StrangersJson<Login>,
 ) -> Result<Response, Problem> {
     let code = body.code.map(Secret::new);
     let (attempt, login, step) = match (body.pending, body.login, body.password) {

@@ -55,12 +55,12 @@ pub struct LockInfo {
     pub owner: String,
 }
 
-/// The body of a request, which is XML or nothing.
+/// The body of a request, which is XML or nothing, and comes within `time`.
 ///
 /// # Errors
 /// 400, 408, 413.
-pub async fn read(body: Body, stall: Duration) -> Result<Bytes, Problem> {
-    whole(body, BYTES, stall).await
+pub async fn read(body: Body, time: Duration) -> Result<Bytes, Problem> {
+    whole(body, BYTES, time).await
 }
 
 /// Reads a PROPFIND; nothing asks for all.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::domain::link::LinkKind;
 use crate::domain::node::NodeKind;
 use crate::domain::secret::Secret;
-use crate::http::extract::JsonBody;
+use crate::http::extract::StrangersJson;
 use crate::http::failures::{Reading, Visiting};
 use crate::http::links::outsider::Knock;
 use crate::http::reply::Problem;
@@ -114,7 +114,7 @@ pub struct Given {
 pub async fn give(
     State(web): State<Web>,
     knock: Knock,
-    JsonBody(given): JsonBody<Given>,
+    StrangersJson(given): StrangersJson<Given>,
 ) -> Result<Response, Problem> {
     let password = Secret::new(given.password);
     let proven = web

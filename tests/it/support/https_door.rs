@@ -68,9 +68,19 @@ impl HttpsDoor {
 
     /// The same with settings of the section `[https]`.
     pub(crate) fn up_with(settings: &[(&str, &str)]) -> Self {
-        let variables: Vec<_> = settings
+        let names = settings
             .iter()
-            .map(|(name, value)| (format!("SEALIFT__HTTPS__{name}"), (*value).to_owned()))
+            .map(|(name, value)| (format!("HTTPS__{name}"), *value));
+        Self::up_set(names)
+    }
+
+    /// The same with settings of any section: `SECTION__NAME`.
+    pub(crate) fn up_set<'a>(
+        settings: impl IntoIterator<Item = (impl AsRef<str>, &'a str)>,
+    ) -> Self {
+        let variables: Vec<_> = settings
+            .into_iter()
+            .map(|(name, value)| (format!("SEALIFT__{}", name.as_ref()), value.to_owned()))
             .collect();
         let folder = TempFolder::new();
         let server = Server::up_with(&folder.join("data"), &variables);
