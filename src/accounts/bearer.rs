@@ -7,6 +7,7 @@ use crate::accounts::lockout;
 use crate::accounts::login::{Accounts, Caller, Door, Inner};
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::db::audit::Happening;
+use crate::db::sql::TenantTx;
 use crate::db::{api_tokens, web_sessions};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -46,6 +47,14 @@ impl Means {
         match self {
             Self::Password | Self::Session(_) => Scopes::ALL,
             Self::Token(grant) => grant.scopes,
+        }
+    }
+
+    /// The token, if it is one: what is made by it ends with it.
+    pub fn token(&self) -> Option<TokenId> {
+        match self {
+            Self::Password | Self::Session(_) => None,
+            Self::Token(grant) => Some(grant.token),
         }
     }
 
@@ -216,6 +225,18 @@ impl Good {
             Means::Session(id) => self.sessions.contains(id),
             Means::Token(grant) => self.tokens.contains(&grant.token),
         }
+    }
+}
+
+/// Checks that a token is still there by which something is made, so that nothing is made by one that is being
+/// revoked.
+///
+/// # Errors
+/// Unauthenticated when it is not; Unavailable.
+pub async fn require(tx: &mut TenantTx, token: Option<TokenId>) -> Result<()> {
+    match token {
+        Some(token) if !api_tokens::is_there(tx, token).await? => Err(worthless()),
+        _ => Ok(()),
     }
 }
 

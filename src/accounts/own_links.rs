@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use crate::accounts::bearer::Means;
+use crate::accounts::bearer::{self, Means};
 use crate::accounts::home::path_of;
 use crate::accounts::login::Accounts;
 use crate::accounts::ticket::{Ticket, TicketKind};
@@ -15,7 +15,7 @@ use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AccountId, LinkId, NodeId};
+use crate::domain::id::{AccountId, LinkId, NodeId, TokenId};
 use crate::domain::link::{LinkKind, LinkLimits};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
@@ -111,6 +111,7 @@ impl Accounts {
             login: principal.login.to_string(),
             link: link.clone(),
             hash: ticket.hash(),
+            made_by: means.token(),
         };
         let committer = &self.inner.committer;
         committer
@@ -181,6 +182,7 @@ impl Accounts {
             account: principal.account,
             id,
             password,
+            changed_by: means.token(),
             change: LinkChange {
                 expires_at,
                 password: None,
@@ -273,18 +275,23 @@ struct Add {
     login: String,
     link: Link,
     hash: [u8; 32],
+    made_by: Option<TokenId>,
 }
 
 #[async_trait]
 impl Operation for Add {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let link = &self.link;
+        bearer::require(tx, self.made_by).await?;
         if links::count(tx, link.account).await? >= MOST {
             return Err(Error::invalid(format!(
                 "the account has {MOST} links, as many as it may have; revoke one first"
             )));
         }
         links::insert(tx, link, &self.hash).await?;
+        if let Some(token) = self.made_by {
+            links::made_by(tx, link.id, token).await?;
+        }
         let path = path_of(tx, link.node).await?;
         let path = path.ok_or_else(|| Error::not_found("what the link is to lead to is gone"))?;
         let detail = format!("{}: {} to {path}", self.login, told(link));
@@ -298,12 +305,14 @@ struct Alter {
     id: LinkId,
     /// Hashed, unlike that of the change.
     password: Option<Option<Secret>>,
+    changed_by: Option<TokenId>,
     change: LinkChange,
 }
 
 #[async_trait]
 impl Operation for Alter {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        bearer::require(tx, self.changed_by).await?;
         let before = find(tx, self.account, self.id).await?;
         let change = &self.change;
         let old = &before.limits;
@@ -329,6 +338,9 @@ impl Operation for Alter {
         };
         check_limits(link.kind, &changed, next.at)?;
         links::alter(tx, &link).await?;
+        if let Some(token) = self.changed_by {
+            links::made_by(tx, link.id, token).await?;
+        }
         let password = match self.password {
             None => "",
             Some(None) => ", without a password from now on",

@@ -1,20 +1,23 @@
 //! The tokens that an account has for its programs.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use crate::accounts::bearer::Means;
+use crate::accounts::bearer::{self, Means};
 use crate::accounts::login::Accounts;
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::db::api_tokens::{self, ApiToken};
 use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
+use crate::db::links;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, TokenId};
+use crate::domain::id::{AccountId, LinkId, TokenId};
 use crate::domain::principal::Principal;
 use crate::domain::scope::Scopes;
 
@@ -22,6 +25,8 @@ use crate::domain::scope::Scopes;
 const MOST: usize = 100;
 /// Longest name of a token, in bytes.
 const NAME_BYTES: usize = 100;
+/// So many links are named in the record of a revocation that ends them; of more, it says how many.
+const LINKS_NAMED: usize = 100;
 
 /// A token as it is shown to its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,17 @@ pub struct OwnToken {
     pub expires_at: Option<String>,
     /// When it was used last, to the minute or so; none is never.
     pub used_at: Option<String>,
+    /// The token by which it was made, and with which it ends.
+    pub made_by: Option<TokenId>,
+}
+
+/// What a revocation ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// The token, and those that were made by it, and by these.
+    pub tokens: HashSet<TokenId>,
+    /// The links that were made or changed by any of them.
+    pub links: Vec<LinkId>,
 }
 
 /// What a new token is given.
@@ -98,6 +114,7 @@ impl Accounts {
             made_at: now,
             expires_at,
             used_at: None,
+            made_by: means.token(),
         };
         let adding = Add {
             login: principal.login.to_string(),
@@ -121,21 +138,25 @@ impl Accounts {
         Ok(all.into_iter().map(view).collect())
     }
 
-    /// Revokes a token of an account.
+    /// Revokes a token of an account, and with it what was made by it: tokens, those that were made by them, and
+    /// so on, and the links that any of them made or changed.
     ///
     /// # Errors
     /// NotFound when the account has none by this id; Unavailable.
-    pub async fn remove_token(&self, principal: &Principal, id: TokenId) -> Result<()> {
+    pub async fn remove_token(&self, principal: &Principal, id: TokenId) -> Result<Ended> {
+        let ended = Arc::<Mutex<Ended>>::default();
         let removing = Remove {
             login: principal.login.to_string(),
             account: principal.account,
             id,
+            ended: ended.clone(),
         };
         let committer = &self.inner.committer;
         committer
             .run(principal.tenant, &principal.actor(), removing)
-            .await
-            .map(|_| ())
+            .await?;
+        let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut ended))
     }
 }
 
@@ -149,6 +170,7 @@ struct Add {
 impl Operation for Add {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let token = &self.token;
+        bearer::require(tx, token.made_by).await?;
         if api_tokens::list(tx, token.account).await?.len() >= MOST {
             return Err(Error::invalid(format!(
                 "the account has {MOST} tokens, as many as it may have; revoke one first"
@@ -170,17 +192,51 @@ struct Remove {
     login: String,
     account: AccountId,
     id: TokenId,
+    /// What the last attempt ended.
+    ended: Arc<Mutex<Ended>>,
 }
 
 #[async_trait]
 impl Operation for Remove {
-    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        let name = api_tokens::remove(tx, self.account, self.id).await?;
-        let name =
-            name.ok_or_else(|| Error::not_found("there is no such token of this account"))?;
-        let detail = format!("{}: '{name}'", self.login);
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let all = api_tokens::list(tx, self.account).await?;
+        let kin = kin(&all, self.id);
+        let (first, made) = kin
+            .split_first()
+            .ok_or_else(|| Error::not_found("there is no such token of this account"))?;
+        let mut ended = Ended::default();
+        for token in &kin {
+            api_tokens::remove(tx, token.id).await?;
+            ended.tokens.insert(token.id);
+            let links = links::revoke_made_by(tx, token.id, next.at).await?;
+            ended.links.extend(links);
+        }
+        let mut detail = format!("{}: '{}'", self.login, first.name);
+        for token in made {
+            detail.push_str(&format!(", with it '{}'", token.name));
+        }
+        for link in ended.links.iter().take(LINKS_NAMED) {
+            detail.push_str(&format!(", link {link}"));
+        }
+        match ended.links.len().saturating_sub(LINKS_NAMED) {
+            0 => {}
+            more => detail.push_str(&format!(", {more} more links")),
+        }
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = ended;
         Ok(Record::Event(Happening::new("token-remove", detail)))
     }
+}
+
+/// A token, and after it those that were made by it, by these, and so on; nothing when it is not there.
+fn kin(all: &[ApiToken], id: TokenId) -> Vec<&ApiToken> {
+    let mut kin: Vec<_> = all.iter().filter(|token| token.id == id).collect();
+    let mut at = 0;
+    while let Some(parent) = kin.get(at).map(|token| token.id) {
+        // Nobody is made by who is made later: there are no circles.
+        kin.extend(all.iter().filter(|token| token.made_by == Some(parent)));
+        at += 1;
+    }
+    kin
 }
 
 fn view(token: ApiToken) -> OwnToken {
@@ -191,5 +247,6 @@ fn view(token: ApiToken) -> OwnToken {
         made_at: token.made_at.to_string(),
         expires_at: token.expires_at.map(|end| end.to_string()),
         used_at: token.used_at.map(|used| used.to_string()),
+        made_by: token.made_by,
     }
 }

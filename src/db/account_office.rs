@@ -21,6 +21,8 @@ pub async fn remove(tx: &mut TenantTx, id: AccountId) -> Result<()> {
         "DELETE FROM login_addresses WHERE tenant = $1 AND account = $2",
         "DELETE FROM link_downloads WHERE tenant = $1 AND link IN \
          (SELECT id FROM links WHERE tenant = $1 AND account = $2)",
+        "DELETE FROM link_makers WHERE tenant = $1 AND link IN \
+         (SELECT id FROM links WHERE tenant = $1 AND account = $2)",
         "DELETE FROM links WHERE tenant = $1 AND account = $2",
         "DELETE FROM idempotency_keys WHERE tenant = $1 AND account = $2",
         "DELETE FROM locks WHERE tenant = $1 AND account = $2",

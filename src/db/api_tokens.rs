@@ -27,12 +27,14 @@ pub struct ApiToken {
     pub expires_at: Option<Timestamp>,
     /// When it was used last, to the minute or so; none is never.
     pub used_at: Option<Timestamp>,
+    /// The token by which it was made, if that is written down.
+    pub made_by: Option<TokenId>,
 }
 
 macro_rules! select {
     ($rest:expr) => {
         concat!(
-            "SELECT id, account, name, scopes, made_at, expires_at, used_at \
+            "SELECT id, account, name, scopes, made_at, expires_at, used_at, made_by \
              FROM api_tokens WHERE tenant = $1 AND ",
             $rest
         )
@@ -45,8 +47,8 @@ macro_rules! select {
 /// Unavailable when the database does not answer.
 pub async fn insert(tx: &mut TenantTx, token: &ApiToken, hash: &[u8]) -> Result<()> {
     tx.execute(
-        "INSERT INTO api_tokens (tenant, id, account, hash, name, scopes, made_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO api_tokens (tenant, id, account, hash, name, scopes, made_at, expires_at, made_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         [
             token.id.as_bytes().into(),
             token.account.0.into(),
@@ -55,6 +57,7 @@ pub async fn insert(tx: &mut TenantTx, token: &ApiToken, hash: &[u8]) -> Result<
             token.scopes.bits().into(),
             token.made_at.0.into(),
             token.expires_at.map(|at| at.0).into(),
+            token.made_by.map(|id| id.as_bytes().to_vec()).into(),
         ],
     )
     .await?;
@@ -112,6 +115,20 @@ pub async fn living(
     Ok(found)
 }
 
+/// Whether a token is there, expired or not.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn is_there(tx: &mut TenantTx, id: TokenId) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT 1 FROM api_tokens WHERE tenant = $1 AND id = $2",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Notes that a token was used.
 ///
 /// # Errors
@@ -126,18 +143,17 @@ pub async fn used(tx: &mut TenantTx, id: TokenId, at: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Revokes a token of an account, and tells its name; none when it has none by this id.
+/// Revokes a token.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn remove(tx: &mut TenantTx, account: AccountId, id: TokenId) -> Result<Option<String>> {
-    let row = tx
-        .row(
-            "DELETE FROM api_tokens WHERE tenant = $1 AND account = $2 AND id = $3 RETURNING name",
-            [account.0.into(), id.as_bytes().into()],
-        )
-        .await?;
-    row.map(|row| row.text(0)).transpose()
+pub async fn remove(tx: &mut TenantTx, id: TokenId) -> Result<()> {
+    tx.execute(
+        "DELETE FROM api_tokens WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
 }
 
 fn read(row: &Row) -> Result<ApiToken> {
@@ -149,5 +165,9 @@ fn read(row: &Row) -> Result<ApiToken> {
         made_at: Timestamp(row.int(4)?),
         expires_at: row.opt_int(5)?.map(Timestamp),
         used_at: row.opt_int(6)?.map(Timestamp),
+        made_by: match row.opt_bytes(7)? {
+            Some(id) => Some(TokenId::from_slice(&id)?),
+            None => None,
+        },
     })
 }

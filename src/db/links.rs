@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AccountId, LinkId, NodeId};
+use crate::domain::id::{AccountId, LinkId, NodeId, TokenId};
 use crate::domain::link::{LinkKind, LinkLimits};
 use crate::domain::secret::Secret;
 
@@ -235,6 +235,45 @@ pub async fn revoke(tx: &mut TenantTx, id: LinkId, at: Timestamp) -> Result<bool
     Ok(ended > 0)
 }
 
+/// Notes by which token a link was made or changed.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn made_by(tx: &mut TenantTx, id: LinkId, token: TokenId) -> Result<()> {
+    tx.execute(
+        "INSERT INTO link_makers (tenant, token, link) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        [token.as_bytes().into(), id.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Ends the links that were made or changed by a token; which these are.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn revoke_made_by(
+    tx: &mut TenantTx,
+    token: TokenId,
+    at: Timestamp,
+) -> Result<Vec<LinkId>> {
+    let rows = tx
+        .rows(
+            "UPDATE links SET revoked_at = $3 WHERE tenant = $1 AND revoked_at IS NULL AND id IN \
+             (SELECT link FROM link_makers WHERE tenant = $1 AND token = $2) RETURNING id",
+            [token.as_bytes().into(), at.0.into()],
+        )
+        .await?;
+    let ids = rows.iter().map(|row| LinkId::from_slice(&row.bytes(0)?));
+    let ids = ids.collect::<Result<_>>()?;
+    tx.execute(
+        "DELETE FROM link_makers WHERE tenant = $1 AND token = $2",
+        [token.as_bytes().into()],
+    )
+    .await?;
+    Ok(ids)
+}
+
 /// Counts a file that came by a link.
 ///
 /// # Errors
@@ -255,11 +294,21 @@ pub async fn received(tx: &mut TenantTx, id: LinkId, bytes: u64, at: Timestamp) 
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn forget(tx: &mut TenantTx, until: Timestamp) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM links WHERE tenant = $1 AND (revoked_at < $2 OR expires_at < $2)",
-        [until.0.into()],
-    )
-    .await
+    let forgotten = tx
+        .execute(
+            "DELETE FROM links WHERE tenant = $1 AND (revoked_at < $2 OR expires_at < $2)",
+            [until.0.into()],
+        )
+        .await?;
+    if forgotten > 0 {
+        tx.execute(
+            "DELETE FROM link_makers WHERE tenant = $1 AND link NOT IN \
+             (SELECT id FROM links WHERE tenant = $1)",
+            [],
+        )
+        .await?;
+    }
+    Ok(forgotten)
 }
 
 fn read(row: &Row) -> Result<Link> {

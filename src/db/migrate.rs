@@ -90,6 +90,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0015_acme.sql"),
         postgres: include_str!("../../migrations/0015_acme.postgres.sql"),
     },
+    Migration {
+        version: 16,
+        shared: include_str!("../../migrations/0016_kin.sql"),
+        postgres: include_str!("../../migrations/0016_kin.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::https_door::{Answer, HttpsDoor};
+use crate::support::links::SHARES;
 use crate::support::server::DEMO;
 use crate::support::wait::wait_for;
 use crate::support::web_client::{Browser, post};
@@ -175,6 +176,96 @@ fn a_token_ends_when_it_is_revoked_or_expires_or_its_account_is_disabled() {
     wait_for("the token to be taken", SOON, || {
         (by(&door, &long, &[], ME).status == 200).then_some(())
     });
+}
+
+#[test]
+fn with_a_token_ends_what_was_made_by_it() {
+    let door = HttpsDoor::up();
+    door.put("/f", "content", &[]);
+    let wanted = |name: &str| json!({ "name": name, "scopes": ["account", "files:read"] });
+    let pair = |answer: Answer| {
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let json = answer.json();
+        let text = |key: &str| json[key].as_str().unwrap().to_owned();
+        (text("token"), text("id"))
+    };
+    let send = |token: &str, method: &str, path: &str, body: &Value| {
+        let body = body.to_string();
+        by(&door, token, &["-X", method, "--json", &body], path)
+    };
+    let share = |token: &str| {
+        let (text, id) = pair(send(token, "POST", SHARES, &json!({ "path": "/f" })));
+        (format!("/api/v1/shared/{text}/file"), id)
+    };
+    let (parent, id) = pair(make(&door, &wanted("parent")));
+    let (aunt, _) = pair(make(&door, &wanted("aunt")));
+    let (child, child_id) = pair(send(&parent, "POST", TOKENS, &wanted("child")));
+    let (grandchild, grandchild_id) = pair(send(&child, "POST", TOKENS, &wanted("grandchild")));
+    let (by_parent, by_parent_id) = share(&parent);
+    let (by_grandchild, _) = share(&grandchild);
+    let (by_aunt, _) = share(&aunt);
+    // Made by another, and changed by one of the family, and by its owner after that.
+    let (changed, changed_id) = share(&aunt);
+    let change = json!({ "name": "changed" });
+    let at = format!("{SHARES}/{changed_id}");
+    assert_eq!(send(&child, "PATCH", &at, &change).status, 200);
+    let change = change.to_string();
+    let again = door.demo(&["-X", "PATCH", "--json", &change], &at);
+    assert_eq!(again.status, 200, "{}", again.text());
+    let listed = by(&door, &aunt, &[], TOKENS).json();
+    let made_by = |name: &str| {
+        let items = listed["items"].as_array().unwrap();
+        let item = items.iter().find(|item| item["name"] == name).unwrap();
+        item["made_by"].clone()
+    };
+    assert_eq!(made_by("parent"), Value::Null);
+    assert_eq!(made_by("child"), id.as_str());
+    assert_eq!(made_by("grandchild"), child_id.as_str());
+    for link in [&by_parent, &by_grandchild, &by_aunt, &changed] {
+        assert_eq!(door.ask(&[], link).text(), "content");
+    }
+
+    let revoked = door.demo(&["-X", "DELETE"], &format!("{TOKENS}/{id}"));
+    assert_eq!(revoked.status, 204);
+    for token in [&parent, &child, &grandchild] {
+        assert_eq!(by(&door, token, &[], ME).status, 401);
+    }
+    for link in [&by_parent, &by_grandchild, &changed] {
+        assert_eq!(door.ask(&[], link).problem(), "link-over");
+    }
+    let at = format!("{SHARES}/{by_parent_id}");
+    assert_eq!(by(&door, &aunt, &[], &at).status, 404);
+    assert_eq!(by(&door, &aunt, &[], ME).status, 200);
+    assert_eq!(door.ask(&[], &by_aunt).text(), "content");
+    let at = format!("{TOKENS}/{grandchild_id}");
+    assert_eq!(door.demo(&["-X", "DELETE"], &at).status, 404);
+    door.server.audit_with("all that ended", |log| {
+        let record = log.lines().find(|line| line.contains("token-remove"));
+        record.is_some_and(|record| {
+            [
+                "'parent'",
+                "'child'",
+                "'grandchild'",
+                &by_parent_id,
+                &changed_id,
+            ]
+            .iter()
+            .all(|named| record.contains(*named))
+        })
+    });
+}
+
+#[test]
+fn a_child_ends_without_its_parent() {
+    let door = HttpsDoor::up();
+    let wanted = json!({ "name": "parent", "scopes": ["account"] });
+    let parent = made(&door, &wanted);
+    let child = by(&door, &parent, &["--json", &wanted.to_string()], TOKENS).json();
+    let path = format!("{TOKENS}/{}", child["id"].as_str().unwrap());
+    let child = child["token"].as_str().unwrap();
+    assert_eq!(by(&door, child, &["-X", "DELETE"], &path).status, 204);
+    assert_eq!(by(&door, child, &[], ME).status, 401);
+    assert_eq!(by(&door, &parent, &[], ME).status, 200);
 }
 
 #[test]

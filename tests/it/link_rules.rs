@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use sealift::accounts::bearer::{Means, SessionLife};
+use sealift::accounts::bearer::{Grant, Means, SessionLife};
 use sealift::accounts::link_downloads::{Leave, Part};
 use sealift::accounts::links::{Found, GoodLink, PASS_LIFE};
 use sealift::accounts::login::Accounts;
 use sealift::accounts::manage::Access;
 use sealift::accounts::once::{Ours, Standing};
 use sealift::accounts::own_links::{LinkChange, NewLink};
-use sealift::accounts::own_tokens::NewToken;
+use sealift::accounts::own_tokens::{NewToken, OwnToken};
 use sealift::accounts::ticket::{Ticket, TicketKind};
 use sealift::crypto::keyring::KeyRing;
 use sealift::db::commit::Committer;
@@ -43,11 +43,60 @@ on_both_databases! {
     a_beginning_that_breaks_off_early_is_counted_once,
     two_instances_give_the_last_download_once,
     a_link_ends_with_its_time_and_its_maker,
+    what_was_made_by_a_token_ends_with_it,
     guesses_at_a_link_are_slowed_down_for_it_alone,
     what_shows_that_a_password_was_given_runs_out,
     a_request_is_taken_over_only_if_it_did_nothing,
     an_answer_is_kept_for_a_day_and_for_its_account,
     what_is_over_is_forgotten,
+}
+
+async fn what_was_made_by_a_token_ends_with_it(world: Installation) {
+    let linked = Linked::new(world, LinkLimits::default(), None).await;
+    let (accounts, ann) = (&linked.world.accounts, &linked.ann);
+    let token = async |by: &Means| {
+        let new = NewToken {
+            name: "token".to_owned(),
+            scopes: Scopes::ACCOUNT,
+            life: None,
+        };
+        let made = accounts.add_token(ann, by, new).await;
+        made.map(|(_, token)| token)
+    };
+    let by = |token: &OwnToken| {
+        Means::Token(Grant {
+            token: token.id,
+            scopes: Scopes::ACCOUNT,
+            expires_at: None,
+        })
+    };
+    let parent = token(&Means::Password).await.unwrap();
+    let child = token(&by(&parent)).await.unwrap();
+    let grandchild = token(&by(&child)).await.unwrap();
+    let other = token(&Means::Password).await.unwrap();
+    let change = || LinkChange {
+        name: Some("changed".to_owned()),
+        ..LinkChange::default()
+    };
+    for token in [&grandchild, &grandchild, &other] {
+        let means = by(token);
+        let altered = accounts.alter_link(ann, &means, linked.id.1, change());
+        altered.await.unwrap();
+    }
+    assert!(linked.found().await.is_some());
+    let ended = accounts.remove_token(ann, parent.id).await.unwrap();
+    let all = [&parent, &child, &grandchild].map(|token| token.id);
+    assert_eq!(ended.tokens, all.into());
+    assert_eq!(ended.links, [linked.id.1]);
+    assert!(linked.found().await.is_none());
+    let left = accounts.own_tokens(ann).await.unwrap();
+    assert_eq!(left, std::slice::from_ref(&other));
+    // A request that was let in a moment before makes nothing any more.
+    let late = token(&by(&child)).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Unauthenticated);
+    // Of two tokens the first that is revoked ended it.
+    let ended = accounts.remove_token(ann, other.id).await.unwrap();
+    assert!(ended.links.is_empty());
 }
 
 /// A link of ann's, and ways to ask for it.

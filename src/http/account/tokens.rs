@@ -10,13 +10,13 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::accounts::bearer::Means;
 use crate::accounts::own_tokens::{NewToken, OwnToken};
 use crate::domain::id::TokenId;
 use crate::domain::scope::Scopes;
 use crate::http::account::owner::Owner;
 use crate::http::extract::{JsonBody, PathOf};
 use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::visits::Visit;
 use crate::http::web::Web;
 
 /// Longest life of a token that ends, in seconds: ten years.
@@ -56,6 +56,8 @@ struct TokenView {
     expires_at: Option<String>,
     /// When it was used last, to the minute or so; none is never.
     used_at: Option<String>,
+    /// The token by which it was made, and with which it ends; none for one that a login made.
+    made_by: Option<String>,
 }
 
 /// A token that was made.
@@ -153,7 +155,9 @@ async fn list(State(web): State<Web>, owner: Owner) -> Result<Json<TokenPage>, P
 
 /// Revoke a token
 ///
-/// This instance refuses it at once, others within two seconds; what goes on by it is ended within five more.
+/// With it end the tokens that were made by it, those that were made by these, and so on, and the links that any of
+/// them made or changed. This instance refuses them at once, others within two seconds; what goes on by them is
+/// ended within five more.
 #[utoipa::path(
     delete,
     path = "/tokens/{id}",
@@ -178,9 +182,13 @@ async fn remove(
     PathOf(id): PathOf<String>,
 ) -> Result<StatusCode, Problem> {
     let id: TokenId = id.parse()?;
-    web.accounts().remove_token(&owner.principal, id).await?;
-    let is_it = |means: &Means| matches!(means, Means::Token(grant) if grant.token == id);
-    web.visits().revoked(|visit| is_it(&visit.means)).await;
+    let ended = web.accounts().remove_token(&owner.principal, id).await?;
+    let is_one = |token| ended.tokens.contains(&token);
+    let is_it = |visit: &Visit| visit.means.token().is_some_and(is_one);
+    web.visits().revoked(is_it).await;
+    for link in ended.links {
+        web.guests().revoked(link);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -192,5 +200,6 @@ fn view(token: OwnToken) -> TokenView {
         made_at: token.made_at,
         expires_at: token.expires_at,
         used_at: token.used_at,
+        made_by: token.made_by.map(|id| id.to_string()),
     }
 }
