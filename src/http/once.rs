@@ -34,8 +34,15 @@ const REPLAYED: HeaderName = HeaderName::from_static("x-sealift-replayed");
 const KEY_BYTES: usize = 255;
 /// Longest answer that is kept, in bytes.
 const ANSWER_BYTES: usize = 1 << 20;
-/// Which headers of an answer are kept.
-const KEPT: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
+/// Which headers of an answer are not kept: those that belong to the message and the moment. All others say something
+/// of what was done.
+const LEFT_OUT: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::DATE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+];
 /// What a request is about, beside its address and body: the headers that operations read.
 const READ: [HeaderName; 3] = [
     header::CONTENT_TYPE,
@@ -136,8 +143,10 @@ struct Answer {
 
 impl Answer {
     fn of(parts: &axum::http::response::Parts, body: &Bytes) -> Self {
-        let headers = KEPT.iter().filter_map(|name| {
-            let value = parts.headers.get(name)?.to_str().ok()?;
+        let headers = parts.headers.iter();
+        let headers = headers.filter(|(name, _)| !LEFT_OUT.contains(name));
+        let headers = headers.filter_map(|(name, value)| {
+            let value = std::str::from_utf8(value.as_bytes()).ok()?;
             Some((name.as_str().to_owned(), value.to_owned()))
         });
         Self {
@@ -161,7 +170,7 @@ impl Answer {
         headers.remove(header::CONTENT_TYPE);
         for (name, value) in kept.headers {
             let name = HeaderName::try_from(name).map_err(Error::internal)?;
-            headers.insert(name, HeaderValue::try_from(value).map_err(Error::internal)?);
+            headers.append(name, HeaderValue::try_from(value).map_err(Error::internal)?);
         }
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
         Ok(response)

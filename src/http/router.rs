@@ -19,7 +19,7 @@ use crate::http::files::routes as files;
 use crate::http::links::routes as links;
 use crate::http::page::Page;
 use crate::http::reply::Problem;
-use crate::http::uploads::routes as uploads;
+use crate::http::uploads::{answer, routes as uploads};
 use crate::http::web::{API, Web};
 use crate::http::webhooks::routes as webhooks;
 use crate::http::{guard, health, held, leftover, me, metrics, once, origin};
@@ -102,6 +102,7 @@ fn whole(
     .layer(middleware::from_fn(held::hold))
     .layer(middleware::from_fn(origin::keep_off))
     .layer(middleware::from_fn(guard::unambiguous))
+    .layer(middleware::from_fn(answer::sign))
     .layer(middleware::from_fn(guard::challenge))
     .layer(middleware::from_fn_with_state(web.clone(), leftover::read))
     .layer(middleware::from_fn(guard::protect))

@@ -2,11 +2,13 @@
 
 use std::thread;
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::support::admin_door::{AdminDoor, json as json_of};
 use crate::support::https_door::{Answer, HttpsDoor, ask};
 use crate::support::links::SHARES;
+use crate::support::tus::{PIECE, SPEAK, UPLOADS};
 use crate::support::web_client::Browser;
 
 fn keyed(door: &HttpsDoor, key: &str, path: &str, body: &Value) -> Answer {
@@ -79,6 +81,94 @@ fn another_request_with_the_same_key_is_refused() {
     }
     let large = json!({ "from": "x".repeat(70_000), "to": "/b" });
     assert_eq!(keyed(&door, "large", "/copy", &large).status, 413);
+}
+
+#[test]
+fn an_upload_is_begun_once_and_told_of_alike() {
+    let door = HttpsDoor::up();
+    let path = format!("Upload-Metadata: path {}", BASE64.encode(b"/a"));
+    let words = [
+        "-X",
+        "POST",
+        "-H",
+        SPEAK,
+        "-H",
+        "Upload-Length: 3",
+        "-H",
+        &path,
+        "-H",
+        PIECE,
+        "--data-binary",
+        "ab",
+        "-H",
+        "Idempotency-Key: k",
+    ];
+    let [first, second] = [0, 1].map(|_| door.demo(&words, UPLOADS));
+    assert_eq!(first.status, 201, "{}", first.text());
+    assert!(is_replayed(&second));
+    assert_eq!(second.status, 201);
+    let told = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        headers.retain(|(name, _)| !["date", "x-sealift-replayed"].contains(&name.as_str()));
+        headers.sort();
+        headers
+    };
+    assert_eq!(told(&second), told(&first));
+    for name in [
+        "tus-resumable",
+        "upload-expires",
+        "upload-offset",
+        "location",
+    ] {
+        assert!(second.header(name).is_some(), "{name}");
+    }
+    // Going on by the method that proxies let through.
+    let words = [
+        "-X",
+        "POST",
+        "-H",
+        SPEAK,
+        "-H",
+        "X-HTTP-Method-Override: PATCH",
+        "-H",
+        "Upload-Offset: 2",
+        "-H",
+        PIECE,
+        "--data-binary",
+        "c",
+        "-H",
+        "Idempotency-Key: last",
+    ];
+    let location = first.header("location").unwrap();
+    let [first, second] = [0, 1].map(|_| door.demo(&words, location));
+    assert_eq!(first.status, 204, "{}", first.text());
+    assert!(is_replayed(&second));
+    assert_eq!(told(&second), told(&first));
+    assert_eq!(second.header("upload-offset"), Some("3"));
+}
+
+#[test]
+fn whatever_refuses_an_upload_says_the_version_of_tus() {
+    let door = HttpsDoor::up();
+    let link = door.link(&json!({ "path": "/", "kind": "upload" }));
+    let by_link = format!("{}/uploads", link.url);
+    let keys = ["-X", "POST", "-H", "Idempotency-Key: a b"];
+    let foreign = ["-X", "POST", "-H", "Sec-Fetch-Site: cross-site"];
+    for (words, path, status) in [
+        (&keys[..], UPLOADS, 400),
+        (&foreign, UPLOADS, 403),
+        (&foreign, &by_link, 403),
+        (&["-X", "PUT"], UPLOADS, 405),
+        (&["-X", "PUT"], &by_link, 405),
+        (&["-X", "POST"], UPLOADS, 412),
+    ] {
+        let refused = door.demo(words, path);
+        assert_eq!(refused.status, status, "{path}: {}", refused.text());
+        let version = refused.header("tus-resumable");
+        assert_eq!(version, Some("1.0.0"), "{words:?} {path}");
+    }
+    let other = door.demo(&[], "/api/v1/me");
+    assert_eq!(other.header("tus-resumable"), None);
 }
 
 #[test]
@@ -198,10 +288,7 @@ fn what_is_shown_once_is_shown_again_and_lies_nowhere_in_clear() {
     assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
     let data = door.server.data().to_owned();
     door.server.stop();
-    let (token, coded) = (
-        token.as_bytes(),
-        data_encoding::BASE64.encode(token.as_bytes()),
-    );
+    let (token, coded) = (token.as_bytes(), BASE64.encode(token.as_bytes()));
     let mut looked_at = 0;
     for file in std::fs::read_dir(&data).unwrap() {
         let path = file.unwrap().path();

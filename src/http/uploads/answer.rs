@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind};
 use crate::http::reply::Problem;
+use crate::http::web::API;
 use crate::vfs::addressed::{Share, Standing};
 
 /// The version of the protocol, the only one that we speak.
@@ -60,6 +61,27 @@ pub async fn speak(request: Request, next: Next) -> Response {
     response
 }
 
+/// Says the version with answers that were given before anybody looked whether it is ours (tus 1.0, "Tus-Resumable").
+pub async fn sign(request: Request, next: Next) -> Response {
+    let is_upload = is_upload(request.uri().path());
+    let mut response = next.run(request).await;
+    if is_upload && !response.headers().contains_key(TUS_RESUMABLE) {
+        let version = HeaderValue::from_static(VERSION);
+        response.headers_mut().insert(TUS_RESUMABLE, version);
+    }
+    response
+}
+
+/// Whether an address is that of uploads, an account's or by a link, or of one of them.
+fn is_upload(path: &str) -> bool {
+    let area = path.strip_prefix(API).unwrap_or_default();
+    let area = match area.strip_prefix("/shared/") {
+        Some(link) => link.split_once('/').map_or("", |(_, rest)| rest),
+        None => area.trim_start_matches('/'),
+    };
+    area == "uploads" || area.starts_with("uploads/")
+}
+
 /// Tells how far an upload is.
 pub fn tell(standing: &Standing, expiry: Duration) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -97,5 +119,27 @@ pub fn locked(error: Error) -> Problem {
     match error.kind() {
         ErrorKind::Stale => Problem::new(StatusCode::LOCKED, "locked", error.context()),
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_are_known_by_their_address() {
+        for (path, is_one) in [
+            ("/api/v1/uploads", true),
+            ("/api/v1/uploads/x", true),
+            ("/api/v1/shared/sll_x/uploads", true),
+            ("/api/v1/shared/sll_x/uploads/y", true),
+            ("/api/v1/uploadsx", false),
+            ("/api/v1/shared/uploads", false),
+            ("/api/v1/shared/sll_x/files/uploads", false),
+            ("/api/v1/files/uploads", false),
+            ("/uploads", false),
+        ] {
+            assert_eq!(is_upload(path), is_one, "{path}");
+        }
     }
 }
