@@ -52,6 +52,7 @@ pub mod server;
 pub mod settings;
 pub mod stall;
 pub mod tags;
+pub mod tally;
 pub mod visitor;
 pub mod visits;
 pub mod web;

@@ -152,7 +152,12 @@ pub(in crate::domain) fn moved(protocol: Protocol, direction: &'static str, byte
 
 /// A client is told of an error.
 pub fn error(protocol: Protocol, kind: ErrorKind) {
-    ERRORS.add(1, &[door(protocol), KeyValue::new("kind", kind.as_str())]);
+    problem(protocol, kind.as_str());
+}
+
+/// A client is told of what is wrong, by a word of the API.
+pub fn problem(protocol: Protocol, kind: &'static str) {
+    ERRORS.add(1, &[door(protocol), KeyValue::new("kind", kind)]);
 }
 
 /// Something that the database is asked for. Dropped before it is done, it failed.

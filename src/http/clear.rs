@@ -13,7 +13,7 @@ use axum::routing::get;
 use crate::http::extract::PathOf;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
-use crate::http::{guard, health};
+use crate::http::{guard, health, tally};
 use crate::net::challenges::Challenges;
 
 /// The standard port, which addresses leave out.
@@ -29,6 +29,7 @@ pub fn routes(web: Web, port: u16, challenges: Option<Challenges>) -> Router {
         .route("/.well-known/acme-challenge/{token}", prove)
         .fallback(move |request: Request| async move { onwards(&request, port) })
         .layer(middleware::from_fn(guard::protect))
+        .layer(middleware::from_fn(tally::count))
         .with_state(web)
 }
 

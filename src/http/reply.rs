@@ -6,8 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::error::{Concern, Error, ErrorKind};
-use crate::domain::measures;
-use crate::domain::principal::Protocol;
+use crate::http::tally::Told;
 
 /// What every error is answered with, as `application/problem+json`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -101,7 +100,6 @@ impl Problem {
 /// Writes down what concerns the operator.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        measures::error(Protocol::Https, error.kind());
         match error.kind().concern() {
             Concern::Client => tracing::debug!(error = ?error, "a request was refused"),
             Concern::Defect => tracing::error!(error = ?error, "a request failed"),
@@ -126,6 +124,7 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], text).into_response();
         response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(Told(vec![self.word]));
         response
     }
 }

@@ -22,7 +22,7 @@ use crate::http::reply::Problem;
 use crate::http::uploads::{answer, routes as uploads};
 use crate::http::web::{API, Web};
 use crate::http::webhooks::routes as webhooks;
-use crate::http::{guard, health, held, leftover, me, metrics, once, origin};
+use crate::http::{guard, health, held, leftover, me, metrics, once, origin, tally};
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -107,6 +107,7 @@ fn whole(
     .layer(middleware::from_fn_with_state(web.clone(), leftover::read))
     .layer(middleware::from_fn(guard::protect))
     .layer(middleware::from_fn(guard::insist))
+    .layer(middleware::from_fn(tally::count))
     .with_state(web)
 }
 

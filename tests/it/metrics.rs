@@ -7,11 +7,16 @@ use std::time::Duration;
 use crate::support::client::{SshOptions, run, sftp, sftp_ok, succeed};
 use crate::support::folder::{TempFolder, write_random};
 use crate::support::ftp_client::{Way, curl_ok, text};
+use crate::support::https_door::HttpsDoor;
 use crate::support::scraped::Scraped;
 use crate::support::server::{DEMO, Server};
 use crate::support::wait::wait_for;
 
 const SIZE: u64 = 300_000;
+const LOCK: &str = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope>\
+                    <D:locktype><D:write/></D:locktype></D:lockinfo>";
+/// Claims that what is sent is empty.
+const SUM_OF_NOTHING: &str = "Repr-Digest: sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
 
 fn listening() -> [(String, String); 1] {
     [(
@@ -199,6 +204,62 @@ fn the_alert_rules_of_the_documents_are_rules() {
     ));
     check.args(["check", "rules"]).arg(&file);
     succeed(&run(check, ""));
+}
+
+#[test]
+fn every_error_that_a_client_is_told_of_is_counted_once_where_it_was_told() {
+    let door = HttpsDoor::up_set([("METRICS__LISTEN", "127.0.0.1:0")]);
+    let empty = Scraped::of(&door.server);
+    assert_eq!(empty.sum("sealift_errors_total"), 0.0);
+    let file = "/api/v1/files/f";
+    let put = ["-X", "PUT", "--data-binary", "content"];
+    let put = |words: &[&'static str]| [&put[..], words].concat();
+    assert_eq!(door.demo(&put(&[]), file).status, 201);
+    let lock = ["-X", "LOCK", "--data-binary", LOCK, "-H", "Depth: 0"];
+    assert_eq!(door.demo(&lock, "/dav/locked").status, 201);
+    let uploads = ["-X", "POST", "-H", "Tus-Resumable: 1.0.0"];
+    let told = [
+        ("https", "not-found", door.demo(&[], "/api/v1/files/none")),
+        ("https", "invalid", door.demo(&[], "/api/v1/files/a%00b")),
+        ("https", "no-such-address", door.demo(&[], "/api/v1/none")),
+        ("https", "unauthenticated", door.ask(&[], file)),
+        (
+            "https",
+            "changed",
+            door.demo(&put(&["-H", "If-Match: \"x\""]), file),
+        ),
+        (
+            "https",
+            "checksum",
+            door.demo(&put(&["-H", SUM_OF_NOTHING]), file),
+        ),
+        (
+            "https",
+            "method-not-allowed",
+            door.demo(&["-X", "PUT"], "/api/v1/me"),
+        ),
+        (
+            "https",
+            "version",
+            door.demo(&uploads[..2], "/api/v1/uploads"),
+        ),
+        ("webdav", "not-found", door.demo(&[], "/dav/none")),
+        ("webdav", "unauthenticated", door.ask(&[], "/dav/f")),
+        ("webdav", "locked", door.demo(&put(&[]), "/dav/locked")),
+        (
+            "webdav",
+            "denied",
+            door.demo(&["-X", "PROPFIND", "-H", "Depth: infinity"], "/dav/"),
+        ),
+    ];
+    let seen = Scraped::of(&door.server);
+    for (protocol, kind, answer) in &told {
+        assert!(answer.status >= 400, "{kind}: {}", answer.status);
+        let labels = [("protocol", *protocol), ("kind", *kind)];
+        let count = seen.get("sealift_errors_total", &labels);
+        assert_eq!(count, Some(1.0), "{labels:?}: {}", answer.text());
+    }
+    assert_eq!(seen.sum("sealift_errors_total"), told.len() as f64);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::http::dav::asked::{Asked, Depth, in_the_way};
 use crate::http::dav::fault::Fault;
 use crate::http::dav::{place, propfind, xml};
 use crate::http::reply::Problem;
+use crate::http::tally::Told;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::selection::{Purpose, SelectionWalk};
 use crate::vfs::session::Session;
@@ -212,6 +213,9 @@ impl<'a> Copying<'a> {
                 xml::escaped(fault.detail())
             )
         });
-        propfind::of_responses(&responses.collect::<String>())
+        let mut response = propfind::of_responses(&responses.collect::<String>());
+        let words = self.failures.iter().map(|(_, fault)| fault.word());
+        response.extensions_mut().insert(Told(words.collect()));
+        response
     }
 }

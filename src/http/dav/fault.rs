@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use crate::domain::error::Error;
 use crate::http::dav::xml;
 use crate::http::reply::Problem;
+use crate::http::tally::Told;
 
 /// What the standard calls what was broken (RFC 4918 section 16).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +36,10 @@ pub struct Fault {
 impl Fault {
     /// One that the standard has a name for.
     pub fn of(status: StatusCode, condition: Condition, detail: impl Into<String>) -> Self {
+        let problem = Problem::new(status, condition.word(), detail);
         Self {
             condition: Some(condition),
-            ..Self::from(Problem::new(status, "", detail))
+            ..Self::from(problem)
         }
     }
 
@@ -96,6 +98,11 @@ impl Fault {
         }
     }
 
+    /// The word that programs of the API know it by.
+    pub fn word(&self) -> &'static str {
+        self.word
+    }
+
     /// Whether it is for the reason that programs know by this word.
     pub fn is(&self, word: &str) -> bool {
         self.word == word
@@ -113,6 +120,14 @@ impl Fault {
 }
 
 impl Condition {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::CannotModifyProtectedProperty | Self::PropfindFiniteDepth => "denied",
+            Self::LockTokenMatchesRequestUri => "changed",
+            Self::LockTokenSubmitted(_) | Self::NoConflictingLock => "locked",
+        }
+    }
+
     fn element(&self) -> String {
         match self {
             Self::CannotModifyProtectedProperty => {
@@ -153,6 +168,7 @@ impl IntoResponse for Fault {
         let kind = HeaderValue::from_static("application/xml; charset=utf-8");
         let text = format!("{}{}\n", xml::HEAD, self.element());
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], text).into_response();
+        response.extensions_mut().insert(Told(vec![self.word]));
         let headers = response.headers_mut();
         headers.extend(self.headers);
         if self.status == StatusCode::UNAUTHORIZED {
