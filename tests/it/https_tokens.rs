@@ -107,6 +107,27 @@ fn a_token_does_what_it_is_for_and_no_more() {
 }
 
 #[test]
+fn looking_needs_the_right_to_look() {
+    let door = HttpsDoor::up();
+    door.put("/f", "content", &[]);
+    let writer = made(
+        &door,
+        &json!({ "name": "writer", "scopes": ["files:write"] }),
+    );
+    for path in ["/f", "/nothing", ""] {
+        let path = format!("/api/v1/entries{path}");
+        let refused = by(&door, &writer, &[], &path);
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+        assert_eq!(refused.problem(), "denied");
+        assert_eq!(by(&door, &writer, &["--head"], &path).status, 403, "{path}");
+    }
+    // What was done is done.
+    let made = by(&door, &writer, &["-X", "POST"], "/api/v1/folders/new");
+    assert_eq!((made.status, made.text().as_str()), (201, ""));
+    assert_eq!(door.demo(&[], "/api/v1/entries/new").status, 200);
+}
+
+#[test]
 fn a_token_makes_none_that_may_do_more_or_lasts_longer() {
     let door = HttpsDoor::up();
     let wanted =

@@ -39,7 +39,7 @@ pub async fn look_at_root(visitor: Visitor) -> Result<Response, Problem> {
     responses((status = 200, description = "what is there", body = EntryView), Asking)
 )]
 pub async fn look(visitor: Visitor, Place(path): Place) -> Result<Response, Problem> {
-    show(&visitor.0, &path, StatusCode::OK).await
+    seen(&visitor.0, &path, StatusCode::OK).await
 }
 
 /// How something is deleted.
@@ -138,21 +138,25 @@ pub fn conditioned(session: &Session, headers: &HeaderMap) -> Result<Session, Pr
     })
 }
 
-/// Answers with what is at a path.
+/// Answers with what is at a path after something was done there: without it for whoever may not look, as what was
+/// done is done.
 ///
 /// # Errors
-/// As looking.
+/// As looking, but for Denied.
 pub async fn show(
     session: &Session,
     path: &VfsPath,
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let seen = match session.look(path).await {
-        Ok(seen) => seen,
-        // What was done is done, also for whoever may not look.
-        Err(error) if error.kind() == ErrorKind::Denied => return Ok(status.into_response()),
-        Err(error) => return Err(error.into()),
-    };
+    match seen(session, path, status).await {
+        Err(problem) if problem.word() == ErrorKind::Denied.as_str() => Ok(status.into_response()),
+        answered => answered,
+    }
+}
+
+/// Answers with what is at a path.
+async fn seen(session: &Session, path: &VfsPath, status: StatusCode) -> Result<Response, Problem> {
+    let seen = session.look(path).await?;
     let told = [(header::ETAG, condition::tag_header(&seen.entry))];
     Ok((status, told, Json(EntryView::seen(path, &seen))).into_response())
 }
