@@ -194,6 +194,7 @@ pub mod vfs {
     pub mod make_folder;
     pub mod news;
     pub mod options;
+    pub mod own_view;
     pub mod pieces;
     pub mod properties;
     pub mod publish;

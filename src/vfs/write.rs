@@ -22,7 +22,6 @@ use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
 use crate::vfs::options::WriteOptions;
 use crate::vfs::publish::{Publish, Target};
-use crate::vfs::read::FileReader;
 use crate::vfs::resume::Discard;
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
@@ -37,14 +36,14 @@ const SMALL: u64 = 256 << 10;
 /// stored is kept for whoever goes on with it.
 pub struct FileWriter {
     vfs: Vfs,
-    principal: Principal,
+    pub(in crate::vfs) principal: Principal,
     append: bool,
     resumable: bool,
     /// How the file should show itself now.
-    entry: Entry,
-    publish: Publish,
-    draft: Draft,
-    early: Early,
+    pub(in crate::vfs) entry: Entry,
+    pub(in crate::vfs) publish: Publish,
+    pub(in crate::vfs) draft: Draft,
+    pub(in crate::vfs) early: Early,
     claim: Claim,
     /// To be done before anything of this is stored.
     discard: Option<Box<Discard>>,
@@ -162,26 +161,6 @@ impl FileWriter {
         }
     }
 
-    /// Up to `length` bytes at `offset`, with what this handle wrote.
-    ///
-    /// # Errors
-    /// As reading and writing.
-    pub async fn read_at(&mut self, offset: u64, length: usize) -> Result<Bytes> {
-        self.settle().await?;
-        self.draft.reader().read_at(offset, length).await
-    }
-
-    /// The file as this handle sees it now, for reading: what is written later does not change it.
-    ///
-    /// # Errors
-    /// As writing.
-    pub async fn reader(&mut self) -> Result<FileReader> {
-        self.settle().await?;
-        let entry = self.entry();
-        let content = self.draft.reader().clone();
-        Ok(FileReader::of(self.principal.tenant, entry, content))
-    }
-
     /// Lays up to `length` bytes of `source`, from `from` on, at `to` (at the end of a file opened
     /// for appending); says how many there were. Extents are shared, no bytes move: the cost is that
     /// of the number of extents.
@@ -201,28 +180,6 @@ impl FileWriter {
         }
         let copied = self.try_copy(source, from, length, to).await;
         self.checked(copied)
-    }
-
-    /// What a copy of the file as this handle sees it starts from.
-    ///
-    /// # Errors
-    /// As writing.
-    pub async fn source(&mut self) -> Result<Source> {
-        self.settle().await?;
-        Ok(Source {
-            tenant: self.principal.tenant,
-            content: self.draft.content(),
-            is_fresh: true,
-        })
-    }
-
-    /// The file as this handle sees it.
-    pub fn entry(&self) -> Entry {
-        Entry {
-            size: self.draft.size().max(self.early.end()),
-            attributes: self.entry.attributes.with(self.publish.update),
-            ..self.entry.clone()
-        }
     }
 
     /// Sets attributes when the file is published; later ones count.
@@ -322,16 +279,6 @@ impl FileWriter {
         self.over = true;
         self.transfer.end(Ending::Complete);
         Ok(entry)
-    }
-
-    /// Stores all that was written, and tells its SHA-256 when it is known: always, if it came in
-    /// order from nothing.
-    ///
-    /// # Errors
-    /// As writing.
-    pub async fn sha256(&mut self) -> Result<Option<[u8; 32]>> {
-        self.settle().await?;
-        Ok(self.draft.sha256())
     }
 
     /// Gives up: what was stored goes, and the file is as it was.
@@ -477,19 +424,11 @@ impl FileWriter {
         Ok(())
     }
 
-    async fn flush_early(&mut self) -> Result<()> {
+    pub(in crate::vfs) async fn flush_early(&mut self) -> Result<()> {
         for (offset, bytes) in self.early.take() {
             self.put(Place::At(offset), &bytes).await?;
         }
         Ok(())
-    }
-
-    /// Brings all that was written into blobs that can be read.
-    async fn settle(&mut self) -> Result<()> {
-        self.require_going_on()?;
-        self.flush_early().await?;
-        let finished = self.draft.finish_blob().await;
-        self.checked(finished)
     }
 
     fn changed(&mut self) {
@@ -497,7 +436,7 @@ impl FileWriter {
         self.is_untouched = false;
     }
 
-    fn require_going_on(&self) -> Result<()> {
+    pub(in crate::vfs) fn require_going_on(&self) -> Result<()> {
         match self.over {
             false => Ok(()),
             true => Err(Error::new(
@@ -509,7 +448,7 @@ impl FileWriter {
 
     /// Ends the upload when something failed. What only a store or database in trouble keeps from
     /// going on is kept as far as it is durable.
-    fn checked<T>(&mut self, outcome: Result<T>) -> Result<T> {
+    pub(in crate::vfs) fn checked<T>(&mut self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
             self.transfer.failed();
             let remains = match error.kind() {
