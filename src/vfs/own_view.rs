@@ -18,13 +18,18 @@ impl FileWriter {
         self.draft.reader().read_at(offset, length).await
     }
 
-    /// The file as this handle sees it now, for reading: what is written later does not change it.
+    /// The file as this handle sees it now, for reading: what is written later does not change it. It
+    /// is no published content, even if it has the same bytes, so that nothing reckoned of it is kept as
+    /// that of one.
     ///
     /// # Errors
     /// As writing.
     pub async fn reader(&mut self) -> Result<FileReader> {
         self.settle().await?;
-        let entry = self.entry();
+        let entry = Entry {
+            content: None,
+            ..self.entry()
+        };
         let content = self.draft.reader().clone();
         Ok(FileReader::of(self.principal.tenant, entry, content))
     }

@@ -84,7 +84,7 @@ pub(in crate::vfs) async fn whole(
     let Some(id) = file.entry().content else {
         return match size {
             0 => Ok(Summer::new(kind).finish()),
-            // An upload that broke off has no content yet whose checksum could be kept.
+            // What is not published has no content yet whose checksum could be kept.
             _ => blocks(vfs, file, kind, 0..size, size).await,
         };
     };

@@ -263,4 +263,6 @@ mod webhooks_outbox;
 #[cfg(test)]
 mod winscp;
 #[cfg(test)]
+mod writers;
+#[cfg(test)]
 mod x509;
