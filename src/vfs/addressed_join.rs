@@ -20,7 +20,7 @@ use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::vfs::addressed::{found, no_such_upload, target};
 use crate::vfs::landing;
-use crate::vfs::publish::Publish;
+use crate::vfs::publish::{Over, Publish};
 use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
 
@@ -116,11 +116,12 @@ impl Session {
                 target: target(&destination),
                 new_node: NodeId::mint(now),
                 content: ContentId::mint(now),
-                from_nothing: true,
+                over: Over::Nothing,
                 edits,
                 stored: parts.values().flat_map(|part| part.blobs.clone()).collect(),
                 sha256: None,
                 hashed_over: None,
+                given: AttributeUpdate::default(),
                 update: AttributeUpdate::default(),
                 upload: None,
                 published: Arc::default(),

@@ -22,7 +22,7 @@ use crate::vfs::draft::{Draft, LastByte, Place};
 use crate::vfs::gather::gather;
 use crate::vfs::landing;
 use crate::vfs::pieces::Hold;
-use crate::vfs::publish::Publish;
+use crate::vfs::publish::{Over, Publish};
 use crate::vfs::resume;
 use crate::vfs::service::Vfs;
 use crate::vfs::session::Session;
@@ -334,11 +334,12 @@ impl Piece {
                 target: target(destination),
                 new_node: NodeId::mint(now),
                 content: ContentId::mint(now),
-                from_nothing: true,
+                over: Over::Nothing,
                 edits: self.draft.edits().to_vec(),
                 stored: self.draft.linkable(),
                 sha256: self.draft.sha256(),
                 hashed_over: None,
+                given: AttributeUpdate::default(),
                 update: AttributeUpdate::default(),
                 upload: self.claim.row(),
                 published: std::sync::Arc::default(),

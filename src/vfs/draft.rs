@@ -264,8 +264,12 @@ impl Draft {
         })
     }
 
-    /// Goes on over what was published.
-    pub fn start_over(&mut self) {
+    /// Goes on over what was published: what this shows, or that with what others wrote.
+    pub fn start_over(&mut self, as_written: bool) {
+        if !as_written {
+            self.stop_hashing();
+            self.known_sha256 = None;
+        }
         self.whole = false;
         self.base_size = self.view.size();
         self.edits.clear();

@@ -47,6 +47,27 @@ pub struct Target {
     pub held: Option<Held>,
 }
 
+/// What the edits are laid over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The version of the file that is current then.
+    Current,
+    /// Nothing: they are all that the file will hold.
+    Nothing,
+    /// Nothing if the name is still free then, else the version that is there: two who append to a
+    /// file that neither of them found lose nothing.
+    Vacant,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    /// The file that got the version.
+    pub node: NodeId,
+    /// Whether the version is what its writer saw: nobody else changed the file meanwhile.
+    pub as_written: bool,
+}
+
 /// Makes what was written the current version of a file.
 #[derive(Clone)]
 pub struct Publish {
@@ -58,8 +79,8 @@ pub struct Publish {
     pub new_node: NodeId,
     /// The id of the new content.
     pub content: ContentId,
-    /// Whether the edits start from nothing; else they are laid over the version current now.
-    pub from_nothing: bool,
+    /// What the edits are laid over.
+    pub over: Over,
     /// What was written.
     pub edits: Vec<Edit>,
     /// Blobs that were stored for it.
@@ -68,12 +89,14 @@ pub struct Publish {
     pub sha256: Option<[u8; 32]>,
     /// The content over which `sha256` was computed on.
     pub hashed_over: Option<ContentId>,
+    /// Mode and times of a file that this makes.
+    pub given: AttributeUpdate,
     /// Mode and times to set.
     pub update: AttributeUpdate,
     /// The upload that this ends, with its epoch.
     pub upload: Option<(UploadId, i64)>,
-    /// The file that got the version; set when the operation is committed.
-    pub published: Arc<Mutex<Option<NodeId>>>,
+    /// What came of it; set when the operation is committed.
+    pub published: Arc<Mutex<Option<Published>>>,
 }
 
 impl Publish {
@@ -81,8 +104,8 @@ impl Publish {
     pub fn new(
         principal: &Principal,
         target: Target,
-        from_nothing: bool,
-        update: AttributeUpdate,
+        over: Over,
+        given: AttributeUpdate,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -90,12 +113,13 @@ impl Publish {
             target,
             new_node: NodeId::mint(now),
             content: ContentId::mint(now),
-            from_nothing,
+            over,
             edits: Vec::new(),
             stored: Vec::new(),
             sha256: None,
             hashed_over: None,
-            update,
+            given,
+            update: AttributeUpdate::default(),
             upload: None,
             published: Arc::default(),
         }
@@ -115,11 +139,11 @@ impl Operation for Publish {
         }
         if let Some(entry) = &place.current
             && self.edits.is_empty()
-            && !self.from_nothing
+            && self.over != Over::Nothing
         {
             return self.touch(tx, entry, place.path, next).await;
         }
-        if self.is_plain() {
+        if self.is_plain() && self.starts_from_nothing(place.current.as_ref()) {
             let plan = self.plan_at(place, &mut known, next)?;
             plan.write(tx).await?;
             return Ok(Record::Change(plan.happening));
@@ -137,7 +161,7 @@ impl Operation for Publish {
     fn planned(&self) -> Option<&dyn Planned> {
         let planned: &dyn Planned = self;
         // Locks are looked at where it is applied.
-        let is_plain = self.is_plain() && self.target.held.is_none();
+        let is_plain = self.is_plain() && self.over == Over::Nothing && self.target.held.is_none();
         is_plain.then_some(planned)
     }
 }
@@ -178,7 +202,15 @@ impl Publish {
             let blob = edit.run().and_then(|run| run.blob);
             blob.is_none_or(|blob| self.stored.iter().any(|info| info.id == blob))
         };
-        self.from_nothing && self.upload.is_none() && self.edits.iter().all(is_own)
+        self.over != Over::Current && self.upload.is_none() && self.edits.iter().all(is_own)
+    }
+
+    fn starts_from_nothing(&self, current: Option<&Entry>) -> bool {
+        match self.over {
+            Over::Current => false,
+            Over::Nothing => true,
+            Over::Vacant => current.is_none(),
+        }
     }
 
     /// Finds the live file that is to get a new version, and checks the folder and the rights.
@@ -236,7 +268,7 @@ impl Publish {
             }
         }
         let entry = self.version(place.current.as_ref(), place.folder, map.size(), next);
-        self.note_published(entry.node);
+        self.note_published(entry.node, true);
         // What grows is its own.
         let name = Some(self.principal.login.user.as_str());
         let crossed = known.take_crossed();
@@ -267,7 +299,10 @@ impl Publish {
     /// The content that the edits are laid over: the file's own, even when it was deleted or
     /// replaced meanwhile. Edits over zeros, or over another file, would make a file that nobody wrote.
     async fn base(&self, tx: &mut TenantTx, current: Option<&Entry>) -> Result<Option<ContentId>> {
-        let Some(node) = self.target.node.filter(|_| !self.from_nothing) else {
+        if self.over == Over::Vacant {
+            return Ok(current.and_then(|entry| entry.content));
+        }
+        let Some(node) = self.target.node.filter(|_| self.over == Over::Current) else {
             return Ok(None);
         };
         if let Some(entry) = current.filter(|entry| entry.node == node) {
@@ -308,7 +343,8 @@ impl Publish {
         for edit in &self.edits {
             map.apply(edit);
         }
-        let hash_holds = self.from_nothing || before == self.hashed_over;
+        let from_nothing = self.starts_from_nothing(current.as_ref());
+        let hash_holds = from_nothing || before == self.hashed_over;
         let sha256 = self.sha256.filter(|_| hash_holds);
         let account = self.principal.account;
         charge(tx, account, current.as_ref(), map.size(), self.upload).await?;
@@ -323,7 +359,7 @@ impl Publish {
             }
             None => entries::insert(tx, &entry).await?,
         }
-        self.note_published(entry.node);
+        self.note_published(entry.node, hash_holds);
         Ok((entry, sha256))
     }
 
@@ -359,7 +395,7 @@ impl Publish {
                 modified: next.at,
                 ..entry.attributes
             },
-            None => Attributes::file(next.at),
+            None => Attributes::file(next.at).with(self.given),
         };
         Entry {
             node: current.map_or(self.new_node, |entry| entry.node),
@@ -375,9 +411,9 @@ impl Publish {
         }
     }
 
-    fn note_published(&self, node: NodeId) {
+    fn note_published(&self, node: NodeId, as_written: bool) {
         let published = self.published.lock();
-        *published.unwrap_or_else(PoisonError::into_inner) = Some(node);
+        *published.unwrap_or_else(PoisonError::into_inner) = Some(Published { node, as_written });
     }
 }
 

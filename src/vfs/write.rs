@@ -20,8 +20,8 @@ use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
 use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
-use crate::vfs::options::WriteOptions;
-use crate::vfs::publish::{Publish, Target};
+use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::publish::{Over, Publish, Published, Target};
 use crate::vfs::resume::Discard;
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
@@ -67,7 +67,15 @@ impl FileWriter {
         let now = vfs.database().clock().now();
         let is_new = start.target.node.is_none();
         let resumed = start.resumed.as_ref();
-        let whole = resumed.map_or(options.truncate || is_new, |own| own.upload.whole);
+        let over = match resumed {
+            Some(own) if own.upload.whole => Over::Nothing,
+            Some(_) => Over::Current,
+            None if options.truncate || options.create == Create::New => Over::Nothing,
+            None if is_new => Over::Vacant,
+            None => Over::Current,
+        };
+        // What was not there is all new, as far as this knows.
+        let whole = over != Over::Current;
         let base = start.base.filter(|_| !whole);
         let mut draft = Draft::new(vfs.clone(), principal.tenant, whole, base);
         let mut claim = Claim::new(vfs.clone(), principal.clone());
@@ -79,14 +87,18 @@ impl FileWriter {
         let given = Some(options.attributes)
             .filter(|_| is_new)
             .unwrap_or_default();
-        let publish = Publish::new(&principal, start.target, whole, given, now);
+        let publish = Publish::new(&principal, start.target, over, given, now);
+        let shown = Entry {
+            attributes: start.entry.attributes.with(given),
+            ..start.entry
+        };
         Self {
             vfs,
             transfer: Transfer::new(&principal, Direction::In),
             principal,
             append: options.append,
             resumable: options.resumable,
-            entry: start.entry,
+            entry: shown,
             publish,
             draft,
             early: Early::default(),
@@ -201,6 +213,10 @@ impl FileWriter {
             return Err(too_long());
         }
         self.require_going_on()?;
+        if size == 0 && self.publish.over == Over::Vacant {
+            // Nothing that was there before this stays.
+            self.publish.over = Over::Nothing;
+        }
         self.flush_early().await?;
         if size == self.draft.size() {
             return Ok(());
@@ -222,20 +238,19 @@ impl FileWriter {
             return Ok(());
         }
         self.store().await?;
-        let published = self.publish.published.lock();
-        let published = *published.unwrap_or_else(PoisonError::into_inner);
-        if let Some(node) = published {
+        // Not what came of it the last time, if nothing did now.
+        if let Some(Published { node, as_written }) = self.take_published() {
             self.publish.target.node = Some(node);
             let mut tx = self.vfs.database().read(self.principal.tenant).await?;
             if let Some(entry) = entries::live(&mut tx, node).await? {
                 self.entry = entry;
             }
+            self.publish.hashed_over = Some(self.publish.content);
+            self.publish.content = ContentId::mint(self.now());
+            self.publish.over = Over::Current;
+            self.draft.start_over(as_written);
         }
-        self.publish.hashed_over = Some(self.publish.content);
-        self.publish.content = ContentId::mint(self.now());
-        self.publish.from_nothing = false;
         self.publish.update = AttributeUpdate::default();
-        self.draft.start_over();
         self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
         self.dirty = false;
         Ok(())
@@ -331,6 +346,9 @@ impl FileWriter {
         self.entry.parent = target.parent;
         self.entry.name.clone_from(&target.name);
         self.publish.target = target;
+        if over.is_some() {
+            self.publish.over = Over::Nothing;
+        }
         Ok(())
     }
 
@@ -379,11 +397,16 @@ impl FileWriter {
             .await?;
         self.entry.born = committed.seq;
         let published = self.publish.published.lock();
-        if let Some(node) = *published.unwrap_or_else(PoisonError::into_inner) {
-            self.entry.node = node;
+        if let Some(published) = *published.unwrap_or_else(PoisonError::into_inner) {
+            self.entry.node = published.node;
             self.entry.attributes.modified = committed.at;
         }
         Ok(())
+    }
+
+    fn take_published(&self) -> Option<Published> {
+        let published = self.publish.published.lock();
+        published.unwrap_or_else(PoisonError::into_inner).take()
     }
 
     async fn try_copy(&mut self, source: &Source, from: u64, length: u64, to: u64) -> Result<u64> {

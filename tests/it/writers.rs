@@ -2,13 +2,20 @@
 
 use bytes::Bytes;
 use sealift::db::sql::Dialect;
+use sealift::domain::node::AttributeUpdate;
 use sealift::domain::sum::SumKind;
+use sealift::vfs::options::WriteOptions;
 use sha2::{Digest, Sha256};
 
 use crate::support::dialects::on_both;
-use crate::support::world::{World, clean, path, put, update};
+use crate::support::world::{World, clean, get, path, put, replace, update};
 
-on_both!(checksums_of_what_is_not_published_are_not_kept);
+on_both!(
+    checksums_of_what_is_not_published_are_not_kept,
+    two_who_append_to_a_file_that_neither_found_lose_nothing,
+    who_writes_into_a_name_that_was_free_leaves_what_came_there_meanwhile,
+    who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile,
+);
 
 async fn checksums_of_what_is_not_published_are_not_kept(dialect: Dialect) {
     let world = World::new(dialect).await;
@@ -30,7 +37,10 @@ async fn checksums_of_what_is_not_published_are_not_kept(dialect: Dialect) {
     // Others may have changed it meanwhile, so that what is published by fsync is not what is seen here.
     let bob = world.account("bob").await;
     let mut other = bob.open_write(&at, update()).await.unwrap();
-    other.write_at(5000, Bytes::from_static(b"C")).await.unwrap();
+    other
+        .write_at(5000, Bytes::from_static(b"C"))
+        .await
+        .unwrap();
     other.commit().await.unwrap();
     writer.sync().await.unwrap();
     let draft = writer.reader().await.unwrap();
@@ -41,5 +51,82 @@ async fn checksums_of_what_is_not_published_are_not_kept(dialect: Dialect) {
     let read = ann.sums_of(&published, SumKind::Md5, 0..size, size).await;
     assert_eq!((size, kept), (5001, read.unwrap()));
     writer.commit().await.unwrap();
+    clean(&world).await;
+}
+
+async fn two_who_append_to_a_file_that_neither_found_lose_nothing(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let at = path("/new.log");
+    let append = WriteOptions {
+        append: true,
+        ..update()
+    };
+    let mut first = ann.open_write(&at, append).await.unwrap();
+    let mut second = bob.open_write(&at, append).await.unwrap();
+    // So long that it is written down as an upload before it is closed.
+    let long = vec![b'l'; 600_000];
+    for (writer, bytes) in [(&mut first, &long[..]), (&mut second, b"of bob\n")] {
+        let bytes = Bytes::copy_from_slice(bytes);
+        writer.append(bytes).await.unwrap();
+    }
+    second.commit().await.unwrap();
+    first.sync().await.unwrap();
+    first.append(Bytes::from_static(b"more")).await.unwrap();
+    first.commit().await.unwrap();
+    let whole = [b"of bob\n", &long[..], b"more"].concat();
+    assert!(get(&ann, &at).await.unwrap() == whole);
+    // What was hashed as it was written is not the hash of both.
+    let file = ann.open_sum(&at).await.unwrap();
+    let sum = ann.sum(&file, SumKind::Sha256).await.unwrap();
+    assert_eq!(sum, Sha256::digest(whole).to_vec());
+    clean(&world).await;
+}
+
+async fn who_writes_into_a_name_that_was_free_leaves_what_came_there_meanwhile(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let at = path("/parts");
+    let private = WriteOptions {
+        attributes: AttributeUpdate {
+            mode: Some(0o600),
+            ..AttributeUpdate::default()
+        },
+        ..update()
+    };
+    let idle = ann.open_write(&at, private).await.unwrap();
+    let mut writer = ann.open_write(&at, private).await.unwrap();
+    let mut other = bob.open_write(&at, update()).await.unwrap();
+    other
+        .write_at(0, Bytes::from_static(b"one "))
+        .await
+        .unwrap();
+    writer
+        .write_at(4, Bytes::from_static(b"two"))
+        .await
+        .unwrap();
+    other.commit().await.unwrap();
+    writer.commit().await.unwrap();
+    assert_eq!(get(&ann, &at).await.unwrap(), b"one two");
+    idle.commit().await.unwrap();
+    assert_eq!(get(&ann, &at).await.unwrap(), b"one two");
+    // What it would have got as a new file is not for the one that is there.
+    assert_eq!(ann.stat(&at).await.unwrap().attributes.mode, 0o644);
+    clean(&world).await;
+}
+
+async fn who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let at = path("/whole");
+    let truncating = ann.open_write(&at, replace()).await.unwrap();
+    let mut cutting = ann.open_write(&at, update()).await.unwrap();
+    cutting.resize(0).await.unwrap();
+    for mut writer in [truncating, cutting] {
+        put(&ann, &at, b"came meanwhile").await.unwrap();
+        writer.write_at(0, Bytes::from_static(b"x")).await.unwrap();
+        writer.commit().await.unwrap();
+        assert_eq!(get(&ann, &at).await.unwrap(), b"x");
+    }
     clean(&world).await;
 }
