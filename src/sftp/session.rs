@@ -222,14 +222,21 @@ impl SftpSession {
             0 => u64::MAX,
             length => length,
         };
-        if request.read == request.write {
+        // As with WRITE, a handle that appends does so wherever it is told to write.
+        let to = (!target.handle.appends).then_some(request.to);
+        if request.read == request.write && to.is_some() {
             let apart = request.from.abs_diff(request.to);
             if apart < length {
                 self.refuse(caller, "parts of one file that overlap cannot be copied");
                 return Ok(());
             }
         }
-        target.push(caller, WriteWork::Copy { source, request });
+        let work = WriteWork::Copy {
+            source,
+            request,
+            to,
+        };
+        target.push(caller, work);
         Ok(())
     }
 

@@ -33,8 +33,10 @@ pub enum WriteWork {
     Copy {
         /// The other file, or this one.
         source: CopySource,
-        /// Which part, and to where.
+        /// Which part.
         request: CopyRequest,
+        /// To where, in bytes; none is the end.
+        to: Option<u64>,
     },
     /// To read what is there now.
     Read {
@@ -191,8 +193,12 @@ impl Lane {
             match work {
                 // All but writing is boxed: there is one of these for every open file.
                 WriteWork::Close(done) => return Box::pin(self.close(caller, done)).await,
-                WriteWork::Copy { source, request } => {
-                    Box::pin(self.copy(caller, source, request)).await;
+                WriteWork::Copy {
+                    source,
+                    request,
+                    to,
+                } => {
+                    Box::pin(self.copy(caller, source, request, to)).await;
                 }
                 WriteWork::Read { offset, length } => {
                     Box::pin(self.read(caller, offset, length)).await;
@@ -297,8 +303,14 @@ impl Lane {
         })
     }
 
-    async fn copy(&mut self, caller: Caller, source: CopySource, request: CopyRequest) {
-        match self.try_copy(source, request).await {
+    async fn copy(
+        &mut self,
+        caller: Caller,
+        source: CopySource,
+        request: CopyRequest,
+        to: Option<u64>,
+    ) {
+        match self.try_copy(source, request, to).await {
             // Less than asked for is there, as OpenSSH's server tells it.
             Ok(copied) if copied < request.length => {
                 let bytes = reply::end(caller.id);
@@ -308,7 +320,12 @@ impl Lane {
         }
     }
 
-    async fn try_copy(&mut self, source: CopySource, request: CopyRequest) -> Result<u64> {
+    async fn try_copy(
+        &mut self,
+        source: CopySource,
+        request: CopyRequest,
+        to: Option<u64>,
+    ) -> Result<u64> {
         let length = match request.length {
             0 => u64::MAX,
             length => length,
@@ -328,7 +345,7 @@ impl Lane {
         };
         let copied = self
             .writer
-            .copy_from(source, request.from, length, request.to)
+            .copy_from(source, request.from, length, to)
             .await;
         if let (Err(error), None) = (&copied, &self.failed) {
             self.failed = Some(again(error));

@@ -173,8 +173,8 @@ impl FileWriter {
         }
     }
 
-    /// Lays up to `length` bytes of `source`, from `from` on, at `to` (at the end of a file opened
-    /// for appending); says how many there were. Extents are shared, no bytes move: the cost is that
+    /// Lays up to `length` bytes of `source`, from `from` on, at `to`; none is the end, and so is
+    /// everything in a file opened for appending. Says how many there were. Extents are shared, no bytes move: the cost is that
     /// of the number of extents.
     ///
     /// # Errors
@@ -184,7 +184,7 @@ impl FileWriter {
         source: &Source,
         from: u64,
         length: u64,
-        to: u64,
+        to: Option<u64>,
     ) -> Result<u64> {
         self.require_going_on()?;
         if source.tenant != self.principal.tenant {
@@ -409,16 +409,22 @@ impl FileWriter {
         published.unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn try_copy(&mut self, source: &Source, from: u64, length: u64, to: u64) -> Result<u64> {
+    async fn try_copy(
+        &mut self,
+        source: &Source,
+        from: u64,
+        length: u64,
+        to: Option<u64>,
+    ) -> Result<u64> {
         self.flush_early().await?;
         let end = from.saturating_add(length).min(source.size());
         let length = end.saturating_sub(from);
         if length == 0 {
             return Ok(0);
         }
-        let (place, to) = match self.append {
-            true => (Place::End, self.draft.size()),
-            false => (Place::At(to), to),
+        let (place, to) = match to.filter(|_| !self.append) {
+            None => (Place::End, self.draft.size()),
+            Some(to) => (Place::At(to), to),
         };
         let after = to.checked_add(length).filter(|end| *end <= MAX_SIZE);
         let after = after.ok_or_else(too_long)?;

@@ -43,7 +43,10 @@ async fn a_copied_file_outlives_the_one_it_was_copied_from(dialect: Dialect) {
     let mut writer = session.open_write(&path("/c"), replace()).await.unwrap();
     let source = session.open_read(&path("/a")).await.unwrap().source();
     assert_eq!(source.size(), 800_000);
-    let copied = writer.copy_from(&source, 0, u64::MAX, 0).await.unwrap();
+    let copied = writer
+        .copy_from(&source, 0, u64::MAX, Some(0))
+        .await
+        .unwrap();
     assert_eq!(copied, 800_000);
     writer.commit().await.unwrap();
     let store = world.vfs.store(RegionId::MAIN).unwrap();
@@ -145,7 +148,7 @@ async fn a_copy_charges_the_quota_like_an_upload(dialect: Dialect) {
 
     let mut writer = session.open_write(&path("/c"), replace()).await.unwrap();
     let source = session.open_read(&path("/a")).await.unwrap().source();
-    let outcome = writer.copy_from(&source, 0, u64::MAX, 0).await;
+    let outcome = writer.copy_from(&source, 0, u64::MAX, Some(0)).await;
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Quota);
     clean(&world).await;
 }
@@ -176,12 +179,15 @@ async fn a_part_of_a_file_is_laid_into_another(dialect: Dialect) {
     put(&session, &path("/b"), b"abcdef").await.unwrap();
     let source = session.open_read(&path("/a")).await.unwrap().source();
     let mut writer = session.open_write(&path("/b"), update()).await.unwrap();
-    assert_eq!(writer.copy_from(&source, 3, 4, 1).await.unwrap(), 4);
-    assert_eq!(writer.copy_from(&source, 8, 100, 8).await.unwrap(), 2);
-    assert_eq!(writer.copy_from(&source, 10, 100, 0).await.unwrap(), 0);
+    assert_eq!(writer.copy_from(&source, 3, 4, Some(1)).await.unwrap(), 4);
+    assert_eq!(writer.copy_from(&source, 8, 100, Some(8)).await.unwrap(), 2);
+    assert_eq!(
+        writer.copy_from(&source, 10, 100, Some(0)).await.unwrap(),
+        0
+    );
     // Within one file, also where the two parts overlap.
     let own = writer.source().await.unwrap();
-    assert_eq!(writer.copy_from(&own, 0, 4, 2).await.unwrap(), 4);
+    assert_eq!(writer.copy_from(&own, 0, 4, Some(2)).await.unwrap(), 4);
     writer.write_at(0, Bytes::from_static(b"A")).await.unwrap();
     writer.commit().await.unwrap();
     assert_eq!(get(&session, &path("/b")).await.unwrap(), b"A3a345\0\089");
@@ -197,7 +203,7 @@ async fn what_is_not_published_yet_can_be_copied(dialect: Dialect) {
         first.write_at(0, some).await.unwrap();
         let source = first.source().await.unwrap();
         let mut second = session.open_write(&path("/b"), replace()).await.unwrap();
-        second.copy_from(&source, 4, 9, 0).await.unwrap();
+        second.copy_from(&source, 4, 9, Some(0)).await.unwrap();
         second.commit().await.unwrap();
         match first_is_published {
             true => drop(first.commit().await.unwrap()),

@@ -364,6 +364,24 @@ async fn parts_of_files_are_copied_without_moving_a_byte() {
 }
 
 #[tokio::test]
+async fn a_copy_into_a_handle_that_appends_goes_to_the_end() {
+    const READING_APPENDING: u32 = 1 | 2 | 4;
+    let (_world, files) = world().await;
+    put(&files, &path("/from"), b"abc").await.unwrap();
+    put(&files, &path("/to"), b"0123456789").await.unwrap();
+    let mut channel = Channel::open(&files).await;
+    let read = channel.open_file("/from", READING).await;
+    let write = channel.open_file("/to", READING_APPENDING).await;
+    let words: [&[u8]; 1] = [b"copy-data"];
+    // Also of the file itself, whose end no part of it overlaps.
+    for request in [copy(&read, 1, 0, &write, 0), copy(&write, 0, 3, &write, 1)] {
+        assert_eq!(channel.ask(EXTENDED, &words, &request).await.code(), OK);
+    }
+    assert_eq!(channel.ask(CLOSE, &[&write], b"").await.code(), OK);
+    assert_eq!(get(&files, &path("/to")).await.unwrap(), b"0123456789bc012");
+}
+
+#[tokio::test]
 async fn copies_that_make_no_sense_are_refused_in_words() {
     let (_world, files) = world().await;
     put(&files, &path("/from"), b"abc").await.unwrap();

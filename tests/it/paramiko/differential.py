@@ -80,8 +80,8 @@ class File:
 
 
 class Handle:
-    def __init__(self, file, flags, ids):
-        self.file, self.flags, self.ids = file, flags, ids
+    def __init__(self, file, name, flags, ids):
+        self.file, self.name, self.flags, self.ids = file, name, flags, ids
         # What is shown from open to close, of a handle that only reads.
         self.version = None
 
@@ -105,7 +105,7 @@ class Sequence:
         kinds = {
             self.open: 20, self.write: 30, self.read: 15, self.close: 10, self.fstat: 6, self.fset: 6,
             self.stat: 10, self.set: 8, self.rename: 8, self.remove: 6, self.mkdir: 8, self.rmdir: 3,
-            self.list: 5, self.real_path: 2,
+            self.list: 5, self.real_path: 2, self.copy: 6,
         }
         for _ in range(count):
             self.dice.choices(list(kinds), kinds.values())[0]()
@@ -215,7 +215,7 @@ class Sequence:
         if flags & TRUNCATE:
             # Where a handle writes already, it is a new size, and may be the old one.
             file.is_timed &= not (file.has_set_time or file.writers())
-        handle = Handle(file, flags, ids)
+        handle = Handle(file, posixpath.normpath(path), flags, ids)
         self.handles.append(handle)
         file.handles.append(handle)
         if changes and not flags & WRITE:
@@ -325,6 +325,30 @@ class Sequence:
         label = ("write", *self.about(handle), offset, length)
         self.by_handle(label, handle, wire.CMD_WRITE, int64(offset), data)
         handle.file.is_timed &= not handle.file.has_set_time
+
+    def copy(self):
+        source, target = self.some(READ), self.some(WRITE)
+        if source is None or target is None or not (source.flags & READ and target.flags & WRITE):
+            return
+        # Within one file, or what was opened by the same name, OpenSSH's server refuses.
+        if source.file is target.file or source.name == target.name:
+            return
+        content = self.clients[0].content(source.ids[0])
+        if not content or source.version not in (None, content):
+            # What OpenSSH's server shows has changed since.
+            return
+        start = self.dice.randrange(len(content))
+        length = self.dice.choice([0, 1, self.dice.randrange(len(content) - start) + 1])
+        offset = self.dice.randrange(200_000)
+        self.lines.append(f"copy {self.about(source)} {self.about(target)} {start} {length} {offset}")
+        words = int64(start), int64(length)
+        codes = []
+        for client, read, write in zip(self.clients, source.ids, target.ids):
+            answer = client.ask(wire.CMD_EXTENDED, "copy-data", read, *words, write, int64(offset))
+            codes.append(answer)
+        code, *_ = self.compare(("copy",), *codes)
+        assert code == OK, code
+        target.file.is_timed &= not target.file.has_set_time
 
     def read(self):
         handle = self.some()
