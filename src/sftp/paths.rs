@@ -24,6 +24,7 @@ use crate::sftp::sums::SumWork;
 use crate::sftp::writes::{HandleUse, Order, WriteLane, WriteWork};
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
+use crate::vfs::write::Fate;
 
 /// A request, its names counted until it is done.
 pub struct PathWork(pub Caller, pub PathRequest, pub Waiting);
@@ -177,9 +178,13 @@ impl PathLane {
             }
             PathRequest::Remove { path } => {
                 let path = self.resolve(&path)?;
-                let removed = files.remove_file(&path).await;
-                unless_new(removed, self.handles.writer(&path).as_ref())?;
-                self.unlink(&path).await;
+                match files.remove_file(&path).await {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        self.remove_own(&path, error).await?;
+                    }
+                    removed => removed?,
+                }
+                self.unlink(&path, Fate::Deleted).await;
             }
             PathRequest::RemoveFolder { path } => {
                 let path = self.resolve(&path)?;
@@ -187,7 +192,7 @@ impl PathLane {
                     return Err(being_written_in(&path));
                 }
                 files.remove_folder(&path).await?;
-                self.unlink(&path).await;
+                self.unlink(&path, Fate::Deleted).await;
             }
             PathRequest::Rename { from, to, replace } => {
                 let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
@@ -209,9 +214,13 @@ impl PathLane {
         Ok(reply::ok(id))
     }
 
-    /// A file that this session writes and nobody knows of yet is renamed by its own lane.
+    /// A file that this session writes and nobody knows of yet is renamed by its own lane: what another
+    /// published under the name meanwhile stays where it is.
     async fn rename(&self, from: VfsPath, to: VfsPath, overwrite: Overwrite) -> Result<()> {
         let own = self.handles.writer(&from);
+        if own.is_some() && from == to {
+            return Ok(());
+        }
         let is_crowded = !self.handles.writers_in(&to).is_empty() && !to.starts_with(&from);
         if from != to && (is_crowded || self.handles.writer(&to).is_some()) {
             // Nobody else may know of it yet.
@@ -235,32 +244,72 @@ impl PathLane {
                 ));
             }
         }
-        let renamed = self.context.files.rename(&from, &to, overwrite).await;
-        match (renamed, &own) {
-            (Err(error), Some(lane)) if error.kind() == ErrorKind::NotFound => {
-                let to = to.clone();
-                ask(lane, |done| Order::Rename {
-                    to,
-                    overwrite,
-                    done,
-                })
-                .await?;
+        let fate = match self.rename_own(own.as_ref(), &from, &to, overwrite).await? {
+            true => Fate::Promised,
+            false => {
+                self.context.files.rename(&from, &to, overwrite).await?;
+                Fate::Deleted
             }
-            (renamed, _) => renamed?,
-        }
+        };
         if from != to {
-            self.unlink(&to).await;
+            self.unlink(&to, fate).await;
             self.handles.renamed(&from, &to);
         }
         Ok(())
     }
 
-    /// Lets files that are being written at `path` and below go when they are closed. What is asked
-    /// next finds their names free.
-    async fn unlink(&self, path: &VfsPath) {
+    /// Says whether `own` was renamed, because nothing of it is published yet.
+    async fn rename_own(
+        &self,
+        own: Option<&WriteLane>,
+        from: &VfsPath,
+        to: &VfsPath,
+        overwrite: Overwrite,
+    ) -> Result<bool> {
+        let Some(lane) = own else {
+            return Ok(false);
+        };
+        let (done, renamed) = oneshot::channel();
+        lane.order(Order::Rename {
+            to: to.clone(),
+            overwrite,
+            done,
+        });
+        match renamed.await {
+            Ok(renamed) => renamed,
+            Err(_) => {
+                // It was closed just now.
+                self.handles.settle(|closed| closed == from).await;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Nobody knows of a file at `path`, but this session may be writing it: one that was not published
+    /// yet, or was deleted by another. One that another renamed is not here any more.
+    async fn remove_own(&self, path: &VfsPath, unknown: Error) -> Result<()> {
+        let Some(lane) = self.handles.writer(path) else {
+            return Err(unknown);
+        };
+        let (sender, goes) = oneshot::channel();
+        lane.order(Order::Unlink(Fate::Deleted, sender));
+        match goes.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(unknown),
+            Err(_) => {
+                // It was closed just now.
+                self.handles.settle(|closed| closed == path).await;
+                self.context.files.remove_file(path).await
+            }
+        }
+    }
+
+    /// Lets files that are being written at `path` and below go when they are closed, unless they live on
+    /// elsewhere. What is asked next finds their names free.
+    async fn unlink(&self, path: &VfsPath, fate: Fate) {
         for lane in self.handles.unlink(path) {
             let (sender, done) = oneshot::channel();
-            lane.order(Order::Unlink(sender));
+            lane.order(Order::Unlink(fate, sender));
             // Done, or closed, when the other end is dropped.
             drop(done.await);
         }
@@ -441,14 +490,6 @@ async fn ask<T>(
             "the file was closed meanwhile; try again",
         ))
     })
-}
-
-/// That nobody knows of a file is no error when `writer` has not published it yet.
-fn unless_new(outcome: Result<()>, writer: Option<&WriteLane>) -> Result<()> {
-    match outcome {
-        Err(error) if error.kind() == ErrorKind::NotFound && writer.is_some() => Ok(()),
-        outcome => outcome,
-    }
 }
 
 fn overwrite(replace: bool) -> Overwrite {

@@ -23,7 +23,7 @@ use crate::sftp::room::Place;
 use crate::vfs::read::FileReader;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::source::Source;
-use crate::vfs::write::FileWriter;
+use crate::vfs::write::{Fate, FileWriter};
 
 /// What is asked of a file being written.
 pub enum WriteWork {
@@ -74,19 +74,19 @@ pub enum Order {
     Entry(oneshot::Sender<Entry>),
     /// To be read as it is now.
     Read(oneshot::Sender<Result<FileReader>>),
-    /// To be published elsewhere, when nothing is published yet.
+    /// To be published elsewhere, when nothing is published yet; says whether that is so.
     Rename {
         /// Where.
         to: VfsPath,
         /// What happens when that is taken.
         overwrite: Overwrite,
         /// How it went.
-        done: oneshot::Sender<Result<()>>,
+        done: oneshot::Sender<Result<bool>>,
     },
     /// To start again from nothing.
     Truncate(oneshot::Sender<Result<()>>),
-    /// To go when it is closed: its name is deleted. The sender is dropped when that is known.
-    Unlink(oneshot::Sender<()>),
+    /// To go when it is closed, since its name is gone; says whether it does.
+    Unlink(Fate, oneshot::Sender<bool>),
 }
 
 /// What comes into the queue.
@@ -256,7 +256,13 @@ impl Lane {
                 done,
             } => {
                 let files = &self.context.files;
-                let renamed = files.rename_new(&mut self.writer, &to, overwrite).await;
+                let renamed = match self.writer.is_new() {
+                    true => {
+                        let renamed = files.rename_new(&mut self.writer, &to, overwrite).await;
+                        renamed.map(|()| true)
+                    }
+                    false => Ok(false),
+                };
                 drop(done.send(renamed));
             }
             Order::Truncate(sender) => {
@@ -266,9 +272,10 @@ impl Lane {
                 };
                 drop(sender.send(cut));
             }
-            Order::Unlink(done) => {
-                self.writer.unlink().await;
-                drop(done);
+            Order::Unlink(fate, done) => {
+                let goes = self.writer.unlink(fate).await;
+                // What may live on is not dropped. Whoever asked may have gone away.
+                let _ = done.send(goes.unwrap_or(false));
             }
         }
     }

@@ -31,6 +31,15 @@ use crate::vfs::upload::Remains;
 /// A file up to this long is charged when it is published and makes no claim before.
 const SMALL: u64 = 256 << 10;
 
+/// What became of the name of a file that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was deleted or given to another in the database.
+    Deleted,
+    /// It is promised to another that is being written, too.
+    Promised,
+}
+
 /// A file open for writing. What it wrote is published by [`FileWriter::commit`] or
 /// [`FileWriter::sync`], and by nothing else: dropped, it leaves the file as it was, and what is
 /// stored is kept for whoever goes on with it.
@@ -318,8 +327,19 @@ impl FileWriter {
     }
 
     /// Lets the file go when it is closed, as unlink of POSIX does with an open file: its name is
-    /// deleted already, and free for another upload.
-    pub async fn unlink(&mut self) {
+    /// deleted already, and free for another upload. Says whether it goes: what was deleted under its
+    /// name was another file if this one lives on elsewhere, and then what is written to it is published
+    /// there.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer; the file does not go then.
+    pub async fn unlink(&mut self, fate: Fate) -> Result<bool> {
+        if let (Fate::Deleted, Some(node)) = (fate, self.publish.target.node) {
+            let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+            if entries::live(&mut tx, node).await?.is_some() {
+                return Ok(false);
+            }
+        }
         self.is_unlinked = true;
         self.publish.target.parent = NodeId::NIL;
         let (target, content) = (&self.publish.target, self.entry.content);
@@ -327,6 +347,7 @@ impl FileWriter {
             // The name is free when the file is closed, then.
             tracing::debug!(error = ?error, "a deleted file that is written keeps its name");
         }
+        Ok(true)
     }
 
     /// Gives a file that was never published another place, where it will be published.

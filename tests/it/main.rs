@@ -223,6 +223,8 @@ mod scp_raw;
 #[cfg(test)]
 mod selecting;
 #[cfg(test)]
+mod sftp_crossing;
+#[cfg(test)]
 mod sftp_extensions;
 #[cfg(test)]
 mod sftp_raw;
