@@ -258,7 +258,7 @@ impl Session {
         let broke_off = writer.is_untouched();
         writer.resize(size).await?;
         match broke_off {
-            true => writer.abandon().await,
+            true => writer.keep().await,
             false => drop(writer.commit().await?),
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What writing a file starts from, and how far it may go.
 
 use crate::db::contents::StoredContent;
-use crate::domain::error::Error;
+use crate::domain::error::{Error, ErrorKind};
 use crate::domain::node::Entry;
 use crate::vfs::admission::Admission;
 use crate::vfs::publish::Target;
@@ -24,4 +24,13 @@ pub(in crate::vfs) struct Start {
 /// The error for what would be longer.
 pub(in crate::vfs) fn too_long() -> Error {
     Error::invalid(format!("a file must not be longer than {MAX_SIZE} bytes"))
+}
+
+/// The error for mode and times of what broke off and was not gone on with: they come with a version.
+pub(in crate::vfs) fn not_set() -> Error {
+    Error::new(
+        ErrorKind::Stale,
+        "this file broke off and nothing more was sent, so its mode and times are not set; \
+         send the rest, and set them then",
+    )
 }

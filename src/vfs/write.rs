@@ -25,7 +25,7 @@ use crate::vfs::publish::{Over, Publish, Published, Target};
 use crate::vfs::resume::Discard;
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
-use crate::vfs::start::{MAX_SIZE, Start, too_long};
+use crate::vfs::start::{MAX_SIZE, Start, not_set, too_long};
 use crate::vfs::upload::Remains;
 
 /// A file up to this long is charged when it is published and makes no claim before.
@@ -267,7 +267,7 @@ impl FileWriter {
 
     /// Stores and publishes what was written. When this returns `Ok`, the blob store has confirmed
     /// the bytes and the database has committed the change. An upload that was gone on with and got
-    /// nothing stays as it was; a file that was deleted meanwhile through the same session is gone.
+    /// nothing stays as it was, and attributes for it are refused (Stale); a file that was deleted meanwhile through the same session is gone.
     ///
     /// # Errors
     /// Quota, Denied, NotFound (the folder is gone), AlreadyExists (of a file that was to be new),
@@ -295,8 +295,13 @@ impl FileWriter {
     async fn commit_traced(mut self) -> Result<Entry> {
         self.require_going_on()?;
         match (self.is_unlinked, self.is_untouched) {
-            (true, _) => drop(self.leave(Remains::Discard)),
-            (false, true) => drop(self.leave(Remains::Keep)),
+            (true, _) => self.left(Remains::Discard).await,
+            (false, true) => {
+                self.left(Remains::Keep).await;
+                if !self.publish.update.is_empty() {
+                    return Err(not_set());
+                }
+            }
             (false, false) => self.store().await?,
         }
         let entry = self.entry();
@@ -307,10 +312,7 @@ impl FileWriter {
 
     /// Gives up: what was stored goes, and the file is as it was.
     pub async fn discard(mut self) {
-        if let Some(discarding) = self.leave(Remains::Discard) {
-            // The sweep finds what a task that ended in a panic left.
-            let _ = discarding.await;
-        }
+        self.left(Remains::Discard).await;
     }
 
     /// Gives up, because the connection broke: what can be stored is kept for a while, if it is resumable.
@@ -320,10 +322,7 @@ impl FileWriter {
 
     /// The same, and waits until it is kept: whoever asks then finds it, and can go on with it.
     pub async fn keep(mut self) {
-        if let Some(keeping) = self.leave(Remains::Keep) {
-            // A task that ended in a panic has kept nothing.
-            let _ = keeping.await;
-        }
+        self.left(Remains::Keep).await;
     }
 
     /// Lets the file go when it is closed, as unlink of POSIX does with an open file: its name is
@@ -552,6 +551,14 @@ impl FileWriter {
     /// Ends the upload without publishing it, in the background; the file stays as it was.
     fn leave(&mut self, remains: Remains) -> Option<JoinHandle<()>> {
         self.end(remains, remains == Remains::Keep && !self.is_untouched)
+    }
+
+    /// The same, and waits for it, so that whoever asks next finds what there is then.
+    async fn left(&mut self, remains: Remains) {
+        if let Some(leaving) = self.leave(remains) {
+            // What a task left that ended in a panic is found by the sweep.
+            let _ = leaving.await;
+        }
     }
 
     /// The same; `halt` says whether what is on its way may be brought to an end.

@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 use sealift::db::sql::Dialect;
+use sealift::domain::clock::Timestamp;
+use sealift::domain::error::ErrorKind;
 use sealift::domain::node::AttributeUpdate;
 use sealift::domain::sum::SumKind;
 use sealift::vfs::options::WriteOptions;
+use sealift::vfs::session::Session;
 use sha2::{Digest, Sha256};
 
 use crate::support::dialects::on_both;
@@ -12,6 +15,8 @@ use crate::support::world::{World, clean, get, path, put, replace, update};
 
 on_both!(
     checksums_of_what_is_not_published_are_not_kept,
+    what_broke_off_is_there_as_soon_as_it_is_closed_again_or_cut,
+    mode_and_times_of_what_broke_off_come_with_the_rest_or_are_refused,
     two_who_append_to_a_file_that_neither_found_lose_nothing,
     who_writes_into_a_name_that_was_free_leaves_what_came_there_meanwhile,
     who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile,
@@ -128,5 +133,64 @@ async fn who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile(dial
         writer.commit().await.unwrap();
         assert_eq!(get(&ann, &at).await.unwrap(), b"x");
     }
+    clean(&world).await;
+}
+
+/// Breaks off an upload of so many bytes; returns how many are kept.
+async fn break_off(session: &Session, at: &str, bytes: usize) -> u64 {
+    let mut writer = session.open_write(&path(at), replace()).await.unwrap();
+    writer
+        .write_at(0, Bytes::from(vec![b'x'; bytes]))
+        .await
+        .unwrap();
+    writer.keep().await;
+    session.stat(&path(at)).await.unwrap().size
+}
+
+async fn what_broke_off_is_there_as_soon_as_it_is_closed_again_or_cut(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let kept = break_off(&ann, "/b", 1_600_000).await;
+    for _ in 0..10 {
+        let writer = ann.open_write(&path("/b"), update()).await.unwrap();
+        writer.commit().await.unwrap();
+        assert_eq!(ann.stat(&path("/b")).await.unwrap().size, kept);
+    }
+    for size in (1..=10).rev().map(|step| step * 1000) {
+        ann.truncate(&path("/b"), size).await.unwrap();
+        assert_eq!(ann.stat(&path("/b")).await.unwrap().size, size);
+    }
+    clean(&world).await;
+}
+
+async fn mode_and_times_of_what_broke_off_come_with_the_rest_or_are_refused(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let kept = break_off(&ann, "/b", 1_600_000).await;
+    let old = AttributeUpdate {
+        modified: Some(Timestamp::from_seconds(1_000_000_000)),
+        ..AttributeUpdate::default()
+    };
+    let mut writer = ann.open_write(&path("/b"), update()).await.unwrap();
+    writer.set_attributes(old).await.unwrap();
+    let error = writer.commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert!(
+        error.context().contains("mode and times are not set"),
+        "{error}"
+    );
+    assert_eq!(ann.stat(&path("/b")).await.unwrap().size, kept);
+    let mut writer = ann.open_write(&path("/b"), update()).await.unwrap();
+    writer.set_attributes(old).await.unwrap();
+    writer
+        .write_at(kept, Bytes::from_static(b"rest"))
+        .await
+        .unwrap();
+    writer.commit().await.unwrap();
+    let stored = ann.stat(&path("/b")).await.unwrap();
+    assert_eq!(
+        (stored.size, Some(stored.attributes.modified)),
+        (kept + 4, old.modified)
+    );
     clean(&world).await;
 }
