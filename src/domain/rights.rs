@@ -41,7 +41,7 @@ impl Rights {
     pub const RENAME: Self = Self(32);
     /// Make folders.
     pub const MAKE_FOLDERS: Self = Self(64);
-    /// Set times and modes.
+    /// Set times and modes; those of what one writes come with writing it.
     pub const SET_ATTRIBUTES: Self = Self(128);
     /// Everything.
     pub const ALL: Self = Self(255);

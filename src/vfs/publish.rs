@@ -141,6 +141,7 @@ impl Operation for Publish {
             && self.edits.is_empty()
             && self.over != Over::Nothing
         {
+            self.require_to_touch(&known, entry)?;
             return self.touch(tx, entry, place.path, next).await;
         }
         if self.is_plain() && self.starts_from_nothing(place.current.as_ref()) {
@@ -312,6 +313,20 @@ impl Publish {
             Error::not_found("the file was deleted while it was changed; send it again as a whole")
         })?;
         Ok(last.content)
+    }
+
+    /// Mode and times belong to what one writes oneself; those of what was there need their own right.
+    fn require_to_touch(&self, known: &Known, entry: &Entry) -> Result<()> {
+        let is_own_file = entry.node == self.new_node;
+        let is_own_content = entry.content.is_some() && entry.content == self.hashed_over;
+        if self.update.is_empty() || is_own_file || is_own_content {
+            return Ok(());
+        }
+        let mut chain = known.ancestors(entry.parent);
+        chain.reverse();
+        let grants = known.grants(self.principal.account);
+        let access = Access::of(grants, &self.principal);
+        access.require(&below(&chain, entry), Rights::SET_ATTRIBUTES)
     }
 
     /// Nothing was written to a file that is there: at most its attributes change.

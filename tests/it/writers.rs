@@ -5,6 +5,7 @@ use sealift::db::sql::Dialect;
 use sealift::domain::clock::Timestamp;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::node::AttributeUpdate;
+use sealift::domain::rights::Rights;
 use sealift::domain::sum::SumKind;
 use sealift::vfs::options::WriteOptions;
 use sealift::vfs::session::Session;
@@ -17,6 +18,7 @@ on_both!(
     checksums_of_what_is_not_published_are_not_kept,
     what_broke_off_is_there_as_soon_as_it_is_closed_again_or_cut,
     mode_and_times_of_what_broke_off_come_with_the_rest_or_are_refused,
+    mode_and_times_of_what_one_did_not_write_need_their_own_right,
     two_who_append_to_a_file_that_neither_found_lose_nothing,
     who_writes_into_a_name_that_was_free_leaves_what_came_there_meanwhile,
     who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile,
@@ -192,5 +194,54 @@ async fn mode_and_times_of_what_broke_off_come_with_the_rest_or_are_refused(dial
         (stored.size, Some(stored.attributes.modified)),
         (kept + 4, old.modified)
     );
+    clean(&world).await;
+}
+
+async fn mode_and_times_of_what_one_did_not_write_need_their_own_right(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let rights = Rights::LIST | Rights::READ | Rights::WRITE | Rights::OVERWRITE;
+    let bob = world.account_with("bob", rights, None).await;
+    let (there, new) = (path("/there"), path("/new"));
+    put(&ann, &there, b"of ann").await.unwrap();
+    let before = ann.stat(&there).await.unwrap().attributes;
+    let open = AttributeUpdate {
+        mode: Some(0o777),
+        modified: Some(Timestamp::from_seconds(7)),
+        ..AttributeUpdate::default()
+    };
+    let late = AttributeUpdate {
+        modified: Some(Timestamp::from_seconds(1_000_000_000)),
+        ..AttributeUpdate::default()
+    };
+    for update_only in [open, late] {
+        let mut writer = bob.open_write(&there, update()).await.unwrap();
+        writer.write_at(0, Bytes::new()).await.unwrap();
+        writer.set_attributes(update_only).await.unwrap();
+        let error = writer.commit().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.context().contains("'set-attributes'"), "{error}");
+        assert_eq!(ann.stat(&there).await.unwrap().attributes, before);
+    }
+    // What one writes has its times from who writes it: before it is closed, and after fsync too.
+    for (at, options) in [(&there, update()), (&there, replace()), (&new, update())] {
+        let mut writer = bob.open_write(at, options).await.unwrap();
+        writer
+            .write_at(0, Bytes::from_static(b"bob"))
+            .await
+            .unwrap();
+        writer.set_attributes(open).await.unwrap();
+        for _ in 0..2 {
+            writer.sync().await.unwrap();
+        }
+        writer.set_attributes(late).await.unwrap();
+        writer.commit().await.unwrap();
+        let stored = ann.stat(at).await.unwrap().attributes;
+        assert_eq!(Some(stored.modified), late.modified);
+    }
+    // An empty file is written too.
+    let mut writer = bob.open_write(&path("/empty"), update()).await.unwrap();
+    writer.set_attributes(late).await.unwrap();
+    writer.commit().await.unwrap();
     clean(&world).await;
 }
