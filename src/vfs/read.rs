@@ -16,6 +16,7 @@ use crate::domain::id::{BlobId, TenantId};
 use crate::domain::node::Entry;
 use crate::domain::principal::Principal;
 use crate::domain::traffic::{Direction, Ending, Transfer};
+use crate::net::budget::{Budget, Share};
 use crate::vfs::blob_reader::BlobReader;
 use crate::vfs::chunks::{ChunkRange, Chunks};
 use crate::vfs::service::Vfs;
@@ -26,6 +27,11 @@ pub const MAX_READ: usize = 1024 * 1024;
 
 /// How far out of order the requests of a client may come that reads in order, in bytes.
 const OUT_OF_ORDER: u64 = 4 << 20;
+
+/// So many pieces of a file are read without counting the memory that knowing them takes...
+const FEW_PIECES: usize = 1024;
+/// ...and so much counts for each of more.
+const PIECE_BYTES: usize = 4 * size_of::<Extent>();
 
 /// The bytes of a content, wherever they lie. Cheap to clone.
 #[derive(Clone)]
@@ -229,24 +235,32 @@ pub struct FileReader {
     tenant: TenantId,
     entry: Arc<Entry>,
     content: Option<ContentReader>,
+    /// What knowing very many pieces takes.
+    _counted: Option<Arc<Share>>,
     /// Of a file that is sent to somebody.
     transfer: Option<Arc<Transfer>>,
 }
 
 impl FileReader {
     /// Opens the version that `entry` is, in the transaction that found it.
+    ///
+    /// # Errors
+    /// Busy when it is in very many pieces and memory is short; Unavailable.
     pub(in crate::vfs) async fn open(vfs: &Vfs, tx: &mut TenantTx, entry: Entry) -> Result<Self> {
-        let content = match entry.content {
+        let (content, counted) = match entry.content {
             Some(id) => {
                 let stored = contents::load(tx, id).await?;
-                Some(ContentReader::new(vfs, tx.tenant(), stored))
+                let counted = count(vfs.budget(), &stored.map)?;
+                let reader = ContentReader::new(vfs, tx.tenant(), stored);
+                (Some(reader), counted.map(Arc::new))
             }
-            None => None,
+            None => (None, None),
         };
         Ok(Self {
             tenant: tx.tenant(),
             entry: Arc::new(entry),
             content,
+            _counted: counted,
             transfer: None,
         })
     }
@@ -264,6 +278,7 @@ impl FileReader {
             tenant,
             entry: Arc::new(entry),
             content: Some(content),
+            _counted: None,
             transfer: None,
         }
     }
@@ -331,4 +346,20 @@ impl FileReader {
         }
         read
     }
+}
+
+fn count(budget: &Budget, map: &ExtentMap) -> Result<Option<Share>> {
+    let pieces = map.runs().len();
+    if pieces <= FEW_PIECES {
+        return Ok(None);
+    }
+    let share = budget.try_take_spare(pieces * PIECE_BYTES);
+    share.map(Some).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Busy,
+            format!(
+                "the server is short of memory for a file in {pieces} pieces; try again in a moment"
+            ),
+        )
+    })
 }

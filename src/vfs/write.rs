@@ -93,6 +93,7 @@ impl FileWriter {
             claim.go_on(&resumed.upload);
             draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
         }
+        let early = Early::new(vfs.budget().clone());
         let given = Some(options.attributes)
             .filter(|_| is_new)
             .unwrap_or_default();
@@ -110,7 +111,7 @@ impl FileWriter {
             entry: shown,
             publish,
             draft,
-            early: Early::default(),
+            early,
             claim,
             discard: start.discard,
             dirty: whole,
@@ -162,8 +163,8 @@ impl FileWriter {
             self.flush_early().await?;
         }
         self.put(Place::At(offset), &bytes).await?;
-        while let Some((offset, bytes)) = self.early.take_due(self.draft.size()) {
-            self.put(Place::At(offset), &bytes).await?;
+        while let Some((offset, held)) = self.early.take_due(self.draft.size()) {
+            self.put(Place::At(offset), &held.bytes).await?;
         }
         Ok(())
     }
@@ -474,8 +475,8 @@ impl FileWriter {
     }
 
     pub(in crate::vfs) async fn flush_early(&mut self) -> Result<()> {
-        for (offset, bytes) in self.early.take() {
-            self.put(Place::At(offset), &bytes).await?;
+        for (offset, held) in self.early.take() {
+            self.put(Place::At(offset), &held.bytes).await?;
         }
         Ok(())
     }

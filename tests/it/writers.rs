@@ -7,14 +7,16 @@ use sealift::domain::error::ErrorKind;
 use sealift::domain::node::AttributeUpdate;
 use sealift::domain::rights::Rights;
 use sealift::domain::sum::SumKind;
+use sealift::net::budget::Budget;
 use sealift::vfs::options::WriteOptions;
 use sealift::vfs::session::Session;
 use sha2::{Digest, Sha256};
 
 use crate::support::dialects::on_both;
-use crate::support::world::{World, clean, get, path, put, replace, update};
+use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
 
 on_both!(
+    bytes_that_came_early_and_files_in_many_pieces_count,
     checksums_of_what_is_not_published_are_not_kept,
     what_broke_off_is_there_as_soon_as_it_is_closed_again_or_cut,
     mode_and_times_of_what_broke_off_come_with_the_rest_or_are_refused,
@@ -243,5 +245,47 @@ async fn mode_and_times_of_what_one_did_not_write_need_their_own_right(dialect: 
     let mut writer = bob.open_write(&path("/empty"), update()).await.unwrap();
     writer.set_attributes(late).await.unwrap();
     writer.commit().await.unwrap();
+    clean(&world).await;
+}
+
+async fn bytes_that_came_early_and_files_in_many_pieces_count(dialect: Dialect) {
+    const PIECES: u64 = 3000;
+    let budget = Budget::new(8 << 20);
+    let world = World::within(dialect, new_tenant("acme"), budget.clone()).await;
+    let ann = world.account("ann").await;
+    let mut writer = ann.open_write(&path("/early"), replace()).await.unwrap();
+    let before = budget.used();
+    let piece = vec![7; 100_000];
+    let held = |count: u64| (1..=count).map(|index| index * 100_000);
+    for offset in held(10) {
+        let bytes = Bytes::copy_from_slice(&piece);
+        writer.write_at(offset, bytes).await.unwrap();
+    }
+    assert!(budget.used() >= before + 1_000_000);
+    // More than may be held is written as it is.
+    for offset in held(30).skip(10) {
+        let bytes = Bytes::copy_from_slice(&piece);
+        writer.write_at(offset, bytes).await.unwrap();
+        assert!(budget.used() <= budget.total());
+    }
+    writer
+        .write_at(0, Bytes::copy_from_slice(&piece))
+        .await
+        .unwrap();
+    writer.commit().await.unwrap();
+    assert!(get(&ann, &path("/early")).await.unwrap() == vec![7; 3_100_000]);
+    let mut writer = ann.open_write(&path("/pieces"), replace()).await.unwrap();
+    for offset in (0..PIECES).rev() {
+        writer
+            .write_at(2 * offset, Bytes::from_static(b"x"))
+            .await
+            .unwrap();
+    }
+    writer.commit().await.unwrap();
+    world.vfs.drain().await;
+    let before = budget.used();
+    let reader = ann.open_read(&path("/pieces")).await.unwrap();
+    assert!(budget.used() >= before + 100 * PIECES as usize);
+    drop(reader);
     clean(&world).await;
 }
