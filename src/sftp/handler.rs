@@ -204,6 +204,10 @@ impl Handler for SshHandler {
         Ok(banner.map(|text| format!("{}\r\n", text.trim_end())))
     }
 
+    fn farewell(&mut self) -> Option<String> {
+        self.login.farewell()
+    }
+
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         // Boxed, as what every session has room for all the time: so are the others.
         Ok(Box::pin(self.login.password(user, password)).await)

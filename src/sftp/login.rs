@@ -33,6 +33,7 @@ pub struct Login {
     door: Door,
     offers: usize,
     known: Option<Principal>,
+    farewell: Option<String>,
     notices: UnboundedSender<Notice>,
 }
 
@@ -45,6 +46,7 @@ impl Login {
             door,
             offers: 0,
             known: None,
+            farewell: None,
             notices,
         }
     }
@@ -183,8 +185,14 @@ impl Login {
         self.refused()
     }
 
+    /// Why the connection ends instead of the answer to what was tried last.
+    pub fn farewell(&mut self) -> Option<String> {
+        self.farewell.take()
+    }
+
     /// Has the connection ended by its owner.
-    pub fn turn_away(&self, why: String) {
+    pub fn turn_away(&mut self, why: String) {
+        self.farewell = Some(why.clone());
         // Without an owner the connection is ending already.
         let _ = self.notices.send(Notice::TurnedAway(why));
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::logins::from_uri;
 use crate::support::client::{SshOptions, paramiko, run, succeed};
 use crate::support::folder::TempFolder;
+use crate::support::hold::HeldUpload;
 use crate::support::server::{DEMO, Server};
 use crate::support::wait::wait_for;
 
@@ -494,4 +495,29 @@ fn a_draining_server_tells_clients_why_it_hangs_up() {
         told.contains("the server is closing; connect again in a moment"),
         "{told}"
     );
+}
+
+#[test]
+fn who_is_turned_away_with_nothing_but_a_key_is_told_why() {
+    let setting = Setting::new();
+    setting
+        .server
+        .admin(&["account", "set", DEMO, "--sessions", "1"], "");
+    let held = HeldUpload::start(&setting.server, 1000);
+    let mut command = Command::new("sftp");
+    command
+        .args(["-P", &setting.server.port().to_string()])
+        .args(setting.options.words())
+        .args(["-o", "PreferredAuthentications=publickey"])
+        .args(["-o", &format!("User={DEMO}"), "127.0.0.1"]);
+    let refusal = run(command, "");
+    refused(&refusal);
+    let told = String::from_utf8_lossy(&refusal.stderr).into_owned();
+    assert!(
+        told.contains("has 1 sessions, as many as it may have"),
+        "{told}"
+    );
+    assert!(!told.contains("Permission denied"), "{told}");
+    held.finish();
+    setting.server.stop();
 }

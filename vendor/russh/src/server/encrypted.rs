@@ -119,6 +119,7 @@ impl Session {
                 Ok(())
             }
             (EncryptedState::WaitingAuthRequest(_), Some((&msg::USERAUTH_REQUEST, mut r))) => {
+                let unanswered = enc.write.len();
                 enc.server_read_auth_request(
                     rejection_wait_until,
                     initial_none_rejection_wait_until,
@@ -128,6 +129,12 @@ impl Session {
                     &mut self.common.auth_user,
                 )
                 .await?;
+                // sealift: nothing may come before it, or OpenSSH hangs up on that.
+                if let Some(why) = handler.farewell() {
+                    enc.write.truncate(unanswered);
+                    self.common.disconnect(Disconnect::ByApplication, &why, "en")?;
+                    return Ok(());
+                }
                 self.common.auth_attempts += 1;
                 if let EncryptedState::InitCompression = enc.state {
                     if enc.client_compression.is_deferred() {
@@ -141,6 +148,7 @@ impl Session {
                 EncryptedState::WaitingAuthRequest(auth),
                 Some((&msg::USERAUTH_INFO_RESPONSE, mut r)),
             ) => {
+                let unanswered = enc.write.len();
                 let resp = read_userauth_info_response(
                     rejection_wait_until,
                     handler,
@@ -150,6 +158,12 @@ impl Session {
                     &mut r,
                 )
                 .await?;
+                // sealift: as above.
+                if let Some(why) = handler.farewell() {
+                    enc.write.truncate(unanswered);
+                    self.common.disconnect(Disconnect::ByApplication, &why, "en")?;
+                    return Ok(());
+                }
                 if resp {
                     enc.state = EncryptedState::InitCompression;
                     if enc.client_compression.is_deferred() {

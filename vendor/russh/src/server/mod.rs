@@ -367,6 +367,12 @@ pub trait Handler: Sized {
         async { Ok(()) }
     }
 
+    /// sealift: asked after each request to log in. Why the connection ends instead of the answer to it,
+    /// which the client would take for all there is to know.
+    fn farewell(&mut self) -> Option<String> {
+        None
+    }
+
     /// Called when authentication starts but before it is successful.
     /// Return value is an authentication banner, usually a warning message shown to the client.
     #[allow(unused_variables)]
