@@ -146,7 +146,7 @@ impl Draft {
     /// Writes bytes; what lies between the end and their place reads as zeros.
     ///
     /// # Errors
-    /// StorageFull, Unavailable; Invalid when there are too many pieces.
+    /// StorageFull, Unavailable; Busy when there are too many pieces.
     pub async fn write(&mut self, place: Place, bytes: &Bytes) -> Result<()> {
         let offset = match place {
             Place::At(offset) => offset,
@@ -180,7 +180,7 @@ impl Draft {
     /// Lays `from..to` of another content; extents are shared.
     ///
     /// # Errors
-    /// Invalid when there are too many pieces.
+    /// Busy when there are too many pieces.
     pub fn copy(&mut self, source: &Source, from: u64, to: u64, place: Place) -> Result<()> {
         let offset = match place {
             Place::At(offset) => offset,
@@ -207,7 +207,7 @@ impl Draft {
     /// Sets the length; what is added reads as zeros.
     ///
     /// # Errors
-    /// Invalid when there are too many pieces.
+    /// Busy when there are too many pieces.
     pub fn resize(&mut self, size: u64) -> Result<()> {
         self.stop_hashing();
         self.view.resize(size);
@@ -426,8 +426,13 @@ impl Draft {
             // Not when it grows again: what was cut off must not come back.
             (Some(Edit::Resize(last)), Edit::Resize(size)) if size <= *last => *last = size,
             _ if full => {
-                return Err(Error::invalid(
-                    "the file is written in too many pieces; write it from the start to the end",
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!(
+                        "the file is written in more than {MAX_EDITS} pieces out of order, so that \
+                         nothing of it is stored; write it from the start to the end, or let fsync \
+                         store it before there are so many, which starts the count anew"
+                    ),
                 ));
             }
             _ => self.edits.push(edit),

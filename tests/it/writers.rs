@@ -289,3 +289,37 @@ async fn bytes_that_came_early_and_files_in_many_pieces_count(dialect: Dialect) 
     drop(reader);
     clean(&world).await;
 }
+
+#[tokio::test]
+async fn a_file_is_written_in_so_many_pieces_and_fsync_starts_the_count_anew() {
+    const MOST: u64 = 100_000;
+    let (world, at) = (World::new(Dialect::Sqlite).await, path("/pieces"));
+    let ann = world.account("ann").await;
+    let mut writer = ann.open_write(&at, replace()).await.unwrap();
+    let byte = Bytes::from_static(b"x");
+    // Twice over so many, with fsync between.
+    for index in 0..MOST / 5 * 6 {
+        if index == MOST / 5 * 3 {
+            writer.sync().await.unwrap();
+        }
+        writer.write_at(index % 2 * 10, byte.clone()).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    assert_eq!(get(&ann, &at).await.unwrap(), b"x\0\0\0\0\0\0\0\0\0x");
+    let mut writer = ann.open_write(&at, replace()).await.unwrap();
+    let mut count = 0;
+    let error = loop {
+        match writer.write_at(count % 2 * 10, byte.clone()).await {
+            Ok(()) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    // The first may be held until its turn comes.
+    assert!((MOST..=MOST + 1).contains(&count), "{count}");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    for word in ["100000 pieces", "from the start to the end", "fsync"] {
+        assert!(error.context().contains(word), "{error}");
+    }
+    drop(writer);
+    clean(&world).await;
+}
