@@ -110,6 +110,10 @@ impl Reader {
             return default;
         };
         let text = match raw.text {
+            // As a settings file writes it; else the environment has no brackets.
+            Ok(text) if raw.shape.is_none() && T::SHAPE == Shape::List && text.trim() == "[]" => {
+                Ok(String::new())
+            }
             Ok(text) if raw.shape.is_none_or(|shape| shape == T::SHAPE) => Ok(text),
             Ok(_) => Err(format!("{}, {}", found(raw.shape), wanted(T::SHAPE))),
             Err(what) => Err(format!("{what} stands here; {}", wanted(T::SHAPE))),

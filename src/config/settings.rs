@@ -564,6 +564,9 @@ mod tests {
         assert_eq!(settings.log.level, Level::DEBUG);
         assert_eq!(settings.sftp.listen.len(), 2);
         assert_eq!(settings.password_rounds, 300_000);
+        let none = [("SEALIFT__SFTP__LISTEN".to_owned(), "[]".to_owned())];
+        let settings = Settings::served().overlaid(None, none).unwrap();
+        assert_eq!(settings.sftp.listen.len(), 0);
 
         let wrong = [
             ("SEALIFT__LOG__LEVLE", "debug"),

@@ -37,6 +37,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How often a draining connection looks whether it may go.
 const DRAIN_STEP: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether something was asked, in the time without it that ends a session.
+const IDLE_STEPS: u32 = 16;
+
 /// What connections need.
 pub struct Parts {
     /// What the operator chose.
@@ -168,19 +171,20 @@ async fn turned_away(told: &mut UnboundedReceiver<Notice>) -> String {
     std::future::pending().await
 }
 
-/// Returns when nothing was asked for `time`.
+/// Returns when nothing was asked for `time`, or an eighth more.
 async fn idle(time: Option<Duration>, ledger: &Ledger) {
     let Some(time) = time else {
         return std::future::pending().await;
     };
-    let mut seen = ledger.seen();
-    loop {
-        sleep(time).await;
+    let step = time / IDLE_STEPS;
+    let (mut seen, mut since) = (ledger.seen(), Instant::now());
+    // What was seen to be under way may have gone on for a step.
+    while since.elapsed() < time + step {
+        sleep(step).await;
         let now = ledger.seen();
-        if now == seen && ledger.is_waiting_for_client() {
-            return;
+        if now != seen || !ledger.is_waiting_for_client() {
+            (seen, since) = (now, Instant::now());
         }
-        seen = now;
     }
 }
 
@@ -226,5 +230,34 @@ impl Ssh {
             self.gate.cut();
             self.ended().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_stays_for_the_time_and_little_longer() {
+        const TIME: Duration = Duration::from_secs(800);
+        let ledger = Ledger::new(Budget::new(0));
+        let start = Instant::now();
+        let asking = async {
+            sleep(TIME / 100).await;
+            drop(ledger.request());
+            sleep(TIME / 2).await;
+            let request = ledger.request();
+            sleep(TIME * 3).await;
+            drop(request);
+            Instant::now()
+        };
+        let ended = async {
+            idle(Some(TIME), &ledger).await;
+            Instant::now()
+        };
+        let (asked, ended) = tokio::join!(asking, ended);
+        assert!(asked > start + TIME * 3);
+        assert!(ended >= asked + TIME);
+        assert!(ended <= asked + TIME + TIME / 8);
     }
 }
