@@ -1,8 +1,8 @@
 //! Objects of blobs beside the one that the blob's row names: replicas, and what a move leaves.
 //!
-//! A row is there before its object and until after it. State 1: it is being made. 2: it is there. 4: it
-//! is given up, and may be taken up again. 5: its object is being removed, and nothing else can
-//! become of it.
+//! A row is there before its object and until after it. State 1: it is being made. 2: it is there, and was
+//! read back whole. 4: it is given up, or nobody has read it back; it may be taken up again by whoever
+//! does. 5: its object is being removed, and nothing else can become of it.
 
 use crate::db::blobs::{self, BlobInfo, BlobRecord, BlobState};
 use crate::db::sql::{Row, TenantTx};
@@ -53,7 +53,8 @@ pub async fn announce(
     Ok(announced > 0)
 }
 
-/// Notes that an announced copy is there; false when it was given up meanwhile.
+/// Notes that an announced copy is there, as somebody who has read it back knows; false when it is being
+/// removed.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -68,8 +69,8 @@ pub async fn add(tx: &mut TenantTx, id: BlobId, region: RegionId, at: Timestamp)
     Ok(added > 0)
 }
 
-/// Makes a copy the blob's own object, and what was its own a copy that is to be removed, or kept
-/// if it is where the tenant's replica is.
+/// Makes a copy the blob's own object, and what was its own a copy that nobody has read back: it is to be
+/// removed, or looked at again if it is where the tenant wants copies.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -77,7 +78,6 @@ pub async fn switch(
     tx: &mut TenantTx,
     id: BlobId,
     to: RegionId,
-    replica: Option<RegionId>,
     at: Timestamp,
 ) -> Result<bool> {
     let Some(blob) = blobs::find(tx, id).await? else {
@@ -101,26 +101,17 @@ pub async fn switch(
         [id.as_bytes().into(), to.0.into()],
     )
     .await?;
-    let state = match replica == Some(from) {
-        true => 2_i64,
-        false => 4,
-    };
     tx.execute(
-        "INSERT INTO blob_copies (tenant, id, region, state, at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (tenant, id, region) DO UPDATE SET state = $4, at = $5",
-        [
-            id.as_bytes().into(),
-            from.0.into(),
-            state.into(),
-            at.0.into(),
-        ],
+        "INSERT INTO blob_copies (tenant, id, region, state, at) VALUES ($1, $2, $3, 4, $4) \
+         ON CONFLICT (tenant, id, region) DO UPDATE SET state = 4, at = $4",
+        [id.as_bytes().into(), from.0.into(), at.0.into()],
     )
     .await?;
     Ok(true)
 }
 
 /// Gives up copies, of blobs that are where the tenant wants them, that are in no place where it
-/// wants any; takes up again those that it wants after all.
+/// wants any.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -131,14 +122,6 @@ pub async fn release_unwanted(
     at: Timestamp,
 ) -> Result<u64> {
     let wanted = replica.unwrap_or(region);
-    if wanted != region {
-        tx.execute(
-            "UPDATE blob_copies SET state = 2, at = $3 \
-             WHERE tenant = $1 AND state = 4 AND region = $2",
-            [wanted.0.into(), at.0.into()],
-        )
-        .await?;
-    }
     tx.execute(
         "UPDATE blob_copies SET state = CASE WHEN state = 1 THEN 5 ELSE 4 END, at = $4 \
          WHERE tenant = $1 AND state IN (1, 2) AND region <> $2 AND region <> $3 \
@@ -147,6 +130,18 @@ pub async fn release_unwanted(
         [region.0.into(), wanted.0.into(), at.0.into()],
     )
     .await
+}
+
+/// Whether there are copies, of blobs that are there, in a region where the tenant wants them, and that
+/// nobody knows to be whole.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn any_in_doubt(tx: &mut TenantTx, replica: RegionId) -> Result<bool> {
+    let sql = "SELECT c.id FROM blob_copies c JOIN blobs b ON b.tenant = c.tenant AND b.id = c.id \
+         WHERE c.tenant = $1 AND c.region = $2 AND c.state = 4 AND b.state = 2 \
+         AND (b.finished = 1 OR b.halted = 1) AND b.region <> $2 LIMIT 1";
+    Ok(tx.row(sql, [replica.0.into()]).await?.is_some())
 }
 
 /// Whether there is any copy.
@@ -158,8 +153,8 @@ pub async fn any(tx: &mut TenantTx) -> Result<bool> {
     Ok(tx.row(sql, []).await?.is_some())
 }
 
-/// Up to `limit` copies that were given up before `until`, or whose blob is gone: with the blob, if it
-/// is not.
+/// Up to `limit` copies that were given up before `until`, where the tenant wants none, or whose blob is
+/// gone: with the blob, if it is not.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -171,7 +166,9 @@ pub async fn removable(
     let rows = tx
         .rows(
             "SELECT c.id, c.region FROM blob_copies c WHERE c.tenant = $1 AND c.state <> 5 AND \
-             ((c.state = 4 AND c.at <= $2) OR NOT EXISTS (SELECT 1 FROM blobs b \
+             ((c.state = 4 AND c.at <= $2 AND NOT EXISTS (SELECT 1 FROM tenants t \
+             WHERE t.id = $1 AND t.replica = c.region AND t.region <> c.region)) \
+             OR NOT EXISTS (SELECT 1 FROM blobs b \
              WHERE b.tenant = c.tenant AND b.id = c.id AND b.state <> 4)) LIMIT $3",
             [until.0.into(), limit.into()],
         )
@@ -200,8 +197,9 @@ pub async fn doom(
     let doomed = tx
         .execute(
             "UPDATE blob_copies SET state = 5 WHERE tenant = $1 AND id = $2 AND region = $3 AND \
-             ((state = 4 AND at <= $4) OR NOT EXISTS (SELECT 1 FROM blobs b \
-             WHERE b.tenant = $1 AND b.id = $2 AND b.state <> 4))",
+             ((state = 4 AND at <= $4 AND NOT EXISTS (SELECT 1 FROM tenants t \
+             WHERE t.id = $1 AND t.replica = $3 AND t.region <> $3)) \
+             OR NOT EXISTS (SELECT 1 FROM blobs b WHERE b.tenant = $1 AND b.id = $2 AND b.state <> 4))",
             [id.as_bytes().into(), region.0.into(), until.0.into()],
         )
         .await?;

@@ -78,6 +78,15 @@ pub async fn set_replicated(
     update(db, sql, [tenant.0.into(), replica.0.into(), until.0.into()]).await
 }
 
+/// Has copying start from the first blob again: what is noted as copied is not all there.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn replicate_anew(tx: &mut TenantTx) -> Result<()> {
+    let sql = "UPDATE tenants SET replicated_at = 0 WHERE id = $1";
+    tx.execute(sql, []).await.map(drop)
+}
+
 /// Names the key that wraps new data keys, or none for the region's.
 ///
 /// # Errors

@@ -218,10 +218,8 @@ struct Switch {
 #[async_trait]
 impl Operation for Switch {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        // As it is now: the operator may have changed it while blobs were copied.
-        let replica = placement::of(tx).await?.replica;
         for id in &self.ids {
-            copies::switch(tx, *id, self.to, replica, next.at).await?;
+            copies::switch(tx, *id, self.to, next.at).await?;
         }
         Ok(Record::Nothing)
     }
@@ -232,10 +230,17 @@ struct Release;
 #[async_trait]
 impl Operation for Release {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        // As it is now: the operator may have changed it while blobs were copied.
         let Placement {
             region, replica, ..
         } = placement::of(tx).await?;
         copies::release_unwanted(tx, region, replica, next.at).await?;
+        // What a move or an earlier replica left there is no copy before it was read back.
+        if let Some(replica) = replica.filter(|to| *to != region)
+            && copies::any_in_doubt(tx, replica).await?
+        {
+            placement::replicate_anew(tx).await?;
+        }
         Ok(Record::Nothing)
     }
 }

@@ -34,6 +34,8 @@ on_both!(
     the_last_copy_of_a_blob_is_never_removed,
     blobs_that_cannot_be_copied_do_not_keep_others_from_it,
     a_replica_that_is_named_again_while_it_is_given_up_is_kept,
+    copies_that_were_not_made_anew_do_not_count_as_there,
+    what_a_move_leaves_in_the_replica_is_no_copy_before_it_was_read_back,
     no_store_sees_content_or_names,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -116,6 +118,16 @@ impl Two {
 
     async fn copy(&self) -> sealift::domain::error::Result<u64> {
         copying::run(&self.world.vfs, self.world.tenant.id).await
+    }
+
+    /// How many blobs lack their copy, as the lag is told.
+    async fn lacking(&self, replica: RegionId) -> usize {
+        let db = self.world.vfs.database();
+        let placement = placement::find(db, self.world.tenant.id).await.unwrap();
+        let mut tx = db.read(self.world.tenant.id).await.unwrap();
+        let since = placement.replicated_at;
+        let missing = copies::missing(&mut tx, replica, since, 1_000).await;
+        missing.unwrap().len()
     }
 
     async fn left(&self, region: RegionId) -> u64 {
@@ -419,6 +431,49 @@ async fn blobs_that_cannot_be_copied_do_not_keep_others_from_it(dialect: Dialect
     assert_eq!(objects(&two.stores[1]).await.len(), 1);
 }
 
+async fn copies_that_were_not_made_anew_do_not_count_as_there(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    destroy(&two.stores[1]).await;
+    let (db, tenant) = (two.world.vfs.database(), two.world.tenant.id);
+    placement::set_replica(db, tenant, None).await.unwrap();
+    two.copy().await.unwrap();
+    two.replicate_to(THERE).await;
+    for operation in [Operation::Put, Operation::Begin] {
+        two.faults[1].fail(operation, ErrorKind::Unavailable, u64::MAX);
+    }
+    two.copy().await.unwrap_err();
+    assert_eq!(two.lacking(THERE).await as u64, FILES);
+    two.faults[1].mend();
+    assert_eq!(two.copy().await.unwrap(), FILES);
+    assert_eq!(two.lacking(THERE).await, 0);
+    destroy(&two.stores[0]).await;
+    two.assert_readable().await;
+}
+
+async fn what_a_move_leaves_in_the_replica_is_no_copy_before_it_was_read_back(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    destroy(&two.stores[0]).await;
+    two.move_to(THERE).await;
+    two.replicate_to(HERE).await;
+    for operation in [Operation::Put, Operation::Begin] {
+        two.faults[0].fail(operation, ErrorKind::Unavailable, u64::MAX);
+    }
+    two.copy().await.unwrap_err();
+    assert_eq!(two.left(THERE).await, 0);
+    assert_eq!(two.lacking(HERE).await as u64, FILES);
+    two.faults[0].mend();
+    two.copy().await.unwrap();
+    assert_eq!(two.lacking(HERE).await, 0);
+    destroy(&two.stores[1]).await;
+    two.assert_readable().await;
+}
+
 async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dialect) {
     let two = Two::new(dialect).await;
     two.fill().await;
@@ -436,6 +491,9 @@ async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dia
     two.copy().await.unwrap();
     two.world.clock.advance(Duration::from_secs(1));
     assert_eq!(two.sweep(Duration::ZERO).await, 0);
+    assert_eq!(two.lacking(THERE).await as u64, FILES);
+    assert_eq!(two.copy().await.unwrap(), FILES);
+    assert_eq!(two.lacking(THERE).await, 0);
     destroy(&two.stores[0]).await;
     two.assert_readable().await;
 }
