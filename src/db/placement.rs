@@ -1,5 +1,7 @@
 //! Where a tenant's blobs and keys are kept.
 
+use std::collections::BTreeSet;
+
 use crate::db::database::Database;
 use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
@@ -43,6 +45,18 @@ pub async fn of(tx: &mut TenantTx) -> Result<Placement> {
     let row = tx.row(FIND, []).await?;
     row.as_ref()
         .map_or_else(|| Err(Error::not_found("no such tenant")), read)
+}
+
+/// The regions that tenants live in or keep copies in.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn in_use(db: &Database) -> Result<BTreeSet<RegionId>> {
+    let mut tx = db.system_read().await?;
+    let sql = "SELECT region FROM tenants UNION \
+         SELECT replica FROM tenants WHERE replica IS NOT NULL";
+    let rows = tx.rows(sql, []).await?;
+    rows.iter().map(|row| Ok(RegionId(row.int(0)?))).collect()
 }
 
 /// Sends a tenant's new blobs to a region.

@@ -1,5 +1,7 @@
 //! Whether the process lives, and whether it can serve.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -7,7 +9,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::http::web::Web;
-use crate::net::readiness::Part;
+use crate::net::readiness::{Part, RegionPart};
 
 /// What a balancer asks for.
 #[derive(Serialize)]
@@ -21,6 +23,16 @@ struct PartAnswer {
     name: &'static str,
     ready: bool,
     /// None while there is no answer.
+    latency_ms: Option<f64>,
+    problem: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    regions: Vec<RegionAnswer>,
+}
+
+#[derive(Serialize)]
+struct RegionAnswer {
+    region: String,
+    ready: bool,
     latency_ms: Option<f64>,
     problem: Option<String>,
 }
@@ -45,11 +57,24 @@ async fn ready(State(web): State<Web>) -> (StatusCode, Json<Answer>) {
 }
 
 fn part(part: &Part) -> PartAnswer {
-    let latency = part.latency.map(|latency| latency.as_secs_f64() * 1e3);
     PartAnswer {
         name: part.name,
         ready: part.ready,
-        latency_ms: latency.map(|ms| (ms * 1e3).round() / 1e3),
+        latency_ms: part.latency.map(milliseconds),
+        problem: part.problem.clone(),
+        regions: part.regions.iter().map(region).collect(),
+    }
+}
+
+fn region(part: &RegionPart) -> RegionAnswer {
+    RegionAnswer {
+        region: part.region.to_string(),
+        ready: part.ready,
+        latency_ms: part.latency.map(milliseconds),
         problem: part.problem.clone(),
     }
+}
+
+fn milliseconds(latency: Duration) -> f64 {
+    (latency.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -16,6 +16,21 @@ pub struct Part {
     pub latency: Option<Duration>,
     /// What went wrong at the last look, in words that anybody may read.
     pub problem: Option<String>,
+    /// The same for each region, where there is one of these in each.
+    pub regions: Vec<RegionPart>,
+}
+
+/// A part as it answered last in one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionPart {
+    /// The region's name.
+    pub region: Arc<str>,
+    /// Whether the instance can serve there as far as this goes.
+    pub ready: bool,
+    /// How long the last answer took; none when there was none.
+    pub latency: Option<Duration>,
+    /// What went wrong at the last look, in words that anybody may read.
+    pub problem: Option<String>,
 }
 
 /// The last look at all parts. Clones are the same.

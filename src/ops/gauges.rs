@@ -57,6 +57,7 @@ fn memory(meter: &Meter, budget: &Budget) {
 
 fn ready(meter: &Meter, readiness: &Readiness) {
     let (all, parts, latency) = (readiness.clone(), readiness.clone(), readiness.clone());
+    let regions = readiness.clone();
     let what = "Whether the instance can serve.";
     whole(meter, "sealift.ready", "", what, move |to| {
         to.observe(u64::from(all.is_ready()), &[]);
@@ -65,6 +66,18 @@ fn ready(meter: &Meter, readiness: &Readiness) {
     whole(meter, "sealift.ready.part", "", what, move |to| {
         for part in parts.parts().iter() {
             to.observe(u64::from(part.ready), &[KeyValue::new("part", part.name)]);
+        }
+    });
+    let what = "Whether the instance can serve in one region as far as one part goes.";
+    whole(meter, "sealift.ready.region", "", what, move |to| {
+        for part in regions.parts().iter() {
+            for region in &part.regions {
+                let labels = [
+                    KeyValue::new("part", part.name),
+                    KeyValue::new("region", region.region.clone()),
+                ];
+                to.observe(u64::from(region.ready), &labels);
+            }
         }
     });
     meter

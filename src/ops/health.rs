@@ -1,16 +1,20 @@
 //! Looks, every few seconds, whether what this instance depends on answers.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::crypto::kms::KmsKeys;
 use crate::db::database::Database;
+use crate::db::placement;
 use crate::domain::error::Result;
-use crate::net::readiness::{Part, Readiness};
+use crate::domain::id::RegionId;
+use crate::net::readiness::{Part, Readiness, RegionPart};
 use crate::storage::store::BlobStore;
 
 /// How often database and blob store are asked, and how long they may take.
@@ -25,37 +29,56 @@ const LOST: u32 = 2;
 pub struct Dependencies {
     /// The database.
     pub database: Database,
-    /// The blob store of the region of new tenants.
-    pub store: Arc<dyn BlobStore>,
-    /// The key service there; none where a key file serves.
-    pub key_service: Option<KmsKeys>,
+    /// The regions that the settings name.
+    pub regions: Vec<Region>,
+    /// That of new tenants, which counts as long as there are none.
+    pub home: RegionId,
     /// How long the instance serves on with the keys that it has in memory.
     pub key_life: Duration,
 }
 
+/// A region that is looked at.
+pub struct Region {
+    /// Its number.
+    pub id: RegionId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its blob store.
+    pub store: Arc<dyn BlobStore>,
+    /// Its key service; none where a key file serves.
+    pub key_service: Option<KmsKeys>,
+}
+
 /// Looks until `stop`, and notes what it sees in `readiness`.
+///
+/// An instance is ready while any of the regions that tenants live in, or keep copies in, can be used: the
+/// others' tenants are told so when they ask for what is there.
 pub async fn watch(on: Dependencies, readiness: Readiness, stop: CancellationToken) {
-    let mut database = Watched::new("database");
-    let mut store = Watched::new("store");
-    let mut keys = Watched::new("keys");
+    let mut database = Watched::new("database", None);
+    let regions = on.regions.into_iter().map(|region| WatchedRegion {
+        store: Watched::new("store", Some(region.name.clone())),
+        keys: Watched::new("keys", Some(region.name.clone())),
+        region,
+    });
+    let mut regions: Vec<_> = regions.collect();
+    let mut used = BTreeSet::from([on.home]);
     let mut keys_due = Instant::now();
     let rounds = Box::pin(async {
         loop {
-            tokio::join!(
-                database.ask(on.database.probe()),
-                store.ask(on.store.look()),
-            );
-            if let Some(service) = &on.key_service
-                && keys_due <= Instant::now()
-            {
-                keys.ask(service.probe("the region of new tenants")).await;
+            let asks_keys = keys_due <= Instant::now();
+            let stores = join_all(regions.iter_mut().map(WatchedRegion::look));
+            tokio::join!(database.ask(on.database.probe()), stores);
+            if asks_keys {
+                join_all(regions.iter_mut().map(WatchedRegion::look_at_keys)).await;
                 keys_due = Instant::now() + KEY_LOOK;
             }
-            let parts = vec![
-                database.part(|lost, _| lost < LOST),
-                store.part(|lost, _| lost < LOST),
-                keys.part(|_, silent_for| silent_for < on.key_life),
-            ];
+            // Tenants are where they were when that cannot be asked.
+            let asked = tokio::time::timeout(ANSWER, placement::in_use(&on.database)).await;
+            if let Ok(Ok(found)) = asked {
+                used = found;
+            }
+            let mut parts = vec![database.part(database.is_there())];
+            parts.extend(region_parts(&regions, &used, on.home, on.key_life));
             readiness.note(parts);
             tokio::time::sleep(LOOK).await;
         }
@@ -63,9 +86,82 @@ pub async fn watch(on: Dependencies, readiness: Readiness, stop: CancellationTok
     stop.run_until_cancelled(rounds).await;
 }
 
+struct WatchedRegion {
+    region: Region,
+    store: Watched,
+    keys: Watched,
+}
+
+impl WatchedRegion {
+    async fn look(&mut self) {
+        self.store.ask(self.region.store.look()).await;
+    }
+
+    async fn look_at_keys(&mut self) {
+        if let Some(service) = &self.region.key_service {
+            let section = format!("region.{}", self.region.name);
+            self.keys.ask(service.probe(&section)).await;
+        }
+    }
+
+    fn has_keys(&self, life: Duration) -> bool {
+        self.keys.lost == 0 || self.keys.heard.elapsed() < life
+    }
+}
+
+/// The parts that there are in each region: ready as long as one of those that are used can be.
+fn region_parts(
+    regions: &[WatchedRegion],
+    used: &BTreeSet<RegionId>,
+    home: RegionId,
+    key_life: Duration,
+) -> [Part; 2] {
+    let counts = |one: &&WatchedRegion| match used.is_empty() {
+        true => one.region.id == home,
+        false => used.contains(&one.region.id),
+    };
+    // Whom the settings do not name cannot be served by anybody.
+    let counting: Vec<_> = match regions.iter().any(|one| counts(&one)) {
+        true => regions.iter().filter(counts).collect(),
+        false => regions.iter().collect(),
+    };
+    let keys = counting.iter().any(|one| one.has_keys(key_life));
+    let stores = counting
+        .iter()
+        .any(|one| one.store.is_there() && (one.has_keys(key_life) || !keys));
+    [
+        Part {
+            regions: regions
+                .iter()
+                .map(|one| one.store.region_part(one.store.is_there()))
+                .collect(),
+            ..worst(counting.iter().map(|one| &one.store), "store", stores)
+        },
+        Part {
+            regions: regions
+                .iter()
+                .filter(|one| one.region.key_service.is_some())
+                .map(|one| one.keys.region_part(one.has_keys(key_life)))
+                .collect(),
+            ..worst(counting.iter().map(|one| &one.keys), "keys", keys)
+        },
+    ]
+}
+
+/// All regions in one part: as the one that has been silent for longest.
+fn worst<'a>(
+    all: impl Iterator<Item = &'a Watched>,
+    name: &'static str,
+    ready: bool,
+) -> Part {
+    let worst = all.max_by_key(|one| (one.lost, one.latency));
+    worst.map_or_else(|| Watched::new(name, None).part(ready), |one| one.part(ready))
+}
+
 /// One part over time.
 struct Watched {
     name: &'static str,
+    region: Option<Arc<str>>,
     /// Answers that did not come, since the last that came.
     lost: u32,
     /// The last answer that came.
@@ -75,9 +171,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, region: Option<Arc<str>>) -> Self {
         Self {
             name,
+            region,
             lost: 0,
             heard: Instant::now(),
             latency: Some(Duration::ZERO),
@@ -98,7 +195,7 @@ impl Watched {
         match problem {
             None => {
                 if self.lost > 0 {
-                    tracing::info!(part = self.name, "answers again");
+                    tracing::info!(part = self.name, region = self.region.as_deref(), "answers again");
                 }
                 self.lost = 0;
                 self.heard = Instant::now();
@@ -107,7 +204,7 @@ impl Watched {
             }
             Some((sentence, cause)) => {
                 if self.lost == 0 {
-                    tracing::warn!(part = self.name, cause, "does not answer");
+                    tracing::warn!(part = self.name, region = self.region.as_deref(), cause, "does not answer");
                 }
                 self.lost = self.lost.saturating_add(1);
                 self.latency = None;
@@ -116,11 +213,26 @@ impl Watched {
         }
     }
 
-    /// As it stands, ready as `judge` says of the answers lost and the time since the last that came.
-    fn part(&self, judge: impl Fn(u32, Duration) -> bool) -> Part {
+    fn is_there(&self) -> bool {
+        self.lost < LOST
+    }
+
+    /// As it stands.
+    fn part(&self, ready: bool) -> Part {
         Part {
             name: self.name,
-            ready: self.lost == 0 || judge(self.lost, self.heard.elapsed()),
+            ready,
+            latency: self.latency,
+            problem: self.problem.clone(),
+            regions: Vec::new(),
+        }
+    }
+
+    /// As it stands in its region.
+    fn region_part(&self, ready: bool) -> RegionPart {
+        RegionPart {
+            region: self.region.clone().unwrap_or_default(),
+            ready,
             latency: self.latency,
             problem: self.problem.clone(),
         }

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::error::Result;
 use crate::net::readiness::Readiness;
 use crate::net::shutters::Shutters;
-use crate::ops::health::{self, Dependencies};
+use crate::ops::health::{self, Dependencies, Region};
 use crate::server::doors::Doors;
 use crate::server::installation::Installation;
+use crate::server::stores;
 use crate::vfs::keys::KEY_LIFE;
 use crate::vfs::service::Vfs;
 
@@ -31,12 +32,22 @@ impl HealthWatch {
     /// Unavailable when the database does not answer.
     pub async fn start(installation: &Installation, vfs: &Vfs, doors: &Doors) -> Result<Self> {
         let home = installation.region(&installation.settings.home).await?;
-        let mut services = vfs.keys().ring().services();
-        let service = services.find(|(region, _)| *region == home);
+        let numbered = stores::numbered(&installation.settings, installation.database()).await?;
+        let mut regions = Vec::new();
+        for (id, region) in numbered {
+            let mut services = vfs.keys().ring().services();
+            let service = services.find(|(of, _)| *of == id);
+            regions.push(Region {
+                id,
+                name: region.name.as_str().into(),
+                store: vfs.store(id)?.clone(),
+                key_service: service.map(|(_, service)| service.clone()),
+            });
+        }
         let on = Dependencies {
             database: installation.database().clone(),
-            store: vfs.store(home)?.clone(),
-            key_service: service.map(|(_, service)| service.clone()),
+            regions,
+            home,
             key_life: KEY_LIFE,
         };
         let (readiness, stop) = (Readiness::default(), CancellationToken::new());
