@@ -14,7 +14,8 @@ use crate::server::stores;
 ///
 /// If nothing is, each region is tried as a server does at its start: a small object is written to its
 /// bucket (or folder, if that is there), read and removed, and its key service wraps a key that is thrown
-/// away. Nothing else is changed.
+/// away. Nothing else is changed. While other regions can be used, one that cannot is a warning, as it is
+/// to a server.
 #[derive(Args, Debug)]
 pub struct CheckConfig {
     /// The settings file
@@ -30,11 +31,15 @@ impl CheckConfig {
     pub async fn run(self) -> Result<()> {
         let settings = place::served(&self.config)?;
         logging::start(Level::WARN, false, Vec::new());
-        stores::check(&settings).await?;
-        output::text(&format!(
-            "{}: all settings are right",
-            self.config.display()
-        ));
+        let unusable = stores::check(&settings).await?;
+        let file = self.config.display();
+        output::text(&match unusable.as_slice() {
+            [] => format!("{file}: all settings are right"),
+            _ => format!(
+                "{file}: a server starts, but not all regions can be used now: {}",
+                unusable.join(", ")
+            ),
+        });
         Ok(())
     }
 }

@@ -140,6 +140,11 @@ pub fn is_outage(error: &Error) -> bool {
     }
 }
 
+/// Whether it is about what a key service answered, or that it did not.
+pub fn is_failure(error: &Error) -> bool {
+    failure(error).is_some()
+}
+
 fn failure(error: &Error) -> Option<&Failure> {
     error.source().and_then(|source| source.downcast_ref())
 }

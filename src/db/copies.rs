@@ -74,12 +74,7 @@ pub async fn add(tx: &mut TenantTx, id: BlobId, region: RegionId, at: Timestamp)
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn switch(
-    tx: &mut TenantTx,
-    id: BlobId,
-    to: RegionId,
-    at: Timestamp,
-) -> Result<bool> {
+pub async fn switch(tx: &mut TenantTx, id: BlobId, to: RegionId, at: Timestamp) -> Result<bool> {
     let Some(blob) = blobs::find(tx, id).await? else {
         return Ok(false);
     };

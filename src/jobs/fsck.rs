@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::crypto::open::sealed_bytes;
-use crate::db::blobs::{self, BlobRecord, BlobState};
+use crate::db::blobs;
 use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage::{self, Amount};
-use crate::db::{contents, copies, entries, placement, uploads};
-use crate::domain::clock::Timestamp;
+use crate::db::{contents, entries, placement, uploads};
 use crate::domain::error::{ErrorKind, Result};
-use crate::domain::id::{AccountId, BlobId, ContentId};
+use crate::domain::id::{AccountId, ContentId};
+use crate::jobs::fsck_stores::Stores;
 use crate::jobs::hash;
-use crate::jobs::orphans::{Objects, Part};
 use crate::jobs::sweep::{self, Keep};
 use crate::vfs::service::Vfs;
 
@@ -61,27 +59,38 @@ pub struct FsckReport {
 }
 
 /// Checks all tenants: every entry has its content, every content its blobs, every blob its
-/// object, sizes, sums and counters agree.
+/// object, sizes, sums and counters agree. A region that does not answer is a problem, and the others are
+/// checked.
 ///
 /// # Errors
-/// Unavailable when the database or the store does not answer.
+/// Unavailable when the database does not answer.
 pub async fn check(vfs: &Vfs, repair: Repair, depth: Depth) -> Result<FsckReport> {
     let mut report = FsckReport::default();
+    let mut stores = Stores::new(vfs, repair).await?;
     let tenants = tenants::list(vfs.database()).await?;
     for tenant in &tenants {
         check_tenant(vfs, tenant, &mut report).await?;
+        stores.check_tenant(tenant, &mut report).await?;
         if depth == Depth::Bytes {
-            check_bytes(vfs, tenant, &mut report).await?;
+            check_bytes(vfs, tenant, &stores, &mut report).await?;
         }
         if repair == Repair::Yes {
             let keep = Keep {
                 blob_grace: Duration::MAX,
                 upload_expiry: Duration::MAX,
             };
-            report.removed += sweep::run(vfs, tenant.id, keep).await?;
+            match sweep::run(vfs, tenant.id, keep).await {
+                Ok(removed) => report.removed += removed,
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    let (name, why) = (&tenant.name, error.context());
+                    let problem = format!("{name}: not all leftovers were removed: {why}");
+                    report.problems.push(problem);
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
-    check_objects(vfs, repair, &mut report).await?;
+    stores.check_leavings(&mut report).await?;
     report.clean = report.problems.is_empty();
     Ok(report)
 }
@@ -101,9 +110,7 @@ async fn check_tenant(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Re
         let problem = format!("{name}: blob {blob} counts {uses} uses and has {named}");
         report.problems.push(problem);
     }
-    drop(tx);
-    check_blobs(vfs, tenant, report).await?;
-    check_copies(vfs, tenant, report).await
+    Ok(())
 }
 
 async fn check_contents(tx: &mut TenantTx, name: &str, report: &mut FsckReport) -> Result<()> {
@@ -179,7 +186,14 @@ async fn check_counters(tx: &mut TenantTx, name: &str, report: &mut FsckReport) 
 
 /// Reads every content and compares its sum. One that is purged meanwhile is passed over, and so
 /// are holes too large to read, and what nobody can read since the tenant's keys were destroyed.
-async fn check_bytes(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
+async fn check_bytes(
+    vfs: &Vfs,
+    tenant: &Tenant,
+    stores: &Stores<'_>,
+    report: &mut FsckReport,
+) -> Result<()> {
+    let mut unread = 0_u64;
+    let mut why = String::new();
     let placement = placement::find(vfs.database(), tenant.id).await?;
     if placement.keys_destroyed_at.is_some() {
         return Ok(());
@@ -191,7 +205,7 @@ async fn check_bytes(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Res
         let unreadable = contents::with_holes(&mut tx, after, hash::MOST_HOLES).await?;
         drop(tx);
         let Some(last) = page.last() else {
-            return Ok(());
+            break;
         };
         after = last.id;
         for content in page {
@@ -201,11 +215,12 @@ async fn check_bytes(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Res
             let read = hash::read(vfs, tenant.id, content.id).await;
             // What was read from a copy is right, and yet something is wrong.
             for damaged in vfs.damage().taken() {
-                let (id, home) = (damaged.info.id, damaged.info.region);
+                let (id, home) = (damaged.info.id, stores.name(damaged.info.region));
                 report.problems.push(format!(
                     "{}: blob {id} is damaged in region {home} and whole in region {}; a running \
                      server mends it when it is read",
-                    tenant.name, damaged.whole_in
+                    tenant.name,
+                    stores.name(damaged.whole_in)
                 ));
             }
             let wrong = match read {
@@ -216,108 +231,23 @@ async fn check_bytes(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Res
                 Ok(_) => "holds other bytes than were stored",
                 Err(error) if error.kind() == ErrorKind::Corrupt => "is damaged in the store",
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    unread += 1;
+                    error.context().clone_into(&mut why);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let problem = format!("{}: content {} {wrong}", tenant.name, content.id);
             report.problems.push(problem);
         }
     }
-}
-
-async fn check_blobs(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
-    let mut after = BlobId::NIL;
-    loop {
-        let mut tx = vfs.database().read(tenant.id).await?;
-        let page = blobs::scan(&mut tx, after, BATCH).await?;
-        drop(tx);
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        after = last.info.id;
-        report.blobs += page.len() as u64;
-        for blob in page {
-            match blob.state {
-                BlobState::Live | BlobState::Condemned => {
-                    if let Some(problem) = check_object(vfs, tenant, &blob).await? {
-                        report.problems.push(problem);
-                    }
-                }
-                BlobState::Deleting => report.orphans += 1,
-                BlobState::Writing => {}
-            }
-        }
-    }
-}
-
-async fn check_object(vfs: &Vfs, tenant: &Tenant, blob: &BlobRecord) -> Result<Option<String>> {
-    if !blob.info.finished {
-        return Ok(None);
-    }
-    let id = blob.info.id;
-    let expected = sealed_bytes(blob.info.size);
-    let found = vfs.store(blob.info.region)?.length(id).await?;
-    if found == Some(expected) {
-        return Ok(None);
-    }
-    // It may have been purged since the page was read.
-    let mut tx = vfs.database().read(tenant.id).await?;
-    let now = blobs::find(&mut tx, id).await?;
-    if now.is_none_or(|now| now.state == BlobState::Deleting) {
-        return Ok(None);
-    }
-    let name = &tenant.name;
-    Ok(Some(match found {
-        None => format!("{name}: blob {id} is missing in the store"),
-        Some(found) => format!("{name}: blob {id} has {found} bytes in the store, not {expected}"),
-    }))
-}
-
-/// Copies that are noted to be there are as long as their blobs.
-async fn check_copies(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
-    let name = &tenant.name;
-    let mut after = BlobId::NIL;
-    loop {
-        let mut tx = vfs.database().read(tenant.id).await?;
-        let page = copies::scan(&mut tx, after, BATCH).await?;
-        drop(tx);
-        let Some((last, ..)) = page.last() else {
-            return Ok(());
-        };
-        after = *last;
-        for (id, region, size) in page {
-            let problem = match vfs.store(region)?.length(id).await {
-                Ok(found) if found == Some(sealed_bytes(size)) => continue,
-                Ok(_) => format!("{name}: the copy of blob {id} in region {region} is not whole"),
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    let problem =
-                        format!("{name}: the copies in region {region} cannot be checked");
-                    report.problems.push(problem);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            };
-            report.problems.push(problem);
-        }
-    }
-}
-
-async fn check_objects(vfs: &Vfs, repair: Repair, report: &mut FsckReport) -> Result<()> {
-    for (region, store) in vfs.regions().iter() {
-        for part in [Part::Finished, Part::Unfinished] {
-            let objects = Objects {
-                region,
-                store: store.clone(),
-                part,
-            };
-            let orphans = objects.orphans(vfs, Timestamp(i64::MAX)).await?;
-            report.orphans += orphans.len() as u64;
-            if repair == Repair::Yes {
-                for id in orphans {
-                    store.discard(id).await?;
-                    report.removed += 1;
-                }
-            }
-        }
+    if unread > 0 {
+        let problem = format!(
+            "{}: {unread} contents could not be read: {why}",
+            tenant.name
+        );
+        report.problems.push(problem);
     }
     Ok(())
 }

@@ -149,13 +149,12 @@ fn region_parts(
 }
 
 /// All regions in one part: as the one that has been silent for longest.
-fn worst<'a>(
-    all: impl Iterator<Item = &'a Watched>,
-    name: &'static str,
-    ready: bool,
-) -> Part {
+fn worst<'a>(all: impl Iterator<Item = &'a Watched>, name: &'static str, ready: bool) -> Part {
     let worst = all.max_by_key(|one| (one.lost, one.latency));
-    worst.map_or_else(|| Watched::new(name, None).part(ready), |one| one.part(ready))
+    worst.map_or_else(
+        || Watched::new(name, None).part(ready),
+        |one| one.part(ready),
+    )
 }
 
 /// One part over time.
@@ -195,7 +194,11 @@ impl Watched {
         match problem {
             None => {
                 if self.lost > 0 {
-                    tracing::info!(part = self.name, region = self.region.as_deref(), "answers again");
+                    tracing::info!(
+                        part = self.name,
+                        region = self.region.as_deref(),
+                        "answers again"
+                    );
                 }
                 self.lost = 0;
                 self.heard = Instant::now();
@@ -204,7 +207,12 @@ impl Watched {
             }
             Some((sentence, cause)) => {
                 if self.lost == 0 {
-                    tracing::warn!(part = self.name, region = self.region.as_deref(), cause, "does not answer");
+                    tracing::warn!(
+                        part = self.name,
+                        region = self.region.as_deref(),
+                        cause,
+                        "does not answer"
+                    );
                 }
                 self.lost = self.lost.saturating_add(1);
                 self.latency = None;

@@ -181,7 +181,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
     let checked = check_open(settings, &db).await;
     db.close().await;
     checked?;
-    stores::check(settings).await
+    stores::check(settings).await.map(drop)
 }
 
 async fn check_open(settings: &Settings, db: &Database) -> Result<()> {

@@ -10,6 +10,7 @@ use futures_util::future::{join_all, try_join_all};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::settings::Settings;
 use crate::crypto::kms::KmsKeys;
+use crate::crypto::kms_error;
 use crate::db::database::Database;
 use crate::db::{placement, regions as numbers, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -21,53 +22,84 @@ use crate::storage::local::LocalStore;
 use crate::storage::measured::Measured;
 use crate::storage::regions::Regions;
 use crate::storage::s3::S3Store;
+use crate::storage::s3_error;
 use crate::storage::store::BlobStore;
 
-/// Something that is wrong with a region.
-enum Finding {
-    Keys(Error),
-    Store(Error),
+/// What is wrong with a region.
+struct Findings {
+    store: Option<Error>,
+    keys: Option<Error>,
+}
+
+impl Findings {
+    /// Whether the region's tenants can work.
+    fn is_usable(&self) -> bool {
+        let keys = self.keys.as_ref().map(Error::kind);
+        matches!(keys, None | Some(ErrorKind::Unavailable)) && self.store.is_none()
+    }
 }
 
 /// Tries what the regions of the settings name, all at once: writes, reads and removes a small object
 /// in each store, and has each key service wrap a key that is thrown away. Makes no folder.
 ///
-/// What does not answer is logged, unless it is the store of the only region.
+/// One region's outage, lost bucket or lost permission keeps nobody from the others: as long as one of them
+/// can be used, it is only logged. Returns the names of those that cannot be used.
 ///
 /// # Errors
 /// What must be mended before a start, a line for each region that is wrong; it names the setting.
-pub async fn check(settings: &Settings) -> Result<()> {
+pub async fn check(settings: &Settings) -> Result<Vec<String>> {
     let checks = settings.regions.iter().map(|region| async move {
         let (store, keys) = tokio::join!(check_store(region), check_keys(region));
-        let store = store.map_err(|error| Finding::Store(about(settings, region, error)));
-        [store, keys.map_err(Finding::Keys)]
+        let store = store.map_err(|error| about(settings, region, error));
+        let (store, keys) = (store.err(), keys.err());
+        (region, Findings { store, keys })
     });
-    let findings = join_all(checks).await.into_iter().flatten();
+    let all = join_all(checks).await;
+    let any = all.iter().any(|(_, findings)| findings.is_usable());
     let mut fatal = Vec::new();
-    for finding in findings.filter_map(std::result::Result::err) {
-        match finding {
-            Finding::Keys(error) if error.kind() == ErrorKind::Unavailable => {
-                tracing::warn!(error = ?error, "a key service does not answer: files whose keys are not in memory cannot be read or written until it does");
-            }
-            Finding::Store(error)
-                if error.kind() == ErrorKind::Unavailable && settings.regions.len() > 1 =>
-            {
-                tracing::warn!(error = ?error, "a region cannot be used: its tenants cannot write, nor read what has no copy elsewhere, until it can");
-            }
-            Finding::Store(error) if error.kind() == ErrorKind::StorageFull => {
-                tracing::warn!(error = ?error, "a region is full: what is there can be read and removed, but nothing can be written");
-            }
-            Finding::Keys(error) | Finding::Store(error) => fatal.push(error),
+    let mut unusable = Vec::new();
+    for (region, findings) in all {
+        if !findings.is_usable() {
+            unusable.push(region.name.clone());
+        }
+        if let Some(error) = findings.store {
+            fatal.extend(weigh_store(error, any, settings.regions.len() > 1));
+        }
+        if let Some(error) = findings.keys {
+            fatal.extend(weigh_keys(error, any));
         }
     }
     match fatal.len() {
-        0 => Ok(()),
-        1 => fatal.pop().map_or(Ok(()), Err),
+        0 => Ok(unusable),
+        1 => fatal.pop().map_or(Ok(unusable), Err),
         _ => {
             let lines: Vec<_> = fatal.iter().map(Error::context).collect();
             Err(Error::invalid(lines.join("\n")))
         }
     }
+}
+
+/// Logs what is wrong with a store; returns it when nothing may start with it. `any` region can be used.
+fn weigh_store(error: Error, any: bool, several: bool) -> Option<Error> {
+    let is_outage = error.kind() == ErrorKind::Unavailable && several;
+    if error.kind() == ErrorKind::StorageFull {
+        tracing::warn!(error = ?error, "a region is full: what is there can be read and removed, but nothing can be written");
+    } else if is_outage || (any && s3_error::is_fault(&error)) {
+        tracing::warn!(error = ?error, "a region cannot be used: its tenants cannot write, nor read what has no copy elsewhere, until it can");
+    } else {
+        return Some(error);
+    }
+    None
+}
+
+/// The same of a key service.
+fn weigh_keys(error: Error, any: bool) -> Option<Error> {
+    let is_outage = error.kind() == ErrorKind::Unavailable;
+    if is_outage || (any && kms_error::is_failure(&error)) {
+        tracing::warn!(error = ?error, "a key service does not serve: files whose keys are not in memory cannot be read or written until it does");
+        return None;
+    }
+    Some(error)
 }
 
 /// Tries the store of one region, before a tenant is sent there.

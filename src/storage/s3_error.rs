@@ -157,6 +157,12 @@ impl fmt::Display for Fault {
 
 impl StdError for Fault {}
 
+/// Whether a bucket cannot be used because of what its service answers, or that it does not: nothing about
+/// what would happen to what is stored there if it could.
+pub fn is_fault(error: &Error) -> bool {
+    error.source().is_some_and(|source| source.is::<Fault>())
+}
+
 /// What the service said, or why nothing came of it: each thing once.
 fn words<E>(error: &SdkError<E, HttpResponse>) -> String
 where

@@ -36,6 +36,7 @@ on_both!(
     a_replica_that_is_named_again_while_it_is_given_up_is_kept,
     copies_that_were_not_made_anew_do_not_count_as_there,
     what_a_move_leaves_in_the_replica_is_no_copy_before_it_was_read_back,
+    a_region_that_does_not_answer_is_told_and_the_others_are_checked,
     no_store_sees_content_or_names,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -270,7 +271,7 @@ async fn a_damaged_blob_is_read_from_its_copy_and_mended(dialect: Dialect) {
     let problems = report.unwrap().problems;
     let named = problems
         .iter()
-        .filter(|line| line.contains("is damaged in region 0"));
+        .filter(|line| line.contains("is damaged in region main"));
     assert_eq!(named.count(), damaged.len(), "{problems:?}");
     let copy = objects(&two.stores[1]).await[0];
     let whole = two.stores[1].length(copy).await.unwrap().unwrap();
@@ -278,7 +279,10 @@ async fn a_damaged_blob_is_read_from_its_copy_and_mended(dialect: Dialect) {
     two.stores[1].discard(copy).await.unwrap();
     let report = fsck::check(&two.world.vfs, Repair::No, Depth::Records).await;
     let problems = report.unwrap().problems.join("\n");
-    assert!(problems.contains("in region 1 is not whole"), "{problems}");
+    assert!(
+        problems.contains("in region number 1 is not whole"),
+        "{problems}"
+    );
     two.stores[1].put(copy, bytes.freeze()).await.unwrap();
 
     two.assert_readable().await;
@@ -472,6 +476,46 @@ async fn what_a_move_leaves_in_the_replica_is_no_copy_before_it_was_read_back(di
     assert_eq!(two.lacking(HERE).await, 0);
     destroy(&two.stores[1]).await;
     two.assert_readable().await;
+}
+
+async fn a_region_that_does_not_answer_is_told_and_the_others_are_checked(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    let lost = objects(&two.stores[1]).await[0];
+    two.stores[1].discard(lost).await.unwrap();
+    let stranger = BlobId::random();
+    let put = two.stores[1].put(stranger, b"x".as_slice().into());
+    put.await.unwrap();
+    for operation in [Operation::Read, Operation::Length, Operation::List] {
+        two.faults[0].fail(operation, ErrorKind::Unavailable, u64::MAX);
+    }
+    for depth in [Depth::Records, Depth::Bytes] {
+        let report = fsck::check(&two.world.vfs, Repair::No, depth).await;
+        let report = report.unwrap();
+        let told = |what: &str| {
+            report
+                .problems
+                .iter()
+                .filter(|line| line.contains(what))
+                .count()
+        };
+        assert!(!report.clean);
+        assert_eq!(
+            told("region main cannot be checked"),
+            1,
+            "{:?}",
+            report.problems
+        );
+        assert_eq!(
+            told(&format!("copy of blob {lost}")),
+            1,
+            "{:?}",
+            report.problems
+        );
+        assert_eq!(report.orphans, 1, "{:?}", report.problems);
+    }
 }
 
 async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dialect) {
