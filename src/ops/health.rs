@@ -15,6 +15,7 @@ use crate::db::placement;
 use crate::domain::error::Result;
 use crate::domain::id::RegionId;
 use crate::net::readiness::{Part, Readiness, RegionPart};
+use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
 
 /// How often database and blob store are asked, and how long they may take.
@@ -31,6 +32,8 @@ pub struct Dependencies {
     pub database: Database,
     /// The regions that the settings name.
     pub regions: Vec<Region>,
+    /// Their stores, which are told what is seen.
+    pub stores: Regions,
     /// That of new tenants, which counts as long as there are none.
     pub home: RegionId,
     /// How long the instance serves on with the keys that it has in memory.
@@ -68,6 +71,12 @@ pub async fn watch(on: Dependencies, readiness: Readiness, stop: CancellationTok
             let asks_keys = keys_due <= Instant::now();
             let stores = join_all(regions.iter_mut().map(WatchedRegion::look));
             tokio::join!(database.ask(on.database.probe()), stores);
+            for one in &regions {
+                match one.store.lost {
+                    0 => on.stores.note_answer(one.region.id),
+                    _ => on.stores.note_silence(one.region.id),
+                }
+            }
             if asks_keys {
                 join_all(regions.iter_mut().map(WatchedRegion::look_at_keys)).await;
                 keys_due = Instant::now() + KEY_LOOK;

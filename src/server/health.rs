@@ -47,6 +47,7 @@ impl HealthWatch {
         let on = Dependencies {
             database: installation.database().clone(),
             regions,
+            stores: vfs.regions().clone(),
             home,
             key_life: KEY_LIFE,
         };

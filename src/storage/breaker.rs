@@ -14,9 +14,13 @@ use crate::domain::random;
 use crate::storage::refusal;
 use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob};
 
-/// So many calls in a row that nobody answers, within this time, are enough.
+/// So many calls in a row that nobody answers, within this time, are enough: as long as a call may take with
+/// all its attempts, and a little more.
 const FAILURES: u32 = 8;
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(80);
+/// A call that was tried for so long before it failed counts as several.
+const LONG: Duration = Duration::from_secs(10);
+const WEIGHT_OF_LONG: u32 = FAILURES / 2;
 /// How long calls fail at once before one is tried: longer each time the trial fails.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -156,7 +160,7 @@ impl BlobWriter for BreakerWriter {
             Evidence::Good if !matches!(relieved, Ok(true)) => Evidence::None,
             evidence => evidence,
         };
-        self.gate.learn(evidence);
+        self.gate.learn(evidence, Duration::ZERO);
         relieved
     }
 
@@ -164,7 +168,7 @@ impl BlobWriter for BreakerWriter {
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
         let checkpoint = self.inner.checkpoint().await;
         let evidence = self.evidence(&checkpoint).unless_good();
-        self.gate.learn(evidence);
+        self.gate.learn(evidence, Duration::ZERO);
         checkpoint
     }
 
@@ -220,7 +224,7 @@ struct Inner {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Calls go through; this many failed in a row since then.
+    /// Calls go through; this many failed in a row since then, by weight.
     Open { failures: u32, since: Instant },
     /// Calls fail until then; the next one is the trial.
     Shut { until: Instant, pause: Duration },
@@ -264,11 +268,12 @@ impl Gate {
         };
         drop(state);
         let gate = self.clone();
-        Ok(Pass { gate, trial })
+        let began = Instant::now();
+        Ok(Pass { gate, trial, began })
     }
 
     /// Takes what calls told that are not on trial.
-    fn learn(&self, evidence: Evidence) {
+    fn learn(&self, evidence: Evidence, took: Duration) {
         let mut state = self.lock();
         let now = Instant::now();
         match (evidence, *state) {
@@ -276,11 +281,13 @@ impl Gate {
             (Evidence::Good, State::Open { .. }) => *state = State::quiet(),
             (Evidence::Good, _) => self.recover(&mut state),
             (Evidence::Bad, State::Open { failures, since }) => {
-                let failures = match failures > 0 && now - since <= WITHIN {
-                    true => failures + 1,
-                    false => 1,
+                let weight = if took < LONG { 1 } else { WEIGHT_OF_LONG };
+                // Those that ran at once end at once, each after as long a time.
+                let goes_on = failures > 0 && now - since <= WITHIN;
+                let (failures, since) = match goes_on {
+                    true => (failures.saturating_add(weight), since),
+                    false => (weight, now),
                 };
-                let since = if failures == 1 { now } else { since };
                 *state = match failures < FAILURES {
                     true => State::Open { failures, since },
                     false => {
@@ -329,13 +336,14 @@ impl Gate {
 struct Pass {
     gate: Gate,
     trial: bool,
+    began: Instant,
 }
 
 impl Pass {
     fn end(mut self, evidence: Evidence) {
         match std::mem::take(&mut self.trial) {
             true => self.gate.end_trial(evidence),
-            false => self.gate.learn(evidence),
+            false => self.gate.learn(evidence, self.began.elapsed()),
         }
     }
 }
@@ -442,6 +450,17 @@ mod tests {
             tokio::time::advance(WITHIN / (FAILURES - 2)).await;
             assert!(ask(&breaker, &faults).await.0);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_calls_in_a_row_that_fail_after_a_minute_are_enough() {
+        let (breaker, faults) = faulty();
+        faults.delay(Operation::Length, Duration::from_secs(75));
+        faults.fail(Operation::Length, ErrorKind::Unavailable, u64::MAX);
+        for _ in 0..2 {
+            assert!(ask(&breaker, &faults).await.0);
+        }
+        assert!(!ask(&breaker, &faults).await.0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{self, Either};
 
 use crate::crypto::open::{Opener, frame_range, frames};
 use crate::crypto::seal::{DataKey, FRAME_BYTES, HEADER_BYTES, TAG_BYTES};
@@ -17,6 +19,8 @@ use crate::vfs::frames::{Frames, Key};
 use crate::vfs::service::Vfs;
 
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
+/// How long a region may take for a read before a copy is asked for as well.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Reads one blob. Calls may run at once.
 pub struct BlobReader {
@@ -47,8 +51,8 @@ impl BlobReader {
 
     /// Verified plain bytes of the frames that hold `start..end`, cut to these.
     ///
-    /// When the blob is damaged where it is, or its region does not answer, it is read from a copy; a
-    /// damaged object is then mended from there in the background.
+    /// When the blob is damaged where it is, or its region does not answer in seconds, it is read from a
+    /// copy; a damaged object is then mended from there in the background.
     ///
     /// # Errors
     /// Corrupt when they fail verification everywhere or lie beyond the blob; Unavailable when no
@@ -69,7 +73,7 @@ impl BlobReader {
         let region = RegionId(self.region.load(Ordering::Relaxed));
         // A key that cannot be had is no damage, and no better elsewhere.
         let key = self.key().await?;
-        let failed = match self.load_from(region, first, last, key.clone()).await {
+        let failed = match self.load_in_time(region, first, last, key.clone()).await {
             Ok(plain) => return Ok(plain),
             Err(error) => error,
         };
@@ -100,6 +104,62 @@ impl BlobReader {
             ErrorKind::Unavailable => failed,
             _ => self.damaged(failed),
         })
+    }
+
+    /// Reads from one region, and from a copy as well if that takes its time: whichever comes first.
+    async fn load_in_time(
+        &self,
+        region: RegionId,
+        first: u64,
+        last: u64,
+        key: Option<Arc<DataKey>>,
+    ) -> Result<Bytes> {
+        let regions = self.vfs.regions();
+        let patience = match regions.is_silent(region) {
+            true => Duration::ZERO,
+            false => PATIENCE,
+        };
+        let mut here = Box::pin(self.load_from(region, first, last, key.clone()));
+        let loaded = match tokio::time::timeout(patience, &mut here).await {
+            Ok(loaded) => loaded,
+            Err(_) => {
+                let there = Box::pin(self.load_elsewhere(region, first, last, key));
+                match future::select(here, there).await {
+                    Either::Left((loaded, _)) => loaded,
+                    Either::Right((Some((other, plain)), _)) => {
+                        tracing::debug!(blob = %self.info.id, %region, read_from = %other, "a region takes its time; a blob was read from its copy");
+                        regions.note_silence(region);
+                        self.region.store(other.0, Ordering::Relaxed);
+                        return Ok(plain);
+                    }
+                    Either::Right((None, here)) => here.await,
+                }
+            }
+        };
+        if loaded.is_ok() {
+            regions.note_answer(region);
+        }
+        loaded
+    }
+
+    /// Reads from wherever else it can be read; none when that is nowhere.
+    async fn load_elsewhere(
+        &self,
+        region: RegionId,
+        first: u64,
+        last: u64,
+        key: Option<Arc<DataKey>>,
+    ) -> Option<(RegionId, Bytes)> {
+        let mut tx = self.vfs.database().read(self.tenant).await.ok()?;
+        let places = copies::whereabouts(&mut tx, self.info.id).await.ok()?;
+        drop(tx);
+        for other in places.into_iter().filter(|other| *other != region) {
+            match self.load_from(other, first, last, key.clone()).await {
+                Ok(plain) => return Some((other, plain)),
+                Err(error) => tracing::debug!(region = %other, error = ?error, "no better"),
+            }
+        }
+        None
     }
 
     /// Reads all of the blob from one region and from nowhere else.

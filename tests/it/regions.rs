@@ -37,6 +37,7 @@ on_both!(
     copies_that_were_not_made_anew_do_not_count_as_there,
     what_a_move_leaves_in_the_replica_is_no_copy_before_it_was_read_back,
     a_region_that_does_not_answer_is_told_and_the_others_are_checked,
+    a_copy_is_read_when_the_region_does_not_answer_at_all,
     no_store_sees_content_or_names,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -516,6 +517,25 @@ async fn a_region_that_does_not_answer_is_told_and_the_others_are_checked(dialec
         );
         assert_eq!(report.orphans, 1, "{:?}", report.problems);
     }
+}
+
+async fn a_copy_is_read_when_the_region_does_not_answer_at_all(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    // For ever, as nothing that vanishes on its way comes back.
+    two.faults[0].hold(Operation::Read);
+    let read = tokio::time::timeout(Duration::from_secs(100), two.assert_readable());
+    read.await.unwrap();
+    assert!(two.world.vfs.regions().is_silent(HERE));
+    // Nothing is damaged, and so nothing is mended.
+    assert!(two.world.vfs.damage().taken().is_empty());
+
+    two.faults[0].release(Operation::Read);
+    two.world.vfs.regions().note_answer(HERE);
+    destroy(&two.stores[1]).await;
+    two.assert_readable().await;
 }
 
 async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dialect) {
