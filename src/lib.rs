@@ -399,6 +399,7 @@ pub mod jobs {
     pub mod copies;
     pub mod expire;
     pub mod fsck;
+    pub mod fsck_report;
     pub mod fsck_stores;
     pub mod hash;
     pub mod mend;

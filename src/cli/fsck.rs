@@ -5,12 +5,14 @@ use clap::Args;
 use crate::cli::output::{self, Format};
 use crate::cli::place::Place;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::jobs::fsck::{self, Depth, Repair};
+use crate::jobs::fsck;
+use crate::jobs::fsck_report::{Depth, FsckReport, Repair};
 
 /// Checks that everything stored is whole; safe beside a running server
 #[derive(Args, Debug)]
 pub struct Fsck {
-    /// Remove orphans: blobs that nothing names and nobody writes
+    /// Remove orphans (blobs that nothing names and nobody writes), and have what is missing or damaged in a
+    /// region made anew from where it is whole
     #[arg(long)]
     repair: bool,
     /// Compare records and lengths only, without reading what is stored
@@ -57,13 +59,33 @@ impl Fsck {
         }
         match report.clean {
             true => Ok(()),
-            false => Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "{} problems were found; restore what they name from a backup",
-                    report.problems.len()
-                ),
-            )),
+            false => Err(Error::new(ErrorKind::Corrupt, advice(&report))),
         }
     }
+}
+
+/// What there is to do about the problems.
+fn advice(report: &FsckReport) -> String {
+    let problems = report.problems.len() as u64;
+    let mut advice = vec![format!("{problems} problems were found")];
+    if report.mendable > 0 {
+        advice.push(format!(
+            "for {} of them there is a copy elsewhere: 'sealift fsck --repair' makes good what it can",
+            report.mendable
+        ));
+    }
+    if report.mended > 0 {
+        advice.push(format!(
+            "{} of them are made good, or will be when servers have copied ('sealift tenant show' \
+             tells how far that is)",
+            report.mended
+        ));
+    }
+    if report.unchecked > 0 {
+        advice.push("run this again when everything answers".to_owned());
+    }
+    if problems > report.mendable + report.mended + report.unchecked {
+        advice.push("restore from a backup what the others name".to_owned());
+    }
+    advice.join("; ")
 }

@@ -69,6 +69,20 @@ pub async fn add(tx: &mut TenantTx, id: BlobId, region: RegionId, at: Timestamp)
     Ok(added > 0)
 }
 
+/// Notes that a copy that was noted to be there is not whole.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn doubt(tx: &mut TenantTx, id: BlobId, region: RegionId, at: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE blob_copies SET state = 4, at = $4 \
+         WHERE tenant = $1 AND id = $2 AND region = $3 AND state = 2",
+        [id.as_bytes().into(), region.0.into(), at.0.into()],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Makes a copy the blob's own object, and what was its own a copy that nobody has read back: it is to be
 /// removed, or looked at again if it is where the tenant wants copies.
 ///

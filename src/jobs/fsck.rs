@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::db::blobs;
 use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, Tenant};
@@ -12,51 +10,13 @@ use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, placement, uploads};
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{AccountId, ContentId};
+use crate::jobs::fsck_report::{Depth, FsckReport, Repair};
 use crate::jobs::fsck_stores::Stores;
 use crate::jobs::hash;
 use crate::jobs::sweep::{self, Keep};
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 1000;
-
-/// Whether leftovers are removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repair {
-    /// Nothing is changed.
-    No,
-    /// Orphans are removed, nothing else.
-    Yes,
-}
-
-/// Whether stored bytes are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// All of them, and compared with their SHA-256.
-    Bytes,
-    /// None: records and the lengths of objects are compared.
-    Records,
-}
-
-/// What a check found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FsckReport {
-    /// Whether there are no problems. Orphans are leftovers, not problems.
-    pub clean: bool,
-    /// Versions looked at, live and past.
-    pub entries: u64,
-    /// Contents looked at.
-    pub contents: u64,
-    /// Blobs looked at.
-    pub blobs: u64,
-    /// Bytes read and found as they were written.
-    pub bytes: u64,
-    /// What does not agree, a sentence each.
-    pub problems: Vec<String>,
-    /// Objects and blob rows that nothing needs.
-    pub orphans: u64,
-    /// Orphans that were removed.
-    pub removed: u64,
-}
 
 /// Checks all tenants: every entry has its content, every content its blobs, every blob its
 /// object, sizes, sums and counters agree. A region that does not answer is a problem, and the others are
@@ -66,7 +26,7 @@ pub struct FsckReport {
 /// Unavailable when the database does not answer.
 pub async fn check(vfs: &Vfs, repair: Repair, depth: Depth) -> Result<FsckReport> {
     let mut report = FsckReport::default();
-    let mut stores = Stores::new(vfs, repair).await?;
+    let mut stores = Stores::new(vfs, repair, depth).await?;
     let tenants = tenants::list(vfs.database()).await?;
     for tenant in &tenants {
         check_tenant(vfs, tenant, &mut report).await?;
@@ -85,6 +45,7 @@ pub async fn check(vfs: &Vfs, repair: Repair, depth: Depth) -> Result<FsckReport
                     let (name, why) = (&tenant.name, error.context());
                     let problem = format!("{name}: not all leftovers were removed: {why}");
                     report.problems.push(problem);
+                    report.unchecked += 1;
                 }
                 Err(error) => return Err(error),
             }
@@ -216,12 +177,9 @@ async fn check_bytes(
             // What was read from a copy is right, and yet something is wrong.
             for damaged in vfs.damage().taken() {
                 let (id, home) = (damaged.info.id, stores.name(damaged.info.region));
-                report.problems.push(format!(
-                    "{}: blob {id} is damaged in region {home} and whole in region {}; a running \
-                     server mends it when it is read",
-                    tenant.name,
-                    stores.name(damaged.whole_in)
-                ));
+                let problem = format!("{}: blob {id} is damaged in region {home}", tenant.name);
+                let left = stores.mend(damaged, problem, report).await;
+                report.problems.extend(left);
             }
             let wrong = match read {
                 Ok((sum, stored)) if stored.is_none_or(|stored| stored == sum) => {

@@ -2,15 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
+
 use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::{self, BlobRecord, BlobState};
+use crate::db::commit::{Operation, Record};
+use crate::db::sql::TenantTx;
 use crate::db::tenants::Tenant;
-use crate::db::{copies, regions};
+use crate::db::{copies, placement, regions};
+use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, RegionId};
-use crate::jobs::fsck::{FsckReport, Repair};
+use crate::domain::principal::Actor;
+use crate::jobs::fsck_report::{Depth, FsckReport, Repair};
+use crate::jobs::mend;
 use crate::jobs::orphans::{Objects, Part};
+use crate::vfs::blob_reader::BlobReader;
+use crate::vfs::damage::Damaged;
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 1000;
@@ -19,6 +28,7 @@ const BATCH: i64 = 1000;
 pub(in crate::jobs) struct Stores<'a> {
     vfs: &'a Vfs,
     repair: Repair,
+    depth: Depth,
     names: BTreeMap<RegionId, String>,
     silent: BTreeSet<RegionId>,
 }
@@ -28,10 +38,11 @@ impl<'a> Stores<'a> {
     ///
     /// # Errors
     /// Unavailable when the database does not answer.
-    pub(in crate::jobs) async fn new(vfs: &'a Vfs, repair: Repair) -> Result<Self> {
+    pub(in crate::jobs) async fn new(vfs: &'a Vfs, repair: Repair, depth: Depth) -> Result<Self> {
         Ok(Self {
             vfs,
             repair,
+            depth,
             names: regions::list(vfs.database()).await?.into_iter().collect(),
             silent: BTreeSet::new(),
         })
@@ -137,18 +148,66 @@ impl<'a> Stores<'a> {
             return Ok(());
         }
         let (name, place) = (&tenant.name, self.name(region));
-        report.problems.push(match found {
+        let problem = match found {
             None => format!("{name}: blob {id} is missing in region {place}"),
             Some(found) => {
                 format!("{name}: blob {id} has {found} bytes in region {place}, not {expected}")
             }
-        });
+        };
+        let mut tx = self.vfs.database().read(tenant.id).await?;
+        let places = copies::whereabouts(&mut tx, id).await?;
+        drop(tx);
+        let mut problem = Some(problem);
+        for whole_in in places.into_iter().filter(|place| *place != region) {
+            let damaged = Damaged {
+                tenant: tenant.id,
+                info: blob.info,
+                whole_in,
+            };
+            let told = problem.take().unwrap_or_default();
+            problem = self.mend(damaged, told, report).await;
+            if problem.is_none() {
+                return Ok(());
+            }
+        }
+        report.problems.extend(problem);
         Ok(())
     }
 
-    /// Copies that are noted to be there are as long as their blobs.
+    /// Mends a blob from a copy if that is asked for, and else tells that it can be; gives the problem back
+    /// when that copy does not help.
+    pub(in crate::jobs) async fn mend(
+        &self,
+        damaged: Damaged,
+        problem: String,
+        report: &mut FsckReport,
+    ) -> Option<String> {
+        let from = self.name(damaged.whole_in);
+        if self.repair == Repair::No {
+            report.mendable += 1;
+            let problem = format!("{problem}; there is a copy in region {from}");
+            report.problems.push(problem);
+            return None;
+        }
+        match mend::mend(self.vfs, &damaged).await {
+            Ok(()) => {
+                report.mended += 1;
+                let problem = format!("{problem}; it was mended from region {from}");
+                report.problems.push(problem);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(blob = %damaged.info.id, from, error = ?error, "a blob was not mended");
+                Some(problem)
+            }
+        }
+    }
+
+    /// Copies that are noted to be there are as long as their blobs, and open if they are to be read. Those
+    /// that do not count as missing from then on, if that is asked for, so that they are made anew.
     async fn check_copies(&mut self, tenant: &Tenant, report: &mut FsckReport) -> Result<()> {
-        let name = &tenant.name;
+        let placement = placement::find(self.vfs.database(), tenant.id).await?;
+        let reads = self.depth == Depth::Bytes && placement.keys_destroyed_at.is_none();
         let mut after = BlobId::NIL;
         loop {
             let mut tx = self.vfs.database().read(tenant.id).await?;
@@ -158,18 +217,88 @@ impl<'a> Stores<'a> {
                 return Ok(());
             };
             after = *last;
+            let mut wrong = Vec::new();
             for (id, region, size) in page {
                 let Some(found) = self.length(region, id, report).await? else {
                     continue;
                 };
-                if found != Some(sealed_bytes(size)) {
-                    let place = self.name(region);
-                    let problem =
-                        format!("{name}: the copy of blob {id} in region {place} is not whole");
-                    report.problems.push(problem);
-                }
+                let what = match found {
+                    None => "is missing",
+                    Some(found) if found != sealed_bytes(size) => "is not whole",
+                    Some(_) if reads && !self.opens(tenant, id, region, report).await? => {
+                        "is damaged"
+                    }
+                    Some(_) => continue,
+                };
+                wrong.push((id, region, what));
+            }
+            self.doubt(tenant, wrong, report).await?;
+        }
+    }
+
+    /// Reads a copy; true also when nobody can tell.
+    async fn opens(
+        &mut self,
+        tenant: &Tenant,
+        id: BlobId,
+        region: RegionId,
+        report: &mut FsckReport,
+    ) -> Result<bool> {
+        let mut tx = self.vfs.database().read(tenant.id).await?;
+        let blob = blobs::find(&mut tx, id).await?;
+        drop(tx);
+        let Some(blob) = blob else {
+            return Ok(true);
+        };
+        let reader = BlobReader::new(self.vfs.clone(), tenant.id, blob.info);
+        match reader.check(region).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                Ok(false)
+            }
+            checked => {
+                let checked = self.answer(region, checked, report)?;
+                report.bytes += checked.map_or(0, |()| blob.info.size);
+                Ok(true)
             }
         }
+    }
+
+    async fn doubt(
+        &self,
+        tenant: &Tenant,
+        wrong: Vec<(BlobId, RegionId, &str)>,
+        report: &mut FsckReport,
+    ) -> Result<()> {
+        let mut doubted = Vec::new();
+        for (id, region, what) in wrong {
+            // It may have been purged since the page was read.
+            let mut tx = self.vfs.database().read(tenant.id).await?;
+            let places = copies::whereabouts(&mut tx, id).await?;
+            drop(tx);
+            if !places.contains(&region) {
+                continue;
+            }
+            doubted.push((id, region));
+            let (name, place) = (&tenant.name, self.name(region));
+            let next = match self.repair {
+                Repair::No => "the blob's own region has it",
+                Repair::Yes => "the next round of copying makes it anew",
+            };
+            report.problems.push(format!(
+                "{name}: the copy of blob {id} in region {place} {what}; {next}"
+            ));
+        }
+        match self.repair {
+            Repair::No => report.mendable += doubted.len() as u64,
+            Repair::Yes if doubted.is_empty() => {}
+            Repair::Yes => {
+                report.mended += doubted.len() as u64;
+                let committer = self.vfs.committer();
+                let doubt = Doubt(doubted);
+                committer.run(tenant.id, &Actor::job(), doubt).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The length of an object, if its region answers.
@@ -212,6 +341,21 @@ impl<'a> Stores<'a> {
             let problem = format!("region {name} cannot be checked: {why}");
             tracing::warn!(region = name, error = ?error, "a region cannot be checked");
             report.problems.push(problem);
+            report.unchecked += 1;
         }
+    }
+}
+
+/// Copies that are not whole after all.
+struct Doubt(Vec<(BlobId, RegionId)>);
+
+#[async_trait]
+impl Operation for Doubt {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        for (id, region) in &self.0 {
+            copies::doubt(tx, *id, *region, next.at).await?;
+        }
+        placement::replicate_anew(tx).await?;
+        Ok(Record::Nothing)
     }
 }

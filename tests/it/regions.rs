@@ -8,7 +8,8 @@ use sealift::db::{copies, placement};
 use sealift::domain::clock::Clock;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::id::{BlobId, RegionId};
-use sealift::jobs::fsck::{self, Depth, Repair};
+use sealift::jobs::fsck;
+use sealift::jobs::fsck_report::{Depth, Repair};
 use sealift::jobs::sweep::{self, Keep};
 use sealift::jobs::{copies as copying, mend, orphans};
 use sealift::net::budget::Budget;
@@ -38,6 +39,8 @@ on_both!(
     what_a_move_leaves_in_the_replica_is_no_copy_before_it_was_read_back,
     a_region_that_does_not_answer_is_told_and_the_others_are_checked,
     a_copy_is_read_when_the_region_does_not_answer_at_all,
+    a_replica_that_was_emptied_or_damaged_is_made_anew_by_a_repair,
+    what_a_region_has_lost_is_put_back_by_a_repair,
     no_store_sees_content_or_names,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -281,7 +284,7 @@ async fn a_damaged_blob_is_read_from_its_copy_and_mended(dialect: Dialect) {
     let report = fsck::check(&two.world.vfs, Repair::No, Depth::Records).await;
     let problems = report.unwrap().problems.join("\n");
     assert!(
-        problems.contains("in region number 1 is not whole"),
+        problems.contains("in region number 1 is missing"),
         "{problems}"
     );
     two.stores[1].put(copy, bytes.freeze()).await.unwrap();
@@ -534,6 +537,56 @@ async fn a_copy_is_read_when_the_region_does_not_answer_at_all(dialect: Dialect)
 
     two.faults[0].release(Operation::Read);
     two.world.vfs.regions().note_answer(HERE);
+    destroy(&two.stores[1]).await;
+    two.assert_readable().await;
+}
+
+async fn a_replica_that_was_emptied_or_damaged_is_made_anew_by_a_repair(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    let (lost, kept) = (objects(&two.stores[1]).await, 1);
+    for id in &lost[kept..] {
+        two.stores[1].discard(*id).await.unwrap();
+    }
+    let damaged = lost[0];
+    let length = two.stores[1].length(damaged).await.unwrap().unwrap();
+    let mut sealed = two.stores[1].read(damaged, 0..length).await.unwrap();
+    two.stores[1].discard(damaged).await.unwrap();
+    *sealed.last_mut().unwrap() ^= 1;
+    two.stores[1].put(damaged, sealed.freeze()).await.unwrap();
+
+    let report = fsck::check(&two.world.vfs, Repair::No, Depth::Bytes).await;
+    let report = report.unwrap();
+    let missing = report.problems.iter();
+    let missing = missing.filter(|line| line.contains("in region number 1 is missing"));
+    assert_eq!(missing.count() as u64, FILES - 1, "{:?}", report.problems);
+    assert_eq!(report.mendable, FILES, "{:?}", report.problems);
+    assert_eq!(two.lacking(THERE).await, 0);
+    let report = fsck::check(&two.world.vfs, Repair::Yes, Depth::Bytes).await;
+    assert_eq!(report.unwrap().mended, FILES);
+    assert_eq!(two.lacking(THERE).await as u64, FILES);
+    assert_eq!(two.copy().await.unwrap(), FILES);
+    assert_eq!(two.lacking(THERE).await, 0);
+    two.assert_clean().await;
+    destroy(&two.stores[0]).await;
+    two.assert_readable().await;
+}
+
+async fn what_a_region_has_lost_is_put_back_by_a_repair(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    destroy(&two.stores[0]).await;
+    let report = fsck::check(&two.world.vfs, Repair::No, Depth::Records).await;
+    let report = report.unwrap();
+    assert_eq!(report.mendable, FILES, "{:?}", report.problems);
+    assert!(report.problems[0].contains("is missing in region main"));
+    let report = fsck::check(&two.world.vfs, Repair::Yes, Depth::Records).await;
+    assert_eq!(report.unwrap().mended, FILES);
+    two.assert_clean().await;
     destroy(&two.stores[1]).await;
     two.assert_readable().await;
 }
