@@ -211,6 +211,7 @@ pub mod vfs {
     pub mod sink;
     pub mod source;
     pub mod space;
+    pub mod spare;
     pub mod start;
     pub mod sums;
     pub mod upload;

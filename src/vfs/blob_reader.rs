@@ -17,6 +17,7 @@ use crate::storage::store::Intake;
 use crate::vfs::damage::Damaged;
 use crate::vfs::frames::{Frames, Key};
 use crate::vfs::service::Vfs;
+use crate::vfs::spare;
 
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
 /// How long a region may take for a read before a copy is asked for as well.
@@ -166,7 +167,7 @@ impl BlobReader {
     ///
     /// # Errors
     /// Corrupt or NotFound when it is damaged or missing there; Unavailable when the store does not
-    /// answer; Busy when there is no memory for it.
+    /// answer; Busy when there is no memory for it for a minute.
     pub async fn check(&self, region: RegionId) -> Result<()> {
         let step = self.vfs.store(region)?.shape().read.max(SEALED_FRAME);
         let step = (step / SEALED_FRAME) as u64;
@@ -175,11 +176,7 @@ impl BlobReader {
         while first < frames {
             let last = (first + step).min(frames) - 1;
             let bytes = (last - first + 1) as usize * SEALED_FRAME;
-            let _share = self
-                .vfs
-                .budget()
-                .try_take_spare(bytes)
-                .ok_or_else(|| Error::new(ErrorKind::Busy, "the server is short of memory"))?;
+            let _share = spare::take(self.vfs.budget(), bytes).await?;
             let key = self.key().await?;
             self.load_from(region, first, last, key).await?;
             first = last + 1;

@@ -4,12 +4,13 @@ use bytes::BytesMut;
 
 use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::BlobInfo;
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{RegionId, TenantId};
 use crate::net::budget::Share;
 use crate::storage::store::{BlobStore, BlobWriter};
 use crate::vfs::blob_reader::BlobReader;
 use crate::vfs::service::Vfs;
+use crate::vfs::spare;
 
 /// Copies a finished blob and opens every frame of the copy, so that what is there afterwards is
 /// known to be whole. May be repeated: what is there already is only checked, and made anew when it is
@@ -17,7 +18,7 @@ use crate::vfs::service::Vfs;
 ///
 /// # Errors
 /// Corrupt or NotFound when the blob is damaged or missing where it is copied from; Unavailable when
-/// a store does not answer; Busy when there is no memory to spare.
+/// a store does not answer; Busy when there is no memory to spare for a minute.
 pub async fn copy(
     vfs: &Vfs,
     tenant: TenantId,
@@ -83,7 +84,8 @@ impl Copy<'_> {
         writer.finish().await
     }
 
-    /// Memory for a piece; waits for nothing but the pieces that are on their way.
+    /// Memory for a piece. Waits for the pieces that are on their way, and holds none when it waits for
+    /// what other copies have taken.
     async fn room(&self, bytes: usize, mut writer: Option<&mut dyn BlobWriter>) -> Result<Share> {
         loop {
             if let Some(share) = self.vfs.budget().try_take_spare(bytes) {
@@ -94,8 +96,7 @@ impl Copy<'_> {
                 None => false,
             };
             if !waited {
-                let context = "the server is short of memory; the copy is tried again";
-                return Err(Error::new(ErrorKind::Busy, context));
+                return spare::take(self.vfs.budget(), bytes).await;
             }
         }
     }

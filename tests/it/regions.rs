@@ -41,6 +41,7 @@ on_both!(
     a_copy_is_read_when_the_region_does_not_answer_at_all,
     a_replica_that_was_emptied_or_damaged_is_made_anew_by_a_repair,
     what_a_region_has_lost_is_put_back_by_a_repair,
+    copies_of_large_files_wait_for_the_memory_that_others_hold,
     no_store_sees_content_or_names,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -589,6 +590,20 @@ async fn what_a_region_has_lost_is_put_back_by_a_repair(dialect: Dialect) {
     two.assert_clean().await;
     destroy(&two.stores[1]).await;
     two.assert_readable().await;
+}
+
+async fn copies_of_large_files_wait_for_the_memory_that_others_hold(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    let content = vec![7; 9 << 20];
+    for number in 0..8 {
+        let name = path(&format!("/large{number}"));
+        put(&two.session, &name, &content).await.unwrap();
+    }
+    two.replicate_to(THERE).await;
+    // So that all of them want memory at once, which is enough for two or three.
+    two.faults[0].delay(Operation::Read, Duration::from_millis(50));
+    assert_eq!(two.copy().await.unwrap(), 8);
+    assert_eq!(two.lacking(THERE).await, 0);
 }
 
 async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dialect) {
