@@ -1,5 +1,6 @@
 //! What may stand in the section of a region.
 
+use crate::config::telemetry::is_here;
 use crate::storage::s3_settings::Encryption;
 
 /// How a service is to encrypt what it keeps; none when the text does not say.
@@ -49,6 +50,35 @@ pub fn check_url(url: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err("write https://host or https://host:port".to_owned()),
     }
+}
+
+/// The same for a key service, which answers with keys that nobody may listen to.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_kms_url(url: &str) -> Result<(), String> {
+    check_url(url)?;
+    match is_overheard(url) {
+        false => Ok(()),
+        true => Err(
+            "write https://host or https://host:port: the tenants' keys go over this line, and http is \
+             for this machine only, as in http://127.0.0.1:8080"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Whether what goes to this address can be read and changed on its way.
+pub fn is_overheard(url: &str) -> bool {
+    let Some(place) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let place = place.strip_suffix('/').unwrap_or(place);
+    let host = match place.rsplit_once(':') {
+        Some((host, _)) if !place.ends_with(']') => host,
+        _ => place,
+    };
+    !is_here(host)
 }
 
 /// The name of a bucket (or the ARN of an access point), or nothing.

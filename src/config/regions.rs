@@ -165,7 +165,7 @@ pub fn read_one(name: &str, folder: &std::path::Path, from: &mut Reader) -> Regi
         from.checked(&section, key, default, |text: &String| check(text))
     };
     let endpoint = checked("endpoint", "", region_values::check_url);
-    let kms_endpoint = checked("kms_endpoint", "", region_values::check_url);
+    let kms_endpoint = checked("kms_endpoint", "", region_values::check_kms_url);
     let bucket = checked("bucket", "", region_values::check_bucket);
     let prefix = checked("prefix", "", region_values::check_prefix);
     let aws_region = checked("aws_region", "us-east-1", region_values::check_aws_region);

@@ -150,7 +150,8 @@ fn place_of(text: &str, default: u16) -> Option<(String, u16)> {
     (is_host && is_one).then(|| (host.to_owned(), port))
 }
 
-fn is_here(host: &str) -> bool {
+/// Whether a host is this machine, so that what goes there passes no line.
+pub(in crate::config) fn is_here(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let address = bare.parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())

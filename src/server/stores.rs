@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
 
+use crate::config::region_values;
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::settings::Settings;
 use crate::crypto::kms::KmsKeys;
@@ -48,6 +49,7 @@ impl Findings {
 /// # Errors
 /// What must be mended before a start, a line for each region that is wrong; it names the setting.
 pub async fn check(settings: &Settings) -> Result<Vec<String>> {
+    warn_of_listeners(settings);
     let checks = settings.regions.iter().map(|region| async move {
         let (store, keys) = tokio::join!(check_store(region), check_keys(region));
         let store = store.map_err(|error| about(settings, region, error));
@@ -75,6 +77,22 @@ pub async fn check(settings: &Settings) -> Result<Vec<String>> {
         _ => {
             let lines: Vec<_> = fatal.iter().map(Error::context).collect();
             Err(Error::invalid(lines.join("\n")))
+        }
+    }
+}
+
+/// What is stored is sealed, but nothing keeps whoever sits on the line from changing what goes over it.
+fn warn_of_listeners(settings: &Settings) {
+    for region in &settings.regions {
+        if let StoreSettings::S3(bucket) = &region.store
+            && let Some(endpoint) = &bucket.cloud.endpoint
+            && region_values::is_overheard(endpoint)
+        {
+            let section = regions::section(&region.name);
+            tracing::warn!(
+                "{section}.endpoint: {endpoint} is not encrypted: requests are signed, but what they carry \
+                 can be read, changed and repeated on its way; use https"
+            );
         }
     }
 }

@@ -59,10 +59,10 @@ fn a_region_is_put_together_from_file_and_environment() {
 fn a_key_service_with_an_address_of_its_own_shares_the_login() {
     let file = "[region.eu]\nbucket = \"files\"\nendpoint = \"http://a:1\"\n\
                 access_key = \"me\"\nsecret_key = \"it\"\nca_file = \"/ca.pem\"\n\
-                kms_key = \"alias/eu\"\nkms_endpoint = \"http://b:2\"\n";
+                kms_key = \"alias/eu\"\nkms_endpoint = \"https://b:2\"\n";
     let settings = overlaid(file, &[]).unwrap();
     let service = settings.region("eu").unwrap().key_service.clone().unwrap();
-    assert_eq!(service.cloud.endpoint.as_deref(), Some("http://b:2"));
+    assert_eq!(service.cloud.endpoint.as_deref(), Some("https://b:2"));
     assert!(service.cloud.access_key.is_some() && service.cloud.ca_file.is_some());
 }
 
@@ -122,8 +122,12 @@ fn what_is_wrong_with_regions_is_told_with_its_line() {
             "line 3: region.eu.access_key: needs secret_key beside it",
         ),
         (
-            "[region.eu]\nbucket = \"files\"\nkms_endpoint = \"http://a\"\n",
+            "[region.eu]\nbucket = \"files\"\nkms_endpoint = \"https://a\"\n",
             "line 3: region.eu.kms_endpoint: needs kms_key beside it",
+        ),
+        (
+            "[region.eu]\nbucket = \"files\"\nkms_key = \"alias/eu\"\nkms_endpoint = \"http://192.0.2.1:80\"\n",
+            "line 4: region.eu.kms_endpoint: \"http://192.0.2.1:80\" is not right; write https://host",
         ),
         (
             "[region.eu]\nbucket = \"files\"\nendpoint = \"s3.example\"\n",
@@ -182,4 +186,29 @@ fn a_wrong_variable_is_told_by_its_name_and_no_secret_is_repeated() {
     let told = problems("[region.eu]\nbucket = \"files\"\nsecret_key = \"hunter2\"\n");
     assert!(told[0].contains("needs access_key"), "{told:?}");
     assert!(!told[0].contains("hunter2"));
+}
+
+#[test]
+fn a_key_service_is_spoken_to_in_the_clear_on_this_machine_only() {
+    let file = |endpoint: &str| {
+        format!(
+            "[region.eu]\nbucket = \"files\"\nkms_key = \"alias/eu\"\nkms_endpoint = \"{endpoint}\"\n"
+        )
+    };
+    for here in [
+        "http://127.0.0.1:8080",
+        "http://localhost",
+        "http://[::1]:80/",
+        "https://kms.example",
+    ] {
+        assert_eq!(problems(&file(here)), Vec::<String>::new(), "{here}");
+    }
+    for elsewhere in [
+        "http://127.0.0.1.example:80",
+        "http://localhost.example",
+        "http://[2001:db8::1]:80",
+        "http://kms.example",
+    ] {
+        assert_eq!(problems(&file(elsewhere)).len(), 1, "{elsewhere}");
+    }
 }
