@@ -17,6 +17,8 @@ use crate::cli::tenant_x509::X509;
 use crate::config::value::Setting as _;
 use crate::db::tenants::NewTenant;
 use crate::domain::error::{Error, Result};
+use crate::server::installation::Installation;
+use crate::vfs::key_care;
 
 /// Adds, shows and changes tenants
 #[derive(Subcommand, Debug)]
@@ -199,6 +201,10 @@ impl Set {
         let installation = self.place.open().await?;
         let directory = installation.directory();
         let mut sentence = format!("changed tenant {}", self.name);
+        // Before anything has changed.
+        if let Some(key) = self.own_kms_key() {
+            sentence += self.try_kms_key(&installation, key).await?;
+        }
         if let Some(name) = &self.replica {
             sentence += &tenant_place::set_replica(&installation, &self.name, name).await?;
         }
@@ -213,8 +219,8 @@ impl Set {
         if let Some(sessions) = self.sessions {
             directory.set_sessions(&self.name, sessions).await?;
         }
-        if let Some(key) = &self.kms_key {
-            let key = Some(key.as_str()).filter(|key| !matches!(*key, "" | "none"));
+        if self.kms_key.is_some() {
+            let key = self.own_kms_key();
             directory.set_kms_key(&self.name, key).await?;
             sentence += &format!(
                 "; 'sealift keys rewrap {}' moves the keys it has",
@@ -225,5 +231,23 @@ impl Set {
         output::result(self.place.format(), &changed, &sentence);
         installation.close().await;
         Ok(())
+    }
+
+    /// The key that is named, if any is.
+    fn own_kms_key(&self) -> Option<&str> {
+        let key = self.kms_key.as_deref();
+        key.filter(|key| !matches!(*key, "" | "none"))
+    }
+
+    /// Asks the key service before anything is changed; what there is to say besides.
+    async fn try_kms_key(&self, installation: &Installation, key: &str) -> Result<&'static str> {
+        let id = installation.directory().tenant_id(&self.name).await?;
+        let keys = installation.keys().await?;
+        Ok(
+            match key_care::try_kms_key(&keys, id, key, "--kms-key").await? {
+                true => "",
+                false => "; its region has no kms_key, so that nothing can be wrapped by it there",
+            },
+        )
     }
 }

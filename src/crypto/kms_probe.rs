@@ -19,8 +19,21 @@ impl KmsKeys {
     /// For the operator: Unavailable when the service does not answer now, Invalid when something
     /// must be changed first.
     pub async fn probe(&self, section: &str) -> Result<()> {
-        let key = &self.default_key;
-        let told = |call, failure| explained(section, key, call, failure);
+        let key = self.default_key.as_str();
+        self.try_key(key, section, &format!("{section}.kms_key"))
+            .await
+    }
+
+    /// The same with a key that is to become a tenant's own; errors call it `named`.
+    ///
+    /// # Errors
+    /// As [`KmsKeys::probe`].
+    pub async fn probe_key(&self, key: &str, named: &str) -> Result<()> {
+        self.try_key(key, named, named).await
+    }
+
+    async fn try_key(&self, key: &str, section: &str, named: &str) -> Result<()> {
+        let told = |call, failure| explained(section, named, key, call, failure);
         let nonce = HEXLOWER.encode(&random::bytes::<8>());
         let context = HashMap::from([("sealift:probe".to_owned(), nonce)]);
         let made = self
@@ -47,7 +60,7 @@ impl KmsKeys {
         let wrong = || {
             Error::new(
                 ErrorKind::Invalid,
-                format!("{section}.kms_key: the key service does not return what it wrapped"),
+                format!("{named}: the key service does not return what it wrapped"),
             )
         };
         let key_id = made.key_id.ok_or_else(wrong)?;
@@ -65,8 +78,8 @@ impl KmsKeys {
     }
 }
 
-fn explained(section: &str, key: &str, call: &str, failure: Failure) -> Error {
-    let of_key = |what: &str| format!("{section}.kms_key: the key '{key}' {what}");
+fn explained(section: &str, named: &str, key: &str, call: &str, failure: Failure) -> Error {
+    let of_key = |what: &str| format!("{named}: the key '{key}' {what}");
     let (kind, sentence) = match failure.trouble {
         Trouble::Certificate => (
             ErrorKind::Invalid,

@@ -47,6 +47,28 @@ pub struct Rotated {
     pub wrapped_by: String,
 }
 
+/// Has the key service of a tenant's region make a key with `key` that is thrown away, before that becomes
+/// the tenant's own; false when nothing there can be asked. Errors call the key `named`.
+///
+/// # Errors
+/// Invalid when it cannot be used; Unavailable when the service or the database does not answer.
+pub async fn try_kms_key(
+    keys: &TenantKeys,
+    tenant: TenantId,
+    key: &str,
+    named: &str,
+) -> Result<bool> {
+    let region = placement::find(keys.committer().database(), tenant)
+        .await?
+        .region;
+    let mut services = keys.ring().services();
+    let Some((_, service)) = services.find(|(of, _)| *of == region) else {
+        return Ok(false);
+    };
+    service.probe_key(key, named).await?;
+    Ok(true)
+}
+
 /// All versions of a tenant's key, the oldest first.
 ///
 /// # Errors

@@ -280,6 +280,77 @@ fn a_key_that_is_not_there_is_told_at_start() {
 }
 
 #[test]
+fn a_tenant_gets_no_key_of_its_own_that_cannot_be_used() {
+    let mut cloud = Cloud::new();
+    cloud.key_service(&key_service().0);
+    cloud.run(&["migrate"]);
+    cloud.run(&["tenant", "add", "acme"]);
+    let config = cloud.config();
+    let place = ["--config", config.to_str().unwrap()];
+    let words = [
+        "tenant",
+        "set",
+        "acme",
+        "--quota",
+        "1MiB",
+        "--kms-key",
+        "alias/no-such-key",
+    ];
+    let ran = sealift(&[&words[..], &place[..]].concat(), "");
+    let errors = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("--kms-key") && errors.contains("'alias/no-such-key' does not exist"),
+        "{errors}"
+    );
+    let show = |cloud: &Cloud| -> Value {
+        serde_json::from_str(&cloud.run(&["tenant", "show", "acme", "--json"])).unwrap()
+    };
+    let acme = show(&cloud);
+    assert!(
+        acme["kms_key"].is_null() && acme["quota_bytes"].is_null(),
+        "{acme}"
+    );
+    let key = key_service().0.clone();
+    cloud.run(&["tenant", "set", "acme", "--kms-key", &key]);
+    assert_eq!(show(&cloud)["kms_key"], key.as_str());
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_told_at_start() {
+    let mut cloud = Cloud::new();
+    cloud.run(&["migrate"]);
+    cloud.region.remove("access_key");
+    cloud.region.remove("secret_key");
+    cloud.set("profile", "nobody-made-this");
+    let told = cloud.refused();
+    assert!(
+        told.contains("profile") && told.contains("'nobody-made-this'"),
+        "{told}"
+    );
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_no_outage_of_the_key_service() {
+    let mut cloud = Cloud::new();
+    cloud.key_service("alias/any");
+    cloud.more = "[storage]\nregion = \"eu\"\n[region.us]\nkind = \"local\"\n".to_owned();
+    let folder = cloud.folder.join("us").display().to_string();
+    cloud.more += &format!("path = \"{folder}\"\n");
+    cloud.run(&["migrate"]);
+    cloud.set("ca_file", "/nowhere.pem");
+    let config = cloud.config();
+    let ran = sealift(&["check-config", "--config", config.to_str().unwrap()], "");
+    let errors = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("region.eu.ca_file") && errors.contains("/nowhere.pem"),
+        "{errors}"
+    );
+    assert!(!errors.contains("does not answer"), "{errors}");
+}
+
+#[test]
 fn a_server_starts_without_a_second_region_or_key_service_that_does_not_answer() {
     let mut cloud = Cloud::new();
     cloud.set("kms_key", "alias/any");

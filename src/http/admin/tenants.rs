@@ -24,6 +24,7 @@ use crate::http::failures::{Asking, Changing, Reading};
 use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
+use crate::vfs::key_care;
 
 /// The operator of a request.
 #[derive(Serialize, ToSchema)]
@@ -270,6 +271,12 @@ pub async fn alter(
         Some(None) => Some(None),
         None => None,
     };
+    if let Some(Some(key)) = &change.kms_key
+        && !key.is_empty()
+    {
+        let id = directory.tenant_id(name).await?;
+        key_care::try_kms_key(web.vfs().keys(), id, key, "kms_key").await?;
+    }
     let of_row = TenantChange {
         access: change.disabled.map(|disabled| match disabled {
             true => Access::Refuse,
