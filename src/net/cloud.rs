@@ -7,11 +7,12 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, profile};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_types::os_shim_internal::{Env, Fs};
 
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{Error, Result};
 use crate::domain::secret::Secret;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -21,6 +22,9 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 /// A call with all its attempts.
 const CALL: Duration = Duration::from_secs(75);
 const ATTEMPTS: u32 = 4;
+
+/// What the sentences of [`sdk_config`] begin with.
+pub const SETTINGS: [&str; 2] = ["ca_file: ", "profile: "];
 
 /// Where a service is and how to log in to it.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +61,8 @@ impl fmt::Debug for AccessKey {
 /// Every call has a time limit and is repeated with jitter, with the same bytes, when that may help.
 ///
 /// # Errors
-/// Unavailable when the file of certificates cannot be read, Invalid when it holds none.
+/// Invalid when there is no such profile, or the file of certificates cannot be read or holds none. The
+/// sentence begins with the setting.
 pub async fn sdk_config(settings: &CloudSettings) -> Result<SdkConfig> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(settings.aws_region.clone()))
@@ -78,6 +83,7 @@ pub async fn sdk_config(settings: &CloudSettings) -> Result<SdkConfig> {
         loader = loader.endpoint_url(endpoint);
     }
     if let Some(profile) = &settings.profile {
+        require_profile(profile).await?;
         loader = loader.profile_name(profile);
     }
     if let Some(key) = &settings.access_key {
@@ -96,14 +102,32 @@ pub async fn sdk_config(settings: &CloudSettings) -> Result<SdkConfig> {
     Ok(loader.load().await)
 }
 
+/// The chain would go on without it, and use whatever login it finds.
+async fn require_profile(name: &str) -> Result<()> {
+    let shown = name.escape_debug();
+    let (files, environment) = (Fs::real(), Env::real());
+    let known = profile::load(&files, &environment, &Default::default(), None).await;
+    let known = known.map_err(|error| {
+        let sentence = format!(
+            "profile: '{shown}' cannot be looked up, as the AWS configuration files cannot be read: {error}"
+        );
+        Error::invalid(sentence)
+    })?;
+    match known.get_profile(name) {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(format!(
+            "profile: there is no '{shown}' in the AWS configuration files (AWS_CONFIG_FILE and \
+             AWS_SHARED_CREDENTIALS_FILE, or ~/.aws/config and ~/.aws/credentials)"
+        ))),
+    }
+}
+
 fn trusting(file: &std::path::Path) -> Result<TlsContext> {
     let shown = file.display();
     let pem = std::fs::read(file).map_err(|error| {
-        let sentence = format!("the certificates '{shown}' cannot be read; check ca_file");
-        Error::new(ErrorKind::Unavailable, sentence).because(error)
+        Error::invalid(format!("ca_file: '{shown}' cannot be read")).because(error)
     })?;
-    let no_certificate =
-        || Error::invalid(format!("'{shown}' holds no certificate; check ca_file"));
+    let no_certificate = || Error::invalid(format!("ca_file: '{shown}' holds no certificate"));
     if !String::from_utf8_lossy(&pem).contains("BEGIN CERTIFICATE") {
         return Err(no_certificate());
     }

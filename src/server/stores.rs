@@ -71,6 +71,8 @@ pub async fn check(settings: &Settings) -> Result<Vec<String>> {
             fatal.extend(weigh_keys(error, any));
         }
     }
+    // What store and key service have in common is told once.
+    fatal.dedup_by(|one, other| one.context() == other.context());
     match fatal.len() {
         0 => Ok(unusable),
         1 => fatal.pop().map_or(Ok(unusable), Err),
@@ -297,7 +299,14 @@ fn about(settings: &Settings, region: &RegionSettings, error: Error) -> Error {
 }
 
 fn in_section(region: &RegionSettings, error: Error) -> Error {
-    let sentence = format!("{}: {}", regions::section(&region.name), error.context());
+    let section = regions::section(&region.name);
+    let sentence = match cloud::SETTINGS
+        .iter()
+        .any(|key| error.context().starts_with(key))
+    {
+        true => format!("{section}.{}", error.context()),
+        false => format!("{section}: {}", error.context()),
+    };
     error.saying(sentence)
 }
 

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_kms::primitives::Blob;
 use sealift::crypto::keyring::{Keeper, KeyHome, KeyRing, WrappedKey};
 use sealift::crypto::kms::KmsKeys;
@@ -250,6 +253,20 @@ async fn a_probe_tells_silence_permissions_credentials_and_clocks_apart() {
     says(ErrorKind::Unavailable, "kms_endpoint").await;
 }
 
+/// Has no login.
+#[derive(Debug)]
+struct Nobody;
+
+impl ProvideCredentials for Nobody {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let none: Result<Credentials, _> = Err(CredentialsError::not_loaded("no provider has any"));
+        future::ProvideCredentials::ready(none)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_probe_tells_bad_certificates_and_missing_credentials() {
     let probe = async |cloud: CloudSettings, words: &str| {
@@ -265,8 +282,12 @@ async fn a_probe_tells_bad_certificates_and_missing_credentials() {
     probe(cloud, "certificate").await;
     let mut cloud = Kms::cloud(Kms::shared(Kind::Moto).port);
     cloud.access_key = None;
-    cloud.profile = Some("nobody-made-this".to_owned());
-    probe(cloud, "credentials").await;
+    let config = sdk_config(&cloud).await.unwrap().into_builder();
+    let nobody = SharedCredentialsProvider::new(Nobody);
+    let config = config.credentials_provider(nobody).build();
+    let keys = KmsKeys::new(&config, "alias/any".to_owned());
+    let error = keys.probe("regions.eu").await.unwrap_err();
+    assert!(error.context().contains("credentials"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
