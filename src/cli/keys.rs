@@ -57,7 +57,7 @@ pub struct Destroy {
     #[arg(required_unless_present = "yes_destroy")]
     tenant: Option<String>,
     /// Destroy this tenant's keys without asking
-    #[arg(long, value_name = "TENANT", conflicts_with = "tenant")]
+    #[arg(long, value_name = "TENANT")]
     yes_destroy: Option<String>,
     /// Days until a KMS key that only this tenant has is deleted for good, 7 to 30
     #[arg(long, value_name = "DAYS", default_value_t = 30,
@@ -179,6 +179,13 @@ impl Rewrap {
 impl Destroy {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
+        if let (Some(named), Some(sure)) = (&self.tenant, &self.yes_destroy)
+            && named != sure
+        {
+            return Err(Error::invalid(format!(
+                "--yes-destroy names {sure} and not {named}; nothing was destroyed"
+            )));
+        }
         let name = self.tenant.as_ref().or(self.yes_destroy.as_ref());
         let name = name.map_or("", String::as_str);
         let tenant = named(installation.database(), name).await?;

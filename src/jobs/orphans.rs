@@ -17,34 +17,51 @@ const INSTALLATION: TenantId = TenantId(0);
 /// How often one of the instances looks, and how old an orphan must be. Far above any difference
 /// between the store's clock and the database's.
 const EVERY: Duration = Duration::from_secs(3600);
+/// When a region is looked at again that could not be.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// Removes what was begun in any region and is known to no tenant, about once an hour; returns how
 /// much that was.
 ///
 /// # Errors
-/// Unavailable when the database or a store does not answer.
+/// The first that kept it from looking at a region, which is looked at again soon; the others were looked at.
 pub async fn run(vfs: &Vfs) -> Result<u64> {
     let (db, instance) = (vfs.database(), vfs.instance());
     let mut removed = 0;
+    let mut failed = None;
     for (region, store) in vfs.regions().iter() {
         // Not held by whom it is renewed: it is a clock that all instances share.
         let kind = format!("orphans-{region}");
         if !leases::claim(db, INSTALLATION, &kind, instance, EVERY).await? {
             continue;
         }
-        let objects = Objects {
-            region,
-            store: store.clone(),
-            part: Part::Unfinished,
-        };
-        let before = db.now().await?.minus(EVERY);
-        for id in objects.orphans(vfs, before).await? {
-            tracing::info!(blob = %id, %region, "removing what was begun and is known to nobody");
-            store.discard(id).await?;
-            removed += 1;
+        if let Err(error) = sweep(vfs, region, store, &mut removed).await {
+            tracing::warn!(%region, error = ?error, "orphans of a region were not looked for");
+            failed.get_or_insert(error);
+            leases::take(db, INSTALLATION, &kind, instance, AGAIN).await?;
         }
     }
-    Ok(removed)
+    failed.map_or(Ok(removed), Err)
+}
+
+async fn sweep(
+    vfs: &Vfs,
+    region: RegionId,
+    store: &Arc<dyn BlobStore>,
+    removed: &mut u64,
+) -> Result<()> {
+    let objects = Objects {
+        region,
+        store: store.clone(),
+        part: Part::Unfinished,
+    };
+    let before = vfs.database().now().await?.minus(EVERY);
+    for id in objects.orphans(vfs, before).await? {
+        tracing::info!(blob = %id, %region, "removing what was begun and is known to nobody");
+        store.discard(id).await?;
+        *removed += 1;
+    }
+    Ok(())
 }
 
 /// Which objects of a store.

@@ -40,7 +40,12 @@ fn keys_are_listed_rotated_rewrapped_and_destroyed() {
     assert!(errors.contains("not set up"), "{errors}");
     run(&["tenant", "set", "acme", "--kms-key", ""]);
 
-    let destroyed = run(&["keys", "destroy", "--yes-destroy", "acme"]);
+    let other = ["keys", "destroy", "acme", "--yes-destroy", "default"];
+    let refused = sealift(&[&other[..], &place[..]].concat(), "");
+    assert_eq!(refused.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(errors.contains("nothing was destroyed"), "{errors}");
+    let destroyed = run(&["keys", "destroy", "acme", "--yes-destroy", "acme"]);
     assert_eq!(destroyed["versions"], 2);
     assert!(destroyed["final_at"].as_str().unwrap().starts_with("20"));
     assert_eq!(run(&["keys", "list", "acme"]), Value::Array(vec![]));

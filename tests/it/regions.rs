@@ -42,6 +42,7 @@ on_both!(
     a_replica_that_was_emptied_or_damaged_is_made_anew_by_a_repair,
     what_a_region_has_lost_is_put_back_by_a_repair,
     copies_of_large_files_wait_for_the_memory_that_others_hold,
+    leavings_are_removed_while_another_region_does_not_answer,
     no_store_sees_content_or_names,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -604,6 +605,29 @@ async fn copies_of_large_files_wait_for_the_memory_that_others_hold(dialect: Dia
     two.faults[0].delay(Operation::Read, Duration::from_millis(50));
     assert_eq!(two.copy().await.unwrap(), 8);
     assert_eq!(two.lacking(THERE).await, 0);
+}
+
+async fn leavings_are_removed_while_another_region_does_not_answer(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    for store in &two.stores {
+        let mut writer = store.begin(BlobId::random()).await.unwrap();
+        let piece = vec![1; store.shape().least_piece.max(10)];
+        writer.write(piece.into()).await.unwrap();
+        while writer.relieve().await.unwrap() {}
+    }
+    let begun = async |number: usize| {
+        let store = &two.stores[number];
+        store.unfinished(None, 10).await.unwrap().len()
+    };
+    two.world.clock.advance(Duration::from_secs(7_300));
+    two.faults[0].fail(Operation::List, ErrorKind::Unavailable, u64::MAX);
+    orphans::run(&two.world.vfs).await.unwrap_err();
+    assert_eq!((begun(0).await, begun(1).await), (1, 0));
+    // Not only after an hour.
+    two.faults[0].mend();
+    two.world.clock.advance(Duration::from_secs(310));
+    assert_eq!(orphans::run(&two.world.vfs).await.unwrap(), 1);
+    assert_eq!(begun(0).await, 0);
 }
 
 async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dialect) {
