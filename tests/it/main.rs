@@ -195,6 +195,8 @@ mod openssh;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod outages_regions;
+#[cfg(test)]
 mod paramiko;
 #[cfg(test)]
 mod parity;
