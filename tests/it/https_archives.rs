@@ -120,6 +120,39 @@ fn a_selection_and_the_root_are_archives_too() {
 }
 
 #[test]
+fn files_whose_names_differ_only_in_what_zip_cannot_have_are_all_unpacked() {
+    let (door, folder) = (HttpsDoor::up(), TempFolder::new());
+    let names = [
+        "a\\b", "a:b", "a_b", "a%5Cb", "a%255Cb", "a%3Ab", "a\tb", "a\nb", "a%09b", "a\u{85}b",
+        "a%C2%85b", "..\\b", "d:/b", "d_/b", "d\\/b", "d%5C/b",
+    ];
+    for name in names {
+        let encoded: Vec<_> = name.split('/').map(percent).collect();
+        let path = format!("/names/{}?parents=true", encoded.join("/"));
+        door.put(&path, name, &[]);
+    }
+    let got = door.demo(&[], "/api/v1/archive?path=/names");
+    assert_eq!(got.status, 200);
+    let archive = folder.join("zip");
+    fs::write(&archive, &got.body).unwrap();
+    let out = folder.join("out");
+    fs::create_dir(&out).unwrap();
+    let (archive, out) = (archive.to_str().unwrap(), out.to_str().unwrap());
+    done("unzip", &["-qq", archive, "-d", out]);
+    let code = "import os, sys\nfor at, _, files in os.walk(sys.argv[1]):\n\
+                \x20   for one in files: print(ascii(open(os.path.join(at, one), encoding='utf-8').read()))";
+    let found = done("/usr/bin/python3", &["-c", code, out]);
+    let mut found: Vec<_> = found.lines().collect();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), names.len(), "{found:?}");
+    let listed = done("zipinfo", &["-1", archive]);
+    for name in listed.lines() {
+        assert!(!name.contains(['\\', ':', '\t', '\u{85}']), "{name}");
+    }
+}
+
+#[test]
 fn an_archive_that_cannot_be_read_to_its_end_breaks_off() {
     let door = HttpsDoor::up();
     let content = "x".repeat(100_000);

@@ -213,20 +213,46 @@ fn common(header: &mut Vec<u8>, item: &Item, (sum, size): (u32, u64)) {
     header.extend(narrow(size));
 }
 
-/// Folders end in a slash. What leads out of a folder on Windows, or does harm where it is shown, is no part
-/// of a name.
+/// Folders end in a slash. What leads out of a folder on Windows, or does harm where it is shown, is written
+/// as addresses write it (RFC 3986 section 2.1), and a `%` that would then be taken for the start of such a
+/// thing is, too: no two paths get one name, whatever is in them.
 fn name(item: &Item) -> Vec<u8> {
-    let harmless = |c: char| match c {
-        '\\' | ':' => '_',
-        c if c.is_control() => '_',
-        c => c,
-    };
-    let name: String = item.path.chars().map(harmless).collect();
-    let mut name = name.into_bytes();
+    let mut name = Vec::with_capacity(item.path.len() + 1);
+    for (at, c) in item.path.char_indices() {
+        let rest = item.path.get(at + c.len_utf8()..).unwrap_or_default();
+        let is_written = match c {
+            '\\' | ':' => true,
+            '%' => stands_for_another(rest),
+            c => c.is_control(),
+        };
+        let bytes = c.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
+        for byte in bytes {
+            match is_written {
+                true => name.extend(format!("%{byte:02X}").into_bytes()),
+                false => name.push(byte),
+            }
+        }
+    }
     if item.is_folder {
         name.push(b'/');
     }
     name
+}
+
+/// Whether what follows a `%` makes it look like something that [`name`] writes.
+fn stands_for_another(rest: &str) -> bool {
+    let Some((high, low)) = rest.as_bytes().first().zip(rest.as_bytes().get(1)) else {
+        return false;
+    };
+    match (high, low) {
+        // What ASCII has for control, and the rest of it.
+        (b'0' | b'1', b'0'..=b'9' | b'A'..=b'F') | (b'7', b'F') => true,
+        // Of Latin-1: they are two bytes of UTF-8, of which this is the first.
+        (b'C', b'2') => true,
+        // `%`, `:` and `\`.
+        (b'2', b'5') | (b'3', b'A') | (b'5', b'C') => true,
+        _ => false,
+    }
 }
 
 /// The time in UTC, as Unix counts it; nothing when that does not fit.
@@ -261,7 +287,8 @@ fn clock(seconds: i64) -> (u16, u16) {
 }
 
 fn length(bytes: &[u8]) -> [u8; 2] {
-    // Paths have at most 4,096 bytes, and what is added to them a few more.
+    // Paths have at most 4,096 bytes, each of which is written as three at most, and what is added to them
+    // are a few more.
     u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_le_bytes()
 }
 
@@ -271,4 +298,55 @@ fn narrow(value: u64) -> [u8; 4] {
 
 fn changed() -> Error {
     Error::internal("the second walk through a selection differs from the first")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(path: &str) -> String {
+        let item = Item {
+            path: path.to_owned(),
+            is_folder: false,
+            size: 0,
+            modified: 0,
+            mode: 0o644,
+        };
+        String::from_utf8(name(&item)).unwrap()
+    }
+
+    #[test]
+    fn only_what_does_harm_is_written_otherwise() {
+        for (path, written) in [
+            ("a/b c-\u{e4}_%.txt", "a/b c-\u{e4}_%.txt"),
+            ("100%, a%20b%5c", "100%, a%20b%5c"),
+            ("..\\x", "..%5Cx"),
+            ("C:x", "C%3Ax"),
+            ("a\r\n\u{85}", "a%0D%0A%C2%85"),
+            ("a%5Cb", "a%255Cb"),
+            ("%%25%", "%%2525%"),
+        ] {
+            assert_eq!(named(path), written);
+        }
+    }
+
+    #[test]
+    fn no_two_paths_get_one_name() {
+        // All that can be put together of what is written otherwise, and of what that is written with.
+        let parts = [
+            "%", "%2", "5", "C", "\\", ":", "3A", "\u{9}", "0", "9", "\u{85}", "C2", "85", "_",
+        ];
+        let mut paths = vec![String::new()];
+        for _ in 0..4 {
+            let longer = paths
+                .iter()
+                .flat_map(|path| parts.map(|part| format!("{path}{part}")));
+            let longer: Vec<_> = longer.collect();
+            paths.extend(longer);
+            paths.sort_unstable();
+            paths.dedup();
+        }
+        let names: std::collections::HashSet<_> = paths.iter().map(|path| named(path)).collect();
+        assert_eq!(names.len(), paths.len());
+    }
 }
