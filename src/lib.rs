@@ -128,6 +128,7 @@ pub mod db {
     pub mod tenants;
     pub mod ticket_keys;
     pub mod together;
+    pub mod told_folders;
     pub mod upload_edits;
     pub mod uploads;
     pub mod usage;

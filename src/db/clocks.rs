@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::db::audit::{self, AuditRecord, GENESIS, Happening};
 use crate::db::outbox::{self, Letter};
 use crate::db::sql::{Dialect, Row, TenantTx};
+use crate::db::told_folders;
 use crate::db::value::Value;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
@@ -116,12 +117,19 @@ impl Clock {
         tx: &mut TenantTx,
         id: ChangeId,
         actor: &Actor,
-        happening: Happening,
+        mut happening: Happening,
     ) -> Result<Committed> {
         let next = self.next();
+        let news = std::mem::take(&mut happening.news).into_iter();
+        let (below, news) = news.partition(|one| one.below.is_some());
+        happening.news = news;
         let (line, letters) = self.line(Some(id), actor, happening);
         for letter in letters {
             outbox::insert(tx, letter).await?;
+        }
+        for news in below {
+            told_folders::insert(tx, (self.audit_number, next), actor, news).await?;
+            self.has_told = true;
         }
         tx.execute(
             "INSERT INTO changes (tenant, seq, id, at, kind, account, session, protocol, address, \

@@ -153,12 +153,31 @@ pub async fn spread(tx: &mut TenantTx, to: &[Webhook], now: Timestamp) -> Result
         // Another instance does it.
         return Ok(true);
     }
+    let after = Place {
+        number: told,
+        part: i64::MAX,
+    };
+    deliver(tx, to, now, (after, last)).await?;
+    Ok(true)
+}
+
+/// Makes deliveries of what was written down behind a place, up to a number.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::db) async fn deliver(
+    tx: &mut TenantTx,
+    to: &[Webhook],
+    now: Timestamp,
+    (after, last): (Place, i64),
+) -> Result<()> {
     // What is off is not told what happens meanwhile.
     for webhook in to.iter().filter(|one| one.state == WebhookState::Enabled) {
         tx.execute(
             "INSERT INTO webhook_deliveries (tenant, webhook, number, part, state, attempts, since, \
              due_at) SELECT o.tenant, $2, o.number, o.part, 1, 0, $3, $3 FROM outbox o \
-             WHERE o.tenant = $1 AND o.number > $4 AND o.number <= $5 AND (o.only_to = $2 \
+             WHERE o.tenant = $1 AND (o.number, o.part) > ($4, $10) AND o.number <= $5 \
+             AND (o.only_to = $2 \
              OR (o.only_to IS NULL AND (o.topic & $6) <> 0 AND o.at >= $7 AND ($8 = '' \
              OR o.path IS NULL OR o.path = $8 OR o.from_path = $8 \
              OR substr(o.path, 1, length($8) + 1) = $8 || '/' \
@@ -169,24 +188,36 @@ pub async fn spread(tx: &mut TenantTx, to: &[Webhook], now: Timestamp) -> Result
             [
                 webhook.id.as_bytes().into(),
                 now.0.into(),
-                told.into(),
+                after.number.into(),
                 last.into(),
                 webhook.topics.bits().into(),
                 webhook.made_at.0.into(),
                 webhook.path.as_str().into(),
                 Topics::FOLDERS.bits().into(),
+                after.part.into(),
             ],
         )
         .await?;
     }
-    Ok(true)
+    Ok(())
 }
 
-/// Whether there is anything to spread, and which webhooks have something due.
+/// What there is to do for a tenant's webhooks.
+#[derive(Clone, Debug)]
+pub struct Todo {
+    /// Whether files of folders are still to be told of.
+    pub has_folders: bool,
+    /// Whether there is anything to spread.
+    pub has_news: bool,
+    /// The webhooks that have something due.
+    pub due: Vec<WebhookId>,
+}
+
+/// Looks what there is to do.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn look(tx: &mut TenantTx, now: Timestamp) -> Result<(bool, Vec<WebhookId>)> {
+pub async fn look(tx: &mut TenantTx, now: Timestamp) -> Result<Todo> {
     let rows = tx
         .rows(
             "SELECT w.id FROM webhooks w WHERE w.tenant = $1 AND w.disabled = 0 AND EXISTS \
@@ -197,14 +228,23 @@ pub async fn look(tx: &mut TenantTx, now: Timestamp) -> Result<(bool, Vec<Webhoo
         .await?;
     let due = rows.iter().map(|row| WebhookId::from_slice(&row.bytes(0)?));
     let due = due.collect::<Result<Vec<_>>>()?;
-    let unspread = tx
+    let row = tx
         .row(
-            "SELECT t.told FROM webhook_tenants t WHERE t.tenant = $1 \
-             AND EXISTS (SELECT 1 FROM outbox o WHERE o.tenant = $1 AND o.number > t.told)",
+            "SELECT (SELECT min(number) FROM outbox o WHERE o.tenant = $1 AND o.number > t.told), \
+             (SELECT min(number) FROM told_folders f WHERE f.tenant = $1) \
+             FROM webhook_tenants t WHERE t.tenant = $1",
             [],
         )
         .await?;
-    Ok((unspread.is_some(), due))
+    let (news, folders) = match row {
+        Some(row) => (row.opt_int(0)?, row.opt_int(1)?),
+        None => (None, None),
+    };
+    Ok(Todo {
+        has_folders: folders.is_some(),
+        has_news: news.is_some(),
+        due,
+    })
 }
 
 macro_rules! select {

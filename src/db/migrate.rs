@@ -95,6 +95,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0016_kin.sql"),
         postgres: include_str!("../../migrations/0016_kin.postgres.sql"),
     },
+    Migration {
+        version: 17,
+        shared: include_str!("../../migrations/0017_news.sql"),
+        postgres: include_str!("../../migrations/0017_news.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

@@ -1,14 +1,16 @@
 //! What is to be told to others, written down in the transaction in which it happens.
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::db::audit::AuditRecord;
+use crate::db::deliveries::Place;
 use crate::db::sql::TenantTx;
 use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::EventId;
 use crate::domain::news::{Listening, News};
+use crate::domain::topic::Topic;
 
 /// Something to tell: number, part, id, topic, at, only_to, path, from_path, data.
 pub(in crate::db) struct Letter([Value; 9]);
@@ -50,6 +52,28 @@ fn letter(record: &AuditRecord, news: News, part: i64) -> Letter {
         news.only.map(|id| id.as_bytes().to_vec()).into(),
         news.path.into(),
         news.from.into(),
+        Json::Object(data).to_string().as_str().into(),
+    ])
+}
+
+/// What is to be told of a file as one of many: what all of them have in common is in `data`.
+pub(in crate::db) fn of_file(
+    place: Place,
+    at: Timestamp,
+    (path, from): (String, String),
+    mut data: Map<String, Json>,
+) -> Letter {
+    data.insert("path".to_owned(), path.as_str().into());
+    data.insert("from".to_owned(), from.as_str().into());
+    Letter([
+        place.number.into(),
+        place.part.into(),
+        EventId::mint(at).as_bytes().into(),
+        Topic::FileStored.bit().into(),
+        at.0.into(),
+        None::<Vec<u8>>.into(),
+        Some(path).into(),
+        Some(from).into(),
         Json::Object(data).to_string().as_str().into(),
     ])
 }

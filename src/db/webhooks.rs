@@ -199,6 +199,8 @@ pub async fn refresh(tx: &mut TenantTx) -> Result<()> {
         true => {
             tx.execute("DELETE FROM outbox WHERE tenant = $1", [])
                 .await?;
+            tx.execute("DELETE FROM told_folders WHERE tenant = $1", [])
+                .await?;
             tx.execute("DELETE FROM webhook_tenants WHERE tenant = $1", [])
                 .await?;
         }

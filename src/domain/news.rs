@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::domain::id::WebhookId;
+use crate::domain::id::{NodeId, WebhookId};
 use crate::domain::temporary::TemporaryNames;
 use crate::domain::topic::{Topic, Topics};
 
@@ -17,6 +17,9 @@ pub struct News {
     pub path: Option<String>,
     /// Where that was before, or what it was copied from.
     pub from: Option<String>,
+    /// The folder below which each file is told of instead, with the paths of the folder before theirs. Only a
+    /// change that is applied, and not planned, may say so.
+    pub below: Option<NodeId>,
     /// Who alone is to be told; none is whoever wants to.
     pub only: Option<WebhookId>,
     /// What else there is to say.
@@ -30,6 +33,7 @@ impl News {
             topic,
             path: None,
             from: None,
+            below: None,
             only: None,
             facts: Map::new(),
         }

@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::second_factor::KeySource;
-use crate::db::deliveries::{self, Delivery, DeliveryState, Outcome};
+use crate::db::deliveries::{self, Delivery, DeliveryState, Outcome, Todo};
 use crate::db::leases;
 use crate::db::tenants::{self, Tenant};
+use crate::db::told_folders;
 use crate::db::webhooks::{self, Webhook, WebhookState};
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{TenantId, WebhookId};
 use crate::jobs::webhook_settings::WebhookSettings;
@@ -26,6 +28,8 @@ use crate::vfs::service::Vfs;
 const EVERY: Duration = Duration::from_secs(1);
 /// Each so many of these looks, it is looked whether there is something to clean up.
 const CARE: u64 = 60;
+/// Of folders that were renamed, so many parts are told of before other things have their turn.
+const FOLDERS: usize = 10;
 /// How long a webhook is one instance's, and how long before the end it is renewed.
 const LEASE: Duration = Duration::from_secs(60);
 const RENEW_BEFORE: Duration = Duration::from_secs(30);
@@ -149,22 +153,14 @@ impl Shared {
         let db = self.vfs.database();
         let now = db.now().await?;
         let mut tx = db.read(tenant).await?;
-        let (is_unspread, mut due) = deliveries::look(&mut tx, now).await?;
+        let mut todo = deliveries::look(&mut tx, now).await?;
         drop(tx);
-        if is_unspread {
-            loop {
-                let mut tx = db.write(tenant).await?;
-                let all = webhooks::list(&mut tx).await?;
-                let is_more = deliveries::spread(&mut tx, &all, now).await?;
-                tx.commit().await?;
-                if !is_more {
-                    break;
-                }
-            }
+        if todo.has_folders || todo.has_news {
+            self.spread(tenant, &todo, now).await?;
             let mut tx = db.read(tenant).await?;
-            (_, due) = deliveries::look(&mut tx, now).await?;
+            todo = deliveries::look(&mut tx, now).await?;
         }
-        for webhook in due {
+        for webhook in todo.due {
             let key = (tenant, webhook);
             if !self.begin(key) {
                 continue;
@@ -178,6 +174,32 @@ impl Shared {
                 }
                 shared.end(key);
             });
+        }
+        Ok(())
+    }
+
+    /// Makes deliveries of what was written down: of files of folders before what came after them, unless
+    /// these are so many that the rest of them, and other tenants, would wait for long.
+    async fn spread(&self, tenant: TenantId, todo: &Todo, now: Timestamp) -> Result<()> {
+        let db = self.vfs.database();
+        let mut has_folders = todo.has_folders;
+        for _ in 0..FOLDERS {
+            if !has_folders {
+                break;
+            }
+            let mut tx = db.write(tenant).await?;
+            let all = webhooks::list(&mut tx).await?;
+            let own = webhooks::temporary(&mut tx).await?;
+            let hidden = own.as_ref().unwrap_or(&self.settings.temporary);
+            has_folders = told_folders::tell(&mut tx, hidden, &all, now).await?;
+            tx.commit().await?;
+        }
+        let mut has_news = todo.has_news;
+        while has_news {
+            let mut tx = db.write(tenant).await?;
+            let all = webhooks::list(&mut tx).await?;
+            has_news = deliveries::spread(&mut tx, &all, now).await?;
+            tx.commit().await?;
         }
         Ok(())
     }

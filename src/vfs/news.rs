@@ -84,7 +84,7 @@ pub(in crate::vfs) fn deleted(
 }
 
 /// Tells that something has another name. A file that had a temporary one, or takes the place of another,
-/// is stored by that.
+/// is stored by that; of a folder that had one, so is each file below.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -94,16 +94,32 @@ pub(in crate::vfs) async fn renamed(
     moved: &Entry,
     replaced: bool,
     (from, to): (&VfsPath, &VfsPath),
-) -> Result<Option<News>> {
+) -> Result<Vec<News>> {
     let (from, to) = (from.to_string(), to.to_string());
     let Some(listening) = tx.listening().cloned() else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let (was_hidden, is_hidden) = (listening.hides(&from), listening.hides(&to));
     if was_hidden && is_hidden {
-        return Ok(None);
+        return Ok(Vec::new());
     }
+    let mut told = Vec::new();
     let topic = match moved.kind {
+        NodeKind::Folder if was_hidden => {
+            if listening.wants(Topic::FileStored) {
+                let news = News::new(Topic::FileStored)
+                    .with("account", principal.login.user.as_str())
+                    .with("by", By::Rename.word())
+                    .with("replaced", false);
+                told.push(News {
+                    path: Some(to.clone()),
+                    from: Some(from.clone()),
+                    below: Some(moved.node),
+                    ..news
+                });
+            }
+            Topic::FolderRenamed
+        }
         NodeKind::Folder => Topic::FolderRenamed,
         NodeKind::File if !is_hidden && (was_hidden || replaced) => {
             let news = Stored {
@@ -114,18 +130,18 @@ pub(in crate::vfs) async fn renamed(
                 replaced,
                 sha256: sum_of(tx, &listening, moved).await?,
             };
-            return Ok(stored(Some(&listening), principal, news));
+            return Ok(Vec::from_iter(stored(Some(&listening), principal, news)));
         }
         NodeKind::File => Topic::FileRenamed,
     };
-    if !listening.wants(topic) {
-        return Ok(None);
+    if listening.wants(topic) {
+        let news = of_entry(topic, moved, &to).with("account", principal.login.user.as_str());
+        told.push(News {
+            from: Some(from),
+            ..news
+        });
     }
-    let news = of_entry(topic, moved, &to).with("account", principal.login.user.as_str());
-    Ok(Some(News {
-        from: Some(from),
-        ..news
-    }))
+    Ok(told)
 }
 
 /// Tells that something was brought back, with all below it.

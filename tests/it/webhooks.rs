@@ -439,3 +439,39 @@ fn failed_logins_are_told_a_few_times_and_counted() {
     assert_eq!(failed[0].body["data"]["failures"], 1);
     hooked.server.stop();
 }
+
+#[test]
+fn a_folder_with_a_temporary_name_and_its_new_name_are_one_event_of_each_file() {
+    let hooked = Hooked::up();
+    let receiver = Receiver::start();
+    hooked.hook(
+        &receiver.url("/"),
+        &["--events", "file.stored", "--path", "/in"],
+    );
+    for file in [
+        "/in/batch.tmp/invoice.xml",
+        "/in/batch.tmp/more/b.xml",
+        "/out.tmp/c",
+    ] {
+        hooked.put(&format!("{file}?parents=true"), file);
+    }
+    for (from, to) in [("/in/batch.tmp", "/in/batch"), ("/out.tmp", "/out")] {
+        let way = format!("{{\"from\":\"{from}\",\"to\":\"{to}\"}}");
+        let words = ["-H", "Content-Type: application/json", "-d", &way];
+        let moved = hooked.ask(&words, "/move");
+        assert_eq!(moved.status, 200, "{}", moved.text());
+    }
+    hooked.put("/in/last", "x");
+    hooked.settled("/in/last");
+    let mut told = told(&receiver);
+    told.sort();
+    assert_eq!(
+        told,
+        pairs(&[
+            ("file.stored", "/in/batch/invoice.xml"),
+            ("file.stored", "/in/batch/more/b.xml"),
+            ("file.stored", "/in/last"),
+        ])
+    );
+    hooked.server.stop();
+}

@@ -1,12 +1,14 @@
 //! Every file that was acknowledged is told, however often server and receiver die.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::careful::Careful;
+use crate::support::client::{SshOptions, quote, sftp_ok};
 use crate::support::hooked::Hooked;
 use crate::support::wait::wait_for;
 
@@ -72,6 +74,52 @@ fn every_acknowledged_file_is_told_however_often_both_ends_die() {
         events.len(),
         taken.len() - events.len()
     );
+    hooked.server.stop();
+}
+
+#[test]
+fn every_file_of_a_renamed_folder_is_told_however_often_the_server_dies() {
+    const FILES: usize = 1_500;
+    let mut hooked = Hooked::up();
+    let log = hooked.folder.join("taken");
+    let mut probe = Careful::start(0, "whsec_AAAA", &log);
+    let port = probe.port;
+    probe.kill();
+    let secret = hooked.hook(&format!("http://127.0.0.1:{port}/"), &[]);
+    let receiver = Careful::start(port, &secret, &log);
+    let local = hooked.folder.join("batch");
+    for at in 0..FILES {
+        let folder = local.join((at % 5).to_string());
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("f{at}")), "x").unwrap();
+    }
+    let options = SshOptions::with_new_key(&hooked.server, hooked.folder.path());
+    let local = quote(&local);
+    let batch = format!("put -r {local} b.tmp\nrename b.tmp b\n");
+    sftp_ok(&hooked.server, &options, &batch);
+    for _ in 0..4 {
+        // In the middle of it, or of what follows.
+        let before = receiver.taken().len();
+        wait_for("more to be told", Duration::from_secs(60), || {
+            let now = receiver.taken().len();
+            (now > before || now >= FILES).then_some(())
+        });
+        hooked = hooked.kill();
+    }
+    hooked.put("/last", "");
+    hooked.settled("/last");
+    let mut events: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (id, body) in receiver.taken() {
+        let path = body["data"]["path"].as_str().unwrap();
+        events.entry(path.to_owned()).or_default().insert(id);
+    }
+    let expected = (0..FILES).map(|at| format!("/b/{}/f{at}", at % 5));
+    let expected: BTreeSet<_> = expected.chain(["/last".to_owned()]).collect();
+    let told: BTreeSet<_> = events.keys().cloned().collect();
+    assert_eq!(told, expected);
+    for (path, ids) in &events {
+        assert_eq!(ids.len(), 1, "{path} was stored once: {ids:?}");
+    }
     hooked.server.stop();
 }
 
