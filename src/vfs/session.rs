@@ -19,7 +19,7 @@ use crate::domain::sum::SumKind;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::attributes::SetAttributes;
 use crate::vfs::claim::Claim;
-use crate::vfs::condition::{self, OnCondition};
+use crate::vfs::condition::{self, Condition, OnCondition, Pinned};
 use crate::vfs::copy_file::CopyFile;
 use crate::vfs::draft::Draft;
 use crate::vfs::held::{Held, Touch, Unlocked};
@@ -45,8 +45,8 @@ use crate::vfs::write::FileWriter;
 pub struct Session {
     pub(in crate::vfs) vfs: Vfs,
     pub(in crate::vfs) principal: Principal,
-    /// The versions that it changes; none if it changes what it finds.
-    only: Option<Arc<[Version]>>,
+    /// What must be so of what it changes.
+    conditions: Arc<[Condition]>,
     /// The locks that the client holds; none if it does not go by locks.
     pub(in crate::vfs) held: Option<Held>,
 }
@@ -57,7 +57,7 @@ impl Vfs {
         Session {
             vfs: self.clone(),
             principal,
-            only: None,
+            conditions: Arc::default(),
             held: None,
         }
     }
@@ -73,12 +73,19 @@ impl Session {
     /// these versions, and of those that were asked for before; that is looked at in the very transaction
     /// that changes it.
     #[must_use]
-    pub fn only_if(&self, mut versions: Vec<Version>) -> Self {
-        if let Some(before) = &self.only {
-            versions.retain(|version| before.contains(version));
-        }
+    pub fn only_if(&self, versions: Vec<Version>) -> Self {
+        self.provided(Condition {
+            only: Some(versions),
+            ..Condition::default()
+        })
+    }
+
+    /// The same, unless a condition holds of it, and all that were made before.
+    #[must_use]
+    pub fn provided(&self, condition: Condition) -> Self {
+        let conditions = self.conditions.iter().cloned().chain([condition]);
         Self {
-            only: Some(versions.into()),
+            conditions: conditions.collect(),
             ..self.clone()
         }
     }
@@ -418,10 +425,6 @@ impl Session {
             && options.goes_on()
             && access.may_have_uploads()
             && kept::is_held(&mut tx, self.principal.account, place, now).await?;
-        let only = match &self.only {
-            Some(only) => Some(condition::holds(only, found.as_ref())?),
-            None => None,
-        };
         match &found {
             Some(entry) => {
                 let own = below(&chain, entry);
@@ -450,6 +453,7 @@ impl Session {
                 }
             }
         }
+        let pinned = condition::pin(&self.conditions, found.as_ref())?;
         if let Some(held) = &self.held {
             let whole: Vec<_> = chain.iter().chain(&found).cloned().collect();
             held.check(&mut tx, &whole).await?;
@@ -462,8 +466,11 @@ impl Session {
             parent: parent.node,
             name: name.as_str().to_owned(),
             node: found.as_ref().map(|entry| entry.node),
-            exclusive: options.create == Create::New,
-            only,
+            exclusive: options.create == Create::New || pinned == Pinned::OnNothing,
+            only: match pinned {
+                Pinned::On(version) => Some(version),
+                Pinned::No | Pinned::OnNothing => None,
+            },
             held: self.held.clone(),
         };
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
@@ -519,20 +526,20 @@ impl Session {
         self.vfs.database().clock().now()
     }
 
-    /// Runs what is done to what is at a path, on the condition that there is.
+    /// Runs what is done to what is at a path, on the conditions that there are.
     pub(in crate::vfs) async fn run_on(
         &self,
         path: &VfsPath,
         touched: &[(&VfsPath, Touch)],
         operation: impl Operation,
     ) -> Result<Committed> {
-        let Some(only) = &self.only else {
+        if self.conditions.is_empty() {
             return self.run_unlocked(touched, operation).await;
-        };
+        }
         let operation = OnCondition {
             principal: self.principal.clone(),
             path: path.clone(),
-            only: only.clone(),
+            conditions: self.conditions.clone(),
             operation,
         };
         self.run_unlocked(touched, operation).await

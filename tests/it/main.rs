@@ -124,6 +124,8 @@ mod https_admin_tenant;
 #[cfg(test)]
 mod https_archives;
 #[cfg(test)]
+mod https_conditions;
+#[cfg(test)]
 mod https_cuts;
 #[cfg(test)]
 mod https_dav;

@@ -41,11 +41,11 @@ pub enum Depth {
 }
 
 impl Asked {
-    /// The session that changes what the request is about only if that is a version of `If-Match`, and the
-    /// one that `If` names.
+    /// The session that changes what the request is about only if its conditions hold, and that is the version
+    /// that `If` names.
     ///
     /// # Errors
-    /// 400 when `If-Match` is malformed.
+    /// 400 when a condition is malformed.
     pub fn conditioned(&self) -> Result<Session, Problem> {
         let session = entries::conditioned(&self.session, &self.headers)?;
         Ok(match self.version {

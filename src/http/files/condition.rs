@@ -9,6 +9,7 @@ use crate::domain::id::NodeId;
 use crate::domain::node::{Entry, Version};
 use crate::http::reply::Problem;
 use crate::http::tags::{self, Comparison, Tags};
+use crate::vfs::condition::{Condition, Except};
 
 /// How a conditional read is to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,29 @@ pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Tags<Version>>, Probl
     versions(headers, &header::IF_NONE_MATCH, Comparison::Weak)
 }
 
+/// The condition of a change (RFC 9110 section 13.2.2). That of `*` in `If-Match` needs no more than that
+/// something is there, which what is done to it needs anyway.
+///
+/// # Errors
+/// 400 when one is malformed.
+pub fn of_change(headers: &HeaderMap) -> Result<Condition, Problem> {
+    let except = match if_none_match(headers)? {
+        None => None,
+        Some(Tags::Any) => Some(Except::Anything),
+        Some(Tags::Of(versions)) => Some(Except::Of(versions)),
+    };
+    let (only, unmodified_since) = match if_match(headers)? {
+        None => (None, unmodified_since(headers)),
+        Some(Tags::Any) => (None, None),
+        Some(Tags::Of(versions)) => (Some(versions), None),
+    };
+    Ok(Condition {
+        only,
+        except,
+        unmodified_since,
+    })
+}
+
 /// What the conditions of a read come to (RFC 9110 section 13.2.2).
 ///
 /// # Errors
@@ -76,8 +100,8 @@ pub fn of_read(headers: &HeaderMap, entry: &Entry) -> Result<Verdict, Problem> {
         Some(tags) if !is(&tags) => return Err(changed()),
         Some(_) => {}
         None => {
-            let since = seconds(headers, &header::IF_UNMODIFIED_SINCE);
-            if since.is_some_and(|since| modified > since) {
+            let since = unmodified_since(headers);
+            if since.is_some_and(|since| modified > since.seconds()) {
                 return Err(changed());
             }
         }
@@ -103,6 +127,11 @@ pub fn range_holds(headers: &HeaderMap, entry: &Entry) -> bool {
 pub fn changed() -> Problem {
     let detail = "this is not the version that you know any more; look at it again, then decide";
     Problem::new(StatusCode::PRECONDITION_FAILED, "changed", detail)
+}
+
+/// The time of `If-Unmodified-Since`; one that cannot be read says nothing (RFC 9110 section 13.1.4).
+fn unmodified_since(headers: &HeaderMap) -> Option<Timestamp> {
+    seconds(headers, &header::IF_UNMODIFIED_SINCE).map(Timestamp::from_seconds)
 }
 
 fn seconds(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {

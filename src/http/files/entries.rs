@@ -15,8 +15,8 @@ use crate::http::files::condition;
 use crate::http::files::place::Place;
 use crate::http::files::view::{self, EntryView};
 use crate::http::reply::Problem;
-use crate::http::tags::Tags;
 use crate::http::visitor::Visitor;
+use crate::vfs::condition::Condition;
 use crate::vfs::session::Session;
 
 /// Look at the root folder.
@@ -126,15 +126,15 @@ pub async fn set(
     show(&visitor.0, &path, StatusCode::OK).await
 }
 
-/// The session that changes only the versions of `If-Match`.
+/// The session that changes what the request is about only if its conditions hold.
 ///
 /// # Errors
-/// 400 when it is malformed.
+/// 400 when one is malformed.
 pub fn conditioned(session: &Session, headers: &HeaderMap) -> Result<Session, Problem> {
-    Ok(match condition::if_match(headers)? {
-        // What is not there cannot be changed anyway.
-        None | Some(Tags::Any) => session.clone(),
-        Some(Tags::Of(versions)) => session.only_if(versions),
+    let condition = condition::of_change(headers)?;
+    Ok(match condition == Condition::default() {
+        true => session.clone(),
+        false => session.provided(condition),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::http::failures::{Asking, Changing};
 use crate::http::files::condition;
 use crate::http::files::place::{self, Place};
 use crate::http::files::view::{self, EntryView};
-use crate::http::files::{digest, folders};
+use crate::http::files::{digest, entries, folders};
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::tags::Tags;
 use crate::http::visitor::Visitor;
@@ -179,13 +179,13 @@ fn target(session: &Session, headers: &HeaderMap) -> Result<(Session, Create), P
             return Err(Problem::malformed(detail));
         }
     };
-    match (condition::if_match(headers)?, is_new) {
-        (None, false) => Ok((session.clone(), Create::IfMissing)),
-        (None, true) => Ok((session.clone(), Create::New)),
-        (Some(_), true) => Err(condition::changed()),
-        (Some(Tags::Any), false) => Ok((session.clone(), Create::Never)),
-        (Some(Tags::Of(versions)), false) => Ok((session.only_if(versions), Create::Never)),
-    }
+    let create = match (condition::if_match(headers)?, is_new) {
+        (None, false) => Create::IfMissing,
+        (None, true) => Create::New,
+        (Some(_), true) => return Err(condition::changed()),
+        (Some(_), false) => Create::Never,
+    };
+    Ok((entries::conditioned(session, headers)?, create))
 }
 
 async fn open(
@@ -217,9 +217,9 @@ async fn open(
 /// An error that says that a condition does not hold, as such.
 fn unmet(error: Error, create: Create) -> Problem {
     match (create, error.kind()) {
-        (Create::New, ErrorKind::AlreadyExists) | (Create::Never, ErrorKind::NotFound) => {
-            condition::changed()
-        }
+        // One that may exist must not only where it did not before the time of a condition.
+        (Create::New | Create::IfMissing, ErrorKind::AlreadyExists)
+        | (Create::Never, ErrorKind::NotFound) => condition::changed(),
         _ => error.into(),
     }
 }
