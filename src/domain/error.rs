@@ -115,6 +115,7 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     context: String,
+    place: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -124,8 +125,17 @@ impl Error {
         Self {
             kind,
             context: context.into(),
+            place: None,
             source: None,
         }
+    }
+
+    /// Says which file or folder stands in the way, for programs: its path, that of a folder with a slash
+    /// behind it.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
     }
 
     /// Adds the cause, for the log.
@@ -164,6 +174,11 @@ impl Error {
     /// What the peer may know.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Which file or folder stands in the way, if that is said.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
     }
 
     /// The sentence for the person at the other end.

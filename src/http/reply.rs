@@ -30,6 +30,8 @@ pub struct Problem {
     detail: String,
     /// Headers that go with it.
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Which file or folder stands in the way, as [`Error::place`] has it.
+    place: Option<String>,
 }
 
 impl Problem {
@@ -40,6 +42,7 @@ impl Problem {
             word,
             detail: detail.into(),
             headers: Vec::new(),
+            place: None,
         }
     }
 
@@ -79,6 +82,11 @@ impl Problem {
         self
     }
 
+    /// Which file or folder stands in the way, as [`Error::place`] has it.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
     /// What it is made of: the status, the word for programs, the sentence, the headers.
     pub fn into_parts(
         self,
@@ -106,7 +114,10 @@ impl From<Error> for Problem {
             Concern::Outage => tracing::warn!(error = ?error, "a request failed"),
         }
         let (status, word) = status(error.kind());
-        Self::new(status, word, error.context())
+        Self {
+            place: error.place().map(str::to_owned),
+            ..Self::new(status, word, error.context())
+        }
     }
 }
 

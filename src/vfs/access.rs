@@ -187,6 +187,18 @@ pub fn path_of(chain: &[Entry]) -> String {
     format!("/{}", names.join("/"))
 }
 
+/// The same as errors name it for programs: a folder with a slash behind it.
+pub fn place_of(chain: &[Entry]) -> String {
+    let mut path = path_of(chain);
+    let is_folder = chain
+        .last()
+        .is_some_and(|last| last.kind == NodeKind::Folder);
+    if is_folder && !path.ends_with('/') {
+        path.push('/');
+    }
+    path
+}
+
 fn denied(missing: Rights, at: &str) -> Error {
     Error::new(
         ErrorKind::Denied,

@@ -18,7 +18,9 @@ use crate::domain::id::{AccountId, LockToken, NodeId};
 use crate::domain::lock::Lock;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
-use crate::vfs::access::path_of;
+use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
+use crate::vfs::access::{follow, path_of, place_of};
 
 /// The locks that a client holds, as it says.
 #[derive(Clone, Debug)]
@@ -44,13 +46,18 @@ pub enum Touch {
 
 impl Held {
     /// Fails when the last entry of a chain is locked by others. Where there is nothing yet that is the
-    /// folder, which gets one more name.
+    /// folder, which gets one more name. Tells the locks on the chain, with the place of each.
     ///
     /// # Errors
     /// Locked; Unavailable when the database does not answer.
-    pub(in crate::vfs) async fn check(&self, tx: &mut TenantTx, chain: &[Entry]) -> Result<()> {
+    pub(in crate::vfs) async fn check(
+        &self,
+        tx: &mut TenantTx,
+        chain: &[Entry],
+    ) -> Result<Vec<(usize, Lock)>> {
         let found = on_chain(tx, chain, self.now).await?;
-        self.check_from(&found, chain, chain.len().saturating_sub(1))
+        self.check_from(&found, chain, chain.len().saturating_sub(1))?;
+        Ok(found)
     }
 
     /// The same for the entries of a chain from `first` on, with the locks on all of the chain.
@@ -64,8 +71,10 @@ impl Held {
                 continue;
             }
             let foreign = locks.iter().find(|(_, lock)| !self.is_own(lock));
-            let on = foreign.map_or(at, |(on, _)| *on);
-            return Err(locked(&path_of(chain.get(..=on).unwrap_or(chain))));
+            if let Some((on, lock)) = foreign.or(locks.first()) {
+                let on = chain.get(..=*on).unwrap_or(chain);
+                return Err(locked(lock, self.account, &path_of(on)).at(place_of(on)));
+            }
         }
         Ok(())
     }
@@ -107,38 +116,50 @@ pub(in crate::vfs) async fn on_chain(
     Ok(placed.collect())
 }
 
-/// The error of what a lock is on.
-pub(in crate::vfs) fn locked(path: &str) -> Error {
-    Error::new(
-        ErrorKind::Locked,
-        format!(
-            "'{path}' is locked by another; try again when that lock was given back or has ended"
-        ),
-    )
+/// The error of what a lock is on that keeps an account from something.
+pub(in crate::vfs) fn locked(lock: &Lock, account: AccountId, path: &str) -> Error {
+    refused(lock, account, &format!("'{path}'"))
 }
 
 /// The same for what a lock further down is on: its name may be one that the client must not see.
-pub(in crate::vfs) fn something_below(path: &VfsPath) -> Error {
-    locked(path.to_string().as_str()).saying(format!(
-        "something below '{path}' is locked by another; try again when that lock was given back or has \
-         ended"
-    ))
+pub(in crate::vfs) fn something_below(lock: &Lock, account: AccountId, path: &VfsPath) -> Error {
+    refused(lock, account, &format!("something below '{path}'"))
+}
+
+fn refused(lock: &Lock, account: AccountId, what: &str) -> Error {
+    let (whose, first) = match lock.account == account {
+        true => ("this account itself", "show the token of that lock, or "),
+        false => ("another", ""),
+    };
+    Error::new(
+        ErrorKind::Locked,
+        format!(
+            "{what} is locked by {whose}; {first}try again when that lock was given back or has ended"
+        ),
+    )
 }
 
 /// An operation that is applied only if nobody else holds a lock on what it changes. The locks on what
 /// it takes away end with it.
 pub(in crate::vfs) struct Unlocked<O> {
+    principal: Principal,
     held: Held,
     touched: Vec<(VfsPath, Touch)>,
     operation: O,
 }
 
 impl<O> Unlocked<O> {
-    pub(in crate::vfs) fn new(held: Held, touched: &[(&VfsPath, Touch)], operation: O) -> Self {
+    pub(in crate::vfs) fn new(
+        principal: Principal,
+        held: Held,
+        touched: &[(&VfsPath, Touch)],
+        operation: O,
+    ) -> Self {
         let touched = touched
             .iter()
             .map(|(path, touch)| ((*path).clone(), *touch));
         Self {
+            principal,
             held,
             touched: touched.collect(),
             operation,
@@ -189,7 +210,7 @@ impl<O> Unlocked<O> {
         };
         let is_folder = last.kind == NodeKind::Folder;
         if missing == 1 || touch == Touch::Node || (touch == Touch::Replaced && !is_folder) {
-            return self.held.check(tx, &chain).await;
+            return self.held.check(tx, &chain).await.map(drop);
         }
         // The folder loses a name, which a lock on it forbids as well.
         let found = on_chain(tx, &chain, self.held.now).await?;
@@ -213,9 +234,28 @@ impl<O> Unlocked<O> {
             let all = locks.iter().chain(from_above.iter().copied());
             self.held.may_pass(all)
         };
-        match by_node.values().all(may_pass) {
-            true => Ok(()),
-            false => Err(something_below(path)),
+        match by_node.values().find(|locks| !may_pass(locks)) {
+            None => Ok(()),
+            Some(locks) => Err(self.below(tx, (path, &chain), locks).await?),
         }
+    }
+
+    /// The error of locks on something below a folder, which is named if it may be seen.
+    async fn below(
+        &self,
+        tx: &mut TenantTx,
+        (path, chain): (&VfsPath, &[Entry]),
+        locks: &[Lock],
+    ) -> Result<Error> {
+        let foreign = locks.iter().find(|lock| !self.held.is_own(lock));
+        let lock = foreign.or(locks.first());
+        let lock = lock.ok_or_else(|| Error::internal("no locks where something is locked"))?;
+        let mut down = entries::ancestors(tx, lock.node).await?;
+        down.reverse();
+        let (_, access) = follow(tx, &self.principal, path).await?;
+        Ok(match access.rights(&down).contains(Rights::LIST) {
+            true => locked(lock, self.held.account, &path_of(&down)).at(place_of(&down)),
+            false => something_below(lock, self.held.account, path).at(place_of(chain)),
+        })
     }
 }

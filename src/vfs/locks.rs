@@ -221,7 +221,8 @@ impl Operation for Take {
         for (at, lock) in on_chain(tx, &chain, self.now).await? {
             let applies = at == last || lock.deep;
             if applies && !(lock.shared && self.wish.shared) {
-                return Err(locked(&path_of(chain.get(..=at).unwrap_or(&chain))));
+                let on = path_of(chain.get(..=at).unwrap_or(&chain));
+                return Err(locked(&lock, self.principal.account, &on));
             }
             count += usize::from(at == last);
         }
@@ -236,12 +237,9 @@ impl Operation for Take {
         }
         if self.wish.deep && entry.kind == NodeKind::Folder {
             let within = locks::within(tx, entry.node, self.now).await?;
-            let below = within.iter().filter(|lock| lock.node != entry.node);
-            if below
-                .into_iter()
-                .any(|lock| !(lock.shared && self.wish.shared))
-            {
-                return Err(something_below(&self.path));
+            let mut below = within.iter().filter(|lock| lock.node != entry.node);
+            if let Some(lock) = below.find(|lock| !(lock.shared && self.wish.shared)) {
+                return Err(something_below(lock, self.principal.account, &self.path));
             }
         }
         let account = self.principal.account;

@@ -554,7 +554,8 @@ impl Session {
         let Some(held) = &self.held else {
             return self.run(operation).await;
         };
-        self.run(Unlocked::new(held.clone(), touched, operation))
+        let principal = self.principal.clone();
+        self.run(Unlocked::new(principal, held.clone(), touched, operation))
             .await
     }
 

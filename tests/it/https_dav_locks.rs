@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::dav::Dav;
-use crate::support::https_door::HttpsDoor;
+use crate::support::https_door::{Answer, HttpsDoor};
 use crate::support::two::{SECRET, Two};
 use crate::support::wait::wait_for;
 
@@ -260,4 +260,93 @@ fn every_instance_knows_the_locks_of_the_others() {
     assert_eq!(there.go("MOVE", "/d", "/e", &[]).status, 204);
     assert_eq!(there.ask("DELETE", "/e", &[]).status, 204);
     other.stop();
+}
+
+/// What an answer says is locked.
+#[track_caller]
+fn submitted(answer: &Answer) -> String {
+    let text = answer.text();
+    assert_eq!(answer.status, 423, "{text}");
+    let (_, href) = text
+        .split_once("<D:lock-token-submitted><D:href>")
+        .unwrap_or_else(|| panic!("{text}"));
+    href.split('<').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_refusal_names_what_is_locked() {
+    let door = HttpsDoor::up();
+    let (ann, bob) = (demo(&door), bob(&door));
+    for folder in ["/d", "/d/e", "/flat"] {
+        assert_eq!(ann.ask("MKCOL", folder, &[]).status, 201);
+    }
+    for file in ["/goal", "/d/e/f", "/other", "/flat/x"] {
+        ann.put(file, "x", &[]);
+    }
+    ann.locked("/goal", &[]);
+    let token = ann.locked("/d/e/f", &[]);
+    ann.locked("/flat", &["-H", "Depth: 0"]);
+    for (answer, locked) in [
+        (bob.go("MOVE", "/other", "/goal", &[]), "/dav/goal"),
+        (bob.go("COPY", "/other", "/goal", &[]), "/dav/goal"),
+        (bob.ask("DELETE", "/d", &[]), "/dav/d/e/f"),
+        (bob.go("MOVE", "/d", "/moved", &[]), "/dav/d/e/f"),
+        (bob.go("MOVE", "/other", "/d", &[]), "/dav/d/e/f"),
+        (bob.put("/flat/new", "x", &[]), "/dav/flat/"),
+        (bob.ask("MKCOL", "/flat/new", &[]), "/dav/flat/"),
+        (bob.ask("DELETE", "/flat/x", &[]), "/dav/flat/"),
+        (bob.lock("/flat/new", "exclusive", &[]), "/dav/flat/"),
+    ] {
+        assert_eq!(submitted(&answer), locked);
+        assert!(answer.text().contains("by another"), "{}", answer.text());
+    }
+    let own = ann.ask("DELETE", "/d", &[]);
+    assert_eq!(submitted(&own), "/dav/d/e/f");
+    let text = own.text();
+    assert!(
+        text.contains("by this account itself; show the token"),
+        "{text}"
+    );
+    assert_eq!(
+        ann.ask(
+            "DELETE",
+            "/d",
+            &["-H", &format!("If: </dav/d/e/f> ({token})")]
+        )
+        .status,
+        204
+    );
+    assert_eq!(
+        ann.get("/flat/new").status,
+        404,
+        "nothing was made for a lock"
+    );
+}
+
+#[test]
+fn a_refusal_tells_nobody_of_what_they_must_not_see() {
+    let door = HttpsDoor::up();
+    let ann = demo(&door);
+    for folder in ["/d", "/d/secret"] {
+        assert_eq!(ann.ask("MKCOL", folder, &[]).status, 201);
+    }
+    ann.put("/d/secret/f", "x", &[]);
+    let words = [
+        "account",
+        "add",
+        "eve@demo",
+        "--password-stdin",
+        "--home",
+        "/",
+    ];
+    door.server.admin(&words, "right horse\n");
+    let eve = Dav::of(door.address(), "eve@demo:right horse");
+    let words = ["grant", "remove", "eve@demo", "demo:/"];
+    door.server.admin(&words, "");
+    let words = ["grant", "add", "eve@demo", "demo:/d", "delete,rename"];
+    door.server.admin(&words, "");
+    ann.locked("/d/secret/f", &[]);
+    let refused = eve.ask("DELETE", "/d", &[]);
+    assert_eq!(submitted(&refused), "/dav/d/");
+    assert!(!refused.text().contains("secret"), "{}", refused.text());
 }

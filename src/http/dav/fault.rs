@@ -4,7 +4,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::domain::error::Error;
-use crate::http::dav::xml;
+use crate::domain::path::VfsPath;
+use crate::http::dav::{place, xml};
 use crate::http::reply::Problem;
 use crate::http::tally::Told;
 
@@ -15,7 +16,7 @@ pub enum Condition {
     CannotModifyProtectedProperty,
     /// The token is not that of a lock on what the request is about.
     LockTokenMatchesRequestUri,
-    /// What is at this address is locked, and no token was shown.
+    /// What is at this address is locked, and no token was shown that opens it.
     LockTokenSubmitted(String),
     /// Another lock does not allow this one.
     NoConflictingLock,
@@ -146,15 +147,24 @@ impl Condition {
 
 impl From<Problem> for Fault {
     fn from(problem: Problem) -> Self {
+        let in_the_way = problem.place().and_then(address_of);
         let (status, word, detail, headers) = problem.into_parts();
         Self {
             status,
             word,
             detail,
             headers,
-            condition: None,
+            condition: in_the_way
+                .filter(|_| status == StatusCode::LOCKED)
+                .map(Condition::LockTokenSubmitted),
         }
     }
+}
+
+/// The address of a path as errors name it.
+fn address_of(path: &str) -> Option<String> {
+    let parsed = VfsPath::parse(path).ok()?;
+    Some(place::href(&parsed, path.ends_with('/')))
 }
 
 impl From<Error> for Fault {
