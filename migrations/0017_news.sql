@@ -15,3 +15,7 @@ CREATE TABLE told_folders (
     data TEXT NOT NULL,
     PRIMARY KEY (tenant, number, node)
 );
+
+-- made: the change that made the empty file for this lock, if one did. Others are told of the file when somebody
+-- puts something there.
+ALTER TABLE locks ADD COLUMN made BIGINT;

@@ -11,7 +11,7 @@ use crate::domain::error::Result;
 use crate::domain::id::{AccountId, LockToken, NodeId};
 use crate::domain::lock::Lock;
 
-const COLUMNS: &str = "token, node, account, deep, shared, owner, expires_at";
+const COLUMNS: &str = "token, node, account, deep, shared, owner, expires_at, made";
 
 /// Nodes that are asked for in one statement.
 const AT_ONCE: usize = 500;
@@ -22,8 +22,8 @@ const AT_ONCE: usize = 500;
 /// Unavailable when the database does not answer.
 pub async fn insert(tx: &mut TenantTx, lock: &Lock) -> Result<()> {
     tx.execute(
-        "INSERT INTO locks (tenant, token, node, account, deep, shared, owner, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO locks (tenant, token, node, account, deep, shared, owner, expires_at, made) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         [
             lock.token.as_bytes().into(),
             lock.node.as_bytes().into(),
@@ -32,6 +32,7 @@ pub async fn insert(tx: &mut TenantTx, lock: &Lock) -> Result<()> {
             i64::from(lock.shared).into(),
             lock.owner.as_str().into(),
             lock.expires_at.0.into(),
+            lock.made.into(),
         ],
     )
     .await?;
@@ -77,7 +78,7 @@ pub async fn within(tx: &mut TenantTx, folder: NodeId, now: Timestamp) -> Result
                UNION \
                SELECT above.token, e.parent FROM above \
                JOIN entries e ON e.tenant = $1 AND e.node = above.node) \
-             SELECT l.token, l.node, l.account, l.deep, l.shared, l.owner, l.expires_at \
+             SELECT l.token, l.node, l.account, l.deep, l.shared, l.owner, l.expires_at, l.made \
              FROM locks l JOIN above ON above.token = l.token \
              WHERE l.tenant = $1 AND above.node = $2 ORDER BY l.token",
             [folder.as_bytes().into(), now.0.into()],
@@ -144,5 +145,6 @@ fn read(row: &Row) -> Result<Lock> {
         shared: row.int(4)? != 0,
         owner: row.text(5)?,
         expires_at: Timestamp(row.int(6)?),
+        made: row.opt_int(7)?,
     })
 }

@@ -18,6 +18,8 @@ pub struct Lock {
     pub shared: bool,
     /// XML in which the client says who holds it.
     pub owner: String,
+    /// The change that made what it is on for it, an empty file of which nobody was told, if one did.
+    pub made: Option<i64>,
     /// When it ends, by the database's clock.
     pub expires_at: Timestamp,
 }

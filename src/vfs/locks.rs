@@ -1,23 +1,26 @@
 //! Locks on files and folders (RFC 4918 section 6): taking them, keeping them, giving them back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
-use crate::db::locks;
 use crate::db::sql::TenantTx;
+use crate::db::usage::{self, Amount};
+use crate::db::{entries, kept, locks};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::LockToken;
+use crate::domain::id::{LockToken, NodeId};
 use crate::domain::lock::Lock;
-use crate::domain::node::{Entry, NodeKind};
+use crate::domain::node::{Attributes, Entry, NodeKind};
 use crate::domain::path::{Name, VfsPath};
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{follow, path_of};
+use crate::vfs::access::{Access, below, follow, parent_of, path_of};
 use crate::vfs::held::{Held, locked, on_chain, something_below};
 use crate::vfs::session::Session;
 
@@ -36,6 +39,15 @@ pub struct Wish {
     pub owner: String,
     /// How long it is to hold.
     pub length: Duration,
+}
+
+/// A lock that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What it is known by.
+    pub token: LockToken,
+    /// Whether an empty file was made for it, since nothing was there.
+    pub is_new: bool,
 }
 
 /// A lock, and where it is.
@@ -82,25 +94,31 @@ impl Session {
         Ok(session)
     }
 
-    /// Takes a lock on what is at a path.
+    /// Takes a lock on what is at a path. Where nothing is, an empty file is made in the same change (RFC 4918
+    /// section 7.3), of which others are told when somebody puts something there.
     ///
     /// # Errors
-    /// Locked when another lock does not allow it; Busy when the account has too many; NotFound, NotFolder,
-    /// Denied; Unavailable when the database does not answer.
-    pub async fn lock(&self, path: &VfsPath, wish: Wish) -> Result<LockToken> {
+    /// Locked when another lock does not allow it, which is named where it does not allow to make a file;
+    /// Busy when the account has too many; NotFound, NotFolder, Denied, Quota; Unavailable when the database
+    /// does not answer.
+    pub async fn lock(&self, path: &VfsPath, wish: Wish) -> Result<Taken> {
         let token = minted();
         let now = self.vfs().database().now().await?;
+        let made = Arc::new(AtomicBool::new(false));
         let operation = Take {
             principal: self.principal().clone(),
+            held: self.held.clone(),
             path: path.clone(),
             until: now.plus(wish.length),
             wish,
             token,
             now,
+            made: made.clone(),
         };
         let taken = self.run(operation).await;
         self.noted(taken, "lock", path)?;
-        Ok(token)
+        let is_new = made.load(Ordering::SeqCst);
+        Ok(Taken { token, is_new })
     }
 
     /// Has a lock that holds at a path hold for `length` from now on.
@@ -197,17 +215,25 @@ fn root(chain: &[Entry]) -> Result<VfsPath> {
 
 struct Take {
     principal: Principal,
+    held: Option<Held>,
     path: VfsPath,
     wish: Wish,
     token: LockToken,
     now: Timestamp,
     until: Timestamp,
+    /// Whether a file was made for it; set when the operation is committed.
+    made: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Operation for Take {
-    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        let (chain, access) = follow(tx, &self.principal, &self.path).await?;
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let (mut chain, access) = follow(tx, &self.principal, &self.path).await?;
+        let is_new = chain.len() <= self.path.names().len();
+        if is_new {
+            chain = self.make(tx, &access, chain, next).await?;
+        }
+        self.made.store(is_new, Ordering::SeqCst);
         let entry = access.see(tx, &self.path, &chain).await?;
         access.require(
             &chain,
@@ -256,10 +282,57 @@ impl Operation for Take {
             deep: self.wish.deep,
             shared: self.wish.shared,
             owner: self.wish.owner.clone(),
+            made: is_new.then_some(next.seq),
             expires_at: self.until,
         };
         locks::insert(tx, &lock).await?;
-        Ok(Record::Event(Happening::new("lock", self.path.to_string())))
+        Ok(match is_new {
+            true => {
+                let detail = format!("{}, an empty file made for it", self.path);
+                Record::Change(Happening::new("lock", detail))
+            }
+            false => Record::Event(Happening::new("lock", self.path.to_string())),
+        })
+    }
+}
+
+impl Take {
+    /// Makes the empty file; says the chain that leads to it.
+    async fn make(
+        &self,
+        tx: &mut TenantTx,
+        access: &Access,
+        chain: Vec<Entry>,
+        next: Committed,
+    ) -> Result<Vec<Entry>> {
+        let (chain, _) = parent_of(tx, access, &self.path, chain).await?;
+        access.require(&chain, Rights::WRITE)?;
+        if let Some(held) = &self.held {
+            held.check(tx, &chain).await?;
+        }
+        let (Some(parent), Some(name)) = (chain.last(), self.path.name()) else {
+            return Err(Error::internal("a path with a parent and no name"));
+        };
+        let account = self.principal.account;
+        if access.may_have_uploads() {
+            let place = (parent.node, name.as_str());
+            kept::discard(tx, account, place, None, self.now).await?;
+        }
+        usage::charge(tx, Some(account), Amount::one(0), Amount::default()).await?;
+        let entry = Entry {
+            node: NodeId::mint(next.at),
+            parent: parent.node,
+            name: name.as_str().to_owned(),
+            kind: NodeKind::File,
+            content: None,
+            size: 0,
+            owner: Some(account),
+            attributes: Attributes::file(next.at),
+            born: next.seq,
+            died: None,
+        };
+        entries::insert(tx, &entry).await?;
+        Ok(below(&chain, &entry))
     }
 }
 

@@ -130,12 +130,18 @@ impl Publish {
 impl Operation for Publish {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut known = Known::about(tx, self.asks()).await?;
-        let place = self.place(&known)?;
+        let mut place = self.place(&known)?;
         if let Some(held) = &self.target.held {
             let mut chain = known.ancestors(place.folder);
             chain.reverse();
             chain.extend(place.current.clone());
-            held.check(tx, &chain).await?;
+            let locks = held.check(tx, &chain).await?;
+            let mut made = locks
+                .iter()
+                .filter_map(|(_, lock)| Some((lock.node, lock.made?)));
+            let current = place.current.as_ref();
+            let current = current.map(|entry| (entry.node, entry.born));
+            place.is_blank = made.any(|made| current == Some(made));
         }
         if let Some(entry) = &place.current
             && self.edits.is_empty()
@@ -149,7 +155,7 @@ impl Operation for Publish {
             plan.write(tx).await?;
             return Ok(Record::Change(plan.happening));
         }
-        let (path, replaced) = (place.path, place.current.is_some());
+        let (replaced, path) = (place.replaces(), place.path);
         let (entry, sha256) = self.write(tx, place.current, place.folder, next).await?;
         if let Some((upload, epoch)) = self.upload {
             // After the new content has linked the blobs, so that none is condemned in between.
@@ -184,6 +190,15 @@ struct Place {
     current: Option<Entry>,
     folder: NodeId,
     path: String,
+    /// Whether what is there was made for a lock only, so that nobody was told of it.
+    is_blank: bool,
+}
+
+impl Place {
+    /// Whether something is there that others were told of.
+    fn replaces(&self) -> bool {
+        self.current.is_some() && !self.is_blank
+    }
 }
 
 impl Publish {
@@ -249,6 +264,7 @@ impl Publish {
                 current,
                 folder,
                 path,
+                is_blank: false,
             }),
         }
     }
@@ -273,7 +289,7 @@ impl Publish {
         // What grows is its own.
         let name = Some(self.principal.login.user.as_str());
         let crossed = known.take_crossed();
-        let replaced = place.current.is_some();
+        let replaced = place.replaces();
         let news = self.news(
             known.listening(),
             &place.path,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::client::{SshOptions, paramiko, quote, run, sftp_ok, succeed};
+use crate::support::dav::Dav;
 use crate::support::folder::{sha256, write_random};
 use crate::support::hooked::Hooked;
 use crate::support::receiver::Receiver;
@@ -437,6 +438,37 @@ fn failed_logins_are_told_a_few_times_and_counted() {
     assert_eq!(failed[0].body["data"]["account"], "nobody");
     assert_eq!(failed[0].body["data"]["address"], "127.0.0.1");
     assert_eq!(failed[0].body["data"]["failures"], 1);
+    hooked.server.stop();
+}
+
+#[test]
+fn a_file_that_a_lock_made_is_told_once_it_is_put() {
+    let hooked = Hooked::up();
+    let (server, receiver) = (&hooked.server, Receiver::start());
+    hooked.hook(&receiver.url("/"), &["--events", "all"]);
+    let address = server.ready.listeners.https.unwrap();
+    let dav = Dav::of(address, &format!("{DEMO}:{}", server.password()));
+    let held = |token: &str| format!("If: ({token})");
+    let token = dav.locked("/new", &[]);
+    let put = dav.put("/new", "some", &["-H", &held(&token)]);
+    assert_eq!(put.status, 204, "{}", put.text());
+    let put = dav.put("/new", "more", &["-H", &held(&token)]);
+    assert_eq!(put.status, 204, "{}", put.text());
+    let token = dav.locked("/empty", &[]);
+    let put = dav.put("/empty", "", &["-H", &held(&token)]);
+    assert_eq!(put.status, 204, "{}", put.text());
+    let token = dav.locked("/never", &[]);
+    assert_eq!(dav.unlock("/never", &token).status, 204);
+    dav.put("/last", "x", &[]);
+    hooked.settled("/last");
+    let stored = ["/new", "/new", "/empty", "/last"];
+    let expected: Vec<_> = stored.iter().map(|path| ("file.stored", *path)).collect();
+    assert_eq!(told(&receiver), pairs(&expected));
+    let mut all = receiver.received();
+    all.sort_by_key(|one| one.body["sequence"].as_i64());
+    let replaced = all.iter().map(|one| one.body["data"]["replaced"].clone());
+    let replaced: Vec<_> = replaced.collect();
+    assert_eq!(replaced, [false, true, false, false]);
     hooked.server.stop();
 }
 

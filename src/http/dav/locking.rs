@@ -8,20 +8,20 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::domain::error::ErrorKind;
 use crate::domain::id::LockToken;
-use crate::domain::node::{AttributeUpdate, NodeKind};
+use crate::domain::node::NodeKind;
 use crate::http::dav::asked::{Asked, Depth};
 use crate::http::dav::fault::{Condition, Fault};
 use crate::http::dav::{body, live, place, token, xml};
 use crate::http::reply::Problem;
 use crate::vfs::locks::Wish;
-use crate::vfs::options::{Create, WriteOptions};
 
 /// How long a lock holds if the client does not say, and at most; clients ask again before it ends.
 const USUAL: Duration = Duration::from_secs(10 * 60);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
 
-/// Answers a LOCK: takes a lock, or keeps one for longer when there is no body.
+/// Answers a LOCK: takes a lock, on an empty file that is made for it where nothing is, or keeps one for longer
+/// when there is no body.
 ///
 /// # Errors
 /// 400, 409, 412, 413, 423; as looking and writing.
@@ -37,11 +37,6 @@ pub async fn lock(asked: Asked, body: Body) -> Result<Response, Fault> {
         Depth::Zero => false,
         Depth::One => return Err(Problem::malformed("Depth of a LOCK is 0 or infinity").into()),
     };
-    let is_new = match asked.session.look(&asked.path).await {
-        Ok(_) => false,
-        Err(error) if error.kind() == ErrorKind::NotFound => make(&asked).await?,
-        Err(error) => return Err(Fault::from(error).of_making()),
-    };
     let wish = Wish {
         deep,
         shared: info.shared,
@@ -49,11 +44,12 @@ pub async fn lock(asked: Asked, body: Body) -> Result<Response, Fault> {
         length: length(&asked),
     };
     let taken = asked.session.lock(&asked.path, wish).await;
-    let token = taken.map_err(|error| match error.kind() {
-        ErrorKind::Locked => Fault::from(error).naming(Condition::NoConflictingLock),
-        _ => error.into(),
+    let taken = taken.map_err(|error| match (error.kind(), error.place()) {
+        (ErrorKind::Locked, None) => Fault::from(error).naming(Condition::NoConflictingLock),
+        _ => Fault::from(error).of_making(),
     })?;
-    let status = match is_new {
+    let token = taken.token;
+    let status = match taken.is_new {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
@@ -114,27 +110,6 @@ async fn keep(asked: Asked) -> Result<Response, Fault> {
             error.context(),
         )),
         Err(error) => Err(Fault::from(error).of_looking()),
-    }
-}
-
-/// Makes the empty file that a lock on nothing is on (RFC 4918 section 7.3); false when another made one.
-async fn make(asked: &Asked) -> Result<bool, Fault> {
-    let options = WriteOptions {
-        create: Create::New,
-        truncate: true,
-        append: false,
-        resumable: false,
-        attributes: AttributeUpdate::default(),
-    };
-    let opened = asked.session.open_write(&asked.path, options).await;
-    let stored = match opened {
-        Ok(writer) => writer.commit().await,
-        Err(error) => Err(error),
-    };
-    match stored {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(Fault::from(error).of_making()),
     }
 }
 
