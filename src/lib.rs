@@ -167,6 +167,7 @@ pub mod vfs {
     pub mod addressed_join;
     pub mod addressed_piece;
     pub mod admission;
+    pub mod apart;
     pub mod attributes;
     pub mod blob_reader;
     pub mod chunks;

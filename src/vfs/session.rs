@@ -46,7 +46,7 @@ pub struct Session {
     pub(in crate::vfs) vfs: Vfs,
     pub(in crate::vfs) principal: Principal,
     /// What must be so of what it changes.
-    conditions: Arc<[Condition]>,
+    pub(in crate::vfs) conditions: Arc<[Condition]>,
     /// The locks that the client holds; none if it does not go by locks.
     pub(in crate::vfs) held: Option<Held>,
 }
@@ -506,7 +506,7 @@ impl Session {
     }
 
     /// How a file shows itself before it is published for the first time.
-    fn new_file(&self, parent: NodeId, name: &str) -> Entry {
+    pub(in crate::vfs) fn new_file(&self, parent: NodeId, name: &str) -> Entry {
         let now = self.vfs.database().clock().now();
         Entry {
             node: NodeId::NIL,

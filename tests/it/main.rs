@@ -145,6 +145,8 @@ mod https_outage;
 #[cfg(test)]
 mod https_own;
 #[cfg(test)]
+mod https_parents;
+#[cfg(test)]
 mod https_requests;
 #[cfg(test)]
 mod https_schema;

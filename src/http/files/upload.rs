@@ -16,12 +16,13 @@ use crate::http::failures::{Asking, Changing};
 use crate::http::files::condition;
 use crate::http::files::place::{self, Place};
 use crate::http::files::view::{self, EntryView};
-use crate::http::files::{digest, entries, folders};
+use crate::http::files::{digest, entries};
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::tags::Tags;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
 use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
 use crate::vfs::write::FileWriter;
 
@@ -131,7 +132,7 @@ pub async fn store(
     }
     let expected = digest::expected(headers)?;
     let (session, create) = target(session, headers)?;
-    let mut writer = open(&session, path, create, incoming.parents).await?;
+    let (mut writer, is_apart) = open(&session, path, create, incoming.parents).await?;
     let attributes = AttributeUpdate {
         modified: incoming.modified,
         ..AttributeUpdate::default()
@@ -152,7 +153,6 @@ pub async fn store(
         writer.discard().await;
         return Err(problem);
     }
-    let is_new = writer.is_new();
     let sum = match writer.sha256().await {
         Ok(sum) => sum,
         Err(error) => return Err(error.into()),
@@ -161,7 +161,27 @@ pub async fn store(
         writer.discard().await;
         return Err(digest::mismatch());
     }
+    let mut folders = None;
+    if is_apart {
+        let overwrite = match create {
+            Create::New => Overwrite::Forbid,
+            Create::IfMissing | Create::Never => Overwrite::Allow,
+        };
+        match session.settle(&mut writer, path, overwrite).await {
+            Ok(made) => folders = Some(made),
+            Err(error) => {
+                writer.discard().await;
+                return Err(unmet(error, create));
+            }
+        }
+    }
+    let is_new = writer.is_new();
     let published = writer.commit().await;
+    match (folders, published.is_ok()) {
+        (Some(made), true) => made.keep(),
+        (Some(made), false) => made.take_back().await,
+        (None, _) => {}
+    }
     Ok(Stored {
         entry: published.map_err(|error| unmet(error, create))?,
         is_new,
@@ -188,12 +208,13 @@ fn target(session: &Session, headers: &HeaderMap) -> Result<(Session, Create), P
     Ok((entries::conditioned(session, headers)?, create))
 }
 
+/// Opens it; says whether apart from folders that are to be made on the way to it, when it came.
 async fn open(
     session: &Session,
     path: &VfsPath,
     create: Create,
     parents: bool,
-) -> Result<FileWriter, Problem> {
+) -> Result<(FileWriter, bool), Problem> {
     let options = WriteOptions {
         create,
         truncate: true,
@@ -204,13 +225,10 @@ async fn open(
     let opened = session.open_write(path, options).await;
     match opened {
         Err(error) if error.kind() == ErrorKind::NotFound && parents && create != Create::Never => {
-            if let Some(folder) = path.parent() {
-                folders::make_all(session, &folder).await?;
-            }
-            let opened = session.open_write(path, options).await;
-            opened.map_err(|error| unmet(error, create))
+            Ok((session.open_apart(path, options).await?, true))
         }
-        opened => opened.map_err(|error| unmet(error, create)),
+        Ok(writer) => Ok((writer, false)),
+        Err(error) => Err(unmet(error, create)),
     }
 }
 
