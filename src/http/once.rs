@@ -44,10 +44,11 @@ const LEFT_OUT: [HeaderName; 5] = [
     header::TRANSFER_ENCODING,
 ];
 /// What a request is about, beside its address and body: the headers that operations read.
-const READ: [HeaderName; 3] = [
+const READ: [HeaderName; 4] = [
     header::CONTENT_TYPE,
     header::IF_MATCH,
     header::IF_NONE_MATCH,
+    header::IF_UNMODIFIED_SINCE,
 ];
 
 /// Carries a request that has a key out once.
