@@ -287,6 +287,15 @@ pub async fn find(tx: &mut TenantTx, id: BlobId) -> Result<Option<BlobRecord>> {
     row.as_ref().map(read).transpose()
 }
 
+/// Whether files of the tenant need any blob that is in a region.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn needs_any(tx: &mut TenantTx, region: RegionId) -> Result<bool> {
+    let sql = "SELECT id FROM blobs WHERE tenant = $1 AND region = $2 AND uses > 0 LIMIT 1";
+    Ok(tx.row(sql, [region.0.into()]).await?.is_some())
+}
+
 /// The ids from `first` to `last` that are known to be in a region.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use crate::config::settings::Settings;
 use crate::crypto::kms::KmsKeys;
 use crate::crypto::kms_error;
 use crate::db::database::Database;
-use crate::db::{placement, regions as numbers, tenants};
+use crate::db::{blobs, placement, regions as numbers, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::RegionId;
 use crate::net::cloud;
@@ -154,10 +154,12 @@ pub async fn numbered<'a>(
 /// Opens the stores of all regions, making folders that are missing.
 ///
 /// # Errors
-/// Unavailable when a folder cannot be made or the database does not answer.
+/// Unavailable when a folder cannot be made or the database does not answer; Invalid when a folder is empty
+/// that is not to be.
 pub async fn open(settings: &Settings, db: &Database) -> Result<Regions> {
     let opened = numbered(settings, db).await?.into_iter();
     let opened = opened.map(|(number, region)| async move {
+        require_blobs(db, number, region).await?;
         let store = open_store(region).await;
         let store = store.map_err(|error| about(settings, region, error))?;
         // A folder answers, or the machine is in trouble anyway.
@@ -228,6 +230,27 @@ pub async fn require_empty(settings: &Settings, database: &str) -> Result<()> {
                 "{} holds blobs but {database} is missing; put it back from your backup, or \
                  choose another place for the blobs",
                 place(region)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What is stored while a disk is not mounted would be out of sight when it is: an empty folder must not pass
+/// for the one whose blobs the database knows.
+async fn require_blobs(db: &Database, number: RegionId, region: &RegionSettings) -> Result<()> {
+    if matches!(region.store, StoreSettings::S3(_)) || !is_empty(region).await? {
+        return Ok(());
+    }
+    for tenant in tenants::list(db).await? {
+        let mut tx = db.read(tenant.id).await?;
+        if blobs::needs_any(&mut tx, number).await? {
+            let folder = place(region);
+            return Err(Error::invalid(format!(
+                "{folder} is empty, and files of tenant {} have their content there: mount its disk, or put \
+                 the folder back from your backup; if that content is lost for good, make a folder '00' in \
+                 it, and `sealift fsck` tells what is missing",
+                tenant.name
             )));
         }
     }

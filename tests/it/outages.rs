@@ -1,5 +1,6 @@
 //! What clients meet when S3 or the key service is in trouble, and that nothing has to be restarted.
 
+use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,11 +10,12 @@ use sealift::storage::s3_settings::S3Settings;
 use crate::support::client::{SshOptions, quote, sftp, sftp_ok, succeed};
 use crate::support::cloud;
 use crate::support::folder::{TempFolder, sums, write_random};
+use crate::support::ftp_door::{self, FtpDoor, noise};
 use crate::support::https_door;
 use crate::support::kms::{Kind, Kms};
 use crate::support::proxy::{Harm, Proxy, Way};
 use crate::support::seaweed::{Seaweed, s3_settings};
-use crate::support::server::Server;
+use crate::support::server::{Server, sealift};
 use crate::support::wait::wait_for;
 
 const MIB: u64 = 1 << 20;
@@ -223,4 +225,34 @@ fn an_instance_whose_store_is_gone_takes_no_connections_until_it_is_back() {
     }
     sftp_ok(&server, &options, "ls\n");
     server.stop();
+}
+
+#[test]
+fn a_server_does_not_start_over_a_disk_that_is_not_mounted() {
+    if cloud::wanted() {
+        return;
+    }
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    let content = noise(400_000);
+    let door = FtpDoor::over(Server::up(&data));
+    assert_eq!(ftp_door::put(&mut door.clear(), "STOR a", &content), 226);
+    door.server.stop();
+    let (blobs, away) = (data.join("blobs"), data.join("blobs.away"));
+    fs::rename(&blobs, &away).unwrap();
+    let words = ["up", "--any-port", "--data", data.to_str().unwrap()];
+    for is_mount_point in [false, true] {
+        if is_mount_point {
+            fs::create_dir_all(&blobs).unwrap();
+        }
+        let refused = sealift(&words, "");
+        assert!(!refused.status.success());
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(told.contains("blobs' is empty"), "{told}");
+        assert!(told.contains("mount its disk"), "{told}");
+    }
+    fs::remove_dir_all(&blobs).unwrap();
+    fs::rename(&away, &blobs).unwrap();
+    let door = FtpDoor::over(Server::up(&data));
+    assert!(ftp_door::get(&mut door.clear(), "RETR a") == content);
 }
