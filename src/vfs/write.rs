@@ -259,6 +259,8 @@ impl FileWriter {
             self.publish.content = ContentId::mint(self.now());
             self.publish.over = Over::Current;
             self.draft.start_over(as_written);
+        } else {
+            self.entry.attributes = self.entry.attributes.with(self.publish.update);
         }
         self.publish.update = AttributeUpdate::default();
         self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
@@ -268,7 +270,8 @@ impl FileWriter {
 
     /// Stores and publishes what was written. When this returns `Ok`, the blob store has confirmed
     /// the bytes and the database has committed the change. An upload that was gone on with and got
-    /// nothing stays as it was, and attributes for it are refused (Stale); a file that was deleted meanwhile through the same session is gone.
+    /// nothing stays as it was, and attributes for it are refused (Stale); a file that was deleted meanwhile
+    /// through the same session is gone.
     ///
     /// # Errors
     /// Quota, Denied, NotFound (the folder is gone), AlreadyExists (of a file that was to be new),

@@ -24,7 +24,26 @@ on_both!(
     two_who_append_to_a_file_that_neither_found_lose_nothing,
     who_writes_into_a_name_that_was_free_leaves_what_came_there_meanwhile,
     who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile,
+    who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync,
 );
+
+async fn who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    put(&ann, &path("/a"), b"there").await.unwrap();
+    let private = AttributeUpdate {
+        mode: Some(0o600),
+        ..AttributeUpdate::default()
+    };
+    let mut writer = ann.open_write(&path("/a"), update()).await.unwrap();
+    writer.set_attributes(private).await.unwrap();
+    writer.sync().await.unwrap();
+    assert_eq!(writer.entry().attributes.mode & 0o777, 0o600);
+    let published = ann.stat(&path("/a")).await.unwrap();
+    assert_eq!(published.attributes.mode & 0o777, 0o600);
+    writer.commit().await.unwrap();
+    clean(&world).await;
+}
 
 async fn checksums_of_what_is_not_published_are_not_kept(dialect: Dialect) {
     let world = World::new(dialect).await;
