@@ -7,7 +7,7 @@ use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, NodeId};
 use crate::domain::node::{Attributes, Entry, NodeKind};
-use crate::domain::path::VfsPath;
+use crate::domain::path::{Name, VfsPath};
 
 /// The folder at `path`, made with all folders above it where they are missing, and whether
 /// anything was made. To be called under the tenant's lock, in a change.
@@ -30,9 +30,25 @@ pub async fn ensure(
             format!("'{}' is a file, not a folder", deepest.name),
         ));
     }
-    let mut parent = deepest.node;
     let missing = path.names().get(chain.len() - 1..).unwrap_or_default();
-    for name in missing {
+    let made = make_below(tx, deepest.node, missing, owner, next).await?;
+    let folder = made.last().map_or(deepest.node, |last| last.node);
+    Ok((folder, !made.is_empty()))
+}
+
+/// Makes folders, each in the one before it and the first in `parent`; says them from above.
+///
+/// # Errors
+/// Quota; Unavailable when the database does not answer.
+pub async fn make_below(
+    tx: &mut TenantTx,
+    mut parent: NodeId,
+    names: &[Name],
+    owner: Option<AccountId>,
+    next: Committed,
+) -> Result<Vec<Entry>> {
+    let mut made = Vec::with_capacity(names.len());
+    for name in names {
         let entry = Entry {
             node: NodeId::mint(next.at),
             parent,
@@ -48,6 +64,7 @@ pub async fn ensure(
         usage::charge(tx, owner, Amount::one(0), Amount::default()).await?;
         entries::insert(tx, &entry).await?;
         parent = entry.node;
+        made.push(entry);
     }
-    Ok((parent, !missing.is_empty()))
+    Ok(made)
 }

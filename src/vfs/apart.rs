@@ -7,17 +7,16 @@ use async_trait::async_trait;
 
 use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
-use crate::db::entries;
 use crate::db::sql::TenantTx;
-use crate::db::usage::{self, Amount};
+use crate::db::{entries, folders};
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
-use crate::domain::node::{Attributes, Entry, NodeKind};
+use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{below, follow, no_such, not_a_folder, path_of};
+use crate::vfs::access::{follow, no_such, not_a_folder, path_of};
 use crate::vfs::addressed;
 use crate::vfs::condition::{self, Pinned};
 use crate::vfs::held::Touch;
@@ -187,37 +186,24 @@ struct MakeMissing {
 #[async_trait]
 impl Operation for MakeMissing {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        let (mut chain, access) = follow(tx, &self.principal, &self.folder).await?;
+        let (chain, access) = follow(tx, &self.principal, &self.folder).await?;
         may_go_on(&chain)?;
         let names = self.folder.names();
         let missing = names
             .get(chain.len().saturating_sub(1)..)
             .unwrap_or_default();
-        let mut nodes = Vec::with_capacity(missing.len());
-        for name in missing {
+        if !missing.is_empty() {
+            // What is made below has no rights of its own.
             access.require(&chain, Rights::MAKE_FOLDERS)?;
-            let parent = chain.last().map(|last| last.node);
-            let owner = Some(self.principal.account);
-            usage::charge(tx, owner, Amount::one(0), Amount::default()).await?;
-            let entry = Entry {
-                node: NodeId::mint(next.at),
-                parent: parent.ok_or_else(|| Error::internal("a folder without a chain"))?,
-                name: name.as_str().to_owned(),
-                kind: NodeKind::Folder,
-                content: None,
-                size: 0,
-                owner,
-                attributes: Attributes::folder(next.at),
-                born: next.seq,
-                died: None,
-            };
-            entries::insert(tx, &entry).await?;
-            nodes.push(entry.node);
-            chain = below(&chain, &entry);
         }
-        let is_nothing = nodes.is_empty();
+        let deepest = chain
+            .last()
+            .ok_or_else(|| Error::internal("a folder without a chain"))?;
+        let owner = Some(self.principal.account);
+        let made = folders::make_below(tx, deepest.node, missing, owner, next).await?;
+        let nodes = made.iter().map(|folder| folder.node).collect();
         *self.made.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
-        Ok(match is_nothing {
+        Ok(match made.is_empty() {
             true => Record::Nothing,
             false => Record::Change(Happening::new("make-folder", self.folder.to_string())),
         })
