@@ -89,17 +89,14 @@ impl BlobReader {
         drop(tx);
         // Bytes that were wrong once may have been wrong on their way only.
         let again = failed.kind() == ErrorKind::Corrupt;
-        for other in places.iter().filter(|other| **other != region || again) {
-            match self.load_from(*other, first, last, key.clone()).await {
-                Ok(plain) => {
-                    self.region.store(other.0, Ordering::Relaxed);
-                    if *other != region && places.first() == Some(&region) {
-                        self.report(region, *other, &failed);
-                    }
-                    return Ok(plain);
-                }
-                Err(error) => tracing::debug!(region = %other, error = ?error, "no better"),
+        let own = places.first().copied();
+        let others = places.into_iter().filter(|other| *other != region || again);
+        if let Some((other, plain)) = self.load_from_any(others, first, last, key).await {
+            self.region.store(other.0, Ordering::Relaxed);
+            if other != region && own == Some(region) {
+                self.report(region, other, &failed);
             }
+            return Ok(plain);
         }
         Err(match failed.kind() {
             ErrorKind::Unavailable => failed,
@@ -154,7 +151,19 @@ impl BlobReader {
         let mut tx = self.vfs.database().read(self.tenant).await.ok()?;
         let places = copies::whereabouts(&mut tx, self.info.id).await.ok()?;
         drop(tx);
-        for other in places.into_iter().filter(|other| *other != region) {
+        let others = places.into_iter().filter(|other| *other != region);
+        self.load_from_any(others, first, last, key).await
+    }
+
+    /// Reads from the first of some regions from which it can be read; none when that is none.
+    async fn load_from_any(
+        &self,
+        regions: impl Iterator<Item = RegionId>,
+        first: u64,
+        last: u64,
+        key: Option<Arc<DataKey>>,
+    ) -> Option<(RegionId, Bytes)> {
+        for other in regions {
             match self.load_from(other, first, last, key.clone()).await {
                 Ok(plain) => return Some((other, plain)),
                 Err(error) => tracing::debug!(region = %other, error = ?error, "no better"),
