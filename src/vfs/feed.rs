@@ -150,13 +150,18 @@ mod tests {
         FaultyStore::new(Arc::new(MemoryStore::default()))
     }
 
-    #[tokio::test]
-    async fn the_next_piece_is_made_while_the_store_takes_its_time() {
-        let store = faulty();
-        let id = BlobId::random();
+    /// A writer that is being given its first piece, and takes it when writes are released.
+    async fn busy(store: &FaultyStore, id: BlobId) -> Feed {
         let mut feed = Feed::new(store.begin(id).await.unwrap());
         store.faults().hold(Operation::Write);
         feed.give(Bytes::from_static(b"one ")).await.unwrap();
+        feed
+    }
+
+    #[tokio::test]
+    async fn the_next_piece_is_made_while_the_store_takes_its_time() {
+        let (store, id) = (faulty(), BlobId::random());
+        let mut feed = busy(&store, id).await;
         let mut second = Box::pin(feed.give(Bytes::from_static(b"two ")));
         assert!(poll!(&mut second).is_pending());
         store.faults().release(Operation::Write);
@@ -179,11 +184,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_is_given_up_loses_no_piece() {
-        let store = faulty();
-        let id = BlobId::random();
-        let mut feed = Feed::new(store.begin(id).await.unwrap());
-        store.faults().hold(Operation::Write);
-        feed.give(Bytes::from_static(b"one ")).await.unwrap();
+        let (store, id) = (faulty(), BlobId::random());
+        let mut feed = busy(&store, id).await;
         let mut second = Box::pin(feed.give(Bytes::from_static(b"two ")));
         assert!(poll!(&mut second).is_pending());
         drop(second);

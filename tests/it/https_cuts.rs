@@ -11,19 +11,13 @@ use crate::support::folder::TempFolder;
 use crate::support::https_door::HttpsDoor;
 use crate::support::server::DEMO;
 use crate::support::wait::wait_for;
+use crate::support::web_line;
 
 const SOON: Duration = Duration::from_secs(60);
 
 /// Sends bytes over TLS, then close_notify; says what came back.
 fn raw(door: &HttpsDoor, head: &str) -> String {
-    let address = door.address().to_string();
-    let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", "-connect", &address])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut client = web_line::pipe(door);
     let user = BASE64.encode(door.user().as_bytes());
     let head = head.replacen(
         "\r\n",

@@ -29,6 +29,20 @@ fn if_held(token: &str) -> String {
     format!("If: ({token})")
 }
 
+/// Another account of the same tenant, at home in its root.
+fn eve(door: &HttpsDoor, more: &[&str]) -> Dav {
+    let words = [
+        "account",
+        "add",
+        "eve@demo",
+        "--password-stdin",
+        "--home",
+        "/",
+    ];
+    door.server.admin(&[&words, more].concat(), "right horse\n");
+    Dav::of(door.address(), "eve@demo:right horse")
+}
+
 #[test]
 fn a_lock_keeps_off_whoever_does_not_show_it() {
     let door = HttpsDoor::up();
@@ -211,17 +225,7 @@ fn a_lock_ends_by_itself_unless_it_is_kept() {
 fn the_rights_to_write_are_needed_for_a_lock() {
     let door = HttpsDoor::up();
     demo(&door).put("/f", "old", &[]);
-    let words = [
-        "account",
-        "add",
-        "eve@demo",
-        "--password-stdin",
-        "--home",
-        "/",
-        "--read-only",
-    ];
-    door.server.admin(&words, "right horse\n");
-    let eve = Dav::of(door.address(), "eve@demo:right horse");
+    let eve = eve(&door, &["--read-only"]);
     assert_eq!(eve.get("/f").text(), "old");
     assert_eq!(eve.lock("/f", "shared", &[]).status, 403);
     assert_eq!(eve.lock("/", "exclusive", &[]).status, 403);
@@ -331,16 +335,7 @@ fn a_refusal_tells_nobody_of_what_they_must_not_see() {
         assert_eq!(ann.ask("MKCOL", folder, &[]).status, 201);
     }
     ann.put("/d/secret/f", "x", &[]);
-    let words = [
-        "account",
-        "add",
-        "eve@demo",
-        "--password-stdin",
-        "--home",
-        "/",
-    ];
-    door.server.admin(&words, "right horse\n");
-    let eve = Dav::of(door.address(), "eve@demo:right horse");
+    let eve = eve(&door, &[]);
     let words = ["grant", "remove", "eve@demo", "demo:/"];
     door.server.admin(&words, "");
     let words = ["grant", "add", "eve@demo", "demo:/d", "delete,rename"];

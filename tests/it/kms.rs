@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_kms::primitives::Blob;
 use sealift::crypto::keyring::{Keeper, KeyHome, KeyRing, WrappedKey};
 use sealift::crypto::kms::KmsKeys;
@@ -18,6 +16,7 @@ use sealift::vfs::keys::{KEY_LIFE, TenantKeys};
 
 use crate::support::kms::{Kind, Kms, on_each, ring, short};
 use crate::support::line::Line;
+use crate::support::nobody::Nobody;
 use crate::support::seaweed::Seaweed;
 use crate::support::wait::until;
 use crate::support::world::{World, get, path, put};
@@ -251,20 +250,6 @@ async fn a_probe_tells_silence_permissions_credentials_and_clocks_apart() {
     keys.probe("regions.eu").await.unwrap();
     line.cut().await;
     says(ErrorKind::Unavailable, "kms_endpoint").await;
-}
-
-/// Has no login.
-#[derive(Debug)]
-struct Nobody;
-
-impl ProvideCredentials for Nobody {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        let none: Result<Credentials, _> = Err(CredentialsError::not_loaded("no provider has any"));
-        future::ProvideCredentials::ready(none)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,7 @@ mod support {
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
+    pub(crate) mod nobody;
     pub(crate) mod pebble;
     pub(crate) mod postgres;
     pub(crate) mod proxy;

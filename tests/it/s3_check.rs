@@ -2,9 +2,7 @@
 
 use std::net::TcpListener;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::secret::Secret;
 use sealift::net::cloud::CloudSettings;
@@ -13,6 +11,7 @@ use sealift::storage::s3_settings::S3Settings;
 use sealift::storage::store::BlobStore;
 
 use crate::support::meddler::{Request, answer, refusal};
+use crate::support::nobody::Nobody;
 use crate::support::s3::{behind_meddler, hurried};
 use crate::support::seaweed::{Seaweed, s3_settings};
 
@@ -154,19 +153,6 @@ async fn the_right_aws_region_is_named() {
             &refused(&store).await,
             &["eu-west-1", "us-east-1", "aws_region"],
         );
-    }
-}
-
-#[derive(Debug)]
-struct Nobody;
-
-impl ProvideCredentials for Nobody {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        let none: Result<Credentials, _> = Err(CredentialsError::not_loaded("no provider has any"));
-        future::ProvideCredentials::ready(none)
     }
 }
 

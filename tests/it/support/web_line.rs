@@ -13,6 +13,18 @@ use crate::support::wait::wait_for;
 /// How long it takes to see that a connection has ended.
 const SOON: Duration = Duration::from_secs(10);
 
+/// A client that passes on what it is given, over TLS.
+pub(crate) fn pipe(door: &HttpsDoor) -> Child {
+    Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect"])
+        .arg(door.address().to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 /// Ended when dropped.
 pub(crate) struct WebLine {
     client: Child,
@@ -24,14 +36,7 @@ pub(crate) struct WebLine {
 impl WebLine {
     /// Connects; requests are those of the demo account.
     pub(crate) fn to(door: &HttpsDoor) -> Self {
-        let address = door.address().to_string();
-        let mut client = Command::new("openssl")
-            .args(["s_client", "-quiet", "-connect", &address])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut client = pipe(door);
         Self {
             to: client.stdin.take().unwrap(),
             from: BufReader::new(client.stdout.take().unwrap()),
