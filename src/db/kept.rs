@@ -75,8 +75,8 @@ pub async fn is_held(
     Ok(row.is_some())
 }
 
-/// All uploads of an account that broke off and that [`find`] finds, oldest first, and whether the file that each was opened
-/// on is live.
+/// All uploads of an account that broke off and that [`find`] finds, oldest first, and whether the file
+/// that each was opened on is live.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.

@@ -183,9 +183,8 @@ impl FileWriter {
         }
     }
 
-    /// Lays up to `length` bytes of `source`, from `from` on, at `to`; none is the end, and so is
-    /// everything in a file opened for appending. Says how many there were. Extents are shared, no bytes move: the cost is that
-    /// of the number of extents.
+    /// Lays up to `length` bytes of `source`, from `from` on, at `to`; none is the end, and so is all in a
+    /// file opened for appending. Says how many there were. Extents are shared: the cost is their number.
     ///
     /// # Errors
     /// As writing; and publishing fails with Stale when what was copied is purged before.
