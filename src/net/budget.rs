@@ -1,11 +1,13 @@
-//! One memory budget for the whole process. Nothing here waits: what does not fit is refused, so
-//! that no client's progress ever depends on another's.
+//! One memory budget for the whole process. What does not fit is refused and not waited for, so that
+//! no client's progress ever depends on another's; only work in the background may wait.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::domain::measures;
 
@@ -21,6 +23,15 @@ struct Counts {
     /// Of these, what was taken as [`Budget::try_take_granted`].
     granted: AtomicUsize,
     peak: AtomicUsize,
+    /// Told whenever something comes back.
+    freed: Notify,
+}
+
+impl Counts {
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.freed.notify_waiters();
+    }
 }
 
 impl Budget {
@@ -32,25 +43,31 @@ impl Budget {
                 used: AtomicUsize::new(0),
                 granted: AtomicUsize::new(0),
                 peak: AtomicUsize::new(0),
+                freed: Notify::new(),
             }),
         }
     }
 
     /// Takes `bytes` if so many are free; never waits.
     pub fn try_take(&self, bytes: usize) -> Option<Share> {
-        let taken = self.take(bytes);
+        self.take_within(bytes, self.total())
+    }
+
+    /// Takes `bytes` if that makes no more than `most` in all.
+    fn take_within(&self, bytes: usize, most: usize) -> Option<Share> {
+        let taken = self.take(bytes, most);
         if taken.is_none() {
             measures::memory_refused("buffer");
         }
         taken
     }
 
-    fn take(&self, bytes: usize) -> Option<Share> {
+    fn take(&self, bytes: usize, most: usize) -> Option<Share> {
         let counts = &self.counts;
         let before = counts
             .used
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                used.checked_add(bytes).filter(|sum| *sum <= counts.total)
+                used.checked_add(bytes).filter(|sum| *sum <= most)
             })
             .ok()?;
         counts.peak.fetch_max(before + bytes, Ordering::AcqRel);
@@ -67,7 +84,7 @@ impl Budget {
         let more = |granted: usize| granted.checked_add(bytes).filter(|sum| *sum <= most);
         let order = (Ordering::AcqRel, Ordering::Acquire);
         counts.granted.fetch_update(order.0, order.1, more).ok()?;
-        match self.take(bytes) {
+        match self.take(bytes, self.total()) {
             Some(share) => Some(Grant { share }),
             None => {
                 counts.granted.fetch_sub(bytes, Ordering::AcqRel);
@@ -79,14 +96,9 @@ impl Budget {
     /// As [`Budget::try_take`], for what one can do without: leaves five eighths of the whole to those
     /// who cannot, of which four are for grants.
     pub fn try_take_spare(&self, bytes: usize) -> Option<Share> {
-        let share = self.try_take(bytes)?;
         let granted = self.counts.granted.load(Ordering::Acquire);
-        let spared = self.used().saturating_sub(granted);
-        let is_spare = spared <= self.total() / 8 * 3;
-        if !is_spare {
-            measures::memory_refused("buffer");
-        }
-        is_spare.then_some(share)
+        let most = granted.saturating_add(self.total() / 8 * 3);
+        self.take_within(bytes, most.min(self.total()))
     }
 
     /// As [`Budget::try_take_spare`], for one of many who each keep what they take for as long as they
@@ -96,6 +108,11 @@ impl Budget {
         let spare = (self.total() / 4 * 3).saturating_sub(self.used());
         let is_fair = own.saturating_add(bytes) <= spare / 8;
         is_fair.then(|| self.try_take(bytes)).flatten()
+    }
+
+    /// Returns when something was given back after this was called.
+    pub fn freed(&self) -> Notified<'_> {
+        self.counts.freed.notified()
     }
 
     /// Bytes taken now.
@@ -136,7 +153,7 @@ impl Share {
     /// Gives back what is above `bytes`; a smaller share stays as it is.
     pub fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);
-        self.counts.used.fetch_sub(surplus, Ordering::AcqRel);
+        self.counts.give_back(surplus);
         self.bytes -= surplus;
     }
 
@@ -190,7 +207,7 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.counts.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.counts.give_back(self.bytes);
     }
 }
 

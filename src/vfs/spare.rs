@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::net::budget::{Budget, Share};
 
-/// How long work waits for memory that others hold, without getting any.
+/// How long work waits for memory that others hold.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it looks. No client's progress depends on it.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Takes `bytes` that can be spared, as soon as they can. Whoever waits must hold nothing that somebody else
 /// may be waiting for.
@@ -20,13 +18,34 @@ const LOOK: Duration = Duration::from_millis(50);
 pub async fn take(budget: &Budget, bytes: usize) -> Result<Share> {
     let until = Instant::now() + PATIENCE;
     loop {
+        let freed = budget.freed();
         if let Some(share) = budget.try_take_spare(bytes) {
             return Ok(share);
         }
-        if Instant::now() >= until {
+        if timeout_at(until, freed).await.is_err() {
             let context = "the server is short of memory; this is tried again";
             return Err(Error::new(ErrorKind::Busy, context));
         }
-        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_give_back_is_taken_and_not_waited_for_without_end() {
+        let budget = Budget::new(80);
+        let held = budget.try_take_spare(30).unwrap();
+        let mut waiting = Box::pin(take(&budget, 20));
+        assert!(poll!(&mut waiting).is_pending());
+        drop(held);
+        let share = waiting.await.unwrap();
+        assert_eq!(budget.used(), 20);
+        let refused = take(&budget, 20).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Busy);
+        drop(share);
     }
 }
