@@ -441,8 +441,9 @@ pub mod config {
     pub mod webhooks;
 }
 
-/// What a server process needs of its system: signals, logs, a lock.
+/// What a server process needs of its system: memory, signals, logs, a lock.
 pub mod process {
+    mod allocator;
     pub mod lock;
     pub mod logging;
     pub mod signals;
