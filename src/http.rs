@@ -46,6 +46,7 @@ pub mod origin;
 pub mod page;
 pub mod paging;
 pub mod peer;
+pub mod portions;
 pub mod reply;
 pub mod router;
 pub mod server;

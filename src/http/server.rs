@@ -25,6 +25,7 @@ use crate::domain::clock::SystemClock;
 use crate::domain::spans;
 use crate::http::admin::regions::Regions;
 use crate::http::peer::Peer;
+use crate::http::portions::Portions;
 use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
 use crate::http::web::Web;
@@ -293,7 +294,11 @@ impl Parts {
             }
         });
         let mut connection = pin!(self.protocol.serve_connection(
-            TokioIo::new(Stalling::new(stream, self.stall, self.opening)),
+            TokioIo::new(Portions::new(Stalling::new(
+                stream,
+                self.stall,
+                self.opening
+            ))),
             service
         ));
         let ended = tokio::select! {
