@@ -1,9 +1,10 @@
 //! Which request goes where.
 
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware;
 use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
+use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Type;
@@ -84,31 +85,28 @@ fn whole(
     let page = serde_json::to_value(&document).map(|document| Page::of(&document));
     let page = page.ok();
     let show = get(move || async move { page.as_ref().map(Page::answer).ok_or(nothing().await) });
-    let document = Json(document);
-    api.route(
-        "/api/v1/openapi.json",
-        get(move || {
-            let document = document.clone();
-            async move { document }
-        }),
-    )
-    .route("/api/v1/", show.clone())
-    .route(API, show)
-    .merge(health::routes())
-    .merge(beside)
-    .fallback(nothing)
-    .method_not_allowed_fallback(not_that)
-    .layer(middleware::from_fn_with_state(web.clone(), once::carry_out))
-    .layer(middleware::from_fn(held::hold))
-    .layer(middleware::from_fn(origin::keep_off))
-    .layer(middleware::from_fn(guard::unambiguous))
-    .layer(middleware::from_fn(answer::sign))
-    .layer(middleware::from_fn(guard::challenge))
-    .layer(middleware::from_fn_with_state(web.clone(), leftover::read))
-    .layer(middleware::from_fn(guard::protect))
-    .layer(middleware::from_fn(guard::insist))
-    .layer(middleware::from_fn(tally::count))
-    .with_state(web)
+    // As text, which is what is sent, and a tenth of what it takes as a structure.
+    let text = serde_json::to_vec(&document).map(Bytes::from).ok();
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let tell = get(move || async move { text.map(|text| (json, text)).ok_or(nothing().await) });
+    api.route("/api/v1/openapi.json", tell)
+        .route("/api/v1/", show.clone())
+        .route(API, show)
+        .merge(health::routes())
+        .merge(beside)
+        .fallback(nothing)
+        .method_not_allowed_fallback(not_that)
+        .layer(middleware::from_fn_with_state(web.clone(), once::carry_out))
+        .layer(middleware::from_fn(held::hold))
+        .layer(middleware::from_fn(origin::keep_off))
+        .layer(middleware::from_fn(guard::unambiguous))
+        .layer(middleware::from_fn(answer::sign))
+        .layer(middleware::from_fn(guard::challenge))
+        .layer(middleware::from_fn_with_state(web.clone(), leftover::read))
+        .layer(middleware::from_fn(guard::protect))
+        .layer(middleware::from_fn(guard::insist))
+        .layer(middleware::from_fn(tally::count))
+        .with_state(web)
 }
 
 /// The document with paths as OpenAPI writes them: it has no parameters that take the rest of a path.
