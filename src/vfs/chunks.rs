@@ -12,9 +12,6 @@ use crate::domain::id::BlobId;
 use crate::net::budget::{Budget, Share};
 use crate::vfs::blob_reader::BlobReader;
 
-/// Chunks that are kept beside those that are fetched ahead.
-const BEHIND: usize = 3;
-
 /// A run of a blob that is fetched and opened at one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRange {
@@ -60,12 +57,12 @@ impl Chunks {
         }
     }
 
-    /// The plain bytes of a chunk: those that are kept, or fetched now and kept.
+    /// The plain bytes of a chunk: those that are kept, or fetched now and kept, as one of the last `kept`.
     ///
     /// # Errors
     /// Busy when there is no memory to keep them; as reading the blob.
-    pub async fn get(&self, blob: &BlobReader, range: ChunkRange, ahead: usize) -> Result<Bytes> {
-        let chunk = self.place(blob.info().id, range, ahead + BEHIND);
+    pub async fn get(&self, blob: &BlobReader, range: ChunkRange, kept: usize) -> Result<Bytes> {
+        let chunk = self.place(blob.info().id, range, kept);
         let opened = chunk
             .get_or_try_init(|| load(&self.budget, blob, range))
             .await?;
@@ -79,8 +76,15 @@ impl Chunks {
         opened.await.ok().map(|opened| opened.plain.clone())
     }
 
-    /// Starts to fetch a chunk, unless it is kept or `most` are being fetched; false in that case.
-    pub fn fetch_ahead(&self, blob: &Arc<BlobReader>, range: ChunkRange, most: usize) -> bool {
+    /// Starts to fetch a chunk, to keep it as one of the last `kept`, unless it is kept or `most` are being
+    /// fetched; false in that case.
+    pub fn fetch_ahead(
+        &self,
+        blob: &Arc<BlobReader>,
+        range: ChunkRange,
+        most: usize,
+        kept: usize,
+    ) -> bool {
         let mut state = self.lock();
         while state.ahead.try_join_next().is_some() {}
         if state.find(blob.info().id, range.start).is_some() {
@@ -89,7 +93,7 @@ impl Chunks {
         if state.ahead.len() >= most {
             return false;
         }
-        let chunk = state.place(blob.info().id, range.start, most + BEHIND);
+        let chunk = state.place(blob.info().id, range.start, kept);
         let (budget, blob) = (self.budget.clone(), blob.clone());
         state.ahead.spawn(async move {
             // Whoever wants the chunk tries again and is told what is wrong.

@@ -27,6 +27,8 @@ pub const MAX_READ: usize = 1024 * 1024;
 
 /// How far out of order the requests of a client may come that reads in order, in bytes.
 const OUT_OF_ORDER: u64 = 4 << 20;
+/// How far behind the others requests are answered from memory, in bytes: most clients ask for no more at once.
+const LATE_BYTES: u64 = 2 << 20;
 
 /// So many pieces of a file are read without counting the memory that knowing them takes...
 const FEW_PIECES: usize = 1024;
@@ -103,7 +105,7 @@ impl ContentReader {
     /// Fetches what is so small that whoever opened it will ask for all of it next.
     fn fetch_small(&self) {
         if (1..=FRAME_BYTES as u64).contains(&self.size()) {
-            self.shared.fetch_ahead(0, 0);
+            self.shared.fetch_ahead(0, 0, 0);
         }
     }
 
@@ -158,18 +160,20 @@ impl Shared {
         // One more with each chunk, so that a look at the beginning does not fetch far ahead.
         let chunks = usize::try_from(end / self.chunk_bytes).unwrap_or(usize::MAX);
         let ahead = self.ahead.load(Ordering::Relaxed).min(chunks + 1);
-        if fetched <= end.saturating_add(ahead as u64 * self.chunk_bytes)
-            && fetched < self.map.size()
-        {
-            self.fetch_ahead(fetched, ahead);
+        let until = end.saturating_add(ahead as u64 * self.chunk_bytes);
+        if fetched <= until && fetched < self.map.size() {
+            self.fetch_ahead(fetched, until, ahead);
         }
         true
     }
 
-    /// Fetches chunks from `from` on; the next time one more.
-    fn fetch_ahead(&self, from: u64, ahead: usize) {
+    /// Fetches chunks from `from` on, of which none begins behind `until`; the next time one more.
+    fn fetch_ahead(&self, from: u64, until: u64, ahead: usize) {
         let mut at = from;
         for _ in 0..=ahead {
+            if at > until {
+                break;
+            }
             let Some(run) = self.map.slice(at, at.saturating_add(1)).first().copied() else {
                 break;
             };
@@ -180,7 +184,7 @@ impl Shared {
             };
             let range = self.range(blob, run.blob_start);
             let most = ahead.max(1).min(self.most_ahead);
-            if most == 0 || !self.chunks.fetch_ahead(blob, range, most) {
+            if most == 0 || !self.chunks.fetch_ahead(blob, range, most, self.kept()) {
                 break;
             }
             at += range.end - run.blob_start;
@@ -190,6 +194,12 @@ impl Shared {
             let next = (2 * ahead).max(1).min(self.most_ahead);
             self.ahead.store(next, Ordering::Relaxed);
         }
+    }
+
+    /// How many chunks are kept: the one that is read, those ahead of it, and what late requests want.
+    fn kept(&self) -> usize {
+        let late = usize::try_from(LATE_BYTES.div_ceil(self.chunk_bytes)).unwrap_or(usize::MAX);
+        self.most_ahead.saturating_add(1).saturating_add(late)
     }
 
     /// The chunk of a blob that holds a byte.
@@ -213,7 +223,7 @@ impl Shared {
         let range = self.range(blob, start);
         let end = (start + left).min(range.end);
         let kept = match in_order {
-            true => match self.chunks.get(blob, range, self.most_ahead).await {
+            true => match self.chunks.get(blob, range, self.kept()).await {
                 Err(error) if error.kind() == ErrorKind::Busy => None,
                 kept => Some(kept?),
             },

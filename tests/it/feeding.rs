@@ -1,12 +1,14 @@
 //! How uploads feed a store that takes no small piece, with much memory and with little.
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
 use sealift::crypto::open::sealed_bytes;
 use sealift::db::blobs::{self, BlobRecord};
 use sealift::db::contents;
 use sealift::db::sql::Dialect;
 use sealift::domain::id::BlobId;
 use sealift::net::budget::Budget;
+use sealift::storage::faulty::Operation;
 use sealift::storage::memory::MemoryStore;
 use sealift::storage::store::Shape;
 use sealift::vfs::session::Session;
@@ -14,6 +16,8 @@ use sealift::vfs::session::Session;
 use crate::support::world::{World, get, new_tenant, path, put, replace};
 
 const MIB: usize = 1 << 20;
+/// What clients ask for at a time.
+const REQUEST: usize = 255 << 10;
 
 fn shape() -> Shape {
     Shape {
@@ -130,4 +134,29 @@ async fn what_breaks_off_is_kept_as_far_as_the_store_has_it() {
     let length = store.length(info.id).await.unwrap();
     assert_eq!(length, Some(sealed_bytes(info.size)));
     assert!(kept[0].info.size >= 3 * MIB as u64, "{:?}", kept[0].info);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_in_order_is_fetched_once_however_far_ahead() {
+    for (reads_ahead, at_once) in [(1, 1), (2, 16), (4, 16)] {
+        let tenant = new_tenant("acme");
+        let shape = Shape {
+            reads_ahead,
+            ..shape()
+        };
+        let store = |clock| MemoryStore::new(clock).shaped(shape);
+        let world = World::over(Dialect::Sqlite, tenant, Budget::new(64 * MIB), store).await;
+        let session = world.account("ann").await;
+        let content = bytes(30 * MIB);
+        put(&session, &path("/f"), &content).await.unwrap();
+        let reader = &session.open_read(&path("/f")).await.unwrap();
+        let before = world.faults.calls(Operation::Read);
+        let reads = (0..content.len() as u64).step_by(REQUEST);
+        let reads = reads.map(|at| async move { reader.read_at(at, REQUEST).await.unwrap() });
+        let pieces: Vec<Bytes> = stream::iter(reads).buffered(at_once).collect().await;
+        assert!(pieces.concat() == content);
+        // One more for the header, if the first was not of the beginning.
+        let fetched = world.faults.calls(Operation::Read) - before;
+        assert!((30..=31).contains(&fetched), "{reads_ahead}: {fetched}");
+    }
 }
