@@ -21,8 +21,10 @@ use crate::storage::s3_settings::S3Settings;
 use crate::storage::s3_writer::S3Writer;
 use crate::storage::store::{BlobStore, BlobWriter, Checkpoint, Shape, SharedIntake, StoredBlob};
 
-/// The first and the least size of a part. S3's own limit is 5 MiB.
-const FIRST_PART: usize = 8 << 20;
+/// The first and the least size of a part, which is passed by less than 64 KiB and a little: a part is no
+/// longer than 8 MiB, or servers that store it in pieces of 4 MiB (SeaweedFS) would each time be left with a
+/// tiny one. S3's own limit is 5 MiB.
+const FIRST_PART: usize = (8 << 20) - (66 << 10);
 const MOST_PART: usize = 32 << 20;
 /// So many parts a blob may be made of; S3 takes 10,000.
 const PARTS: u32 = 9_000;

@@ -14,6 +14,7 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::domain::clock::Timestamp;
 use crate::storage::s3_error::Fault;
@@ -25,6 +26,8 @@ const ATTEMPT: &str = "attempt";
 const ANYTHING: &str = "*";
 /// The groups of S3's access lists that hold more than somebody in particular.
 const EVERYBODY: [&str; 2] = ["/global/AllUsers", "/global/AuthenticatedUsers"];
+/// So many objects and parts are sent at a time: each takes a connection, and memory that nobody counts.
+const SENDS: usize = 256;
 
 /// One bucket and how it is spoken to. One method per call; each is repeated by the SDK with the
 /// same bytes when that may help.
@@ -33,6 +36,7 @@ pub struct Bucket {
     name: String,
     encryption: Encryption,
     limits: Limits,
+    sends: Semaphore,
 }
 
 /// Time limits for the bytes of an answer: the SDK's own end where these begin.
@@ -70,6 +74,7 @@ impl Bucket {
             name: settings.bucket.clone(),
             encryption: settings.encryption.clone(),
             limits: Limits::of(config),
+            sends: Semaphore::new(SENDS),
         }
     }
 
@@ -83,6 +88,7 @@ impl Bucket {
             name: settings.bucket.clone(),
             encryption: Encryption::None,
             limits: Limits::of(config),
+            sends: Semaphore::new(SENDS),
         }
     }
 
@@ -94,6 +100,7 @@ impl Bucket {
     /// Stores an object that is not there yet.
     pub async fn put(&self, key: &str, sealed: Bytes, attempt: &str) -> Result<(), Fault> {
         let (encryption, kms_key) = self.encryption_headers();
+        let _send = self.sends.acquire().await;
         self.client
             .put_object()
             .bucket(&self.name)
@@ -144,6 +151,7 @@ impl Bucket {
     ) -> Result<Part, Fault> {
         const CALL: &str = "UploadPart";
         let length = sealed.len() as u64;
+        let _send = self.sends.acquire().await;
         let answer = self
             .client
             .upload_part()
