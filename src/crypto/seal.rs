@@ -126,24 +126,17 @@ impl Sealer {
         }
         self.next += 1;
         let start = out.len();
-        out.reserve(plain.len() + TAG_BYTES);
-        out.extend_from_slice(plain);
-        let (_, frame) = out.split_at_mut(start);
-        let sealed = self.key.seal_in_place_separate_tag(
-            nonce(index, position),
-            Aad::from(&self.header),
-            frame,
-        );
-        match sealed {
-            Ok(tag) => {
-                out.extend_from_slice(tag.as_ref());
-                Ok(())
-            }
-            Err(error) => {
-                out.truncate(start);
-                Err(Error::internal(error))
-            }
-        }
+        out.resize(start + plain.len() + TAG_BYTES, 0);
+        let (_, room) = out.split_at_mut(start);
+        let (text, tag) = room.split_at_mut(plain.len());
+        let (nonce, header) = (nonce(index, position), Aad::from(&self.header));
+        let sealed = self
+            .key
+            .seal_out_of_place_scatter(nonce, header, plain, text, &[], tag);
+        sealed.map_err(|error| {
+            out.truncate(start);
+            Error::internal(error)
+        })
     }
 }
 
