@@ -90,9 +90,9 @@ fn statement(dialect: Dialect, names: usize) -> String {
          CAST(NULL AS bigint), CAST(depth AS bigint) FROM walk \
          UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
          FROM grants WHERE tenant = $1 AND subject_kind = 1 AND subject = $4 \
-         UNION ALL SELECT g.node, NULL, NULL, NULL, NULL, g.rights, NULL, NULL, NULL, NULL, NULL, NULL, \
-         -1 FROM group_members m JOIN grants g ON g.tenant = m.tenant AND g.subject_kind = 2 \
-         AND g.subject = m.group_id WHERE m.tenant = $1 AND m.account = $4",
+         UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
+         FROM grants WHERE tenant = $1 AND subject_kind = 2 AND subject IN \
+         (SELECT group_id FROM group_members WHERE tenant = $1 AND account = $4)",
     );
     if let Some(above) = names.checked_sub(1) {
         let _ = write!(
