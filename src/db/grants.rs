@@ -73,9 +73,9 @@ pub async fn of_account(tx: &mut TenantTx, account: AccountId) -> Result<Vec<Gra
             "SELECT subject_kind, subject, node, rights FROM grants \
              WHERE tenant = $1 AND subject_kind = 1 AND subject = $2 \
              UNION ALL \
-             SELECT g.subject_kind, g.subject, g.node, g.rights FROM grants g \
-             JOIN group_members m ON m.tenant = g.tenant AND m.group_id = g.subject \
-             WHERE g.tenant = $1 AND g.subject_kind = 2 AND m.account = $2",
+             SELECT subject_kind, subject, node, rights FROM grants \
+             WHERE tenant = $1 AND subject_kind = 2 AND subject IN \
+             (SELECT group_id FROM group_members WHERE tenant = $1 AND account = $2)",
             [account.0.into()],
         )
         .await?;
