@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::db::blobs::BlobInfo;
 use crate::db::contents::StoredContent;
@@ -56,8 +58,11 @@ pub struct Draft {
     edits: Vec<Edit>,
     /// The blobs that were made for it and are complete.
     stored: Vec<BlobInfo>,
-    /// Blobs of other drafts that were copied from before these were published.
-    borrowed: Vec<BlobInfo>,
+    /// Blobs of other drafts that were copied from before these were published, with what keeps these from
+    /// giving them up.
+    borrowed: BTreeMap<BlobId, (BlobInfo, TaskTrackerToken)>,
+    /// Who has borrowed from this one.
+    lent: TaskTracker,
     sink: Option<BlobSink>,
     /// The hash between two blobs; within one the sink has it.
     hash: Option<Sha256>,
@@ -82,7 +87,8 @@ impl Draft {
             blobs: blobs.into_iter().map(|info| (info.id, info)).collect(),
             edits: Vec::new(),
             stored: Vec::new(),
-            borrowed: Vec::new(),
+            borrowed: BTreeMap::new(),
+            lent: TaskTracker::new(),
             sink: None,
             hash: whole.then(Sha256::new),
             known_sha256: None,
@@ -127,7 +133,25 @@ impl Draft {
 
     /// The blobs that whoever publishes it may link before the database knows them as live.
     pub fn linkable(&self) -> Vec<BlobInfo> {
-        self.stored.iter().chain(&self.borrowed).copied().collect()
+        let borrowed = self.borrowed.values().map(|(info, _)| info);
+        self.stored.iter().chain(borrowed).copied().collect()
+    }
+
+    /// What somebody holds who copies from it before it is published.
+    pub fn lend(&self) -> TaskTrackerToken {
+        self.lent.token()
+    }
+
+    /// Whether somebody has borrowed from it.
+    pub fn is_lent(&self) -> bool {
+        !self.lent.is_empty()
+    }
+
+    /// Who has borrowed from it; it gives back what it borrowed itself. Done with, and not published, its
+    /// blobs are for these until they are done with, too.
+    pub fn into_lent(self) -> TaskTracker {
+        self.lent.close();
+        self.lent
     }
 
     /// All blobs that were made for it.
@@ -192,8 +216,8 @@ impl Draft {
             if let Some(info) = blob {
                 self.blobs.insert(info.id, info);
                 let is_own = self.stored.iter().any(|own| own.id == info.id);
-                if source.is_fresh && !is_own {
-                    self.borrowed.push(info);
+                if let Some(loan) = source.loan.as_ref().filter(|_| !is_own) {
+                    self.borrowed.insert(info.id, (info, loan.clone()));
                 }
             }
             self.lay(place, run)?;
@@ -347,8 +371,8 @@ impl Draft {
         last_byte: LastByte,
     ) -> Progress {
         let mut sizes: BTreeMap<_, _> = self.blobs.iter().map(|(id, b)| (*id, b.size)).collect();
-        for info in &self.borrowed {
-            sizes.remove(&info.id);
+        for id in self.borrowed.keys() {
+            sizes.remove(id);
         }
         sizes.extend(last.as_ref().map(|last| (last.info.id, last.info.size)));
         let durable = |run: &Extent| {

@@ -43,7 +43,7 @@ impl FileWriter {
         Ok(Source {
             tenant: self.principal.tenant,
             content: self.draft.content(),
-            is_fresh: true,
+            loan: Some(self.draft.lend()),
         })
     }
 

@@ -309,7 +309,7 @@ impl FileReader {
             Some(content) => Source {
                 tenant: self.tenant,
                 content: content.content(),
-                is_fresh: false,
+                loan: None,
             },
             None => Source::empty(self.tenant),
         }

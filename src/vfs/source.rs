@@ -1,5 +1,7 @@
 //! What is copied from, without moving a byte.
 
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
 use crate::db::blobs::BlobInfo;
 use crate::db::contents::StoredContent;
 use crate::domain::content::{Extent, ExtentMap};
@@ -12,9 +14,9 @@ pub struct Source {
     pub(in crate::vfs) tenant: TenantId,
     /// Its runs, and the blobs they are in.
     pub(in crate::vfs) content: StoredContent,
-    /// Whether its writer has not published it yet: the database may know its blobs only as being
-    /// written.
-    pub(in crate::vfs) is_fresh: bool,
+    /// Of what its writer has not published yet, so that the database may know its blobs only as being
+    /// written: keeps the writer from giving them up.
+    pub(in crate::vfs) loan: Option<TaskTrackerToken>,
 }
 
 impl Source {
@@ -27,7 +29,7 @@ impl Source {
                 blobs: Vec::new(),
                 sha256: None,
             },
-            is_fresh: false,
+            loan: None,
         }
     }
 

@@ -412,12 +412,8 @@ impl FileWriter {
             upload: self.claim.row(),
             ..self.publish.clone()
         };
-        let Principal { tenant, .. } = self.principal;
-        let committed = self
-            .vfs
-            .committer()
-            .run(tenant, &self.principal.actor(), publish)
-            .await?;
+        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+        let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
         self.entry.born = committed.seq;
         let published = self.publish.published.lock();
         if let Some(published) = *published.unwrap_or_else(PoisonError::into_inner) {
@@ -579,7 +575,8 @@ impl FileWriter {
         let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
         let mut claim = std::mem::replace(&mut self.claim, nothing);
         let (target, content) = (self.publish.target.clone(), self.entry.content);
-        Some(self.vfs.tasks().spawn(async move {
+        let is_lent = draft.is_lent();
+        let leaving = self.vfs.tasks().spawn(async move {
             let blobs = draft.made();
             if halt && remains == Remains::Keep {
                 let kept = claim.keep_all((&target, content), &mut draft, size).await;
@@ -587,8 +584,11 @@ impl FileWriter {
                     tracing::debug!(error = ?error, "what an upload had on its way is not kept");
                 }
             }
+            draft.into_lent().wait().await;
             claim.leave(remains, blobs).await;
-        }))
+        });
+        // Whoever waits may be who borrowed.
+        (!is_lent).then_some(leaving)
     }
 }
 

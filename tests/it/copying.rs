@@ -22,6 +22,7 @@ on_both!(
     what_a_copy_replaces_goes_in_the_same_change,
     a_part_of_a_file_is_laid_into_another,
     what_is_not_published_yet_can_be_copied,
+    what_was_copied_before_its_writer_gave_up_is_there,
 );
 
 async fn a_copied_file_outlives_the_one_it_was_copied_from(dialect: Dialect) {
@@ -204,6 +205,7 @@ async fn what_is_not_published_yet_can_be_copied(dialect: Dialect) {
         let source = first.source().await.unwrap();
         let mut second = session.open_write(&path("/b"), replace()).await.unwrap();
         second.copy_from(&source, 4, 9, Some(0)).await.unwrap();
+        drop(source);
         second.commit().await.unwrap();
         match first_is_published {
             true => drop(first.commit().await.unwrap()),
@@ -213,4 +215,32 @@ async fn what_is_not_published_yet_can_be_copied(dialect: Dialect) {
         assert_eq!(get(&session, &path("/b")).await.unwrap(), b"published");
         clean(&world).await;
     }
+}
+
+async fn what_was_copied_before_its_writer_gave_up_is_there(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    // So much that it is written down as an upload, and so little that it is not.
+    for (at, length) in [("/long", 600_000), ("/short", 1_000)] {
+        let bytes = Bytes::from(vec![7; length]);
+        for is_published in [true, false] {
+            let mut first = session.open_write(&path("/f"), replace()).await.unwrap();
+            first.write_at(0, bytes.clone()).await.unwrap();
+            let mut second = session.open_write(&path(at), replace()).await.unwrap();
+            let source = first.source().await.unwrap();
+            second
+                .copy_from(&source, 0, u64::MAX, Some(0))
+                .await
+                .unwrap();
+            drop(source);
+            first.discard().await;
+            match is_published {
+                true => drop(second.commit().await.unwrap()),
+                false => second.discard().await,
+            }
+            assert!(get(&session, &path(at)).await.unwrap() == bytes);
+        }
+    }
+    world.vfs.drain().await;
+    clean(&world).await;
 }
