@@ -18,7 +18,7 @@ use crate::domain::id::{BlobId, TenantId};
 use crate::vfs::read::ContentReader;
 use crate::vfs::service::Vfs;
 use crate::vfs::sink::{BlobSink, Durable};
-use crate::vfs::source::Source;
+use crate::vfs::source::{Loan, Source};
 
 /// In how many pieces a file may be written out of order before it is closed: each is kept in
 /// memory until then, and becomes a row.
@@ -138,8 +138,14 @@ impl Draft {
     }
 
     /// What somebody holds who copies from it before it is published.
-    pub fn lend(&self) -> TaskTrackerToken {
-        self.lent.token()
+    pub fn lend(&self) -> Loan {
+        let borrowed = self.borrowed.iter();
+        Loan {
+            own: self.lent.token(),
+            of_others: borrowed
+                .map(|(id, (_, held))| (*id, held.clone()))
+                .collect(),
+        }
     }
 
     /// Whether somebody has borrowed from it.
@@ -147,8 +153,8 @@ impl Draft {
         !self.lent.is_empty()
     }
 
-    /// Who has borrowed from it; it gives back what it borrowed itself. Done with, and not published, its
-    /// blobs are for these until they are done with, too.
+    /// Who has borrowed from it; what it borrowed itself is given back. When it is not published, its blobs
+    /// must be there until these are done with.
     pub fn into_lent(self) -> TaskTracker {
         self.lent.close();
         self.lent
@@ -215,9 +221,11 @@ impl Draft {
         for (run, blob) in source.slice(from, to, offset) {
             if let Some(info) = blob {
                 self.blobs.insert(info.id, info);
-                let is_own = self.stored.iter().any(|own| own.id == info.id);
-                if let Some(loan) = source.loan.as_ref().filter(|_| !is_own) {
-                    self.borrowed.insert(info.id, (info, loan.clone()));
+                let held = source.loan.as_ref().map(|loan| loan.of(info.id));
+                let is_own =
+                    |held: &&TaskTrackerToken| TaskTracker::ptr_eq(held.task_tracker(), &self.lent);
+                if let Some(held) = held.filter(|held| !is_own(held)) {
+                    self.borrowed.insert(info.id, (info, held.clone()));
                 }
             }
             self.lay(place, run)?;

@@ -1,11 +1,13 @@
 //! What is copied from, without moving a byte.
 
+use std::collections::BTreeMap;
+
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::db::blobs::BlobInfo;
 use crate::db::contents::StoredContent;
 use crate::domain::content::{Extent, ExtentMap};
-use crate::domain::id::TenantId;
+use crate::domain::id::{BlobId, TenantId};
 
 /// A content, as it was when it was asked for, that a file of the same tenant may share.
 #[derive(Clone, Debug)]
@@ -14,9 +16,25 @@ pub struct Source {
     pub(in crate::vfs) tenant: TenantId,
     /// Its runs, and the blobs they are in.
     pub(in crate::vfs) content: StoredContent,
-    /// Of what its writer has not published yet, so that the database may know its blobs only as being
-    /// written: keeps the writer from giving them up.
-    pub(in crate::vfs) loan: Option<TaskTrackerToken>,
+    /// Of what its writer has not published yet.
+    pub(in crate::vfs) loan: Option<Loan>,
+}
+
+/// Keeps writers from giving up blobs that somebody copies from before they are published: the database may
+/// know them only as being written.
+#[derive(Clone, Debug)]
+pub struct Loan {
+    /// Held of the writer whose file is copied from.
+    pub(in crate::vfs) own: TaskTrackerToken,
+    /// Of others, for the blobs that it has from these.
+    pub(in crate::vfs) of_others: BTreeMap<BlobId, TaskTrackerToken>,
+}
+
+impl Loan {
+    /// What is held for one blob.
+    pub(in crate::vfs) fn of(&self, blob: BlobId) -> &TaskTrackerToken {
+        self.of_others.get(&blob).unwrap_or(&self.own)
+    }
 }
 
 impl Source {

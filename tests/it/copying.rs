@@ -228,12 +228,17 @@ async fn what_was_copied_before_its_writer_gave_up_is_there(dialect: Dialect) {
             first.write_at(0, bytes.clone()).await.unwrap();
             let mut second = session.open_write(&path(at), replace()).await.unwrap();
             let source = first.source().await.unwrap();
-            second
-                .copy_from(&source, 0, u64::MAX, Some(0))
-                .await
-                .unwrap();
+            // By way of a third, which gives up too.
+            let mut third = session.open_write(&path("/g"), replace()).await.unwrap();
+            let all = third.copy_from(&source, 0, u64::MAX, Some(0)).await;
+            assert_eq!(all.unwrap(), length as u64);
+            drop(source);
+            let source = third.source().await.unwrap();
+            let last = second.copy_from(&source, 0, u64::MAX, Some(0)).await;
+            assert_eq!(last.unwrap(), length as u64);
             drop(source);
             first.discard().await;
+            third.discard().await;
             match is_published {
                 true => drop(second.commit().await.unwrap()),
                 false => second.discard().await,
