@@ -85,7 +85,7 @@ fn whole(
     let page = serde_json::to_value(&document).map(|document| Page::of(&document));
     let page = page.ok();
     let show = get(move || async move { page.as_ref().map(Page::answer).ok_or(nothing().await) });
-    // As text, which is what is sent, and a tenth of what it takes as a structure.
+    // As text, which is what is sent, and takes less memory than the structure.
     let text = serde_json::to_vec(&document).map(Bytes::from).ok();
     let json = [(header::CONTENT_TYPE, "application/json")];
     let tell = get(move || async move { text.map(|text| (json, text)).ok_or(nothing().await) });
