@@ -47,7 +47,7 @@ impl Hands {
 }
 
 /// A SHA-256 that runs behind what it is given by so much as the budget spares, and at most by
-/// [`MOST_BYTES`] and as much under way. Without memory or a free hand it is reckoned at once.
+/// `MOST_BYTES` and as much under way. Without memory or a free hand it is reckoned at once.
 pub struct Hasher {
     hands: Hands,
     state: State,
