@@ -102,6 +102,7 @@ pub mod db {
     pub mod folders;
     pub mod grants;
     pub mod groups;
+    pub mod in_place;
     pub mod installation;
     pub mod instances;
     pub mod kept;
@@ -119,6 +120,7 @@ pub mod db {
     pub mod placement;
     pub mod plan;
     pub mod properties;
+    pub mod queue;
     pub mod regions;
     pub mod second_factors;
     pub mod sql;

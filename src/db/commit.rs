@@ -1,9 +1,9 @@
 //! Group commit: what waits for one tenant's clock row goes through in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -16,8 +16,10 @@ use crate::db::attempt::{Attempt, commit_known};
 use crate::db::audit::{self, Happening};
 use crate::db::clocks::Clock;
 use crate::db::database::Database;
+use crate::db::in_place::{InPlace, Turn};
 use crate::db::known::{Known, Question};
 use crate::db::once::{self, Attempt as Once};
+use crate::db::queue::Queues;
 use crate::db::sql::{Dialect, TenantTx};
 use crate::db::together::{self, Member, Outcome, Planned};
 use crate::domain::change::Committed;
@@ -80,23 +82,17 @@ struct Shared {
     db: Database,
     /// As the tasks use it, which may block where they do.
     writer: Database,
-    queues: Mutex<Queues>,
+    /// Events for which nobody waits are what may wait a little.
+    queues: Mutex<Queues<Waiting>>,
     /// Told when what need not be committed at once shall be.
     hurry: Notify,
+    in_place: InPlace,
     tasks: TaskTracker,
     /// Names of which nothing is told, where tenants have none of their own.
     temporary: Arc<TemporaryNames>,
     /// Tenants of which there is something to tell, until somebody asks.
     told: Mutex<BTreeSet<TenantId>>,
     told_something: Notify,
-}
-
-#[derive(Default)]
-struct Queues {
-    /// A key is present while a task works its queue off.
-    working: HashMap<i64, VecDeque<Waiting>>,
-    /// Events for which nobody waits, where no task works: they go before what comes next, or soon.
-    soon: HashMap<i64, VecDeque<Waiting>>,
 }
 
 struct Waiting {
@@ -135,12 +131,18 @@ impl Committer {
                 db,
                 queues: Mutex::default(),
                 hurry: Notify::new(),
+                in_place: InPlace::default(),
                 tasks: TaskTracker::new(),
                 temporary: Arc::new(temporary),
                 told: Mutex::default(),
                 told_something: Notify::new(),
             }),
         }
+    }
+
+    /// Where what waits for the disk may do so.
+    pub fn in_place(&self) -> &InPlace {
+        &self.shared.in_place
     }
 
     /// The database it commits to.
@@ -173,12 +175,16 @@ impl Committer {
         let (key, mut waiting, mut answer) = self.waiting(tenant, actor, Arc::new(operation));
         waiting.once = once::current();
         let shared = &self.shared;
-        if shared.enqueue(key, Some(waiting)) {
-            let in_place = shared.db.dialect() == Dialect::Sqlite && thread::is_alone();
-            if !in_place {
+        if shared.lock().add(key, Some(waiting)) {
+            let is_sqlite = shared.db.dialect() == Dialect::Sqlite;
+            if is_sqlite && thread::is_alone() {
+                if let Some(answer) = shared.lead(key, &mut answer).await {
+                    return answer;
+                }
+            } else if is_sqlite && let Some(turn) = shared.in_place.turn() {
+                shared.begin(key, turn).await;
+            } else {
                 shared.spawn(key);
-            } else if let Some(answer) = shared.lead(key, &mut answer).await {
-                return answer;
             }
         }
         answer
@@ -190,16 +196,9 @@ impl Committer {
     pub fn note(&self, tenant: TenantId, actor: &Actor, happening: Happening) {
         let note = Arc::new(Note(happening));
         let (key, waiting, _) = self.waiting(tenant, actor, note);
-        let mut queues = self.shared.lock();
-        if let Some(queue) = queues.working.get_mut(&key) {
-            queue.push_back(waiting);
-            return;
-        }
-        let soon = queues.soon.entry(key).or_default();
-        soon.push_back(waiting);
-        match soon.len() {
+        let soon = self.shared.lock().add_soon(key, waiting);
+        match soon {
             1 => {
-                drop(queues);
                 let shared = self.shared.clone();
                 self.shared.tasks.spawn(async move {
                     tokio::select! {
@@ -209,10 +208,7 @@ impl Committer {
                     shared.start(key);
                 });
             }
-            MAX_BATCH.. => {
-                drop(queues);
-                self.shared.start(key);
-            }
+            MAX_BATCH.. => self.shared.start(key),
             _ => {}
         }
     }
@@ -231,7 +227,7 @@ impl Committer {
 
     /// Waits until everything submitted so far is committed or refused.
     pub async fn drain(&self) {
-        let keys: Vec<_> = self.shared.lock().soon.keys().copied().collect();
+        let keys = self.shared.lock().soon();
         for key in keys {
             self.shared.start(key);
         }
@@ -265,7 +261,7 @@ impl Committer {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queues> {
+    fn lock(&self) -> MutexGuard<'_, Queues<Waiting>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -283,25 +279,9 @@ impl Shared {
         }
     }
 
-    /// Adds to what waits; true when nobody works it off, which the caller has to see to.
-    fn enqueue(&self, key: i64, last: Option<Waiting>) -> bool {
-        let mut queues = self.lock();
-        if let Some(queue) = queues.working.get_mut(&key) {
-            queue.extend(last);
-            return false;
-        }
-        let mut queue = queues.soon.remove(&key).unwrap_or_default();
-        queue.extend(last);
-        if queue.is_empty() {
-            return false;
-        }
-        queues.working.insert(key, queue);
-        true
-    }
-
     /// Sees to it that what waits is worked off.
     fn start(self: &Arc<Self>, key: i64) {
-        if self.enqueue(key, None) {
+        if self.lock().add(key, None) {
             self.spawn(key);
         }
     }
@@ -311,15 +291,49 @@ impl Shared {
         let shared = self.clone();
         match self.db.dialect() {
             Dialect::Postgres => {
-                let work = async move { while shared.step(key).await {} };
+                let work = async move { while shared.step(key).await > 0 {} };
                 self.tasks.spawn(work);
             }
             // Its statements wait for nobody, so that a batch of them is one long call.
             Dialect::Sqlite => {
                 let runtime = Handle::current();
-                let work = move || runtime.block_on(async { while shared.step(key).await {} });
+                let work = move || {
+                    loop {
+                        let since = Instant::now();
+                        match runtime.block_on(shared.step(key)) {
+                            0 => return,
+                            1 => shared.in_place.took(since.elapsed()),
+                            _ => {}
+                        }
+                    }
+                };
                 self.tasks.spawn_blocking(work);
             }
+        }
+    }
+
+    /// Commits the first of a queue on this thread, and leaves the rest to a task.
+    async fn begin(self: &Arc<Self>, key: i64, turn: Turn<'_>) {
+        let shared = self.clone();
+        let mut step = Box::pin(async move { shared.step(key).await });
+        let begun = thread::begin_alone(&mut step).await;
+        drop(turn);
+        if begun.is_pending() {
+            // It must be gone on with also when the caller goes away.
+            let shared = self.clone();
+            self.tasks.spawn(async move {
+                step.await;
+                shared.go_on(key);
+            });
+        } else {
+            self.go_on(key);
+        }
+    }
+
+    /// Leaves what is in a queue that is being worked off to a task.
+    fn go_on(self: &Arc<Self>, key: i64) {
+        if !self.lock().is_done(key) {
+            self.spawn(key);
         }
     }
 
@@ -330,41 +344,24 @@ impl Shared {
         answer: &mut oneshot::Receiver<Result<Committed>>,
     ) -> Option<Result<Committed>> {
         let _counted = self.tasks.token();
-        while self.step(key).await {
+        while self.step(key).await > 0 {
             if let Ok(answer) = answer.try_recv() {
-                if !self.is_done(key) {
-                    self.spawn(key);
-                }
+                self.go_on(key);
                 return Some(answer);
             }
         }
         None
     }
 
-    /// Whether a queue is empty; it then waits for somebody who works it off.
-    fn is_done(&self, key: i64) -> bool {
-        let mut queues = self.lock();
-        let is_empty = queues.working.get(&key).is_none_or(VecDeque::is_empty);
-        if is_empty {
-            queues.working.remove(&key);
+    /// Commits the first of a queue together; how many, none when there is nothing any more.
+    async fn step(&self, key: i64) -> usize {
+        if self.lock().is_done(key) {
+            return 0;
         }
-        is_empty
-    }
-
-    /// Commits the first of a queue together; false when there is nothing any more.
-    async fn step(&self, key: i64) -> bool {
-        if self.is_done(key) {
-            return false;
-        }
-        let batch: Vec<Waiting> = {
-            let mut queues = self.lock();
-            let Some(queue) = queues.working.get_mut(&key) else {
-                return false;
-            };
+        let batch = self.lock().take(key, |queue| {
             let count = queue.len().min(MAX_BATCH);
-            let count = self.are_together(queue, count).unwrap_or(count);
-            queue.drain(..count).collect()
-        };
+            self.are_together(queue, count).unwrap_or(count)
+        });
         measures::batch(batch.len());
         // A panic must not leave the queue without a task that works it off.
         let committing = AssertUnwindSafe(self.commit(&batch)).catch_unwind();
@@ -372,11 +369,12 @@ impl Shared {
             let panicked = || Err(Error::internal("an operation panicked"));
             batch.iter().map(|_| panicked()).collect()
         });
+        let count = batch.len();
         for (waiting, outcome) in batch.into_iter().zip(outcomes) {
             // The one who asked may have gone away; the commit stands.
             drop(waiting.reply.send(outcome));
         }
-        true
+        count
     }
 
     async fn commit(&self, batch: &[Waiting]) -> Vec<Result<Committed>> {

@@ -3,7 +3,6 @@
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
@@ -14,7 +13,6 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ContentId, NodeId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
-use crate::domain::thread;
 use crate::domain::traffic::{Direction, Ending, Transfer};
 use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
@@ -282,12 +280,9 @@ impl FileWriter {
         if !in_place {
             return self.commit_here().await;
         }
-        let (tasks, runtime) = (self.vfs.tasks().clone(), Handle::current());
-        let commit = move || thread::alone(|| runtime.block_on(self.commit_here()));
-        tasks
-            .spawn_blocking(commit)
-            .await
-            .map_err(Error::internal)?
+        let vfs = self.vfs.clone();
+        let commit = Box::pin(self.commit_here());
+        vfs.committer().in_place().run(vfs.tasks(), commit).await
     }
 
     async fn commit_here(self) -> Result<Entry> {
