@@ -199,6 +199,7 @@ pub mod vfs {
     pub mod news;
     pub mod options;
     pub mod own_view;
+    pub mod piece;
     pub mod pieces;
     pub mod properties;
     pub mod publish;

@@ -99,10 +99,18 @@ impl Sealer {
     /// # Errors
     /// Internal, with `out` as it was, unless `plain` is exactly [`FRAME_BYTES`] long.
     pub fn seal(&mut self, plain: &[u8], out: &mut BytesMut) -> Result<()> {
+        append(plain, out, |room| self.seal_to(plain, room))
+    }
+
+    /// Seals the next middle frame to `room`, which must be [`TAG_BYTES`] longer.
+    ///
+    /// # Errors
+    /// Internal unless `plain` is exactly [`FRAME_BYTES`] long, and so is `room`.
+    pub fn seal_to(&mut self, plain: &[u8], room: &mut [u8]) -> Result<()> {
         if plain.len() != FRAME_BYTES {
             return Err(Error::internal("a middle frame must be full"));
         }
-        self.append(plain, Position::Middle, out)
+        self.put(plain, Position::Middle, room)
     }
 
     /// Seals the last frame, appends it to `out` and so completes the blob.
@@ -110,34 +118,52 @@ impl Sealer {
     /// # Errors
     /// Internal, with `out` as it was, when `plain` is longer than [`FRAME_BYTES`], or empty
     /// although the blob is not.
-    pub fn finish(mut self, plain: &[u8], out: &mut BytesMut) -> Result<()> {
+    pub fn finish(self, plain: &[u8], out: &mut BytesMut) -> Result<()> {
+        append(plain, out, |room| self.finish_to(plain, room))
+    }
+
+    /// Seals the last frame to `room`, which must be [`TAG_BYTES`] longer, and so completes the blob.
+    ///
+    /// # Errors
+    /// As [`Sealer::finish`].
+    pub fn finish_to(mut self, plain: &[u8], room: &mut [u8]) -> Result<()> {
         if plain.len() > FRAME_BYTES || (plain.is_empty() && self.next > 0) {
             return Err(Error::internal(
                 "a final frame holds 1 to 65536 bytes, or nothing in an empty blob",
             ));
         }
-        self.append(plain, Position::Final, out)
+        self.put(plain, Position::Final, room)
     }
 
-    fn append(&mut self, plain: &[u8], position: Position, out: &mut BytesMut) -> Result<()> {
+    fn put(&mut self, plain: &[u8], position: Position, room: &mut [u8]) -> Result<()> {
         let index = self.next;
         if index >= MAX_FRAMES {
             return Err(Error::internal("a blob has at most 2^32 frames"));
         }
+        let (text, tag) = room
+            .split_at_mut_checked(plain.len())
+            .filter(|(_, tag)| tag.len() == TAG_BYTES)
+            .ok_or_else(|| Error::internal("no room for a frame and its tag"))?;
         self.next += 1;
-        let start = out.len();
-        out.resize(start + plain.len() + TAG_BYTES, 0);
-        let (_, room) = out.split_at_mut(start);
-        let (text, tag) = room.split_at_mut(plain.len());
         let (nonce, header) = (nonce(index, position), Aad::from(&self.header));
         let sealed = self
             .key
             .seal_out_of_place_scatter(nonce, header, plain, text, &[], tag);
-        sealed.map_err(|error| {
-            out.truncate(start);
-            Error::internal(error)
-        })
+        sealed.map_err(Error::internal)
     }
+}
+
+/// Adds to `out` what `seal` makes of `plain`; as it was when that fails.
+fn append(
+    plain: &[u8],
+    out: &mut BytesMut,
+    seal: impl FnOnce(&mut [u8]) -> Result<()>,
+) -> Result<()> {
+    let start = out.len();
+    out.resize(start + plain.len() + TAG_BYTES, 0);
+    let (_, room) = out.split_at_mut(start);
+    let sealed = seal(room);
+    sealed.inspect_err(|_| out.truncate(start))
 }
 
 impl fmt::Debug for Sealer {

@@ -1,17 +1,49 @@
-//! Memory that is used again: to clear new memory for what is read costs as much as half of opening it.
+//! Memory that is used again: to clear new memory for what is read or sealed costs as much as half of opening
+//! or sealing it.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-/// Buffers that are kept while nobody uses them, and how large they may be: 24 MiB in all.
-const MOST_KEPT: usize = 6;
-const MOST_BYTES: usize = 4 << 20;
+/// What may be kept while nobody uses it, in bytes.
+const MOST_KEPT: usize = 24 << 20;
+/// A buffer with less room is not worth keeping.
+const LEAST_BYTES: usize = 32 << 10;
 
 /// Where buffers come from and go to. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Recycled {
-    kept: Arc<Mutex<Vec<Vec<u8>>>>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// Buffers, the last used at the end.
+#[derive(Default)]
+struct Kept {
+    buffers: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// The smallest with room for so many bytes, and not for many more.
+    fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let lengths = self.buffers.iter().map(Vec::len).enumerate().rev();
+        let most = bytes.saturating_add(bytes / 4);
+        let fits = lengths.filter(|(_, length)| (bytes..=most).contains(length));
+        let (at, length) = fits.min_by_key(|(_, length)| *length)?;
+        self.bytes -= length;
+        self.buffers.remove(at)
+    }
+
+    /// Keeps one more, and gives up those that nobody used for the longest.
+    fn put(&mut self, memory: Vec<u8>) {
+        self.bytes += memory.len();
+        self.buffers.push_back(memory);
+        while self.bytes > MOST_KEPT {
+            let given_up = self.buffers.pop_front();
+            self.bytes -= given_up.map_or(0, |memory| memory.len());
+        }
+    }
 }
 
 /// A buffer. Nobody ever sees more of it than was filled.
@@ -25,30 +57,21 @@ pub struct Buffer {
 impl Recycled {
     /// A buffer with room for so many bytes.
     pub fn take(&self, bytes: usize) -> Buffer {
-        let kept = match bytes <= MOST_BYTES {
-            true => self.lock().pop(),
-            false => None,
-        };
-        let mut memory = kept.unwrap_or_default();
-        if memory.len() < bytes {
-            // Not grown: that would copy what nobody reads.
-            memory = vec![0; bytes];
-        }
+        let kept = self.lock().take(bytes);
         Buffer {
-            memory,
+            memory: kept.unwrap_or_else(|| vec![0; bytes]),
             filled: 0,
             home: self.clone(),
         }
     }
 
     fn put_back(&self, memory: Vec<u8>) {
-        let mut kept = self.lock();
-        if kept.len() < MOST_KEPT && memory.len() <= MOST_BYTES {
-            kept.push(memory);
+        if (LEAST_BYTES..=MOST_KEPT).contains(&memory.len()) {
+            self.lock().put(memory);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,11 +109,13 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
 
+    const ROOM: usize = LEAST_BYTES;
+
     #[test]
     fn memory_is_used_again_and_shows_only_what_was_filled() {
         let recycled = Recycled::default();
-        let mut first = recycled.take(10);
-        first.room().copy_from_slice(b"0123456789");
+        let mut first = recycled.take(ROOM);
+        first.room()[..10].copy_from_slice(b"0123456789");
         first.advance(4);
         first.advance(2);
         let shown = first.freeze();
@@ -99,25 +124,40 @@ mod tests {
         let part = shown.slice(2..4);
         drop(shown);
         assert_ne!(
-            recycled.take(10).as_ref().as_ptr(),
+            recycled.take(ROOM).memory.as_ptr(),
             place,
             "a part is in use"
         );
         drop(part);
         let mut again = Vec::new();
         for _ in 0..2 {
-            again.push(recycled.take(5));
+            again.push(recycled.take(ROOM - 10));
         }
         assert!(again.iter().any(|buffer| buffer.memory.as_ptr() == place));
         assert!(again.iter().all(|buffer| buffer.as_ref().is_empty()));
     }
 
     #[test]
-    fn only_a_few_of_them_are_kept() {
+    fn what_is_taken_fits() {
         let recycled = Recycled::default();
-        let many: Vec<_> = (0..2 * MOST_KEPT).map(|_| recycled.take(1)).collect();
-        drop(many);
-        drop(recycled.take(MOST_BYTES + 1));
-        assert_eq!(recycled.lock().len(), MOST_KEPT);
+        let sizes = [44 * ROOM, 40 * ROOM, 42 * ROOM];
+        drop(sizes.map(|size| recycled.take(size)));
+        assert_eq!(recycled.take(40 * ROOM - 1).memory.len(), 40 * ROOM);
+        assert_eq!(recycled.take(40 * ROOM + 1).memory.len(), 42 * ROOM);
+        assert_eq!(recycled.take(20 * ROOM).memory.len(), 20 * ROOM);
+        assert_eq!(recycled.take(45 * ROOM).memory.len(), 45 * ROOM);
+    }
+
+    #[test]
+    fn what_was_used_last_is_kept() {
+        let recycled = Recycled::default();
+        drop([recycled.take(MOST_KEPT / 4), recycled.take(MOST_KEPT / 2)]);
+        drop(recycled.take(MOST_KEPT / 8 * 3));
+        drop(recycled.take(MOST_KEPT + 1));
+        drop(recycled.take(LEAST_BYTES - 1));
+        let kept = recycled.lock();
+        let lengths: Vec<_> = kept.buffers.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [MOST_KEPT / 2, MOST_KEPT / 8 * 3]);
+        assert_eq!(kept.bytes, MOST_KEPT / 8 * 7);
     }
 }

@@ -13,6 +13,8 @@ use crate::net::budget::{Budget, Share};
 use crate::storage::store::{BlobStore, Checkpoint, Shape};
 use crate::vfs::feed::Feed;
 use crate::vfs::hasher::Hasher;
+use crate::vfs::piece::Piece;
+use crate::vfs::recycled::Recycled;
 use crate::vfs::service::Vfs;
 
 const SEALED_FRAME: usize = FRAME_BYTES + TAG_BYTES;
@@ -37,8 +39,10 @@ pub struct BlobSink {
     region: RegionId,
     /// Plain bytes of the frame that is not full yet, or full and perhaps the last.
     tail: BytesMut,
+    /// Memory for pieces.
+    memory: Recycled,
     /// Sealed bytes that the store has not been given yet.
-    out: BytesMut,
+    out: Piece,
     /// What `out` may hold beyond one frame.
     share: Option<Share>,
     /// Sealed bytes that the store has been given, and in how many pieces.
@@ -70,8 +74,6 @@ impl BlobSink {
     pub async fn open(vfs: &Vfs, tenant: TenantId, hash: Option<Sha256>) -> Result<Self> {
         let announced = vfs.sealers().take(tenant).await?;
         let store = vfs.store(announced.region)?.clone();
-        let mut out = BytesMut::with_capacity(HEADER_BYTES + SEALED_FRAME);
-        out.extend_from_slice(announced.sealer.header());
         Ok(Self {
             shape: store.shape(),
             store,
@@ -79,9 +81,10 @@ impl BlobSink {
             id: announced.sealer.id(),
             key_version: announced.key_version,
             region: announced.region,
+            memory: vfs.recycled().clone(),
+            out: Piece::first(&announced.sealer),
             sealer: announced.sealer,
             tail: BytesMut::new(),
-            out,
             share: None,
             given: 0,
             pieces: 0,
@@ -186,7 +189,7 @@ impl BlobSink {
                 state: Vec::new(),
             },
         };
-        let last = piece(self.out, self.share.take());
+        let last = counted(self.out.freeze(), self.share.take());
         match self.feed.take() {
             None if frames == 0 => {}
             None => self.store.put(self.id, last).await?,
@@ -207,8 +210,8 @@ impl BlobSink {
         {
             self.pass_on().await?;
         }
-        self.sealer.finish(&self.tail, &mut self.out)?;
-        let last = piece(self.out, self.share.take());
+        let last = self.out.finish(self.sealer, &self.tail)?;
+        let last = counted(last, self.share.take());
         match self.feed.take() {
             None => self.store.put(self.id, last).await?,
             Some(feed) => feed.finish(last).await?,
@@ -232,11 +235,7 @@ impl BlobSink {
     }
 
     async fn seal(&mut self, frame: Bytes) -> Result<()> {
-        // To the byte: left to itself it would double.
-        if self.out.capacity() - self.out.len() < SEALED_FRAME {
-            self.out.reserve(SEALED_FRAME);
-        }
-        self.sealer.seal(&frame, &mut self.out)?;
+        self.out.seal(&mut self.sealer, &frame)?;
         match &mut self.hash {
             Some(hash) => hash.update(frame).await,
             None => Ok(()),
@@ -300,6 +299,10 @@ impl BlobSink {
                     Some(held) => held.merge(share),
                     none => *none = Some(share),
                 }
+                // The first grows by and by, and later ones to what they will be.
+                if self.feed.is_some() && self.out.is_empty() {
+                    self.out = Piece::sized(&self.memory, target);
+                }
                 self.out.reserve(target - self.out.len());
                 return true;
             }
@@ -318,7 +321,7 @@ impl BlobSink {
         };
         let share = self.share.take();
         let is_short = share.is_none();
-        let piece = piece(std::mem::take(&mut self.out), share);
+        let piece = counted(std::mem::take(&mut self.out).freeze(), share);
         self.given += piece.len() as u64;
         self.pieces += 1;
         if let Some(hash) = &mut self.hash {
@@ -334,10 +337,10 @@ impl BlobSink {
 }
 
 /// What has piled up, with the memory that it counts for.
-fn piece(out: BytesMut, share: Option<Share>) -> Bytes {
+fn counted(piece: Bytes, share: Option<Share>) -> Bytes {
     match share {
-        None => out.freeze(),
-        Some(share) => share.around(out.freeze()),
+        None => piece,
+        Some(share) => share.around(piece),
     }
 }
 

@@ -26,12 +26,12 @@ type Tree = BTreeMap<String, Option<Vec<u8>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_operations_agree_with_a_model_on_sqlite() {
-    run(Dialect::Sqlite).await;
+    Box::pin(run(Dialect::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_operations_agree_with_a_model_on_postgresql() {
-    run(Dialect::Postgres).await;
+    Box::pin(run(Dialect::Postgres)).await;
 }
 
 async fn run(dialect: Dialect) {
