@@ -218,6 +218,21 @@ mod lost_and_cut {
     }
 
     #[tokio::test]
+    async fn of_very_many_objects_256_are_sent_at_a_time() {
+        let (proxy, store, _) = behind_proxy().await;
+        let late = Duration::from_secs(2);
+        proxy.set(Harm::Delay(late));
+        let start = Instant::now();
+        let puts = (0..257).map(|seed| {
+            let store = store.clone();
+            async move { store.put(BlobId::random(), bytes(100, seed)).await }
+        });
+        let stored = futures_util::future::join_all(puts).await;
+        assert!(stored.iter().all(Result::is_ok));
+        assert!(start.elapsed() >= 2 * late);
+    }
+
+    #[tokio::test]
     async fn four_parts_are_on_their_way_and_a_checkpoint_does_not_wait() {
         let (proxy, store, _) = behind_proxy().await;
         let mut writer = store.begin(BlobId::random()).await.unwrap();
