@@ -27,6 +27,8 @@ const UPLOAD_BYTES: usize = 4 << 20;
 const FULL_SPEED: usize = 1 << 40;
 const ROUND_TRIP: std::time::Duration = std::time::Duration::from_millis(100);
 const FAR_BYTES: u64 = 256 << 20;
+/// OpenSSH's client takes 2 MiB before the server has to wait for it, so that a round trip of 100 ms leaves 20 MB/s.
+const WINDOW: u32 = 32 << 20;
 const PARALLEL: usize = 4;
 const PARALLEL_BYTES: u64 = 256 << 20;
 const NAMES: usize = 100_000;
@@ -261,7 +263,8 @@ async fn upload_all(peer: &Peer, key: &Key) -> Outcome<Vec<f64>> {
 fn far(settings: &Settings) -> Outcome<Report> {
     let bench = Bench::new()?;
     write_file(&bench.folder.join("in/large"), FAR_BYTES, 1)?;
-    let about = "256 MiB by OpenSSH's sftp over a line with a round trip of 100 ms";
+    let about = "256 MiB by OpenSSH's sftp over a line with a round trip of 100 ms; \
+                 wide: the client is russh with a window of 32 MiB";
     compare(
         settings,
         about,
@@ -277,6 +280,16 @@ fn far(settings: &Settings) -> Outcome<Report> {
             Ok(vec![
                 ("put", timed(|| batch(proxy.port(), put))?),
                 ("get", timed(|| batch(proxy.port(), get))?),
+                (
+                    "wide-get",
+                    timed(|| {
+                        tokio::runtime::Runtime::new()?.block_on(async {
+                            let (user, key) = (&peer.user, &bench.key.private);
+                            let mut line = Line::wide(proxy.port(), user, key, WINDOW).await?;
+                            line.download("large", FAR_BYTES, WINDOW.into()).await
+                        })
+                    })?,
+                ),
             ])
         },
     )

@@ -19,11 +19,14 @@ const CHUNK: usize = 32 << 10;
 const INIT: u8 = 1;
 const OPEN: u8 = 3;
 const CLOSE: u8 = 4;
+const READ: u8 = 5;
 const WRITE: u8 = 6;
 const STATUS: u8 = 101;
 const HANDLE: u8 = 102;
+const DATA: u8 = 103;
+const FOR_READING: u32 = 0x01;
 /// Write, create and truncate.
-const FLAGS: u32 = 0x02 | 0x08 | 0x10;
+const FOR_WRITING: u32 = 0x02 | 0x08 | 0x10;
 
 /// What is sent.
 pub(crate) struct Lines {
@@ -83,7 +86,16 @@ pub(crate) async fn log_in(
     user: &str,
     key: &std::path::Path,
 ) -> Outcome<Handle<Trusting>> {
-    let config = Arc::new(Config::default());
+    log_in_with(Config::default(), port, user, key).await
+}
+
+async fn log_in_with(
+    config: Config,
+    port: u16,
+    user: &str,
+    key: &std::path::Path,
+) -> Outcome<Handle<Trusting>> {
+    let config = Arc::new(config);
     let mut connection = client::connect(config, ("127.0.0.1", port), Trusting).await?;
     let key = PrivateKeyWithHashAlg::new(Arc::new(load_secret_key(key, None)?), None);
     let proven = connection.authenticate_publickey(user, key).await?;
@@ -103,6 +115,25 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) async fn open(port: u16, user: &str, key: &std::path::Path) -> Outcome<Self> {
         let connection = log_in(port, user, key).await?;
+        Self::over(connection).await
+    }
+
+    /// One whose client takes so many bytes before the server has to wait for it.
+    pub(crate) async fn wide(
+        port: u16,
+        user: &str,
+        key: &std::path::Path,
+        window: u32,
+    ) -> Outcome<Self> {
+        let config = Config {
+            window_size: window,
+            ..Config::default()
+        };
+        let connection = log_in_with(config, port, user, key).await?;
+        Self::over(connection).await
+    }
+
+    async fn over(connection: Handle<Trusting>) -> Outcome<Self> {
         let channel = connection.channel_open_session().await?;
         channel.request_subsystem(true, "sftp").await?;
         let mut line = Self {
@@ -119,20 +150,7 @@ impl Line {
     }
 
     pub(crate) async fn upload(&mut self, name: &str, bytes: usize, pace: usize) -> Outcome<()> {
-        let mut open = BytesMut::new();
-        open.put_u8(OPEN);
-        open.put_u32(1);
-        put_text(&mut open, name.as_bytes());
-        open.put_u32(FLAGS);
-        open.put_u32(0);
-        self.send(&open).await?;
-        let mut answer = self.packet().await?;
-        if answer.get_u8() != HANDLE {
-            return Err(said(answer).into());
-        }
-        let _id = answer.get_u32();
-        let length = answer.get_u32() as usize;
-        let handle = answer.split_to(length);
+        let handle = self.handle(name, FOR_WRITING).await?;
         let mut content = vec![7; CHUNK];
         let every = Duration::from_secs_f64(CHUNK as f64 / pace as f64);
         let mut clock = tokio::time::interval(every);
@@ -148,10 +166,55 @@ impl Line {
             self.send(&write).await?;
             self.status().await?;
         }
+        self.close(&handle).await
+    }
+
+    /// Fetches a file of so many bytes, `ahead` of which are asked for before they have come.
+    pub(crate) async fn download(&mut self, name: &str, bytes: u64, ahead: u64) -> Outcome<()> {
+        let handle = self.handle(name, FOR_READING).await?;
+        let (mut asked, mut came) = (0, 0);
+        while came < bytes {
+            while asked < bytes && asked < came + ahead {
+                let mut read = BytesMut::new();
+                read.put_u8(READ);
+                read.put_u32(2);
+                put_text(&mut read, &handle);
+                read.put_u64(asked);
+                read.put_u32(CHUNK as u32);
+                self.send(&read).await?;
+                asked += CHUNK as u64;
+            }
+            let mut answer = self.packet().await?;
+            if answer.get_u8() != DATA {
+                return Err(said(answer).into());
+            }
+            came += answer.len() as u64 - 8;
+        }
+        self.close(&handle).await
+    }
+
+    async fn handle(&mut self, name: &str, flags: u32) -> Outcome<BytesMut> {
+        let mut open = BytesMut::new();
+        open.put_u8(OPEN);
+        open.put_u32(1);
+        put_text(&mut open, name.as_bytes());
+        open.put_u32(flags);
+        open.put_u32(0);
+        self.send(&open).await?;
+        let mut answer = self.packet().await?;
+        if answer.get_u8() != HANDLE {
+            return Err(said(answer).into());
+        }
+        let _id = answer.get_u32();
+        let length = answer.get_u32() as usize;
+        Ok(answer.split_to(length))
+    }
+
+    async fn close(&mut self, handle: &[u8]) -> Outcome<()> {
         let mut close = BytesMut::new();
         close.put_u8(CLOSE);
         close.put_u32(3);
-        put_text(&mut close, &handle);
+        put_text(&mut close, handle);
         self.send(&close).await?;
         self.status().await
     }
