@@ -36,7 +36,7 @@ struct State {
 
 struct Kept {
     blob: BlobId,
-    start: u64,
+    range: ChunkRange,
     chunk: Chunk,
 }
 
@@ -71,7 +71,7 @@ impl Chunks {
 
     /// The plain bytes of a chunk if they are kept or on their way.
     pub async fn find(&self, blob: &BlobReader, range: ChunkRange) -> Option<Bytes> {
-        let chunk = self.lock().find(blob.info().id, range.start)?;
+        let chunk = self.lock().find(blob.info().id, range)?;
         let opened = chunk.get_or_try_init(|| load(&self.budget, blob, range));
         opened.await.ok().map(|opened| opened.plain.clone())
     }
@@ -87,13 +87,13 @@ impl Chunks {
     ) -> bool {
         let mut state = self.lock();
         while state.ahead.try_join_next().is_some() {}
-        if state.find(blob.info().id, range.start).is_some() {
+        if state.find(blob.info().id, range).is_some() {
             return true;
         }
         if state.ahead.len() >= most {
             return false;
         }
-        let chunk = state.place(blob.info().id, range.start, kept);
+        let chunk = state.place(blob.info().id, range, kept);
         let (budget, blob) = (self.budget.clone(), blob.clone());
         state.ahead.spawn(async move {
             // Whoever wants the chunk tries again and is told what is wrong.
@@ -104,9 +104,9 @@ impl Chunks {
 
     fn place(&self, blob: BlobId, range: ChunkRange, most: usize) -> Chunk {
         let mut state = self.lock();
-        match state.find(blob, range.start) {
+        match state.find(blob, range) {
             Some(chunk) => chunk,
-            None => state.place(blob, range.start, most),
+            None => state.place(blob, range, most),
         }
     }
 
@@ -116,20 +116,20 @@ impl Chunks {
 }
 
 impl State {
-    fn find(&self, blob: BlobId, start: u64) -> Option<Chunk> {
+    fn find(&self, blob: BlobId, range: ChunkRange) -> Option<Chunk> {
         let kept = &mut self.kept.iter();
-        let kept = kept.find(|kept| kept.blob == blob && kept.start == start)?;
+        let kept = kept.find(|kept| kept.blob == blob && kept.range == range)?;
         Some(kept.chunk.clone())
     }
 
-    fn place(&mut self, blob: BlobId, start: u64, most: usize) -> Chunk {
+    fn place(&mut self, blob: BlobId, range: ChunkRange, most: usize) -> Chunk {
         while self.kept.len() >= most {
             self.kept.pop_front();
         }
         let chunk = Chunk::default();
         self.kept.push_back(Kept {
             blob,
-            start,
+            range,
             chunk: chunk.clone(),
         });
         chunk

@@ -30,6 +30,10 @@ const OUT_OF_ORDER: u64 = 4 << 20;
 /// How far behind the others requests are answered from memory, in bytes: most clients ask for no more at once.
 const LATE_BYTES: u64 = 2 << 20;
 
+/// The chunks that there are when there is no memory for larger ones, and how many of them are kept.
+const SMALL_CHUNK: u64 = 4 * FRAME_BYTES as u64;
+const SMALL_KEPT: usize = 2;
+
 /// So many pieces of a file are read without counting the memory that knowing them takes...
 const FEW_PIECES: usize = 1024;
 /// ...and so much counts for each of more.
@@ -182,7 +186,7 @@ impl Shared {
                 at += self.chunk_bytes;
                 continue;
             };
-            let range = self.range(blob, run.blob_start);
+            let range = chunk(blob, run.blob_start, self.chunk_bytes);
             let most = ahead.max(1).min(self.most_ahead);
             if most == 0 || !self.chunks.fetch_ahead(blob, range, most, self.kept()) {
                 break;
@@ -202,13 +206,6 @@ impl Shared {
         self.most_ahead.saturating_add(1).saturating_add(late)
     }
 
-    /// The chunk of a blob that holds a byte.
-    fn range(&self, blob: &BlobReader, at: u64) -> ChunkRange {
-        let start = at / self.chunk_bytes * self.chunk_bytes;
-        let end = (start + self.chunk_bytes).min(blob.info().size);
-        ChunkRange { start, end }
-    }
-
     /// At least one byte of a run after `done` of them.
     async fn piece(&self, run: &Extent, done: u64, in_order: bool) -> Result<Bytes> {
         let left = run.length - done;
@@ -220,23 +217,34 @@ impl Shared {
             .get(&id)
             .ok_or_else(|| Error::internal("an extent of a blob that was not loaded"))?;
         let start = run.blob_start + done;
-        let range = self.range(blob, start);
-        let end = (start + left).min(range.end);
-        let kept = match in_order {
-            true => match self.chunks.get(blob, range, self.kept()).await {
-                Err(error) if error.kind() == ErrorKind::Busy => None,
-                kept => Some(kept?),
-            },
-            false => self.chunks.find(blob, range).await,
-        };
-        match kept {
-            Some(plain) => {
-                let (from, to) = (start - range.start, end - range.start);
-                Ok(plain.slice(from as usize..to as usize))
-            }
-            None => blob.read(start, end).await,
+        let range = chunk(blob, start, self.chunk_bytes);
+        let small = chunk(blob, start, SMALL_CHUNK.min(self.chunk_bytes));
+        if !in_order && let Some(plain) = self.chunks.find(blob, range).await {
+            return Ok(part(&plain, range, start, left));
         }
+        let sizes = [(range, self.kept()), (small, SMALL_KEPT)];
+        for (range, kept) in sizes.into_iter().filter(|_| in_order) {
+            match self.chunks.get(blob, range, kept).await {
+                Err(error) if error.kind() == ErrorKind::Busy => {}
+                plain => return Ok(part(&plain?, range, start, left)),
+            }
+        }
+        blob.read(start, (start + left).min(range.end)).await
     }
+}
+
+/// The run of `bytes` of a blob that holds one of them, all as such runs are counted from its start.
+fn chunk(blob: &BlobReader, at: u64, bytes: u64) -> ChunkRange {
+    let start = at / bytes * bytes;
+    let end = (start + bytes).min(blob.info().size);
+    ChunkRange { start, end }
+}
+
+/// Of what a chunk holds, up to `most` bytes from `start` on.
+fn part(plain: &Bytes, range: ChunkRange, start: u64, most: u64) -> Bytes {
+    let from = start - range.start;
+    let to = from.saturating_add(most).min(range.end - range.start);
+    plain.slice(from as usize..to as usize)
 }
 
 /// An open file. Cheap to clone.

@@ -160,3 +160,30 @@ async fn what_is_read_in_order_is_fetched_once_however_far_ahead() {
         assert!((30..=31).contains(&fetched), "{reads_ahead}: {fetched}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_little_memory_what_is_read_in_order_is_fetched_in_small_chunks() {
+    const SMALL: usize = 32 << 10;
+    let (world, session) = world(64 * MIB).await;
+    let content = bytes(16 * MIB);
+    put(&session, &path("/f"), &content).await.unwrap();
+    let budget = world.vfs.budget();
+    let spared = std::iter::from_fn(|| budget.try_take_spare(MIB / 4));
+    let mut spared: Vec<_> = spared.collect();
+    // Less than a chunk takes.
+    spared.truncate(spared.len() - 3);
+    for at_once in [1, 16] {
+        let reader = &session.open_read(&path("/f")).await.unwrap();
+        let before = world.faults.calls(Operation::Read);
+        let reads = (0..content.len() as u64).step_by(SMALL);
+        let reads = reads.map(|at| async move { reader.read_at(at, SMALL).await.unwrap() });
+        let pieces: Vec<Bytes> = stream::iter(reads).buffered(at_once).collect().await;
+        assert!(pieces.concat() == content);
+        let small_chunks = content.len() as u64 / (256 << 10);
+        let fetched = world.faults.calls(Operation::Read) - before;
+        assert!(
+            (small_chunks..2 * small_chunks).contains(&fetched),
+            "{at_once}: {fetched}"
+        );
+    }
+}
