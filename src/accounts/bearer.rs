@@ -177,10 +177,10 @@ impl Accounts {
 
     /// Ends a session on this instance, and what goes on in it, because its ticket was revoked.
     pub async fn cut_off(&self, principal: &Principal, means: &Means) {
-        if let Means::Token(_) = means {
-            self.log_out(principal).await;
+        match means {
+            Means::Session(_) => self.inner.end(principal.session),
+            Means::Password | Means::Token(_) => self.end(principal),
         }
-        self.inner.end(principal.session);
     }
 
     /// Which of these tickets are there and have not expired, of all tenants.

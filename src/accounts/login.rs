@@ -318,12 +318,23 @@ impl Accounts {
 
     pub(in crate::accounts) fn forget(&self, principal: &Principal) {
         if self.inner.sessions.remove(principal.session) {
-            let happening = Happening::new("logout", principal.login.to_string());
-            let actor = principal.actor();
-            self.inner
-                .committer
-                .note(principal.tenant, &actor, happening);
+            self.note_logout(principal);
         }
+    }
+
+    /// Ends a session on this instance, and what goes on in it.
+    pub(in crate::accounts) fn end(&self, principal: &Principal) {
+        if self.inner.sessions.end(principal.session) {
+            self.note_logout(principal);
+        }
+    }
+
+    fn note_logout(&self, principal: &Principal) {
+        let happening = Happening::new("logout", principal.login.to_string());
+        let actor = principal.actor();
+        self.inner
+            .committer
+            .note(principal.tenant, &actor, happening);
     }
 }
 

@@ -208,11 +208,10 @@ impl Sessions {
         self.take(session).is_some()
     }
 
-    /// Ends a session and forgets it.
-    pub(in crate::accounts) fn end(&self, session: SessionId) {
-        if let Some(live) = self.take(session) {
-            live.end(Ended::Changed);
-        }
+    /// Ends a session and forgets it; false when it was not there.
+    pub(in crate::accounts) fn end(&self, session: SessionId) -> bool {
+        let live = self.take(session);
+        live.inspect(|live| live.end(Ended::Changed)).is_some()
     }
 
     fn take(&self, session: SessionId) -> Option<Live> {
