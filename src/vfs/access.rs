@@ -38,6 +38,12 @@ impl Access {
         self.may_have_uploads
     }
 
+    /// Whether files may be made or replaced anywhere.
+    pub fn may_write(&self) -> bool {
+        let mut held = self.grants.iter().map(|grant| grant.rights & self.ceiling);
+        held.any(|held| !(held & (Rights::WRITE | Rights::OVERWRITE)).is_empty())
+    }
+
     /// The rights on the last entry of a chain that starts at the root.
     pub fn rights(&self, chain: &[Entry]) -> Rights {
         let is_along = |node| chain.iter().any(|entry| entry.node == node);

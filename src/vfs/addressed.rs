@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::db::addressed::{self, Addressed, Destination, Owner, Purpose};
 use crate::db::commit::{Operation, Record};
+use crate::db::grants;
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Upload};
 use crate::db::usage::{self, Amount};
@@ -18,7 +19,7 @@ use crate::domain::id::{InstanceId, NodeId, UploadAddress, UploadId};
 use crate::domain::node::NodeKind;
 use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{below, follow, is_a_folder, parent_of};
+use crate::vfs::access::{Access, below, follow, is_a_folder, parent_of};
 use crate::vfs::landing;
 use crate::vfs::publish::Target;
 use crate::vfs::rename::Overwrite;
@@ -83,7 +84,11 @@ impl Session {
                 let place = self.destination(path, new.overwrite).await;
                 Purpose::File(self.noted(place, "store", path)?)
             }
-            None => Purpose::Part,
+            None => {
+                let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+                self.require_to_send(&mut tx).await?;
+                Purpose::Part
+            }
         };
         let now = self.now();
         let create = Create {
@@ -144,13 +149,31 @@ impl Session {
     /// Ends an upload, whoever writes to it, and forgets it; a file that is published stays.
     ///
     /// # Errors
-    /// NotFound when there is none or it is another account's.
+    /// NotFound when there is none or it is another account's; Denied to who may write nothing.
     pub async fn end_upload(&self, id: UploadAddress) -> Result<()> {
         let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+        self.require_to_send(&mut tx).await?;
         let addressed = addressed::find(&mut tx, self.owner(), id).await?;
         let addressed = addressed.ok_or_else(no_such_upload)?;
         drop(tx);
         self.run(End { addressed }).await.map(drop)
+    }
+
+    /// Fails for those who may write nowhere: all that they could do to an upload is take room, or spoil what
+    /// others of the account send. Where a file is published, rights are looked at again.
+    ///
+    /// # Errors
+    /// Denied; Unavailable.
+    pub(in crate::vfs) async fn require_to_send(&self, tx: &mut TenantTx) -> Result<()> {
+        let grants = grants::of_account(tx, self.principal.account).await?;
+        match Access::of(&grants, &self.principal).may_write() {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::Denied,
+                "permission denied: this account, or its token, may write nowhere; ask your administrator \
+                 for the right 'write', or for a token with the scope 'files:write'",
+            )),
+        }
     }
 
     /// Whose uploads these are.

@@ -83,32 +83,35 @@ impl PieceWriter {
 }
 
 impl Session {
-    /// Notes how long an upload will be that began without a length.
+    /// Takes an upload over, to write its next piece from `offset` on. `length` is how long the upload will
+    /// be, where that is only known now; it is noted with what comes, and not when nothing of that counts.
     ///
     /// # Errors
-    /// NotFound when there is none or it is another account's.
-    pub async fn set_upload_length(&self, id: UploadAddress, length: u64) -> Result<()> {
-        self.run(SetLength { id, length }).await.map(drop)
-    }
-
-    /// Takes an upload over, to write its next piece from `offset` on.
-    ///
-    /// # Errors
-    /// NotFound; Stale when another request writes to it, or it is not at `offset` any more; Busy when
-    /// there is no memory.
+    /// NotFound; Denied to who may write nothing; Stale when another request writes to it, or it is not at
+    /// `offset` any more, or another length was said meanwhile; Busy when there is no memory.
     pub async fn write_piece(
         &self,
         id: UploadAddress,
         offset: u64,
+        length: Option<u64>,
         trust: Trust,
     ) -> Result<PieceWriter> {
         let admission = self.vfs.admit(self.principal.tenant, sink::GRANTED)?;
+        let hold = {
+            let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+            let addressed = addressed::find(&mut tx, self.owner(), id).await?;
+            let upload = addressed.ok_or_else(no_such_upload)?.upload;
+            self.vfs.pieces().hold(upload).ok_or_else(held)?
+        };
+        // As the one left it who had the hold before.
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
+        self.require_to_send(&mut tx).await?;
         let addressed = addressed::find(&mut tx, self.owner(), id).await?;
-        let addressed = addressed.ok_or_else(no_such_upload)?;
+        let mut addressed = addressed.ok_or_else(no_such_upload)?;
         let mut upload = found(&mut tx, &addressed).await?;
-        let hold = self.vfs.pieces().hold(upload.id).ok_or_else(held)?;
-        if upload.size != offset {
+        let said = length.filter(|_| addressed.length.is_none());
+        addressed.length = addressed.length.or(length);
+        if upload.size != offset || (length.is_some() && length != addressed.length) {
             return Err(moved_on());
         }
         let old = match &addressed.purpose {
@@ -144,6 +147,7 @@ impl Session {
             transfer: Transfer::new(&principal, Direction::In),
             principal,
             addressed,
+            said,
             draft,
             claim,
             before,
@@ -173,6 +177,8 @@ struct Piece {
     vfs: Vfs,
     principal: Principal,
     addressed: Addressed,
+    /// The length, if nobody knew it before.
+    said: Option<u64>,
     draft: Draft,
     claim: Claim,
     /// What was durable when it began.
@@ -202,6 +208,17 @@ impl Piece {
             Trust::AsItComes => Verdict::BrokeOff,
             Trust::Checked => Verdict::Discard,
         });
+        if let Some(length) = self.said.filter(|_| judged != Verdict::Discard) {
+            let id = self.addressed.id;
+            let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+            let noted = self
+                .vfs
+                .committer()
+                .run(tenant, &actor, SetLength { id, length });
+            if let Err(error) = noted.await {
+                return Box::pin(self.fail(error)).await;
+            }
+        }
         match judged {
             Verdict::Discard => Box::pin(self.discard()).await,
             Verdict::BrokeOff => Box::pin(self.keep(LastByte::Withheld)).await,

@@ -158,6 +158,15 @@ impl Claim {
     /// Quota when there is no room; Stale when the upload goes on elsewhere.
     pub async fn advance(&mut self, progress: Progress, size: Size) -> Result<()> {
         let reservation = self.reservation(size);
+        self.move_on(progress, size, reservation).await
+    }
+
+    async fn move_on(
+        &mut self,
+        progress: Progress,
+        size: Size,
+        reservation: Reservation,
+    ) -> Result<()> {
         let Some(row) = &mut self.row else {
             return Ok(());
         };
@@ -190,7 +199,7 @@ impl Claim {
                 id: row.id,
                 epoch: row.epoch,
                 progress,
-                reservation: self.reservation(size),
+                reservation: self.rest(size),
             },
             blobs,
         };
@@ -221,7 +230,8 @@ impl Claim {
         if self.row.is_none() {
             self.begin(opened, draft.is_whole(), size).await?;
         }
-        self.advance(progress, size).await?;
+        let rest = self.rest(size);
+        self.move_on(progress, size, rest).await?;
         if let Some(row) = &mut self.row {
             row.durable |= replaces;
         }
@@ -278,6 +288,18 @@ impl Claim {
             row.durable = true;
         }
         self.leave(Remains::Keep, blobs).await;
+    }
+
+    /// For what is left alone for a while: nobody knows when it goes on, so that it takes what it has.
+    fn rest(&self, size: Size) -> Reservation {
+        Reservation {
+            need: Amount {
+                bytes: size.need(),
+                files: i64::from(size.new),
+            },
+            want_bytes: size.need(),
+            ..self.reservation(size)
+        }
     }
 
     fn reservation(&self, size: Size) -> Reservation {

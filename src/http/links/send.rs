@@ -124,8 +124,8 @@ async fn put_whole(
         let came = receive_checked(web, session, place, headers, (&mut body, check)).await?;
         if length.is_none() {
             // Only now is it known how long the file is.
-            session.set_upload_length(id, came).await?;
-            let last = session.write_piece(id, came, Trust::AsItComes).await?;
+            let last = session.write_piece(id, came, Some(came), Trust::AsItComes);
+            let last = last.await?;
             last.finish(Verdict::Counts).await?;
         }
         Ok::<_, Problem>(came)

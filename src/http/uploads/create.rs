@@ -147,6 +147,6 @@ pub async fn begin(
 
 /// An empty file is complete when it is begun.
 async fn nothing(session: &Session, id: UploadAddress) -> Result<u64, Problem> {
-    let writer = session.write_piece(id, 0, Trust::AsItComes).await?;
+    let writer = session.write_piece(id, 0, None, Trust::AsItComes).await?;
     Ok(writer.finish(Verdict::Counts).await?)
 }

@@ -68,7 +68,7 @@ pub async fn receive_checked(
         Some(_) => Trust::Checked,
         None => Trust::AsItComes,
     };
-    let writer = session.write_piece(id, offset, trust).await;
+    let writer = session.write_piece(id, offset, length, trust).await;
     let mut writer = writer.map_err(locked)?;
     let mut came = 0_u64;
     let mut over = pin!(web.accounts().ended(session.principal()));

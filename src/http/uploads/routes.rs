@@ -253,10 +253,7 @@ pub async fn go_on(
         (known, None) => known,
         (Some(known), Some(said)) if known == said => Some(known),
         (None, Some(said)) if said > MAX_SIZE => return Err(request::too_long()),
-        (None, Some(said)) if said >= offset => {
-            session.set_upload_length(id, said).await?;
-            Some(said)
-        }
+        (None, Some(said)) if said >= offset => Some(said),
         _ => {
             let detail = "the length was said before, or more than that is there; leave it out";
             return Err(Problem::malformed(detail));
