@@ -168,6 +168,14 @@ pub struct SharePage {
     next: Option<String>,
 }
 
+/// What its maker must be allowed to do where it leads.
+fn needed(kind: LinkKind) -> Rights {
+    match kind {
+        LinkKind::Download => Rights::READ_ONLY,
+        LinkKind::Upload => Rights::WRITE,
+    }
+}
+
 /// Make a link to a file or folder, or one by which files are sent into a folder
 ///
 /// Whoever has it may do by it what the account that made it may do at that time, and no more than it is
@@ -186,9 +194,9 @@ pub async fn add(
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, Problem> {
     let path = place::absolute(&wanted.path)?;
-    let (kind, needed, uses) = match wanted.kind {
-        Kind::Download => (LinkKind::Download, Rights::READ_ONLY, wanted.max_downloads),
-        Kind::Upload => (LinkKind::Upload, Rights::WRITE, wanted.max_files),
+    let (kind, uses) = match wanted.kind {
+        Kind::Download => (LinkKind::Download, wanted.max_downloads),
+        Kind::Upload => (LinkKind::Upload, wanted.max_files),
     };
     let others = match wanted.kind {
         Kind::Download => wanted.max_files,
@@ -199,7 +207,7 @@ pub async fn add(
     }
     // What the maker may not do, nobody does by a link; a token is a ceiling here as everywhere.
     let session = web.vfs().session(owner.principal.clone());
-    let entry = session.held(&path, needed).await?;
+    let entry = session.held(&path, needed(kind)).await?;
     if kind == LinkKind::Upload && entry.kind == NodeKind::File {
         let detail = format!("'{path}' is a file; files are sent into a folder");
         return Err(Problem::new(StatusCode::CONFLICT, "not-folder", detail));
@@ -301,6 +309,11 @@ pub async fn alter(
 ) -> Result<Json<ShareView>, Problem> {
     let id: LinkId = id.parse()?;
     let own = web.accounts().own_link(&owner.principal, id).await?;
+    // As for making it: what a token may not do itself, it lets nobody do.
+    if let (Some(_), Some(path)) = (owner.means.token(), &own.path) {
+        let session = web.vfs().session(owner.principal.clone());
+        session.held(path, needed(own.link.kind)).await?;
+    }
     let (uses, others) = match own.link.kind {
         LinkKind::Download => (change.max_downloads, change.max_files),
         LinkKind::Upload => (change.max_files, change.max_downloads),
