@@ -17,7 +17,7 @@ use crate::sftp::context::{Caller, Context};
 use crate::sftp::folders::FolderLane;
 use crate::sftp::gate::Waiting;
 use crate::sftp::handles::{Handles, Open};
-use crate::sftp::reads::ReadFile;
+use crate::sftp::reads::{ReadFile, Turns};
 use crate::sftp::reply::{self, FileSystem};
 use crate::sftp::request::{HandleId, OpenFlags, PathRequest, SpaceForm, SumRequest};
 use crate::sftp::sums::SumWork;
@@ -353,6 +353,7 @@ impl PathLane {
         let file = ReadFile {
             reader,
             counted: self.context.ledger.file(),
+            turns: Turns::default(),
         };
         Ok(Open::Read(Some(Arc::new(path)), Arc::new(file)))
     }
@@ -449,7 +450,11 @@ impl PathLane {
         match opened {
             Ok(reader) => {
                 let counted = self.context.ledger.file();
-                let file = Arc::new(ReadFile { reader, counted });
+                let file = Arc::new(ReadFile {
+                    reader,
+                    counted,
+                    turns: Turns::default(),
+                });
                 // The lane ends only when this session does.
                 drop(self.sums.send(SumWork {
                     caller,

@@ -1,11 +1,14 @@
-//! Reads of one channel: kept as requests until there is room for their replies, then many at once,
-//! answered as they complete.
+//! Reads of one channel: kept as requests until there is room for their replies, then many at once. Those of
+//! one file are answered in the order in which they were asked for, as OpenSSH's server does and clients have come to
+//! need: scp of OpenSSH 9.2 leaves a file short, and says that all is well, when they are not.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::ledger::OpenFile;
@@ -23,6 +26,40 @@ pub struct ReadFile {
     pub reader: FileReader,
     /// Counted until it is closed and all reads of it are answered.
     pub counted: OpenFile,
+    /// Whose turn it is to be answered.
+    pub turns: Turns,
+}
+
+/// The order of the reads of a file.
+#[derive(Default)]
+pub struct Turns {
+    last: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl Turns {
+    fn next(&self) -> Turn {
+        let (over, next) = oneshot::channel();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        Turn {
+            before: last.replace(next),
+            _over: over,
+        }
+    }
+}
+
+/// A place in that order; the next one's turn comes when this is dropped.
+struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    _over: oneshot::Sender<()>,
+}
+
+impl Turn {
+    async fn come(&mut self) {
+        if let Some(before) = self.before.take() {
+            // Nothing is sent: it is dropped when it is over.
+            let _ = before.await;
+        }
+    }
 }
 
 /// A read that waits. Kept small: some clients send one for each 32 KiB of a file at once.
@@ -55,6 +92,7 @@ async fn answer_all(context: &Context, mut queue: UnboundedReceiver<Read>) {
         let Some(read) = read else {
             break;
         };
+        let turn = read.file.turns.next();
         let length = (read.length as usize).min(MAX_DATA_BYTES);
         let taking = context.room.take(length);
         tokio::pin!(taking);
@@ -64,20 +102,25 @@ async fn answer_all(context: &Context, mut queue: UnboundedReceiver<Read>) {
                 Some(()) = under_way.next() => {}
             }
         };
-        under_way.push(answer(context, read, place));
+        under_way.push(answer(context, read, place, turn));
     }
     while under_way.next().await.is_some() {}
 }
 
-async fn answer(context: &Context, read: Read, place: Place) {
+async fn answer(context: &Context, read: Read, place: Place, mut turn: Turn) {
     let length = (read.length as usize).min(place.bytes());
     let caller = read.caller;
-    if length == 0 {
-        // As OpenSSH's server does, wherever the file ends.
-        let bytes = reply::data(caller.id, b"");
-        return context.reply(caller, bytes);
-    }
-    match read.file.reader.read_at(read.offset, length).await {
+    let data = match length {
+        0 => Ok(Bytes::new()),
+        _ => read.file.reader.read_at(read.offset, length).await,
+    };
+    turn.come().await;
+    match data {
+        Ok(_) if length == 0 => {
+            // As OpenSSH's server does, wherever the file ends.
+            let bytes = reply::data(caller.id, b"");
+            context.reply(caller, bytes);
+        }
         Ok(data) if data.is_empty() => {
             let bytes = reply::end(caller.id);
             context.reply(caller, bytes);

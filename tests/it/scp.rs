@@ -91,6 +91,23 @@ fn trees_go_there_and_back_with_times_and_modes() {
 }
 
 #[test]
+fn a_large_file_comes_whole_every_time() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let options = SshOptions::with_new_key(&server, folder.path());
+    let large = folder.join("large");
+    write_random(&large, 100 << 20);
+    let sum = sha256(&large);
+    succeed(&scp(&server, &options, &[text(&large), "127.0.0.1:large"]));
+    let back = folder.join("back");
+    for time in 0..8 {
+        succeed(&scp(&server, &options, &["127.0.0.1:large", text(&back)]));
+        assert_eq!(sha256(&back), sum, "{time}");
+        fs::remove_file(&back).unwrap();
+    }
+}
+
+#[test]
 fn odd_names_and_patterns_are_found() {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));

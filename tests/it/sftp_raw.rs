@@ -351,6 +351,32 @@ async fn reads_wait_for_a_client_that_takes_nothing_and_cost_bounded_memory() {
     assert_eq!(channel.receive().await.code(), EOF);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_of_a_file_are_answered_in_order_and_hold_back_no_other() {
+    let (world, files) = world().await;
+    let content = vec![7; 200_000];
+    put(&files, &path("/a"), &content).await.unwrap();
+    put(&files, &path("/b"), b"another").await.unwrap();
+    let mut channel = Channel::open(&files).await;
+    let a = channel.open_file("/a", READING).await;
+    let b = channel.open_file("/b", READING).await;
+    let first = channel.read(&b, 0, 10);
+    assert_eq!(channel.receive().await.id, first);
+    world.faults.hold(Operation::Read);
+    // The end is known at once, what comes before it is not.
+    let slow = channel.read(&a, 0, 1000);
+    let nothing = channel.read(&a, 10, 0);
+    let end = channel.read(&a, 200_000, 1000);
+    let other = channel.read(&b, 0, 10);
+    assert_eq!(channel.receive().await.id, other);
+    world.faults.release(Operation::Read);
+    let mut answered = Vec::new();
+    for _ in 0..3 {
+        answered.push(channel.receive().await.id);
+    }
+    assert_eq!(answered, [slow, nothing, end]);
+}
+
 #[tokio::test]
 async fn a_handle_of_another_channel_leads_nowhere() {
     let (_world, files) = world().await;
