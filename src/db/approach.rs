@@ -63,14 +63,15 @@ pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Res
 /// Rows of three kinds, told apart by the last column: entries with their depth, grants (-1), and one
 /// when there is an upload (-2). Of entries the columns are those of [`entries::read`].
 fn statement(dialect: Dialect, names: usize) -> String {
-    // Left to itself PostgreSQL's planner goes through all of a tenant while it knows no statistics.
+    // Left to themselves the planners go through all of a tenant: PostgreSQL's while it knows no statistics,
+    // SQLite's when a path has more than thirty names.
     let child = match dialect {
         Dialect::Postgres => {
             "CROSS JOIN LATERAL (SELECT * FROM entries x \
              WHERE x.tenant = $1 AND x.parent = w.node AND x.name = p.name OFFSET 0) e"
         }
         Dialect::Sqlite => {
-            "JOIN entries e ON e.tenant = $1 AND e.parent = w.node AND e.name = p.name"
+            "CROSS JOIN entries e ON e.tenant = $1 AND e.parent = w.node AND e.name = p.name"
         }
     };
     let mut sql = String::from("WITH RECURSIVE parts(depth, name) AS (VALUES (0, $3)");
