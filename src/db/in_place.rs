@@ -44,8 +44,8 @@ impl Default for InPlace {
 }
 
 impl InPlace {
-    /// Does what a commit to a disk and to SQLite takes: here if that is quick, else on a thread of `tasks`,
-    /// where it goes on when the caller goes away.
+    /// Does what a commit to a disk and to SQLite takes: here if that is quick, else on a thread of `tasks`.
+    /// What has to wait goes on when the caller goes away: it may be what others wait for.
     ///
     /// # Errors
     /// The work's own.
@@ -59,8 +59,7 @@ impl InPlace {
             drop(turn);
             return match begun {
                 Poll::Ready(done) => done,
-                // Somebody else commits it.
-                Poll::Pending => work.await,
+                Poll::Pending => tasks.spawn(work).await.map_err(Error::internal)?,
             };
         }
         let (this, runtime) = (self.clone(), Handle::current());
