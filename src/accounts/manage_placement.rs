@@ -68,10 +68,11 @@ impl Directory {
     /// Sends a tenant's new blobs to a region; jobs bring the others there.
     ///
     /// # Errors
-    /// NotFound when there is no such tenant.
+    /// NotFound when there is no such tenant; Invalid when its keys were destroyed.
     pub async fn move_tenant(&self, name: &str, to: Region<'_>) -> Result<PlacedTenant> {
         let tenant = self.tenant(name).await?;
         if placement::find(self.db(), tenant.id).await?.region != to.id {
+            placement::require_keys(self.db(), tenant.id).await?;
             placement::set_region(self.db(), tenant.id, to.id).await?;
             let detail = format!("{name}: to region {}", to.name);
             self.write_down(tenant.id, Happening::new("tenant-move", detail))
@@ -93,6 +94,9 @@ impl Directory {
         let replica = to.map(|to| to.id);
         if replica == before.replica {
             return Ok(());
+        }
+        if replica.is_some() {
+            placement::require_keys(self.db(), tenant.id).await?;
         }
         placement::set_replica(self.db(), tenant.id, replica).await?;
         let detail = format!("{name}: {}", to.map_or("none", |to| to.name));
@@ -121,10 +125,11 @@ impl Directory {
     async fn placed(&self, tenant: &Tenant, names: &[(RegionId, String)]) -> Result<PlacedTenant> {
         let placement = placement::find(self.db(), tenant.id).await?;
         let replica = placement.replica.filter(|to| *to != placement.region);
+        let waits = replica.filter(|_| placement.keys_destroyed_at.is_none());
         let now = self.db().now().await?;
         let mut tx = self.db().read(tenant.id).await?;
         let (blobs_to_move, bytes_to_move) = copies::left(&mut tx, placement.region).await?;
-        let replica_lag_seconds = match replica {
+        let replica_lag_seconds = match waits {
             Some(to) => {
                 let missing = copies::missing(&mut tx, to, placement.replicated_at, 1).await?;
                 let since = missing.first().map(|blob| blob.at);
@@ -141,7 +146,7 @@ impl Directory {
             region: name(placement.region),
             blobs_to_move,
             bytes_to_move,
-            replica: placement.replica.map(name),
+            replica: replica.map(name),
             replica_lag_seconds,
             kms_key: placement.kms_key,
             keys_destroyed_at: placement.keys_destroyed_at.map(|at| at.to_string()),

@@ -10,6 +10,7 @@ use crate::accounts::manage_alter::changed;
 use crate::accounts::manage_doors::check_options;
 use crate::accounts::manage_placement::PlacedTenant;
 use crate::db::audit::Happening;
+use crate::db::placement;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -98,6 +99,10 @@ impl Directory {
                 }
             }
             let (after, happenings) = change.over(&before);
+            if change.access == Some(Access::Allow) {
+                // What is stored from now on could not be read either.
+                placement::require_keys(self.db(), before.id).await?;
+            }
             if tenants::replace(self.db(), &before, &after).await? {
                 for happening in happenings {
                     self.write_down(before.id, happening).await?;
@@ -114,7 +119,7 @@ impl Directory {
     /// Lets a tenant's accounts in, or keeps them out and ends their sessions.
     ///
     /// # Errors
-    /// NotFound when there is no such tenant.
+    /// NotFound when there is no such tenant; Invalid when they are to be let in although its keys were destroyed.
     pub async fn set_tenant_access(&self, name: &str, access: Access) -> Result<()> {
         let change = TenantChange {
             access: Some(access),

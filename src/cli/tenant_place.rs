@@ -168,7 +168,7 @@ fn moved(installation: &Installation, before: &PlacedTenant, placed: &PlacedTena
             before.region
         );
     }
-    if placed.replica.as_ref() == Some(to) {
+    if before.replica.as_ref() == Some(to) {
         text += &format!(
             ".\nIts copies are there as well, so that it has no second region any more; name \
              another one by 'sealift tenant set {name} --replica'"

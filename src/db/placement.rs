@@ -111,6 +111,20 @@ pub async fn set_kms_key(db: &Database, tenant: TenantId, key: Option<&str>) -> 
     update(db, sql, [tenant.0.into(), key.into()]).await
 }
 
+/// Fails for a tenant whose data keys were destroyed: nothing of it can be read, wherever it is.
+///
+/// # Errors
+/// Invalid; NotFound when there is no such tenant; Unavailable when the database does not answer.
+pub async fn require_keys(db: &Database, tenant: TenantId) -> Result<()> {
+    match find(db, tenant).await?.keys_destroyed_at {
+        None => Ok(()),
+        Some(at) => Err(Error::invalid(format!(
+            "the keys of this tenant were destroyed at {at}: nothing of it can be read any more; \
+             make a new tenant"
+        ))),
+    }
+}
+
 /// Notes that the tenant's data keys are destroyed, and keeps its accounts out.
 ///
 /// # Errors

@@ -33,6 +33,10 @@ const LEASE: Duration = Duration::from_secs(600);
 /// The first that kept a blob where it is; the others were still tried.
 pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
     let placement = placement::find(vfs.database(), tenant).await?;
+    if placement.keys_destroyed_at.is_some() {
+        // Nobody can tell whether a copy is whole, or has any use for one.
+        return Ok(0);
+    }
     let round = Round {
         vfs,
         tenant,

@@ -94,7 +94,9 @@ async fn count(vfs: &Vfs) -> Result<Figures> {
             });
         }
         figures.kept_uploads += kept::count(&mut tx).await?;
-        if let Some(replica) = placement.replica.filter(|to| *to != placement.region) {
+        let replica = placement.replica.filter(|to| *to != placement.region);
+        // Nothing is copied any more of what nobody can read.
+        if let Some(replica) = replica.filter(|_| placement.keys_destroyed_at.is_none()) {
             let since = placement.replicated_at;
             let missing = copies::missing(&mut tx, replica, since, 1).await?;
             let waits = missing.first().map(|blob| now.since(blob.at));

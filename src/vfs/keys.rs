@@ -102,6 +102,14 @@ impl TenantKeys {
         }
     }
 
+    /// The version of the key that seals new blobs, if there is one yet: the key service is not asked.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer; Corrupt when the tenant's keys were destroyed.
+    pub(in crate::vfs) async fn latest(&self, tenant: TenantId) -> Result<Option<u32>> {
+        self.shared.latest(tenant).await
+    }
+
     /// The key of one version, for reading.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::vfs::keys::TenantKeys;
 
 const FIRST_BATCH: usize = 4;
 const MAX_BATCH: usize = 256;
-/// How soon a tenant's new blobs go to its new region.
+/// How soon a tenant's new blobs go to its new region, and are sealed with its new key.
 const CHECK: Duration = Duration::from_secs(10);
 
 /// A sealer whose blob is announced.
@@ -45,8 +45,7 @@ pub struct Sealers {
 struct Shelf {
     sealers: Vec<Announced>,
     batch: usize,
-    /// Where the sealers' blobs are to be stored, and when that was last looked up.
-    region: Option<RegionId>,
+    /// When it was last looked up where the tenant is, and with which key it seals.
     checked_at: Timestamp,
     /// Held by who fills the shelf.
     filling: Arc<tokio::sync::Mutex<()>>,
@@ -57,7 +56,6 @@ impl Default for Shelf {
         Self {
             sealers: Vec::new(),
             batch: 0,
-            region: None,
             checked_at: Timestamp(0),
             filling: Arc::default(),
         }
@@ -93,7 +91,8 @@ impl Sealers {
         let now = self.committer.database().clock().now();
         let placement = placement::find(self.committer.database(), tenant).await?;
         let region = placement.region;
-        if let Some(announced) = self.still_good(tenant, region, now) {
+        let latest = self.keys.latest(tenant).await?;
+        if let Some(announced) = self.still_good(tenant, (region, latest), now) {
             return Ok(announced);
         }
         let key = self.keys.current(tenant).await?;
@@ -122,12 +121,11 @@ impl Sealers {
         let mut ready = self.lock();
         let shelf = ready.entry(tenant).or_default();
         shelf.checked_at = now;
-        shelf.region = Some(region);
         shelf.sealers.append(&mut more);
         Ok(one)
     }
 
-    /// Takes from the shelf, unless it has been too long that the tenant's region was looked up.
+    /// Takes from the shelf, unless it has been too long that the tenant's region and key were looked up.
     fn ready_made(&self, tenant: TenantId) -> Option<Announced> {
         let now = self.committer.database().clock().now();
         let mut ready = self.lock();
@@ -142,14 +140,18 @@ impl Sealers {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes from the shelf if the tenant is still where it was; if not, empties it.
-    fn still_good(&self, tenant: TenantId, region: RegionId, now: Timestamp) -> Option<Announced> {
+    /// Takes from the shelf if the tenant is still where it was, with the same key; if not, empties it.
+    fn still_good(
+        &self,
+        tenant: TenantId,
+        (region, latest): (RegionId, Option<u32>),
+        now: Timestamp,
+    ) -> Option<Announced> {
         let mut ready = self.lock();
         let shelf = ready.entry(tenant).or_default();
         shelf.checked_at = now;
-        if shelf.region != Some(region) {
-            shelf.sealers.clear();
-        }
+        let is_good = |made: &Announced| made.region == region && Some(made.key_version) == latest;
+        shelf.sealers.retain(is_good);
         shelf.sealers.pop()
     }
 

@@ -56,6 +56,12 @@ fn keys_are_listed_rotated_rewrapped_and_destroyed() {
         .iter()
         .find(|t| t["name"] == "acme");
     assert_eq!(acme.unwrap()["disabled"], true);
+    // What would be stored then, nobody could read.
+    let enable = [&["tenant", "enable", "acme"], &place[..]].concat();
+    let refused = sealift(&enable, "");
+    assert_eq!(refused.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(errors.contains("were destroyed"), "{errors}");
     assert_eq!(run(&["audit", "verify", "acme"])["whole"], true);
     let log = run(&["audit", "list", "acme"]);
     let kinds: Vec<_> = log

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use sealift::crypto::keyring::KeyRing;
+use sealift::db::blobs;
 use sealift::db::placement;
 use sealift::db::sql::Dialect;
 use sealift::db::tenants;
 use sealift::domain::error::{Error, ErrorKind};
-use sealift::domain::id::RegionId;
+use sealift::domain::id::{BlobId, RegionId};
 use sealift::domain::principal::Actor;
 use sealift::jobs::fsck;
 use sealift::jobs::fsck_report::{Depth, Repair};
@@ -42,6 +43,9 @@ async fn new_files_are_sealed_with_the_new_version_and_old_ones_stay_readable(di
     let ann = world.account("ann").await;
     put(&ann, &path("/old"), b"old").await.unwrap();
     let elsewhere = world.restarted(ring.clone());
+    let there = elsewhere.session_of("ann").await;
+    // Which makes sealers for more than one.
+    put(&there, &path("/old too"), b"old").await.unwrap();
     let tenant = world.tenant.id;
     assert_eq!(
         elsewhere.vfs.keys().current(tenant).await.unwrap().version,
@@ -62,9 +66,17 @@ async fn new_files_are_sealed_with_the_new_version_and_old_ones_stay_readable(di
         2
     );
 
+    put(&there, &path("/new too"), b"new").await.unwrap();
     let fresh = world.restarted(ring);
     let ann = fresh.session_of("ann").await;
     put(&ann, &path("/new"), b"new").await.unwrap();
+    let mut tx = world.vfs.database().read(tenant).await.unwrap();
+    let all = blobs::scan(&mut tx, BlobId::NIL, 1_000).await.unwrap();
+    drop(tx);
+    let used = all.iter().filter(|blob| blob.uses > 0);
+    let mut versions: Vec<_> = used.map(|blob| blob.info.key_version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, [1, 1, 2, 2]);
     assert_eq!(get(&ann, &path("/old")).await.unwrap(), b"old");
     assert_eq!(get(&ann, &path("/new")).await.unwrap(), b"new");
     let keys = key_care::list(world.vfs.database(), tenant).await.unwrap();
@@ -167,16 +179,15 @@ async fn what_is_destroyed_is_read_by_nobody_and_still_purged(dialect: Dialect) 
         assert_eq!(kind_of(keys.version(tenant, 1).await), ErrorKind::Corrupt);
         let rotated = key_care::rotate(keys, &actor, tenant).await;
         assert_eq!(kind_of(rotated), ErrorKind::Corrupt);
+        let written = async {
+            let mut writer = ann.open_write(&path("/new"), replace()).await?;
+            writer
+                .write_at(0, bytes::Bytes::from_static(b"new"))
+                .await?;
+            writer.commit().await
+        };
+        assert_eq!(kind_of(written.await), ErrorKind::Corrupt);
     }
-    let ann = restarted.session_of("ann").await;
-    let written = async {
-        let mut writer = ann.open_write(&path("/new"), replace()).await?;
-        writer
-            .write_at(0, bytes::Bytes::from_static(b"new"))
-            .await?;
-        writer.commit().await
-    };
-    assert_eq!(kind_of(written.await), ErrorKind::Corrupt);
 
     world.clock.advance(MONTH * 2);
     assert!(purge::run(&restarted.vfs, &restarted.tenant).await.unwrap() > 0);
