@@ -152,9 +152,9 @@ impl Session {
     /// NotFound when there is none or it is another account's; Denied to who may write nothing.
     pub async fn end_upload(&self, id: UploadAddress) -> Result<()> {
         let mut tx = self.vfs.database().read(self.principal.tenant).await?;
-        self.require_to_send(&mut tx).await?;
         let addressed = addressed::find(&mut tx, self.owner(), id).await?;
         let addressed = addressed.ok_or_else(no_such_upload)?;
+        self.require_to_send(&mut tx).await?;
         drop(tx);
         self.run(End { addressed }).await.map(drop)
     }

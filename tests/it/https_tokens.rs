@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use crate::support::https_door::{Answer, HttpsDoor};
 use crate::support::links::SHARES;
 use crate::support::server::DEMO;
+use crate::support::tus::Tus;
 use crate::support::wait::wait_for;
 use crate::support::web_client::{Browser, post};
+use crate::support::web_line::WebLine;
 
 const TOKENS: &str = "/api/v1/tokens";
 const ME: &str = "/api/v1/me";
@@ -197,6 +199,98 @@ fn a_token_ends_when_it_is_revoked_or_expires_or_its_account_is_disabled() {
     wait_for("the token to be taken", SOON, || {
         (by(&door, &long, &[], ME).status == 200).then_some(())
     });
+}
+
+#[test]
+fn an_upload_that_goes_on_by_a_token_ends_with_it() {
+    let door = HttpsDoor::up();
+    for is_revoked in [true, false] {
+        let name = format!("token {is_revoked}");
+        let answer = make(&door, &json!({ "name": name, "scopes": ["files:write"] })).json();
+        let token = answer["token"].as_str().unwrap();
+        let mut line = WebLine::to(&door);
+        line.send(&format!(
+            "PUT /api/v1/files/f HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: 1000000\r\n\r\nabc"
+        ));
+        let login = format!("by token '{name}'");
+        door.server.audit_with(&login, |log| log.contains(&login));
+        match is_revoked {
+            true => {
+                let path = format!("{TOKENS}/{}", answer["id"].as_str().unwrap());
+                assert_eq!(door.demo(&["-X", "DELETE"], &path).status, 204);
+            }
+            false => drop(door.server.admin(&["account", "disable", DEMO], "")),
+        }
+        let cut = line.drip("d", SOON);
+        assert_eq!(cut.status, 401, "{}", cut.text());
+    }
+    door.server.admin(&["account", "enable", DEMO], "");
+    let absent = wait_for("the account to be let in", SOON, || {
+        let answer = door.demo(&[], "/api/v1/files/f");
+        (answer.status != 401).then_some(answer)
+    });
+    assert_eq!(absent.status, 404);
+}
+
+#[test]
+fn a_token_that_may_not_write_takes_no_part_in_uploads() {
+    let door = HttpsDoor::up();
+    let tus = Tus::of(&door.server);
+    let at = tus.begin("/f", 8);
+    assert_eq!(tus.patch(&at, 0, b"good", &[]).status, 204);
+    for scopes in [json!(["files:read"]), json!(["account"])] {
+        let token = made(&door, &json!({ "name": "reader", "scopes": scopes }));
+        let send = |words: &[&str], path: &str| {
+            let words = [&["-H", "Tus-Resumable: 1.0.0"], words].concat();
+            by(&door, &token, &words, path).status
+        };
+        let part = [
+            "-X",
+            "POST",
+            "-H",
+            "Upload-Length: 1",
+            "-H",
+            "Upload-Concat: partial",
+        ];
+        assert_eq!(send(&part, "/api/v1/uploads"), 403);
+        let kind = "Content-Type: application/offset+octet-stream";
+        let piece = [
+            "-X",
+            "PATCH",
+            "-H",
+            kind,
+            "-H",
+            "Upload-Offset: 4",
+            "--data-binary",
+            "evil",
+        ];
+        assert_eq!(send(&piece, &at), 403);
+        assert_eq!(send(&["-X", "DELETE"], &at), 403);
+    }
+    assert_eq!(tus.patch(&at, 4, b"good", &[]).status, 204);
+    assert_eq!(door.demo(&[], "/api/v1/files/f").text(), "goodgood");
+}
+
+#[test]
+fn a_token_widens_no_link_that_it_could_not_make() {
+    let door = HttpsDoor::up();
+    door.put("/f", "content", &[]);
+    let limited = json!({ "path": "/f", "password": "long and secret", "max_downloads": 1 });
+    let share = post(
+        &door,
+        &["--user", &door.user()],
+        SHARES,
+        &limited.to_string(),
+    );
+    assert_eq!(share.status, 201, "{}", share.text());
+    let at = format!("{SHARES}/{}", share.json()["id"].as_str().unwrap());
+    let change = json!({ "password": null, "max_downloads": null }).to_string();
+    let words = ["-X", "PATCH", "--json", change.as_str()];
+    let narrow = made(&door, &json!({ "name": "a", "scopes": ["account"] }));
+    assert_eq!(by(&door, &narrow, &words, &at).status, 403);
+    let wide = json!({ "name": "b", "scopes": ["account", "files:read"] });
+    assert_eq!(by(&door, &made(&door, &wide), &words, &at).status, 200);
 }
 
 #[test]

@@ -322,6 +322,49 @@ fn a_quota_bounds_what_is_begun() {
 }
 
 #[test]
+fn what_rests_takes_no_more_of_the_quota_than_it_has() {
+    let door = HttpsDoor::up();
+    let tus = Tus::of(&door.server);
+    door.server
+        .admin(&["account", "set", DEMO, "--quota", "1MiB"], "");
+    for _ in 0..8 {
+        let part = tus.part(4);
+        assert_eq!(tus.patch(&part, 0, b"1234", &[]).status, 204);
+        let begun = tus.part(1_000_000);
+        assert_eq!(tus.patch(&begun, 0, b"1234", &[]).status, 204);
+    }
+    let whole = tus.begin("/a", 1_040_000);
+    let stored = tus.patch(&whole, 0, &noise(3, 1_040_000), &[]);
+    assert_eq!(stored.status, 204, "{}", stored.text());
+}
+
+#[test]
+fn a_length_is_noted_with_what_counts() {
+    let door = HttpsDoor::up();
+    let tus = Tus::of(&door.server);
+    let at = location(&tus.post(&["Upload-Defer-Length: 1", &to("/a")]));
+    let mut first = tus.hold(&at, 0, b"01234");
+    assert_eq!(tus.patch(&at, 0, b"", &["Upload-Length: 10"]).status, 423);
+    first.pipe.write_all(b"56789").unwrap();
+    drop(first.pipe);
+    assert!(first.client.wait().unwrap().success());
+    let length = || tus.head(&at).header("upload-length").map(str::to_owned);
+    assert_eq!((tus.offset(&at), length()), (10, None));
+    let long = tus.patch(&at, 10, b"abcdef", &["Upload-Length: 15"]);
+    assert_eq!(long.status, 413, "{}", long.text());
+    let wrong = [
+        "Upload-Length: 11",
+        "Upload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ];
+    assert_eq!(tus.patch(&at, 10, b"a", &wrong).status, 460);
+    assert_eq!((tus.offset(&at), length()), (10, None));
+    let last = tus.patch(&at, 10, b"abcde", &["Upload-Length: 15"]);
+    assert_eq!(last.status, 204, "{}", last.text());
+    assert_eq!(length().as_deref(), Some("15"));
+    assert_eq!(tree(&door.server)["/a"], sha256(b"0123456789abcde"));
+}
+
+#[test]
 fn what_came_of_a_piece_that_broke_off_is_kept_and_one_writes_at_a_time() {
     let door = HttpsDoor::up_with(&[("STALL_TIME", "5s")]);
     let tus = Tus::of(&door.server);
