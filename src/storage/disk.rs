@@ -113,19 +113,31 @@ impl Disk {
         })
     }
 
-    /// Appends `pieces` to a blob in the making, and does what comes `then`.
+    /// Appends `pieces` to a blob in the making, and does what comes `then`. When they cannot be written, the
+    /// room of all but the first `durable` bytes is given back: the database may need it to say so.
     ///
     /// # Errors
     /// `AlreadyExists` or `NotFound` when it was salvaged or deleted meanwhile, `StorageFull` or
-    /// Unavailable; what is in the file then is not known.
-    pub fn append(&self, id: BlobId, file: &File, pieces: &[Bytes], then: Then) -> Result<()> {
+    /// Unavailable; nothing can follow then.
+    pub fn append(
+        &self,
+        id: BlobId,
+        file: &File,
+        (pieces, durable): (&[Bytes], u64),
+        then: Then,
+    ) -> Result<()> {
         let failed = |error| refusal::io(id, error);
         let path = self.path(id, ".part");
         let claim = Claim::take(self, id);
         if !path.try_exists().map_err(failed)? {
             return Err(self.lost(id));
         }
-        write_all(file, pieces).map_err(failed)?;
+        if let Err(error) = write_all(file, pieces) {
+            if let Err(second) = file.set_len(durable) {
+                tracing::debug!(error = ?second, blob = %id, "the room of an upload that failed is not free yet");
+            }
+            return Err(failed(error));
+        }
         match then {
             Then::Checkpoint => {
                 file.sync_data().map_err(failed)?;

@@ -143,6 +143,7 @@ impl BlobStore for LocalStore {
             collected: Vec::new(),
             collected_bytes: 0,
             handed_over: 0,
+            durable: 0,
             writing: None,
             failed: None,
         }))
@@ -207,6 +208,8 @@ struct LocalWriter {
     collected: Vec<Bytes>,
     collected_bytes: usize,
     handed_over: u64,
+    /// What the last checkpoint holds.
+    durable: u64,
     writing: Option<JoinHandle<Result<()>>>,
     /// After a failure nobody knows what the file holds, so nothing goes on.
     failed: Option<ErrorKind>,
@@ -237,8 +240,9 @@ impl LocalWriter {
         self.handed_over += self.collected_bytes as u64;
         self.collected_bytes = 0;
         let (disk, id, file) = (Arc::clone(&self.disk), self.id, Arc::clone(&self.file));
+        let durable = self.durable;
         self.writing = Some(spawn_blocking(move || {
-            disk.append(id, &file, &pieces, then)
+            disk.append(id, &file, (&pieces, durable), then)
         }));
         Ok(())
     }
@@ -266,6 +270,7 @@ impl BlobWriter for LocalWriter {
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
         self.hand_over(Then::Checkpoint).await?;
         self.settle().await?;
+        self.durable = self.handed_over;
         Ok(Checkpoint {
             length: self.handed_over,
             state: Vec::new(),
