@@ -113,6 +113,8 @@ mod ftp_tls;
 #[cfg(test)]
 mod ftp_transcripts;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod https;
