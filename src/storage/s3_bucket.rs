@@ -14,7 +14,7 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::clock::Timestamp;
 use crate::storage::s3_error::Fault;
@@ -28,6 +28,8 @@ const ANYTHING: &str = "*";
 const EVERYBODY: [&str; 2] = ["/global/AllUsers", "/global/AuthenticatedUsers"];
 /// So many objects and parts are sent at a time: each takes a connection, and memory that nobody counts.
 const SENDS: usize = 256;
+/// How long others may be sent before: behind a service that answers nobody, each round takes a minute and more.
+const TURN: Duration = Duration::from_secs(60);
 
 /// One bucket and how it is spoken to. One method per call; each is repeated by the SDK with the
 /// same bytes when that may help.
@@ -97,10 +99,18 @@ impl Bucket {
         self.limits
     }
 
+    /// Waits until fewer are being sent than may be.
+    async fn turn(&self, call: &str) -> Result<SemaphorePermit<'_>, Fault> {
+        let turn = tokio::time::timeout(TURN, self.sends.acquire()).await;
+        let waited = || Fault::broken(call, "others were being sent for a minute");
+        // The semaphore is never closed.
+        turn.ok().and_then(Result::ok).ok_or_else(waited)
+    }
+
     /// Stores an object that is not there yet.
     pub async fn put(&self, key: &str, sealed: Bytes, attempt: &str) -> Result<(), Fault> {
         let (encryption, kms_key) = self.encryption_headers();
-        let _send = self.sends.acquire().await;
+        let _send = self.turn("PutObject").await?;
         self.client
             .put_object()
             .bucket(&self.name)
@@ -151,7 +161,7 @@ impl Bucket {
     ) -> Result<Part, Fault> {
         const CALL: &str = "UploadPart";
         let length = sealed.len() as u64;
-        let _send = self.sends.acquire().await;
+        let _send = self.turn(CALL).await?;
         let answer = self
             .client
             .upload_part()
