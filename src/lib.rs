@@ -192,6 +192,7 @@ pub mod vfs {
     pub mod key_destroy;
     pub mod keys;
     pub mod landing;
+    pub mod leaving;
     pub mod listing;
     pub mod locks;
     pub mod look;
@@ -201,6 +202,7 @@ pub mod vfs {
     pub mod own_view;
     pub mod piece;
     pub mod pieces;
+    pub mod prefix;
     pub mod properties;
     pub mod publish;
     pub mod read;

@@ -3,7 +3,6 @@
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::db::entries;
@@ -42,24 +41,24 @@ pub enum Fate {
 /// [`FileWriter::sync`], and by nothing else: dropped, it leaves the file as it was, and what is
 /// stored is kept for whoever goes on with it.
 pub struct FileWriter {
-    vfs: Vfs,
+    pub(in crate::vfs) vfs: Vfs,
     pub(in crate::vfs) principal: Principal,
     append: bool,
-    resumable: bool,
+    pub(in crate::vfs) resumable: bool,
     /// How the file should show itself now.
     pub(in crate::vfs) entry: Entry,
     pub(in crate::vfs) publish: Publish,
     pub(in crate::vfs) draft: Draft,
     pub(in crate::vfs) early: Early,
-    claim: Claim,
+    pub(in crate::vfs) claim: Claim,
     /// To be done before anything of this is stored.
     discard: Option<Box<Discard>>,
     dirty: bool,
     /// Whether this goes on with an upload that broke off, and nothing came yet.
-    is_untouched: bool,
+    pub(in crate::vfs) is_untouched: bool,
     /// Whether the file was deleted by whoever writes it: it goes when it is closed.
-    is_unlinked: bool,
-    over: bool,
+    pub(in crate::vfs) is_unlinked: bool,
+    pub(in crate::vfs) over: bool,
     transfer: Transfer,
     _admission: Admission,
 }
@@ -532,7 +531,7 @@ impl FileWriter {
         self.vfs.database().clock().now()
     }
 
-    fn claimed(&self, bytes: u64) -> Size {
+    pub(in crate::vfs) fn claimed(&self, bytes: u64) -> Size {
         let new = self.is_new();
         // The bytes of the version that is replaced are free again at publish.
         let credit = match self.entry.owner == Some(self.principal.account) && !new {
@@ -540,50 +539,6 @@ impl FileWriter {
             false => 0,
         };
         Size { bytes, credit, new }
-    }
-
-    /// Ends the upload without publishing it, in the background; the file stays as it was.
-    fn leave(&mut self, remains: Remains) -> Option<JoinHandle<()>> {
-        self.end(remains, remains == Remains::Keep && !self.is_untouched)
-    }
-
-    /// The same, and waits for it, so that whoever asks next finds what there is then.
-    async fn left(&mut self, remains: Remains) {
-        if let Some(leaving) = self.leave(remains) {
-            // What a task left that ended in a panic is found by the sweep.
-            let _ = leaving.await;
-        }
-    }
-
-    /// The same; `halt` says whether what is on its way may be brought to an end.
-    fn end(&mut self, remains: Remains, halt: bool) -> Option<JoinHandle<()>> {
-        if std::mem::replace(&mut self.over, true) {
-            return None;
-        }
-        let remains = match self.resumable && !self.is_unlinked {
-            true => remains,
-            false => Remains::Discard,
-        };
-        let size = self.claimed(self.draft.size());
-        let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
-        let mut draft = std::mem::replace(&mut self.draft, Draft::new(vfs, tenant, true, None));
-        let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
-        let mut claim = std::mem::replace(&mut self.claim, nothing);
-        let (target, content) = (self.publish.target.clone(), self.entry.content);
-        let is_lent = draft.is_lent();
-        let leaving = self.vfs.tasks().spawn(async move {
-            let blobs = draft.made();
-            if halt && remains == Remains::Keep {
-                let kept = claim.keep_all((&target, content), &mut draft, size).await;
-                if let Err(error) = kept {
-                    tracing::debug!(error = ?error, "what an upload had on its way is not kept");
-                }
-            }
-            draft.into_lent().wait().await;
-            claim.leave(remains, blobs).await;
-        });
-        // Whoever waits may be who borrowed.
-        (!is_lent).then_some(leaving)
     }
 }
 

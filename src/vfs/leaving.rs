@@ -1,0 +1,54 @@
+//! What becomes of an upload that is not published.
+
+use tokio::task::JoinHandle;
+
+use crate::vfs::claim::Claim;
+use crate::vfs::draft::Draft;
+use crate::vfs::upload::Remains;
+use crate::vfs::write::FileWriter;
+
+impl FileWriter {
+    /// Ends the upload without publishing it, in the background; the file stays as it was.
+    pub(in crate::vfs) fn leave(&mut self, remains: Remains) -> Option<JoinHandle<()>> {
+        self.end(remains, remains == Remains::Keep && !self.is_untouched)
+    }
+
+    /// The same, and waits for it, so that whoever asks next finds what there is then.
+    pub(in crate::vfs) async fn left(&mut self, remains: Remains) {
+        if let Some(leaving) = self.leave(remains) {
+            // What a task left that ended in a panic is found by the sweep.
+            let _ = leaving.await;
+        }
+    }
+
+    /// The same; `halt` says whether what is on its way may be brought to an end.
+    pub(in crate::vfs) fn end(&mut self, remains: Remains, halt: bool) -> Option<JoinHandle<()>> {
+        if std::mem::replace(&mut self.over, true) {
+            return None;
+        }
+        let remains = match self.resumable && !self.is_unlinked {
+            true => remains,
+            false => Remains::Discard,
+        };
+        let size = self.claimed(self.draft.size());
+        let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
+        let mut draft = std::mem::replace(&mut self.draft, Draft::new(vfs, tenant, true, None));
+        let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
+        let mut claim = std::mem::replace(&mut self.claim, nothing);
+        let (target, content) = (self.publish.target.clone(), self.entry.content);
+        let is_lent = draft.is_lent();
+        let leaving = self.vfs.tasks().spawn(async move {
+            let blobs = draft.made();
+            if halt && remains == Remains::Keep {
+                let kept = claim.keep_all((&target, content), &mut draft, size).await;
+                if let Err(error) = kept {
+                    tracing::debug!(error = ?error, "what an upload had on its way is not kept");
+                }
+            }
+            draft.into_lent().wait().await;
+            claim.leave(remains, blobs).await;
+        });
+        // Whoever waits may be who borrowed.
+        (!is_lent).then_some(leaving)
+    }
+}
