@@ -193,6 +193,7 @@ pub mod vfs {
     pub mod keys;
     pub mod landing;
     pub mod leaving;
+    pub mod leftover;
     pub mod listing;
     pub mod locks;
     pub mod look;

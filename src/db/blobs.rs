@@ -204,7 +204,31 @@ pub async fn unlink(tx: &mut TenantTx, id: BlobId, uses: i64, at: Timestamp) -> 
     Ok(())
 }
 
-/// Gives up a blob that nothing ever named.
+/// Has an instance hold on to a blob that nothing names any more, as if it were still being written; one that
+/// is named, or that nothing ever named, stays as it is.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn spare(
+    tx: &mut TenantTx,
+    id: BlobId,
+    instance: InstanceId,
+    at: Timestamp,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE blobs SET state = 1, instance = $3, at = $4 \
+         WHERE tenant = $1 AND id = $2 AND state = 3 AND uses = 0",
+        [
+            id.as_bytes().into(),
+            instance.as_bytes().into(),
+            at.0.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Gives up a blob that nothing names, unless it is live.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.

@@ -1,5 +1,7 @@
 //! Uploads in progress or broken off: their epoch, checkpoints and reservation.
 
+use std::collections::BTreeSet;
+
 use crate::db::blobs::{self, BlobInfo};
 use crate::db::contents::{link_runs, unlink_runs};
 use crate::db::sql::{Row, TenantTx};
@@ -100,6 +102,9 @@ pub struct Progress {
     pub edits: Vec<Edit>,
     /// The blobs that this upload made for it.
     pub blobs: Vec<BlobInfo>,
+    /// All blobs that its writer gives up itself, in the end: those that nothing of it names any more stay as if
+    /// they were still being written.
+    pub made: Vec<BlobId>,
     /// The blob that is not finished, if it is among them.
     pub unfinished: Option<Unfinished>,
     /// What is to be reserved from now on, in all.
@@ -150,7 +155,12 @@ pub async fn checkpoint(
         }
         None => {}
     }
-    unlink_runs(tx, &runs(gone.unwrap_or_default()), at).await?;
+    let gone = runs(gone.unwrap_or_default());
+    unlink_runs(tx, &gone, at).await?;
+    let gone: BTreeSet<_> = gone.iter().filter_map(|run| run.blob).collect();
+    for blob in progress.made.iter().filter(|blob| gone.contains(blob)) {
+        blobs::spare(tx, *blob, upload.instance, at).await?;
+    }
     upload_edits::replace(tx, id, &old, &progress.edits).await?;
     tx.execute(
         "UPDATE uploads SET size = $3, hash_state = $4, reserved_bytes = $5, \

@@ -119,6 +119,7 @@ impl Session {
                 over: Over::Nothing,
                 edits,
                 stored: parts.values().flat_map(|part| part.blobs.clone()).collect(),
+                made: None,
                 sha256: None,
                 hashed_over: None,
                 given: AttributeUpdate::default(),

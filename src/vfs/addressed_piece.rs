@@ -354,6 +354,7 @@ impl Piece {
                 over: Over::Nothing,
                 edits: self.draft.edits().to_vec(),
                 stored: self.draft.linkable(),
+                made: None,
                 sha256: self.draft.sha256(),
                 hashed_over: None,
                 given: AttributeUpdate::default(),
@@ -424,6 +425,7 @@ fn let_go(upload: &Upload) -> Leave {
         upload: Some((upload.id, upload.epoch)),
         remains: Remains::Keep,
         blobs: Vec::new(),
+        lent_by: None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::db::uploads::{Progress, Upload};
 use crate::db::usage::Amount;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
-use crate::domain::id::{BlobId, ContentId, UploadId};
+use crate::domain::id::{BlobId, ContentId, InstanceId, UploadId};
 use crate::domain::principal::Principal;
 use crate::vfs::draft::Draft;
 use crate::vfs::publish::Target;
@@ -261,13 +261,28 @@ impl Claim {
 
     /// Ends the upload without publishing it, and gives up `blobs` that nothing names.
     pub async fn leave(self, remains: Remains, blobs: Vec<BlobId>) {
+        let remains = match self.is_durable() {
+            true => remains,
+            false => Remains::Discard,
+        };
+        self.run(remains, blobs, None).await;
+    }
+
+    /// Ends the upload without publishing it, and holds on to `blobs` for now: somebody copies from them.
+    /// What is returned is to give them up later.
+    pub async fn leave_lent(mut self, blobs: Vec<BlobId>) -> Self {
+        let instance = self.vfs.instance();
+        self.run(Remains::Discard, blobs, Some(instance)).await;
+        self.row = None;
+        self
+    }
+
+    async fn run(&self, remains: Remains, blobs: Vec<BlobId>, lent_by: Option<InstanceId>) {
         let leave = Leave {
             upload: self.row(),
-            remains: match self.is_durable() {
-                true => remains,
-                false => Remains::Discard,
-            },
+            remains,
             blobs,
+            lent_by,
         };
         if leave.upload.is_none() && leave.blobs.is_empty() {
             return;

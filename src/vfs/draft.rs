@@ -15,6 +15,7 @@ use crate::db::usage::Amount;
 use crate::domain::content::{Edit, Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, TenantId};
+use crate::vfs::leftover::{Made, Then};
 use crate::vfs::prefix::{drop_last_byte, prefix};
 use crate::vfs::read::ContentReader;
 use crate::vfs::service::Vfs;
@@ -59,6 +60,10 @@ pub struct Draft {
     edits: Vec<Edit>,
     /// The blobs that were made for it and are complete.
     stored: Vec<BlobInfo>,
+    /// The blobs that were made for it, and that a publish did not link though they are needed.
+    spared: Vec<BlobInfo>,
+    /// The blobs that an upload brought that is gone on with.
+    resumed: Vec<BlobInfo>,
     /// Blobs of other drafts that were copied from before these were published, with what keeps these from
     /// giving them up.
     borrowed: BTreeMap<BlobId, (BlobInfo, TaskTrackerToken)>,
@@ -88,6 +93,8 @@ impl Draft {
             blobs: blobs.into_iter().map(|info| (info.id, info)).collect(),
             edits: Vec::new(),
             stored: Vec::new(),
+            spared: Vec::new(),
+            resumed: Vec::new(),
             borrowed: BTreeMap::new(),
             lent: TaskTracker::new(),
             sink: None,
@@ -104,6 +111,7 @@ impl Draft {
         }
         self.edits = edits;
         self.blobs.extend(blobs.iter().map(|info| (info.id, *info)));
+        self.resumed = blobs.to_vec();
         let state = hash_state.filter(|_| self.whole);
         let state = state.and_then(|state| {
             let state = SerializedState::<Sha256>::try_from(state.as_slice()).ok()?;
@@ -135,11 +143,14 @@ impl Draft {
     /// The blobs that whoever publishes it may link before the database knows them as live.
     pub fn linkable(&self) -> Vec<BlobInfo> {
         let borrowed = self.borrowed.values().map(|(info, _)| info);
-        self.stored.iter().chain(borrowed).copied().collect()
+        let own = self.stored.iter().chain(&self.spared);
+        own.chain(borrowed).copied().collect()
     }
 
     /// What somebody holds who copies from it before it is published.
-    pub fn lend(&self) -> Loan {
+    pub fn lend(&mut self) -> Loan {
+        // From now on it answers for these too: the upload may end before whoever borrows is done.
+        self.stored.append(&mut self.resumed);
         let borrowed = self.borrowed.iter();
         Loan {
             own: self.lent.token(),
@@ -163,8 +174,35 @@ impl Draft {
 
     /// All blobs that were made for it.
     pub fn made(&self) -> Vec<BlobId> {
-        let stored = self.stored.iter().map(|info| info.id);
-        stored.chain(self.sink.as_ref().map(BlobSink::id)).collect()
+        let own = self.stored.iter().chain(&self.spared).map(|info| info.id);
+        own.chain(self.sink.as_ref().map(BlobSink::id)).collect()
+    }
+
+    /// The blobs that were made for it and that a publish spared.
+    pub fn spared(&self) -> Vec<BlobId> {
+        self.spared.iter().map(|info| info.id).collect()
+    }
+
+    /// What is to become of its blobs when it is published, and no blob is in the making.
+    pub fn left_over(&self, then: Then) -> Made {
+        let blobs = self.made();
+        let shown: HashSet<_> = self.view.runs().filter_map(|run| run.blob).collect();
+        let has_unshown = !blobs.iter().all(|id| shown.contains(id));
+        let is_shown = |id: &BlobId| then == Then::GoesOn && shown.contains(id);
+        let resumed = self.resumed.iter().map(|info| info.id);
+        let needed = match self.is_lent() {
+            true => blobs.iter().copied().chain(resumed).collect(),
+            false => {
+                let all = blobs.iter().copied().chain(resumed);
+                all.filter(is_shown).collect()
+            }
+        };
+        Made {
+            instance: self.vfs.instance(),
+            blobs,
+            needed,
+            has_unshown,
+        }
     }
 
     /// SHA-256 of all that there is, when it is known.
@@ -297,8 +335,9 @@ impl Draft {
         })
     }
 
-    /// Goes on over what was published: what this shows, or that with what others wrote.
-    pub fn start_over(&mut self, as_written: bool) {
+    /// Goes on over what was published: what this shows, or that with what others wrote. `spared` are blobs
+    /// that the version does not name and that are needed, by this too.
+    pub fn start_over(&mut self, as_written: bool, spared: &[BlobId]) {
         if !as_written {
             self.stop_hashing();
             self.known_sha256 = None;
@@ -306,8 +345,14 @@ impl Draft {
         self.whole = false;
         self.base_size = self.view.size();
         self.edits.clear();
+        let infos = spared.iter().filter_map(|id| self.blobs.get(id));
+        self.spared = infos.copied().collect();
         self.stored.clear();
-        self.borrowed.clear();
+        self.resumed.clear();
+        // What it shows and others wrote over has not been linked.
+        let shown = self.view.runs().filter_map(|run| run.blob);
+        let shown: HashSet<_> = shown.filter(|_| !as_written).collect();
+        self.borrowed.retain(|id, _| shown.contains(id));
     }
 
     /// What is durable, after making it so where that is cheap.
@@ -412,6 +457,7 @@ impl Draft {
             hash_state: hash_state.filter(|_| self.whole),
             edits,
             blobs,
+            made: self.made(),
             unfinished: last.map(unfinished),
             reserved: Amount::default(),
         }

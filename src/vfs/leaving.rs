@@ -1,9 +1,12 @@
 //! What becomes of an upload that is not published.
 
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
+use crate::domain::id::BlobId;
 use crate::vfs::claim::Claim;
 use crate::vfs::draft::Draft;
+use crate::vfs::service::Vfs;
 use crate::vfs::upload::Remains;
 use crate::vfs::write::FileWriter;
 
@@ -36,7 +39,8 @@ impl FileWriter {
         let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
         let mut claim = std::mem::replace(&mut self.claim, nothing);
         let (target, content) = (self.publish.target.clone(), self.entry.content);
-        let is_lent = draft.is_lent();
+        let may_be_kept = remains == Remains::Keep && draft.is_lent();
+        let vfs = self.vfs.clone();
         let leaving = self.vfs.tasks().spawn(async move {
             let blobs = draft.made();
             if halt && remains == Remains::Keep {
@@ -45,10 +49,33 @@ impl FileWriter {
                     tracing::debug!(error = ?error, "what an upload had on its way is not kept");
                 }
             }
-            draft.into_lent().wait().await;
+            let lent = draft.into_lent();
+            if remains == Remains::Discard && !lent.is_empty() {
+                let later = claim.leave_lent(blobs.clone()).await;
+                give_up_later(&vfs, later, lent, blobs);
+                return;
+            }
+            // What is kept may be gone on with or ended by anybody once it is let go.
+            lent.wait().await;
             claim.leave(remains, blobs).await;
         });
         // Whoever waits may be who borrowed.
-        (!is_lent).then_some(leaving)
+        (!may_be_kept).then_some(leaving)
     }
+
+    /// Gives up blobs that no version names, when nobody borrows from them any more. Nothing can be written
+    /// after this.
+    pub(in crate::vfs) fn give_up(&mut self, blobs: Vec<BlobId>) {
+        let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
+        let draft = std::mem::replace(&mut self.draft, Draft::new(vfs, tenant, true, None));
+        let claim = Claim::new(self.vfs.clone(), self.principal.clone());
+        give_up_later(&self.vfs, claim, draft.into_lent(), blobs);
+    }
+}
+
+fn give_up_later(vfs: &Vfs, claim: Claim, lent: TaskTracker, blobs: Vec<BlobId>) {
+    vfs.tasks().spawn(async move {
+        lent.wait().await;
+        claim.leave(Remains::Discard, blobs).await;
+    });
 }

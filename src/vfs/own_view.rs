@@ -31,7 +31,8 @@ impl FileWriter {
             ..self.entry()
         };
         let content = self.draft.reader().clone();
-        Ok(FileReader::of(self.principal.tenant, entry, content))
+        let reader = FileReader::of(self.principal.tenant, entry, content);
+        Ok(reader.lent(self.draft.lend()))
     }
 
     /// What a copy of the file as this handle sees it starts from.

@@ -17,7 +17,7 @@ use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::content::{Edit, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, ContentId, NodeId, UploadId};
+use crate::domain::id::{AccountId, BlobId, ContentId, NodeId, UploadId};
 use crate::domain::news::{Listening, News};
 use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind, Version};
 use crate::domain::principal::Principal;
@@ -26,6 +26,7 @@ use crate::vfs::access::{Access, below, is_a_folder, path_of};
 use crate::vfs::attributes;
 use crate::vfs::condition;
 use crate::vfs::held::Held;
+use crate::vfs::leftover::Made;
 use crate::vfs::news::{self, By, Stored};
 
 /// Where what was written is to be published.
@@ -60,12 +61,14 @@ pub enum Over {
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Published {
     /// The file that got the version.
     pub node: NodeId,
     /// Whether the version is what its writer saw: nobody else changed the file meanwhile.
     pub as_written: bool,
+    /// Blobs that it does not name and that are needed: whoever made them is to give them up later.
+    pub spared: Vec<BlobId>,
 }
 
 /// Makes what was written the current version of a file.
@@ -85,6 +88,8 @@ pub struct Publish {
     pub edits: Vec<Edit>,
     /// Blobs that were stored for it.
     pub stored: Vec<BlobInfo>,
+    /// What is given up when the version does not name it.
+    pub made: Option<Made>,
     /// SHA-256 of the whole, if the edits start from nothing or from `hashed_over`.
     pub sha256: Option<[u8; 32]>,
     /// The content over which `sha256` was computed on.
@@ -116,6 +121,7 @@ impl Publish {
             over,
             edits: Vec::new(),
             stored: Vec::new(),
+            made: None,
             sha256: None,
             hashed_over: None,
             given,
@@ -157,10 +163,6 @@ impl Operation for Publish {
         }
         let (replaced, path) = (place.replaces(), place.path);
         let (entry, sha256) = self.write(tx, place.current, place.folder, next).await?;
-        if let Some((upload, epoch)) = self.upload {
-            // After the new content has linked the blobs, so that none is condemned in between.
-            uploads::end(tx, upload, epoch, next.at).await?;
-        }
         let news = self.news(tx.listening(), &path, &entry, replaced, sha256);
         Ok(Record::Change(stored(&path, &entry).telling(news)))
     }
@@ -212,13 +214,17 @@ impl Publish {
     }
 
     /// Whether what it makes needs nothing of what was there: a whole file, in blobs of its own, that
-    /// was not written down before.
+    /// was not written down before; and leaves none of these over.
     fn is_plain(&self) -> bool {
         let is_own = |edit: &Edit| {
             let blob = edit.run().and_then(|run| run.blob);
             blob.is_none_or(|blob| self.stored.iter().any(|info| info.id == blob))
         };
-        self.over != Over::Current && self.upload.is_none() && self.edits.iter().all(is_own)
+        let leaves_some = self.made.as_ref().is_some_and(|made| made.has_unshown);
+        self.over != Over::Current
+            && self.upload.is_none()
+            && !leaves_some
+            && self.edits.iter().all(is_own)
     }
 
     fn starts_from_nothing(&self, current: Option<&Entry>) -> bool {
@@ -285,7 +291,7 @@ impl Publish {
             }
         }
         let entry = self.version(place.current.as_ref(), place.folder, map.size(), next);
-        self.note_published(entry.node, true);
+        self.note_published(entry.node, true, Vec::new());
         // What grows is its own.
         let name = Some(self.principal.login.user.as_str());
         let crossed = known.take_crossed();
@@ -390,7 +396,15 @@ impl Publish {
             }
             None => entries::insert(tx, &entry).await?,
         }
-        self.note_published(entry.node, hash_holds);
+        if let Some((upload, epoch)) = self.upload {
+            // After the new content has linked the blobs, so that none is condemned in between.
+            uploads::end(tx, upload, epoch, next.at).await?;
+        }
+        let spared = match &self.made {
+            Some(made) => made.give_up(tx, &map, next.at).await?,
+            None => Vec::new(),
+        };
+        self.note_published(entry.node, hash_holds, spared);
         Ok((entry, sha256))
     }
 
@@ -442,9 +456,13 @@ impl Publish {
         }
     }
 
-    fn note_published(&self, node: NodeId, as_written: bool) {
+    fn note_published(&self, node: NodeId, as_written: bool, spared: Vec<BlobId>) {
         let published = self.published.lock();
-        *published.unwrap_or_else(PoisonError::into_inner) = Some(Published { node, as_written });
+        *published.unwrap_or_else(PoisonError::into_inner) = Some(Published {
+            node,
+            as_written,
+            spared,
+        });
     }
 }
 

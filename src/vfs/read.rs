@@ -20,7 +20,7 @@ use crate::net::budget::{Budget, Share};
 use crate::vfs::blob_reader::BlobReader;
 use crate::vfs::chunks::{ChunkRange, Chunks};
 use crate::vfs::service::Vfs;
-use crate::vfs::source::Source;
+use crate::vfs::source::{Loan, Source};
 
 /// Most bytes that one call returns.
 pub const MAX_READ: usize = 1024 * 1024;
@@ -257,6 +257,8 @@ pub struct FileReader {
     _counted: Option<Arc<Share>>,
     /// Of a file that is sent to somebody.
     transfer: Option<Arc<Transfer>>,
+    /// Of what its writer has not published yet.
+    loan: Option<Arc<Loan>>,
 }
 
 impl FileReader {
@@ -280,6 +282,7 @@ impl FileReader {
             content,
             _counted: counted,
             transfer: None,
+            loan: None,
         })
     }
 
@@ -298,6 +301,16 @@ impl FileReader {
             content: Some(content),
             _counted: None,
             transfer: None,
+            loan: None,
+        }
+    }
+
+    /// The same, of what its writer has not published yet and holds on to meanwhile.
+    #[must_use]
+    pub(in crate::vfs) fn lent(self, loan: Loan) -> Self {
+        Self {
+            loan: Some(Arc::new(loan)),
+            ..self
         }
     }
 
@@ -317,7 +330,7 @@ impl FileReader {
             Some(content) => Source {
                 tenant: self.tenant,
                 content: content.content(),
-                loan: None,
+                loan: self.loan.as_deref().cloned(),
             },
             None => Source::empty(self.tenant),
         }

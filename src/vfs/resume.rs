@@ -153,6 +153,7 @@ pub async fn take_over(
         upload: Some((upload.id, upload.epoch)),
         remains,
         blobs: Vec::new(),
+        lent_by: None,
     };
     match salvage(vfs, principal, &upload).await {
         Ok((edits, blobs)) => Ok(Some(Resumed {

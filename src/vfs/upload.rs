@@ -12,7 +12,7 @@ use crate::db::usage::{self, Amount};
 use crate::db::{blobs, entries, kept};
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
-use crate::domain::id::{AccountId, BlobId, ContentId, NodeId, UploadId};
+use crate::domain::id::{AccountId, BlobId, ContentId, InstanceId, NodeId, UploadId};
 use crate::domain::node::Entry;
 
 /// What an upload asks the quota for.
@@ -158,6 +158,8 @@ pub struct Leave {
     pub remains: Remains,
     /// All blobs that were made for it.
     pub blobs: Vec<BlobId>,
+    /// Which instance holds on to those for now, if somebody copies from them.
+    pub lent_by: Option<InstanceId>,
 }
 
 #[async_trait]
@@ -174,7 +176,10 @@ impl Operation for Leave {
             }
         }
         for blob in &self.blobs {
-            blobs::discard(tx, *blob, next.at).await?;
+            match self.lent_by {
+                Some(instance) => blobs::spare(tx, *blob, instance, next.at).await?,
+                None => blobs::discard(tx, *blob, next.at).await?,
+            }
         }
         Ok(Record::Nothing)
     }

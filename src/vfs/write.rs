@@ -17,6 +17,7 @@ use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
 use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
+use crate::vfs::leftover::Then;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::{Over, Publish, Published, Target};
 use crate::vfs::resume::Discard;
@@ -243,9 +244,14 @@ impl FileWriter {
         if self.is_untouched || self.is_unlinked {
             return Ok(());
         }
-        self.store().await?;
+        self.store(Then::GoesOn).await?;
         // Not what came of it the last time, if nothing did now.
-        if let Some(Published { node, as_written }) = self.take_published() {
+        if let Some(published) = self.take_published() {
+            let Published {
+                node,
+                as_written,
+                spared,
+            } = published;
             self.publish.target.node = Some(node);
             let mut tx = self.vfs.database().read(self.principal.tenant).await?;
             if let Some(entry) = entries::live(&mut tx, node).await? {
@@ -254,7 +260,7 @@ impl FileWriter {
             self.publish.hashed_over = Some(self.publish.content);
             self.publish.content = ContentId::mint(self.now());
             self.publish.over = Over::Current;
-            self.draft.start_over(as_written);
+            self.draft.start_over(as_written, &spared);
         } else {
             self.entry.attributes = self.entry.attributes.with(self.publish.update);
         }
@@ -299,10 +305,16 @@ impl FileWriter {
                     return Err(not_set());
                 }
             }
-            (false, false) => self.store().await?,
+            (false, false) => self.store(Then::Ends).await?,
         }
         let entry = self.entry();
-        self.over = true;
+        if !std::mem::replace(&mut self.over, true) {
+            let published = self.take_published();
+            let spared = published.map_or_else(|| self.draft.spared(), |done| done.spared);
+            if !spared.is_empty() {
+                self.give_up(spared);
+            }
+        }
         self.transfer.end(Ending::Complete);
         Ok(entry)
     }
@@ -382,8 +394,8 @@ impl FileWriter {
         self.publish.target.node.is_none()
     }
 
-    async fn store(&mut self) -> Result<()> {
-        let stored = Box::pin(self.try_store()).await;
+    async fn store(&mut self, then: Then) -> Result<()> {
+        let stored = Box::pin(self.try_store(then)).await;
         if let Err(error) = &stored
             && error.kind() == ErrorKind::Stale
         {
@@ -392,7 +404,7 @@ impl FileWriter {
         self.checked(stored)
     }
 
-    async fn try_store(&mut self) -> Result<()> {
+    async fn try_store(&mut self, then: Then) -> Result<()> {
         self.flush_early().await?;
         if !self.dirty {
             return Ok(());
@@ -402,6 +414,7 @@ impl FileWriter {
         let publish = Publish {
             edits: self.draft.edits().to_vec(),
             stored: self.draft.linkable(),
+            made: Some(self.draft.left_over(then)),
             sha256: self.draft.sha256(),
             upload: self.claim.row(),
             ..self.publish.clone()
@@ -410,7 +423,7 @@ impl FileWriter {
         let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
         self.entry.born = committed.seq;
         let published = self.publish.published.lock();
-        if let Some(published) = *published.unwrap_or_else(PoisonError::into_inner) {
+        if let Some(published) = &*published.unwrap_or_else(PoisonError::into_inner) {
             self.entry.node = published.node;
             self.entry.attributes.modified = committed.at;
         }

@@ -11,6 +11,7 @@ use sealift::domain::node::AttributeUpdate;
 use sealift::domain::rights::Rights;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::vfs::rename::Overwrite;
+use sealift::vfs::write::FileWriter;
 
 use crate::support::dialects::on_both;
 use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
@@ -23,6 +24,9 @@ on_both!(
     a_part_of_a_file_is_laid_into_another,
     what_is_not_published_yet_can_be_copied,
     what_was_copied_before_its_writer_gave_up_is_there,
+    what_was_copied_from_a_reader_of_an_unpublished_file_is_there,
+    what_was_copied_and_then_cut_off_where_it_came_from_is_there,
+    what_others_wrote_over_is_still_there_for_who_copies_it_within_a_file,
 );
 
 async fn a_copied_file_outlives_the_one_it_was_copied_from(dialect: Dialect) {
@@ -248,4 +252,127 @@ async fn what_was_copied_before_its_writer_gave_up_is_there(dialect: Dialect) {
     }
     world.vfs.drain().await;
     clean(&world).await;
+}
+
+async fn what_was_copied_from_a_reader_of_an_unpublished_file_is_there(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    // So much that it is written down as an upload, and so little that it is not.
+    for (at, length) in [("/long", 600_000), ("/short", 1_000)] {
+        let bytes = Bytes::from(vec![7; length]);
+        for is_published in [true, false] {
+            let mut first = session.open_write(&path("/f"), replace()).await.unwrap();
+            first.write_at(0, bytes.clone()).await.unwrap();
+            let reader = first.reader().await.unwrap();
+            let mut early = session.open_write(&path(at), replace()).await.unwrap();
+            let source = reader.source();
+            let copied = early.copy_from(&source, 0, u64::MAX, Some(0)).await;
+            assert_eq!(copied.unwrap(), length as u64);
+            drop(source);
+            first.resize(0).await.unwrap();
+            first.write_at(0, Bytes::from_static(b"x")).await.unwrap();
+            match is_published {
+                true => drop(first.commit().await.unwrap()),
+                false => first.discard().await,
+            }
+            early.commit().await.unwrap();
+            assert!(get(&session, &path(at)).await.unwrap() == bytes);
+            // Also when it is copied only now; what is read is there as long as it is open.
+            sweep(&world).await;
+            let read = reader.read_at(length as u64 - 1, 5).await.unwrap();
+            assert_eq!(read, b"\x07"[..]);
+            let mut late = session.open_write(&path("/g"), replace()).await.unwrap();
+            let source = reader.source();
+            let copied = late.copy_from(&source, 0, u64::MAX, Some(0)).await;
+            assert_eq!(copied.unwrap(), length as u64);
+            drop(source);
+            drop(reader);
+            late.commit().await.unwrap();
+            assert!(get(&session, &path("/g")).await.unwrap() == bytes);
+        }
+    }
+    clean(&world).await;
+}
+
+async fn what_was_copied_and_then_cut_off_where_it_came_from_is_there(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let bytes = Bytes::from(vec![7; 9 << 20]);
+    let write = async |writer: &mut FileWriter| {
+        // So much that it is written down on the way what is durable.
+        for part in [bytes.slice(..1), bytes.slice(1..), bytes.slice(..1)] {
+            let size = writer.entry().size;
+            writer.write_at(size, part).await.unwrap();
+            world.clock.advance(Duration::from_secs(1));
+        }
+    };
+    for then in ["close", "discard", "sync", "write on"] {
+        let mut first = session.open_write(&path("/f"), replace()).await.unwrap();
+        write(&mut first).await;
+        let mut second = session.open_write(&path("/g"), replace()).await.unwrap();
+        let source = first.source().await.unwrap();
+        let copied = second.copy_from(&source, 0, 9 << 20, Some(0)).await;
+        assert_eq!(copied.unwrap(), 9 << 20);
+        drop(source);
+        first.resize(0).await.unwrap();
+        first.write_at(0, Bytes::from_static(b"x")).await.unwrap();
+        let mut open = None;
+        match then {
+            "close" => drop(first.commit().await.unwrap()),
+            "discard" => first.discard().await,
+            "sync" => {
+                first.sync().await.unwrap();
+                open = Some(first);
+            }
+            _ => {
+                write(&mut first).await;
+                open = Some(first);
+            }
+        }
+        sweep(&world).await;
+        second.commit().await.unwrap();
+        assert!(get(&session, &path("/g")).await.unwrap() == bytes, "{then}");
+        if let Some(first) = open {
+            first.commit().await.unwrap();
+        }
+        clean(&world).await;
+    }
+}
+
+async fn what_others_wrote_over_is_still_there_for_who_copies_it_within_a_file(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let at = path("/a");
+    put(&ann, &at, &[b'o'; 100]).await.unwrap();
+    let mut writer = ann.open_write(&at, update()).await.unwrap();
+    let more = Bytes::from_static(&[b'X'; 100]);
+    writer.append(more).await.unwrap();
+    writer.read_at(0, 1).await.unwrap();
+    put(&bob, &at, &[b'B'; 500]).await.unwrap();
+    // Of what is published then, all that was appended is cut off again.
+    writer.resize(150).await.unwrap();
+    writer.sync().await.unwrap();
+    assert!(get(&ann, &at).await.unwrap() == [b'B'; 150]);
+    sweep(&world).await;
+    let own = writer.source().await.unwrap();
+    assert_eq!(writer.copy_from(&own, 100, 50, Some(0)).await.unwrap(), 50);
+    let line = Bytes::from_static(b"new line");
+    writer.append(line).await.unwrap();
+    drop(own);
+    writer.commit().await.unwrap();
+    let whole = [&[b'X'; 50][..], &[b'B'; 100], b"new line"].concat();
+    assert_eq!(get(&ann, &at).await.unwrap(), whole);
+    clean(&world).await;
+}
+
+/// What was given up goes, and what nothing named for a while too.
+async fn sweep(world: &World) {
+    let settings = JobSettings {
+        blob_grace: Duration::ZERO,
+        ..JobSettings::default()
+    };
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_secs(1));
+        runner::round(&world.vfs, settings).await.unwrap();
+    }
 }

@@ -1,12 +1,16 @@
 //! What those who write a file at the same time see of it, and what is left of it in the end.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sealift::db::sql::Dialect;
 use sealift::domain::clock::Timestamp;
 use sealift::domain::error::ErrorKind;
+use sealift::domain::id::RegionId;
 use sealift::domain::node::AttributeUpdate;
 use sealift::domain::rights::Rights;
 use sealift::domain::sum::SumKind;
+use sealift::jobs::runner::{self, JobSettings};
 use sealift::net::budget::Budget;
 use sealift::vfs::options::WriteOptions;
 use sealift::vfs::session::Session;
@@ -25,6 +29,7 @@ on_both!(
     who_writes_into_a_name_that_was_free_leaves_what_came_there_meanwhile,
     who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile,
     who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync,
+    bytes_that_were_written_over_before_they_were_published_go,
 );
 
 async fn who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync(dialect: Dialect) {
@@ -340,5 +345,38 @@ async fn a_file_is_written_in_so_many_pieces_and_fsync_starts_the_count_anew() {
         assert!(error.context().contains(word), "{error}");
     }
     drop(writer);
+    clean(&world).await;
+}
+
+async fn bytes_that_were_written_over_before_they_were_published_go(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let (at, length) = (path("/a"), 300_000);
+    let mut writer = ann.open_write(&at, replace()).await.unwrap();
+    for round in 0..6 {
+        for byte in [1, 2] {
+            let bytes = Bytes::from(vec![byte; length]);
+            writer.write_at(0, bytes).await.unwrap();
+            // Reads what it wrote, as sshfs does.
+            writer.read_at(0, 1).await.unwrap();
+        }
+        if round % 2 == 0 {
+            writer.sync().await.unwrap();
+        } else {
+            writer.commit().await.unwrap();
+            writer = ann.open_write(&at, replace()).await.unwrap();
+        }
+    }
+    writer.discard().await;
+    world.vfs.drain().await;
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_secs(1));
+        let round = runner::round(&world.vfs, JobSettings::default()).await;
+        round.unwrap();
+    }
+    // One blob for each version: those before the last are kept for a while.
+    let store = world.vfs.store(RegionId::MAIN).unwrap();
+    assert_eq!(store.list(None, 100).await.unwrap().len(), 6);
+    assert!(get(&ann, &at).await.unwrap() == vec![2; length]);
     clean(&world).await;
 }
