@@ -64,6 +64,8 @@ pub struct Draft {
     spared: Vec<BlobInfo>,
     /// The blobs that an upload brought that is gone on with.
     resumed: Vec<BlobInfo>,
+    /// How many bytes were stored for it since it was published, with those that were spared then.
+    written: u64,
     /// Blobs of other drafts that were copied from before these were published, with what keeps these from
     /// giving them up.
     borrowed: BTreeMap<BlobId, (BlobInfo, TaskTrackerToken)>,
@@ -95,6 +97,7 @@ impl Draft {
             stored: Vec::new(),
             spared: Vec::new(),
             resumed: Vec::new(),
+            written: 0,
             borrowed: BTreeMap::new(),
             lent: TaskTracker::new(),
             sink: None,
@@ -205,6 +208,11 @@ impl Draft {
         }
     }
 
+    /// How many bytes are stored for it and not published, those that were overwritten too.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// SHA-256 of all that there is, when it is known.
     pub fn sha256(&self) -> Option<[u8; 32]> {
         let hash = self.hash.as_ref();
@@ -239,6 +247,7 @@ impl Draft {
                 self.lay(place, run)?;
             }
             taken += more;
+            self.written += more as u64;
             if more < rest.len() {
                 Box::pin(self.finish_blob()).await?;
             }
@@ -349,6 +358,7 @@ impl Draft {
         self.spared = infos.copied().collect();
         self.stored.clear();
         self.resumed.clear();
+        self.written = self.spared.iter().map(|info| info.size).sum();
         // What it shows and others wrote over has not been linked.
         let shown = self.view.runs().filter_map(|run| run.blob);
         let shown: HashSet<_> = shown.filter(|_| !as_written).collect();

@@ -516,11 +516,12 @@ impl FileWriter {
     }
 
     /// Asks the quota for a file of `size` bytes before more than [`SMALL`] of it is stored, and writes
-    /// down now and then what is durable.
+    /// down now and then what is durable. Who writes over the same bytes again and again takes room for
+    /// all of these until they are published, and is asked for half of it.
     async fn reserve(&mut self, size: u64) -> Result<()> {
         self.begin().await?;
         let is_due = self.claim.is_due(self.draft.size(), self.now());
-        let size = self.claimed(size);
+        let size = self.claimed(size.max(self.draft.written() / 2));
         if size.bytes <= SMALL || (self.claim.covers(size) && !is_due) {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sealift::db::sql::Dialect;
+use sealift::db::tenants::NewTenant;
 use sealift::domain::clock::Timestamp;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::id::RegionId;
@@ -30,6 +31,7 @@ on_both!(
     who_asked_for_an_empty_file_gets_one_whatever_came_there_meanwhile,
     who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync,
     bytes_that_were_written_over_before_they_were_published_go,
+    who_writes_over_the_same_bytes_again_and_again_comes_to_the_quota,
 );
 
 async fn who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync(dialect: Dialect) {
@@ -379,4 +381,32 @@ async fn bytes_that_were_written_over_before_they_were_published_go(dialect: Dia
     assert_eq!(store.list(None, 100).await.unwrap().len(), 6);
     assert!(get(&ann, &at).await.unwrap() == vec![2; length]);
     clean(&world).await;
+}
+
+async fn who_writes_over_the_same_bytes_again_and_again_comes_to_the_quota(dialect: Dialect) {
+    let small = NewTenant {
+        quota_bytes: Some(3_000_000),
+        ..new_tenant("acme")
+    };
+    let world = World::with(dialect, small).await;
+    let ann = world.account("ann").await;
+    let bytes = Bytes::from(vec![7; 1_000_000]);
+    let mut writer = ann.open_write(&path("/a"), replace()).await.unwrap();
+    for _ in 0..3 {
+        for _ in 0..4 {
+            writer.write_at(0, bytes.clone()).await.unwrap();
+            writer.read_at(0, 1).await.unwrap();
+        }
+        // What is published counts no more than there is of it.
+        writer.sync().await.unwrap();
+        assert_eq!(ann.space().await.unwrap().used_bytes, 1_000_000);
+    }
+    let mut outcome = Ok(());
+    for _ in 0..20 {
+        outcome = outcome.and(writer.write_at(0, bytes.clone()).await);
+    }
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Quota);
+    drop(writer);
+    clean(&world).await;
+    assert_eq!(ann.space().await.unwrap().used_bytes, 1_000_000);
 }
