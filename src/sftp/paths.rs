@@ -122,6 +122,13 @@ impl PathLane {
         match request {
             PathRequest::Copy { from, to, replace } => {
                 let (from, to) = (self.resolve(&from)?, self.resolve(&to)?);
+                if self.handles.writer(&from).is_some() {
+                    // Of what this session sees nothing may be published yet.
+                    return Err(Error::new(
+                        ErrorKind::Busy,
+                        format!("'{from}' is being written; close it first, then copy it"),
+                    ));
+                }
                 files.copy_file(&from, &to, overwrite(replace)).await?;
             }
             PathRequest::Expand { path } => {

@@ -413,6 +413,26 @@ async fn copies_that_make_no_sense_are_refused_in_words() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_being_written_is_not_copied_by_name() {
+    let (_world, files) = world().await;
+    put(&files, &path("/file"), b"old").await.unwrap();
+    let mut channel = Channel::open(&files).await;
+    for name in ["/file", "/new"] {
+        let write = channel.open_file(name, WRITING).await;
+        channel.write(&write, 0, b"of this session");
+        assert_eq!(channel.receive().await.code(), OK);
+        let words: [&[u8]; 3] = [b"copy-file", name.as_bytes(), b"/copy"];
+        let reply = channel.ask(EXTENDED, &words, &[1]).await;
+        assert_eq!(reply.code(), FAILURE);
+        assert!(reply.message().contains("close it first"), "{reply:?}");
+        assert_eq!(channel.ask(CLOSE, &[&write], b"").await.code(), OK);
+        assert_eq!(channel.ask(EXTENDED, &words, &[1]).await.code(), OK);
+        let copied = get(&files, &path("/copy")).await.unwrap();
+        assert_eq!(copied, b"of this session");
+    }
+}
+
+#[tokio::test]
 async fn a_file_is_copied_by_name() {
     let (_world, files) = world().await;
     put(&files, &path("/from"), b"abc").await.unwrap();
