@@ -218,19 +218,8 @@ impl SftpSession {
                 return Ok(());
             }
         };
-        let length = match request.length {
-            0 => u64::MAX,
-            length => length,
-        };
         // As with WRITE, a handle that appends does so wherever it is told to write.
         let to = (!target.handle.appends).then_some(request.to);
-        if request.read == request.write && to.is_some() {
-            let apart = request.from.abs_diff(request.to);
-            if apart < length {
-                self.refuse(caller, "parts of one file that overlap cannot be copied");
-                return Ok(());
-            }
-        }
         let work = WriteWork::Copy {
             source,
             request,

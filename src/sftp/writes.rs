@@ -17,7 +17,7 @@ use crate::sftp::gate::Waiting;
 use crate::sftp::ledger::OpenFile;
 use crate::sftp::packet::MAX_DATA_BYTES;
 use crate::sftp::reads::ReadFile;
-use crate::sftp::reply;
+use crate::sftp::reply::{self, Code};
 use crate::sftp::request::CopyRequest;
 use crate::sftp::room::Place;
 use crate::vfs::read::FileReader;
@@ -319,20 +319,27 @@ impl Lane {
     ) {
         match self.try_copy(source, request, to).await {
             // Less than asked for is there, as OpenSSH's server tells it.
-            Ok(copied) if copied < request.length => {
+            Ok(Some(copied)) if copied < request.length => {
                 let bytes = reply::end(caller.id);
                 self.context.reply(caller, bytes);
             }
-            copied => self.context.reply_status(caller, copied.map(drop)),
+            Ok(Some(_)) => self.context.reply_ok(caller),
+            Ok(None) => {
+                let why = "parts of one file that overlap cannot be copied; copy less at a time";
+                let bytes = reply::status(caller.id, Code::Failure, why);
+                self.context.reply(caller, bytes);
+            }
+            Err(error) => self.context.reply_error(caller, &error),
         }
     }
 
+    /// Says how many bytes were copied; none when the two parts are of one file and overlap.
     async fn try_copy(
         &mut self,
         source: CopySource,
         request: CopyRequest,
         to: Option<u64>,
-    ) -> Result<u64> {
+    ) -> Result<Option<u64>> {
         let length = match request.length {
             0 => u64::MAX,
             length => length,
@@ -350,6 +357,14 @@ impl Lane {
                 &counted.source
             }
         };
+        if request.read == request.write
+            && let Some(to) = to
+        {
+            let there = length.min(source.size().saturating_sub(request.from));
+            if request.from.abs_diff(to) < there {
+                return Ok(None);
+            }
+        }
         let copied = self
             .writer
             .copy_from(source, request.from, length, to)
@@ -357,7 +372,7 @@ impl Lane {
         if let (Err(error), None) = (&copied, &self.failed) {
             self.failed = Some(again(error));
         }
-        copied
+        copied.map(Some)
     }
 
     async fn set(&mut self, wanted: Wanted) -> Result<()> {

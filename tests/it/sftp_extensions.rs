@@ -388,6 +388,8 @@ async fn copies_that_make_no_sense_are_refused_in_words() {
     let mut channel = Channel::open(&files).await;
     let read = channel.open_file("/from", READING).await;
     let write = channel.open_file("/to", READING | WRITING).await;
+    channel.write(&write, 0, b"0123456789");
+    assert_eq!(channel.receive().await.code(), OK);
     let words: [&[u8]; 1] = [b"copy-data"];
     for (request, word) in [
         (copy(&read, 0, 0, &read, 0), "not open for writing"),
@@ -410,6 +412,28 @@ async fn copies_that_make_no_sense_are_refused_in_words() {
     // After an error nothing is published.
     assert_eq!(channel.ask(CLOSE, &[&write], b"").await.code(), BAD_MESSAGE);
     assert!(files.stat(&path("/to")).await.is_err());
+}
+
+#[tokio::test]
+async fn parts_of_one_file_that_only_touch_are_copied() {
+    let (_world, files) = world().await;
+    let mut channel = Channel::open(&files).await;
+    let write = channel.open_file("/file", READING | WRITING).await;
+    channel.write(&write, 0, b"0123456789");
+    assert_eq!(channel.receive().await.code(), OK);
+    let words: [&[u8]; 1] = [b"copy-data"];
+    // What is there counts, however much is asked for.
+    for (request, code) in [
+        (copy(&write, 0, 0, &write, 10), OK),
+        (copy(&write, 15, 100, &write, 20), EOF),
+        (copy(&write, 24, 0, &write, 0), OK),
+    ] {
+        let reply = channel.ask(EXTENDED, &words, &request).await;
+        assert_eq!(reply.code(), code, "{reply:?}");
+    }
+    assert_eq!(channel.ask(CLOSE, &[&write], b"").await.code(), OK);
+    let whole = get(&files, &path("/file")).await.unwrap();
+    assert_eq!(whole, b"9123456789012345678956789");
 }
 
 #[tokio::test]
