@@ -386,13 +386,16 @@ impl PathLane {
         }
         // Handles of one session on one file share it, as they do on a disk.
         if let Some((id, lane)) = self.handles.share(&path, handle) {
-            if flags.truncates()
-                && let Err(error) = ask(&lane, Order::Truncate).await
-            {
-                self.handles.remove(id);
-                return Err(error);
+            let goes_on = match flags.truncates() {
+                true => ask(&lane, Order::Truncate).await,
+                false => Ok(true),
+            };
+            if let Ok(true) = goes_on {
+                return Ok(id);
             }
-            return Ok(id);
+            self.handles.remove(id);
+            // What an error ended is left to the handles that it has; this one begins anew.
+            goes_on?;
         }
         // It may have been closed just now.
         self.handles.settle(|closed| *closed == path).await;

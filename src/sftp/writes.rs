@@ -83,8 +83,8 @@ pub enum Order {
         /// How it went.
         done: oneshot::Sender<Result<bool>>,
     },
-    /// To start again from nothing.
-    Truncate(oneshot::Sender<Result<()>>),
+    /// To start again from nothing; says whether it does: not after an error, which ended this upload.
+    Truncate(oneshot::Sender<Result<bool>>),
     /// To go when it is closed, since its name is gone; says whether it does.
     Unlink(Fate, oneshot::Sender<bool>),
 }
@@ -266,9 +266,10 @@ impl Lane {
                 drop(done.send(renamed));
             }
             Order::Truncate(sender) => {
-                let cut = match &self.failed {
-                    Some(error) => Err(again(error)),
-                    None => self.writer.resize(0).await,
+                let has_ended = self.failed.is_some() || self.writer.has_ended();
+                let cut = match has_ended {
+                    true => Ok(false),
+                    false => self.writer.resize(0).await.map(|()| true),
                 };
                 drop(sender.send(cut));
             }

@@ -11,6 +11,11 @@ use crate::vfs::upload::Remains;
 use crate::vfs::write::FileWriter;
 
 impl FileWriter {
+    /// Whether an error ended this upload: nothing of it is published any more.
+    pub fn has_ended(&self) -> bool {
+        self.over
+    }
+
     /// Ends the upload without publishing it, in the background; the file stays as it was.
     pub(in crate::vfs) fn leave(&mut self, remains: Remains) -> Option<JoinHandle<()>> {
         self.end(remains, remains == Remains::Keep && !self.is_untouched)

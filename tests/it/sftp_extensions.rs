@@ -457,6 +457,23 @@ async fn a_file_that_is_being_written_is_not_copied_by_name() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_opened_to_be_emptied_begins_anew_after_an_error() {
+    let (_world, files) = world().await;
+    let mut channel = Channel::open(&files).await;
+    let first = channel.open_file("/file", READING | WRITING).await;
+    channel.write(&first, 1 << 63, b"far beyond what a file may hold");
+    assert_eq!(channel.receive().await.code(), BAD_MESSAGE);
+    let second = channel.open_file("/file", READING | WRITING).await;
+    channel.write(&second, 0, b"anew");
+    assert_eq!(channel.receive().await.code(), OK);
+    // Who wrote what failed hears of it, and does no harm.
+    let closed = channel.ask(CLOSE, &[&first], b"").await;
+    assert_eq!(closed.code(), BAD_MESSAGE);
+    assert_eq!(channel.ask(CLOSE, &[&second], b"").await.code(), OK);
+    assert_eq!(get(&files, &path("/file")).await.unwrap(), b"anew");
+}
+
+#[tokio::test]
 async fn a_file_is_copied_by_name() {
     let (_world, files) = world().await;
     put(&files, &path("/from"), b"abc").await.unwrap();
