@@ -1,5 +1,6 @@
 //! Reading one blob: frames fetched, verified and opened, from wherever it can be read.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -67,7 +68,7 @@ impl BlobReader {
         let plain = self.load(first, last).await?;
         let skipped = ((start - first * FRAME_BYTES as u64) as usize).min(plain.len());
         let wanted = skipped.saturating_add((end - start) as usize);
-        Ok(plain.slice(skipped..wanted.min(plain.len())))
+        Ok(cut(&plain, skipped..wanted.min(plain.len())))
     }
 
     async fn load(&self, first: u64, last: u64) -> Result<Bytes> {
@@ -265,5 +266,18 @@ impl BlobReader {
             "this part of the file is damaged in the store; tell the operator",
         )
         .because(error)
+    }
+}
+
+/// Up to so many bytes are copied out of what was opened...
+const COPIED: usize = 64 * 1024;
+/// ...that is so many times as large: a few bytes that wait for a client must not keep all of it in memory.
+const FAR_LARGER: usize = 8;
+
+/// A part of what was opened, without keeping much more than that in memory.
+pub fn cut(plain: &Bytes, part: Range<usize>) -> Bytes {
+    match part.len() < COPIED && part.len() < plain.len() / FAR_LARGER {
+        true => Bytes::copy_from_slice(plain.get(part).unwrap_or_default()),
+        false => plain.slice(part),
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::BlobId;
-use crate::net::budget::{Budget, Share};
+use crate::net::budget::Budget;
 use crate::vfs::blob_reader::BlobReader;
 
 /// A run of a blob that is fetched and opened at one go.
@@ -40,13 +40,9 @@ struct Kept {
     chunk: Chunk,
 }
 
-type Chunk = Arc<OnceCell<Opened>>;
-
-/// Opened bytes and the memory they count for.
-struct Opened {
-    plain: Bytes,
-    _share: Share,
-}
+/// Opened bytes, which count for the memory they take until the last slice of them is dropped: an answer may
+/// wait for its client longer than its file is read.
+type Chunk = Arc<OnceCell<Bytes>>;
 
 impl Chunks {
     /// Keeps nothing yet.
@@ -66,14 +62,14 @@ impl Chunks {
         let opened = chunk
             .get_or_try_init(|| load(&self.budget, blob, range))
             .await?;
-        Ok(opened.plain.clone())
+        Ok(opened.clone())
     }
 
     /// The plain bytes of a chunk if they are kept or on their way.
     pub async fn find(&self, blob: &BlobReader, range: ChunkRange) -> Option<Bytes> {
         let chunk = self.lock().find(blob.info().id, range)?;
         let opened = chunk.get_or_try_init(|| load(&self.budget, blob, range));
-        opened.await.ok().map(|opened| opened.plain.clone())
+        opened.await.ok().cloned()
     }
 
     /// Starts to fetch a chunk, to keep it as one of the last `kept`, unless it is kept or `most` are being
@@ -136,14 +132,11 @@ impl State {
     }
 }
 
-async fn load(budget: &Budget, blob: &BlobReader, range: ChunkRange) -> Result<Opened> {
+async fn load(budget: &Budget, blob: &BlobReader, range: ChunkRange) -> Result<Bytes> {
     // With what its frames have around them.
     let bytes = usize::try_from(range.end - range.start).map_err(Error::internal)?;
     let share = budget
         .try_take_spare(bytes + bytes / 1024)
         .ok_or_else(|| Error::new(ErrorKind::Busy, "no memory for a chunk"))?;
-    Ok(Opened {
-        plain: blob.read(range.start, range.end).await?,
-        _share: share,
-    })
+    Ok(share.around(blob.read(range.start, range.end).await?))
 }

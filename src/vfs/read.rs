@@ -17,7 +17,7 @@ use crate::domain::node::Entry;
 use crate::domain::principal::Principal;
 use crate::domain::traffic::{Direction, Ending, Transfer};
 use crate::net::budget::{Budget, Share};
-use crate::vfs::blob_reader::BlobReader;
+use crate::vfs::blob_reader::{BlobReader, cut};
 use crate::vfs::chunks::{ChunkRange, Chunks};
 use crate::vfs::service::Vfs;
 use crate::vfs::source::{Loan, Source};
@@ -244,7 +244,7 @@ fn chunk(blob: &BlobReader, at: u64, bytes: u64) -> ChunkRange {
 fn part(plain: &Bytes, range: ChunkRange, start: u64, most: u64) -> Bytes {
     let from = start - range.start;
     let to = from.saturating_add(most).min(range.end - range.start);
-    plain.slice(from as usize..to as usize)
+    cut(plain, from as usize..to as usize)
 }
 
 /// An open file. Cheap to clone.

@@ -18,6 +18,7 @@ use sealift::vfs::session::Session;
 use sha2::{Digest, Sha256};
 
 use crate::support::dialects::on_both;
+use crate::support::wait::until;
 use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
 
 on_both!(
@@ -409,4 +410,25 @@ async fn who_writes_over_the_same_bytes_again_and_again_comes_to_the_quota(diale
     drop(writer);
     clean(&world).await;
     assert_eq!(ann.space().await.unwrap().used_bytes, 1_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_counts_until_it_is_dropped_and_a_few_bytes_keep_nothing_else() {
+    let budget = Budget::new(64 << 20);
+    let world = World::within(Dialect::Sqlite, new_tenant("acme"), budget.clone()).await;
+    let ann = world.account("ann").await;
+    let at = path("/large");
+    put(&ann, &at, &vec![7; 3 << 20]).await.unwrap();
+    world.vfs.drain().await;
+    let before = budget.used();
+    let reader = ann.open_read(&at).await.unwrap();
+    let few = reader.read_at(0, 2).await.unwrap();
+    let many = reader.read_at(0, 256 << 10).await.unwrap();
+    drop(reader);
+    assert!(budget.used() >= before + many.len());
+    drop(many);
+    // What was being fetched ahead ends soon after its reader.
+    until("all to be given back", async || budget.used() <= before).await;
+    assert_eq!(few, vec![7; 2]);
+    clean(&world).await;
 }
