@@ -53,6 +53,7 @@ pub mod server;
 pub mod settings;
 pub mod stall;
 pub mod tags;
+pub mod taken;
 pub mod tally;
 pub mod visitor;
 pub mod visits;

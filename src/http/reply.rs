@@ -51,6 +51,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
     }
 
+    /// There is no memory for even the least of an answer.
+    pub fn short_of_memory() -> Self {
+        let (status, word) = status(ErrorKind::Unavailable);
+        let detail = "the server is short of memory; try again in a few seconds";
+        let problem = Self::new(status, word, detail);
+        problem.with(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
     /// Nobody has logged in.
     pub fn stranger() -> Self {
         let detail =

@@ -9,7 +9,7 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -28,6 +28,7 @@ use crate::http::peer::Peer;
 use crate::http::portions::Portions;
 use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
+use crate::http::taken::{Streams, Watched};
 use crate::http::web::Web;
 use crate::http::{clear, metrics, router};
 use crate::net::budget::Budget;
@@ -202,7 +203,7 @@ struct Parts {
     connections: Places,
     /// Of operators: however many others come, there is a way in.
     operators_connections: Places,
-    protocol: auto::Builder<TokioExecutor>,
+    protocol: auto::Builder<Streams>,
     forwarders: Vec<Network>,
     stall: Duration,
     opening: Duration,
@@ -290,7 +291,7 @@ impl Parts {
                 if let Ok(told) = &answer {
                     span.record("http.response.status_code", told.status().as_u16());
                 }
-                answer
+                answer.map(|told| told.map(Watched::new))
             }
         });
         let mut connection = pin!(self.protocol.serve_connection(
@@ -315,8 +316,8 @@ impl Parts {
 }
 
 /// How HTTP/1.1 and HTTP/2 are spoken.
-fn protocol(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
-    let mut protocol = auto::Builder::new(TokioExecutor::new());
+fn protocol(settings: &HttpSettings) -> auto::Builder<Streams> {
+    let mut protocol = auto::Builder::new(Streams::new(settings.stall_time));
     protocol
         .http1()
         .timer(TokioTimer::new())

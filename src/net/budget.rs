@@ -101,6 +101,14 @@ impl Budget {
         self.take_within(bytes, most.min(self.total()))
     }
 
+    /// As [`Budget::try_take_spare`], for the little without which nobody can be answered: leaves a quarter of
+    /// the whole, or a sixteenth beside what is granted and spared.
+    pub fn try_take_least(&self, bytes: usize) -> Option<Share> {
+        let (granted, total) = (self.counts.granted.load(Ordering::Acquire), self.total());
+        let most = granted.saturating_add(total / 16 * 7).max(total / 4 * 3);
+        self.take_within(bytes, most.min(total / 16 * 15))
+    }
+
     /// As [`Budget::try_take_spare`], for one of many who each keep what they take for as long as they
     /// like and have `own` bytes already: nobody gets above an eighth of what is left for those who
     /// come next, so that however many take and give nothing back, the next one still gets something.
@@ -279,6 +287,20 @@ mod tests {
         assert!(budget.try_take_granted(10).is_none());
         drop(all);
         assert!(budget.try_take_granted(400).is_some());
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn little_is_left_for_those_who_come_when_all_is_granted_and_spared() {
+        let budget = Budget::new(1600);
+        let granted = budget.try_take_granted(800).unwrap();
+        let spared = budget.try_take_spare(600).unwrap();
+        let least = budget.try_take_least(100).unwrap();
+        assert!(budget.try_take_least(1).is_none());
+        drop((granted, spared));
+        let more = budget.try_take_least(1100).unwrap();
+        assert!(budget.try_take_least(1).is_none());
+        drop((least, more));
         assert_eq!(budget.used(), 0);
     }
 

@@ -11,8 +11,8 @@ use crate::http::dav::asked::{Asked, Depth};
 use crate::http::dav::fault::{Condition, Fault};
 use crate::http::dav::live::{Answering, Subject};
 use crate::http::dav::{body, place, xml};
-use crate::http::files::bundle::Collector;
-use crate::http::files::pump;
+use crate::http::files::bundle::{COLLECTED, Collector};
+use crate::http::files::pump::{self, Allowance};
 use crate::vfs::locks::Locks;
 use crate::vfs::look::{Page, Seen};
 use crate::vfs::session::Session;
@@ -72,7 +72,8 @@ pub async fn answer(asked: Asked, body: Body) -> Result<Response, Fault> {
     // What is refused is refused before the answer has begun.
     let page = teller.session.page(&path, "", PAGE).await?;
     let principal = teller.session.principal().clone();
-    let body = pump::body(&web, &principal, |outlet| async move {
+    let allowance = Allowance::of(&web, COLLECTED)?;
+    let body = pump::body(&web, &principal, allowance, |outlet| async move {
         let mut out = Collector::new(outlet);
         out.put(xml::HEAD.as_bytes()).await?;
         out.put(OPEN.as_bytes()).await?;

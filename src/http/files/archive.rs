@@ -11,8 +11,8 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::http::extract::Params;
 use crate::http::failures::Asking;
-use crate::http::files::bundle::{Collector, Item};
-use crate::http::files::pump::{self, Outlet};
+use crate::http::files::bundle::{COLLECTED, Collector, Item};
+use crate::http::files::pump::{self, Allowance, Outlet};
 use crate::http::files::zip::Zip;
 use crate::http::files::{disposition, place, tar};
 use crate::http::reply::Problem;
@@ -59,11 +59,20 @@ pub async fn archive(
         }
     };
     let selection = visitor.0.select(&paths, Purpose::Archive).await?;
-    Ok(answer(&web, visitor.principal(), selection, format))
+    answer(&web, visitor.principal(), selection, format)
 }
 
 /// Answers with an archive.
-pub fn answer(web: &Web, principal: &Principal, selection: Selection, format: Format) -> Response {
+///
+/// # Errors
+/// 503 when there is no memory for it.
+pub fn answer(
+    web: &Web,
+    principal: &Principal,
+    selection: Selection,
+    format: Format,
+) -> Result<Response, Problem> {
+    let allowance = Allowance::of(web, COLLECTED)?;
     let name = match selection.name() {
         None | Some("") => "files",
         Some(name) => name,
@@ -80,13 +89,13 @@ pub fn answer(web: &Web, principal: &Principal, selection: Selection, format: Fo
         ),
     ];
     let budget = web.vfs().budget().clone();
-    let body: Body = pump::body(web, principal, |outlet| async move {
+    let body: Body = pump::body(web, principal, allowance, |outlet| async move {
         match format {
             Format::Tar => write_tar(&selection, outlet).await,
             Format::Zip => write_zip(&selection, outlet, budget).await,
         }
     });
-    (told, body).into_response()
+    Ok((told, body).into_response())
 }
 
 /// What kind of archive it is.

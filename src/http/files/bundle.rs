@@ -10,8 +10,9 @@ use crate::http::files::pump::Outlet;
 use crate::vfs::read::FileReader;
 use crate::vfs::selection::Selected;
 
-/// Bytes that are collected before they are sent, and the longest file that is.
-const COLLECTED: usize = 64 * 1024;
+/// Bytes that are collected before they are sent...
+pub const COLLECTED: usize = 64 * 1024;
+/// ...and the longest file that is.
 const SMALL: u64 = 32 * 1024;
 
 /// A file or folder of an archive.

@@ -13,7 +13,7 @@ use crate::http::failures::{Asking, Ranging};
 use crate::http::files::condition::{self, Verdict};
 use crate::http::files::media::{self, Showing};
 use crate::http::files::place::Place;
-use crate::http::files::pump::{self, Begun};
+use crate::http::files::pump::{self, Allowance, Begun};
 use crate::http::files::range::{self, Part};
 use crate::http::files::{digest, disposition};
 use crate::http::reply::Problem;
@@ -60,9 +60,11 @@ pub async fn download(
         Head::Complete(response) => return Ok(response),
         Head::Precedes(response, part) => (response, part),
     };
-    let begun = Begun::read(&web, file, part).await?;
+    let allowance = Allowance::take(&web)?;
+    let begun = Begun::read(&allowance, file, part).await?;
     visitor.0.note_download(&path);
-    *response.body_mut() = pump::body(&web, visitor.principal(), |outlet| async move {
+    let principal = visitor.principal();
+    *response.body_mut() = pump::body(&web, principal, allowance, |outlet| async move {
         outlet.send_begun(begun, |_| ()).await
     });
     Ok(response)

@@ -13,7 +13,7 @@ use crate::http::extract::Params;
 use crate::http::failures::{Ranging, Visiting};
 use crate::http::files::archive;
 use crate::http::files::download::{self, Head, Wish};
-use crate::http::files::pump::{self, Begun};
+use crate::http::files::pump::{self, Allowance, Begun};
 use crate::http::files::view::{self, Entries, EntryView};
 use crate::http::links::outsider::Outsider;
 use crate::http::links::veil;
@@ -231,7 +231,7 @@ pub async fn pack(
         return Err(veil::over());
     }
     let principal = outsider.session.principal();
-    Ok(archive::answer(&web, principal, selection, format))
+    archive::answer(&web, principal, selection, format)
 }
 
 async fn send(
@@ -258,14 +258,17 @@ async fn send(
         length: part.end - part.start,
     };
     // Nobody has downloaded what cannot be read.
-    let begun = Begun::read(web, file, part).await.map_err(veil::error)?;
+    let allowance = Allowance::take(web)?;
+    let begun = Begun::read(&allowance, file, part);
+    let begun = begun.await.map_err(veil::error)?;
     let counted = web
         .accounts()
         .count_download(outsider.id(), outsider.from, wanted);
     let leave = counted.await?.ok_or_else(veil::over)?;
     let mut sending = web.guests().sending(leave);
     session.note_download(path);
-    *response.body_mut() = pump::body(web, session.principal(), |outlet| async move {
+    let principal = session.principal();
+    *response.body_mut() = pump::body(web, principal, allowance, |outlet| async move {
         let seen = |piece: &[u8]| sending.add(piece.len());
         outlet.send_begun(begun, seen).await
     });
