@@ -1,7 +1,6 @@
 //! Joining parts: uploads with an address become one file, and no byte moves.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -20,7 +19,7 @@ use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::vfs::addressed::{found, no_such_upload, target};
 use crate::vfs::landing;
-use crate::vfs::publish::{Over, Publish};
+use crate::vfs::publish::{Over, Publish, Report};
 use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
 
@@ -125,7 +124,7 @@ impl Session {
                 given: AttributeUpdate::default(),
                 update: AttributeUpdate::default(),
                 upload: None,
-                published: Arc::default(),
+                report: Report::default(),
             },
             parts: parts
                 .into_iter()

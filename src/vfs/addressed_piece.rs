@@ -22,7 +22,7 @@ use crate::vfs::draft::{Draft, LastByte, Place};
 use crate::vfs::gather::gather;
 use crate::vfs::landing;
 use crate::vfs::pieces::Hold;
-use crate::vfs::publish::{Over, Publish};
+use crate::vfs::publish::{Over, Publish, Report};
 use crate::vfs::resume;
 use crate::vfs::service::Vfs;
 use crate::vfs::session::Session;
@@ -360,7 +360,7 @@ impl Piece {
                 given: AttributeUpdate::default(),
                 update: AttributeUpdate::default(),
                 upload: self.claim.row(),
-                published: std::sync::Arc::default(),
+                report: Report::default(),
             },
         };
         let (tenant, actor) = (self.principal.tenant, self.principal.actor());

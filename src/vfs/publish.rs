@@ -1,6 +1,6 @@
 //! Publishing what was written: the change that makes it a version of a file.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -65,10 +65,39 @@ pub enum Over {
 pub struct Published {
     /// The file that got the version.
     pub node: NodeId,
+    /// Where it is: not under the name that was opened when it was renamed meanwhile.
+    pub path: String,
+    /// Whether the file was made by this: there was none when it was published, whatever was there when it was
+    /// opened.
+    pub is_new: bool,
     /// Whether the version is what its writer saw: nobody else changed the file meanwhile.
     pub as_written: bool,
     /// Blobs that it does not name and that are needed: whoever made them is to give them up later.
     pub spared: Vec<BlobId>,
+}
+
+/// Where it is said what came of publishing. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Report(Arc<Mutex<Option<Published>>>);
+
+impl Report {
+    /// What came of it the last time, if anything was published.
+    pub fn read(&self) -> Option<Published> {
+        self.lock().clone()
+    }
+
+    /// The same, and forgets it.
+    pub fn take(&self) -> Option<Published> {
+        self.lock().take()
+    }
+
+    fn write(&self, published: Published) {
+        *self.lock() = Some(published);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Published>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Makes what was written the current version of a file.
@@ -101,7 +130,7 @@ pub struct Publish {
     /// The upload that this ends, with its epoch.
     pub upload: Option<(UploadId, i64)>,
     /// What came of it; set when the operation is committed.
-    pub published: Arc<Mutex<Option<Published>>>,
+    pub report: Report,
 }
 
 impl Publish {
@@ -127,7 +156,7 @@ impl Publish {
             given,
             update: AttributeUpdate::default(),
             upload: None,
-            published: Arc::default(),
+            report: Report::default(),
         }
     }
 }
@@ -161,8 +190,8 @@ impl Operation for Publish {
             plan.write(tx).await?;
             return Ok(Record::Change(plan.happening));
         }
-        let (replaced, path) = (place.replaces(), place.path);
-        let (entry, sha256) = self.write(tx, place.current, place.folder, next).await?;
+        let (replaced, path) = (place.replaces(), place.path.clone());
+        let (entry, sha256) = self.write(tx, place, next).await?;
         let news = self.news(tx.listening(), &path, &entry, replaced, sha256);
         Ok(Record::Change(stored(&path, &entry).telling(news)))
     }
@@ -291,7 +320,13 @@ impl Publish {
             }
         }
         let entry = self.version(place.current.as_ref(), place.folder, map.size(), next);
-        self.note_published(entry.node, true, Vec::new());
+        self.report.write(Published {
+            node: entry.node,
+            path: place.path.clone(),
+            is_new: place.current.is_none(),
+            as_written: true,
+            spared: Vec::new(),
+        });
         // What grows is its own.
         let name = Some(self.principal.login.user.as_str());
         let crossed = known.take_crossed();
@@ -368,10 +403,16 @@ impl Publish {
     async fn write(
         &self,
         tx: &mut TenantTx,
-        current: Option<Entry>,
-        parent: NodeId,
+        place: Place,
         next: Committed,
     ) -> Result<(Entry, Option<[u8; 32]>)> {
+        let Place {
+            current,
+            folder: parent,
+            path,
+            ..
+        } = place;
+        let is_new = current.is_none();
         let before = self.base(tx, current.as_ref()).await?;
         let mut map = match before {
             Some(content) => contents::load(tx, content).await?.map,
@@ -404,7 +445,13 @@ impl Publish {
             Some(made) => made.give_up(tx, &map, next.at).await?,
             None => Vec::new(),
         };
-        self.note_published(entry.node, hash_holds, spared);
+        self.report.write(Published {
+            node: entry.node,
+            path,
+            is_new,
+            as_written: hash_holds,
+            spared,
+        });
         Ok((entry, sha256))
     }
 
@@ -454,15 +501,6 @@ impl Publish {
             born: next.seq,
             died: None,
         }
-    }
-
-    fn note_published(&self, node: NodeId, as_written: bool, spared: Vec<BlobId>) {
-        let published = self.published.lock();
-        *published.unwrap_or_else(PoisonError::into_inner) = Some(Published {
-            node,
-            as_written,
-            spared,
-        });
     }
 }
 

@@ -1,7 +1,5 @@
 //! Writing a file: bytes in any order go to blobs as they come, and become a version at commit.
 
-use std::sync::PoisonError;
-
 use bytes::Bytes;
 use tracing::Instrument as _;
 
@@ -19,7 +17,7 @@ use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
 use crate::vfs::leftover::Then;
 use crate::vfs::options::{Create, WriteOptions};
-use crate::vfs::publish::{Over, Publish, Published, Target};
+use crate::vfs::publish::{Over, Publish, Report, Target};
 use crate::vfs::resume::Discard;
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
@@ -246,12 +244,8 @@ impl FileWriter {
         }
         self.store(Then::GoesOn).await?;
         // Not what came of it the last time, if nothing did now.
-        if let Some(published) = self.take_published() {
-            let Published {
-                node,
-                as_written,
-                spared,
-            } = published;
+        if let Some(published) = self.publish.report.take() {
+            let node = published.node;
             self.publish.target.node = Some(node);
             let mut tx = self.vfs.database().read(self.principal.tenant).await?;
             if let Some(entry) = entries::live(&mut tx, node).await? {
@@ -260,7 +254,8 @@ impl FileWriter {
             self.publish.hashed_over = Some(self.publish.content);
             self.publish.content = ContentId::mint(self.now());
             self.publish.over = Over::Current;
-            self.draft.start_over(as_written, &spared);
+            self.draft
+                .start_over(published.as_written, &published.spared);
         } else {
             self.entry.attributes = self.entry.attributes.with(self.publish.update);
         }
@@ -309,7 +304,7 @@ impl FileWriter {
         }
         let entry = self.entry();
         if !std::mem::replace(&mut self.over, true) {
-            let published = self.take_published();
+            let published = self.publish.report.read();
             let spared = published.map_or_else(|| self.draft.spared(), |done| done.spared);
             if !spared.is_empty() {
                 self.give_up(spared);
@@ -394,6 +389,11 @@ impl FileWriter {
         self.publish.target.node.is_none()
     }
 
+    /// Where it will be said what came of publishing it.
+    pub fn report(&self) -> Report {
+        self.publish.report.clone()
+    }
+
     async fn store(&mut self, then: Then) -> Result<()> {
         let stored = Box::pin(self.try_store(then)).await;
         if let Err(error) = &stored
@@ -422,17 +422,11 @@ impl FileWriter {
         let (tenant, actor) = (self.principal.tenant, self.principal.actor());
         let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
         self.entry.born = committed.seq;
-        let published = self.publish.published.lock();
-        if let Some(published) = &*published.unwrap_or_else(PoisonError::into_inner) {
+        if let Some(published) = self.publish.report.read() {
             self.entry.node = published.node;
             self.entry.attributes.modified = committed.at;
         }
         Ok(())
-    }
-
-    fn take_published(&self) -> Option<Published> {
-        let published = self.publish.published.lock();
-        published.unwrap_or_else(PoisonError::into_inner).take()
     }
 
     async fn try_copy(

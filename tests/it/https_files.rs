@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::folder::TempFolder;
 use crate::support::https_door::{Answer, HttpsDoor};
+use crate::support::web_line::WebLine;
 
 fn sum(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
@@ -83,6 +84,47 @@ fn a_file_goes_up_and_comes_back_over_both_versions_of_http() {
         .server
         .audit_with("both downloads", |log| downloads(log) >= 2);
     assert_eq!(downloads(&log), 2, "{log}");
+}
+
+#[test]
+fn what_a_put_did_is_told_as_it_was_when_its_file_was_published() {
+    let door = HttpsDoor::up();
+    door.put("/gone", "old", &[]);
+    door.put("/moved", "old", &[]);
+    let mut lines: Vec<_> = ["new", "gone", "moved"]
+        .map(|name| begin_put(&door, name))
+        .into();
+    // Meanwhile one is made by another, one deleted, and one renamed.
+    assert_eq!(door.put("/new", "other", &[]).status, 201);
+    assert_eq!(
+        door.demo(&["-X", "DELETE"], "/api/v1/files/gone").status,
+        204
+    );
+    let to = r#"{"from":"/moved","to":"/elsewhere"}"#;
+    let moved = door.send("POST", "/move", to, &[]);
+    assert_eq!(moved.status, 200, "{}", moved.text());
+    let told = [(200, "/new"), (201, "/gone"), (200, "/elsewhere")];
+    for (line, (status, path)) in lines.iter_mut().zip(told) {
+        line.send("late");
+        let answer = line.answer("PUT");
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert_eq!(answer.json()["path"], path);
+        let location = format!("/api/v1/files{path}");
+        assert_eq!(answer.header("location"), Some(location.as_str()));
+        assert_eq!(door.get(path, &[]).text(), "late");
+    }
+}
+
+/// Begins to put four bytes, and returns when the server waits for them.
+fn begin_put(door: &HttpsDoor, name: &str) -> WebLine {
+    let mut line = WebLine::to(door);
+    let user = BASE64.encode(door.user().as_bytes());
+    line.send(&format!(
+        "PUT /api/v1/files/{name} HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {user}\r\n\
+         Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    ));
+    assert_eq!(line.answer("PUT").status, 100);
+    line
 }
 
 #[test]

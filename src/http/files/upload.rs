@@ -83,9 +83,9 @@ pub async fn upload(
     };
     let told = [
         (header::ETAG, condition::tag_header(&stored.entry)),
-        (header::LOCATION, place::location("files", &path)),
+        (header::LOCATION, place::location("files", &stored.path)),
     ];
-    let view = EntryView::new(&path, &stored.entry).with_sum(stored.sum);
+    let view = EntryView::new(&stored.path, &stored.entry).with_sum(stored.sum);
     Ok((status, told, Json(view)).into_response())
 }
 
@@ -105,6 +105,8 @@ pub struct Incoming {
 pub struct Stored {
     /// The version that it is.
     pub entry: Entry,
+    /// Where it is: elsewhere than it was sent to when the file was renamed meanwhile.
+    pub path: VfsPath,
     /// Whether nothing was there before.
     pub is_new: bool,
     /// Its SHA-256.
@@ -175,15 +177,22 @@ pub async fn store(
             }
         }
     }
-    let is_new = writer.is_new();
-    let published = writer.commit().await;
-    match (folders, published.is_ok()) {
+    let report = writer.report();
+    let committed = writer.commit().await;
+    match (folders, committed.is_ok()) {
         (Some(made), true) => made.keep(),
         (Some(made), false) => made.take_back().await,
         (None, _) => {}
     }
+    let entry = committed.map_err(|error| unmet(error, create))?;
+    // Only now it is known what was there, and where the file is: others go on while it comes.
+    let (path, is_new) = match report.read() {
+        Some(published) => (VfsPath::parse(&published.path)?, published.is_new),
+        None => (path.clone(), false),
+    };
     Ok(Stored {
-        entry: published.map_err(|error| unmet(error, create))?,
+        entry,
+        path,
         is_new,
         sum,
     })
