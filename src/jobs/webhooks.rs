@@ -1,16 +1,18 @@
 //! Telling others what happened: at least once, in order as far as nothing fails, each webhook for itself.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::second_factor::KeySource;
+use crate::crypto::webhook_signature::SigningSecret;
 use crate::db::deliveries::{self, Delivery, DeliveryState, Outcome, Todo};
 use crate::db::leases;
 use crate::db::tenants::{self, Tenant};
@@ -33,6 +35,8 @@ const FOLDERS: usize = 10;
 /// How long a webhook is one instance's, and how long before the end it is renewed.
 const LEASE: Duration = Duration::from_secs(60);
 const RENEW_BEFORE: Duration = Duration::from_secs(30);
+/// How long an answer may take before its place is another's.
+const PROMPT: Duration = Duration::from_secs(1);
 /// After so many failures in a row, the next is tried after a pause.
 const PATIENT: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -49,13 +53,29 @@ struct Shared {
     keys: KeySource,
     settings: WebhookSettings,
     poster: Poster,
-    permits: Semaphore,
+    places: Places,
     /// How many of them a tenant may have.
-    places: Mutex<BTreeMap<TenantId, Arc<Semaphore>>>,
+    places_each: Mutex<BTreeMap<TenantId, Arc<Places>>>,
     /// Webhooks that a task works for; until when they are this instance's.
     working: Mutex<BTreeMap<Key, Working>>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What may be on its way: receivers that answer need not wait for those that do not.
+struct Places {
+    prompt: Semaphore,
+    /// Of answers that take long.
+    slow: Semaphore,
+}
+
+impl Places {
+    fn new(prompt: usize) -> Self {
+        Self {
+            prompt: Semaphore::new(prompt.max(1)),
+            slow: Semaphore::new(prompt.max(1) * 4),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -75,8 +95,8 @@ impl Webhooks {
         let shared = Arc::new(Shared {
             vfs: vfs.in_background(),
             keys,
-            permits: Semaphore::new(settings.at_once),
-            places: Mutex::default(),
+            places: Places::new(settings.at_once),
+            places_each: Mutex::default(),
             settings,
             poster,
             working: Mutex::default(),
@@ -252,11 +272,13 @@ impl Shared {
         let db = self.vfs.database();
         let mut lines: Vec<Option<Line>> = Vec::new();
         let (mut url, mut failures) = (String::new(), 0_u32);
+        let mut is_taken = false;
         while self.is_mine(key).await? {
             let now = db.now().await?;
-            let each = match failures {
-                0 => self.settings.at_once_each,
-                _ => 1,
+            // Who has not answered yet may not answer at all.
+            let each = match is_taken {
+                true => self.settings.at_once_each,
+                false => 1,
             };
             let mut tx = db.read(tenant).await?;
             let found = webhooks::find(&mut tx, id).await?;
@@ -279,7 +301,8 @@ impl Shared {
             let outcomes = self.send(&tenant, &webhook, &due, &mut lines).await?;
             self.note(&tenant, id, &outcomes).await?;
             let is_well = |one: &Outcome| one.state == DeliveryState::Delivered;
-            failures = match outcomes.iter().any(is_well) {
+            is_taken = outcomes.iter().any(is_well);
+            failures = match is_taken {
                 true => 0,
                 false => failures.saturating_add(1),
             };
@@ -292,13 +315,45 @@ impl Shared {
         Ok(())
     }
 
-    fn places_of(&self, tenant: TenantId) -> Arc<Semaphore> {
-        let most = (self.settings.at_once / 4).max(1);
-        let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+    fn places_of(&self, tenant: TenantId) -> Arc<Places> {
+        let most = self.settings.at_once / 4;
+        let all = self.places_each.lock();
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
         let places = all
             .entry(tenant)
-            .or_insert_with(|| Arc::new(Semaphore::new(most)));
+            .or_insert_with(|| Arc::new(Places::new(most)));
         places.clone()
+    }
+
+    /// Sends one thing when there is a place for it, and leaves that to others if the answer takes long.
+    async fn send_one(
+        &self,
+        (tenant, own): (&Tenant, &Places),
+        (url, secrets): (&str, &[SigningSecret]),
+        delivery: &Delivery,
+        line: &mut Option<Line>,
+    ) -> std::result::Result<u16, Failure> {
+        let lost = |said: &str| Failure::Lost(said.to_owned());
+        let place = own.prompt.acquire().await;
+        let place = (place, self.places.prompt.acquire().await);
+        if place.0.is_err() || place.1.is_err() {
+            return Err(lost("the server ends"));
+        }
+        // Of this try, however long it had to wait.
+        let now = self.vfs.database().now().await;
+        let now = now.map_err(|_| lost("the database does not answer"))?;
+        let message = webhook_attempt::message(tenant, delivery, secrets, now);
+        let mut posting = pin!(self.poster.post(url, &message, line));
+        if let Ok(answer) = timeout(PROMPT, posting.as_mut()).await {
+            return answer;
+        }
+        let slow = (own.slow.try_acquire(), self.places.slow.try_acquire());
+        if slow.0.is_ok() && slow.1.is_ok() {
+            drop(place);
+            return posting.await;
+        }
+        drop(slow);
+        posting.await
     }
 
     async fn send(
@@ -323,14 +378,12 @@ impl Shared {
         let places = self.places_of(tenant.id);
         let places = &places;
         let sending = due.iter().zip(lines).map(|(delivery, line)| async move {
-            let secrets = match secrets {
-                Ok(secrets) => secrets,
-                Err(said) => return (delivery, Err(Failure::Lost(said.to_owned()))),
-            };
-            let message = webhook_attempt::message(tenant, delivery, secrets, now);
-            let answer = match (places.acquire().await, self.permits.acquire().await) {
-                (Ok(_place), Ok(_permit)) => self.poster.post(&webhook.url, &message, line).await,
-                _ => Err(Failure::Lost("the server ends".to_owned())),
+            let answer = match secrets {
+                Ok(secrets) => {
+                    let to = (webhook.url.as_str(), secrets.as_slice());
+                    self.send_one((tenant, places), to, delivery, line).await
+                }
+                Err(said) => Err(Failure::Lost(said.to_owned())),
             };
             (delivery, answer)
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::careful::Careful;
 use crate::support::hooked::Hooked;
@@ -193,6 +193,31 @@ fn a_failing_webhook_holds_no_other_back() {
     assert_eq!(paths.len(), 12);
     let waiting = hooked.deliveries();
     assert!(waiting.iter().any(|one| one["state"] == "waiting"));
+    hooked.server.stop();
+}
+
+#[test]
+fn many_webhooks_that_hang_hold_no_other_back() {
+    let hooked = Hooked::up_with(&[("TIMEOUT", "30s")]);
+    let (bad, good) = (Receiver::answering(|_, _| Reply::Hang), Receiver::start());
+    for number in 0..40 {
+        let name = format!("hanging-{number}");
+        hooked.webhook(&["add", "demo", &name, &bad.url("/")]);
+    }
+    hooked.hook(&good.url("/"), &[]);
+    for number in 0..8 {
+        hooked.put(&format!("/{number}"), "some");
+    }
+    // They are on their way by now, which takes longer than the other may have to wait.
+    bad.wait_for(16);
+    let put = Instant::now();
+    hooked.put("/late", "some");
+    good.wait_for(9);
+    assert!(
+        put.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        put.elapsed()
+    );
     hooked.server.stop();
 }
 
