@@ -77,8 +77,11 @@ impl Reach {
             .host()
             .trim_start_matches('[')
             .trim_end_matches(']');
-        if host.is_empty() || url.contains('#') {
+        if host.is_empty() || url.contains('#') || authority.port_u16() == Some(0) {
             return Err(malformed());
+        }
+        if host.ends_with('.') {
+            return Err(format!("write '{host}' without the dot at its end"));
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let target = Target {
@@ -168,21 +171,26 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Where machines at Azure ask about themselves, though it is written like a public address.
+const AZURE: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    !matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224..=255, _, _)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (192, 168, _)
-            | (198, 18..=19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    )
+    let is_metadata = address == AZURE;
+    !is_metadata
+        && !matches!(
+            (a, b, c),
+            (0 | 10 | 127 | 224..=255, _, _)
+                | (100, 64..=127, _)
+                | (169, 254, _)
+                | (172, 16..=31, _)
+                | (192, 0, 0 | 2)
+                | (192, 88, 99)
+                | (192, 168, _)
+                | (198, 18..=19, _)
+                | (198, 51, 100)
+                | (203, 0, 113)
+        )
 }
 
 /// Of 2000::/3 only, without Teredo and other special uses, documentation and 6to4.
@@ -210,6 +218,7 @@ mod tests {
             "100.64.0.1",
             "100.127.255.255",
             "169.254.169.254",
+            "168.63.129.16",
             "172.16.0.1",
             "172.31.255.255",
             "192.168.1.1",
@@ -222,6 +231,7 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "[::ffff:10.0.0.1]",
             "[::ffff:a9fe:a9fe]",
+            "[::ffff:168.63.129.16]",
             "[::7f00:1]",
             "[64:ff9b::7f00:1]",
             "[64:ff9b::a9fe:a9fe]",
@@ -275,6 +285,10 @@ mod tests {
             "https://user:pass@example.com/",
             "https://example.com/#x",
             "https://exa mple.com/",
+            "https://example.com:0/",
+            "https://example.com./",
+            "https://localhost./",
+            "https://127.0.0.1./",
         ] {
             assert!(reach.target(url).is_err(), "{url}");
         }
