@@ -98,6 +98,27 @@ impl Held {
     }
 }
 
+/// What replacing the content of a file takes: to one that was made for a lock which the client holds, as much
+/// as making it took.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::vfs) async fn to_replace(
+    tx: &mut TenantTx,
+    held: Option<&Held>,
+    entry: &Entry,
+) -> Result<Rights> {
+    let Some(held) = held.filter(|held| !held.tokens.is_empty()) else {
+        return Ok(Rights::OVERWRITE);
+    };
+    let mut locks = locks::on(tx, &[entry.node], held.now).await?.into_iter();
+    let is_blank = locks.any(|lock| held.is_own(&lock) && lock.made == Some(entry.born));
+    Ok(match is_blank {
+        true => Rights::WRITE,
+        false => Rights::OVERWRITE,
+    })
+}
+
 /// The locks on the entries of a chain, with the place of each in the chain.
 ///
 /// # Errors

@@ -238,8 +238,9 @@ impl Operation for Take {
         access.require(
             &chain,
             match entry.kind {
-                NodeKind::File => Rights::OVERWRITE,
-                NodeKind::Folder => Rights::WRITE,
+                // Making it was what it took.
+                NodeKind::File if !is_new => Rights::OVERWRITE,
+                NodeKind::File | NodeKind::Folder => Rights::WRITE,
             },
         )?;
         let last = chain.len() - 1;

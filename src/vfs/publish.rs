@@ -25,7 +25,7 @@ use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
 use crate::vfs::attributes;
 use crate::vfs::condition;
-use crate::vfs::held::Held;
+use crate::vfs::held::{Held, to_replace};
 use crate::vfs::leftover::Made;
 use crate::vfs::news::{self, By, Stored};
 
@@ -165,7 +165,11 @@ impl Publish {
 impl Operation for Publish {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut known = Known::about(tx, self.asks()).await?;
-        let mut place = self.place(&known)?;
+        let needed = match known.current(&self.asks()) {
+            Some(entry) => to_replace(tx, self.target.held.as_ref(), entry).await?,
+            None => Rights::WRITE,
+        };
+        let mut place = self.place(&known, needed)?;
         if let Some(held) = &self.target.held {
             let mut chain = known.ancestors(place.folder);
             chain.reverse();
@@ -210,7 +214,7 @@ impl Planned for Publish {
     }
 
     fn plan(&self, known: &mut Known, next: Committed) -> Result<Outcome> {
-        let place = self.place(known)?;
+        let place = self.place(known, Rights::OVERWRITE)?;
         let plan = self.plan_at(place, known, next)?;
         Ok(Outcome::Version(Box::new(plan)))
     }
@@ -264,8 +268,9 @@ impl Publish {
         }
     }
 
-    /// Finds the live file that is to get a new version, and checks the folder and the rights.
-    fn place(&self, known: &Known) -> Result<Place> {
+    /// Finds the live file that is to get a new version, and checks the folder and the rights: what is there
+    /// takes those that are `needed`.
+    fn place(&self, known: &Known, needed: Rights) -> Result<Place> {
         let current = known.current(&self.asks()).cloned();
         if let Some(only) = self.target.only {
             condition::holds(&[only], current.as_ref())?;
@@ -287,7 +292,7 @@ impl Publish {
         let grants = known.grants(self.principal.account);
         let access = Access::of(grants, &self.principal);
         match &current {
-            Some(entry) => access.require(&below(&chain, entry), Rights::OVERWRITE)?,
+            Some(entry) => access.require(&below(&chain, entry), needed)?,
             None => access.require(&chain, Rights::WRITE)?,
         }
         let name = current.as_ref().map_or(&self.target.name, |e| &e.name);

@@ -22,7 +22,7 @@ use crate::vfs::claim::Claim;
 use crate::vfs::condition::{self, Condition, OnCondition, Pinned};
 use crate::vfs::copy_file::CopyFile;
 use crate::vfs::draft::Draft;
-use crate::vfs::held::{Held, Touch, Unlocked};
+use crate::vfs::held::{Held, Touch, Unlocked, to_replace};
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
 use crate::vfs::options::{Create, WriteOptions};
@@ -435,7 +435,8 @@ impl Session {
                         format!("'{path}' exists already"),
                     ));
                 }
-                access.require(&own, Rights::OVERWRITE)?;
+                let needed = to_replace(&mut tx, self.held.as_ref(), entry).await?;
+                access.require(&own, needed)?;
                 if entry.kind == NodeKind::Folder {
                     return Err(is_a_folder(&path.to_string()));
                 }

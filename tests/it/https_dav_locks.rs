@@ -233,6 +233,24 @@ fn the_rights_to_write_are_needed_for_a_lock() {
 }
 
 #[test]
+fn who_may_only_make_files_may_lock_before() {
+    let door = HttpsDoor::up();
+    demo(&door).put("/f", "old", &[]);
+    let eve = eve(&door, &["--read-only"]);
+    let grant = ["grant", "add", "eve@demo", "demo:/", "list,read,write"];
+    door.server.admin(&grant, "");
+    let token = eve.locked("/new", &[]);
+    let held = if_held(&token);
+    let put = eve.put("/new", "made", &["-H", &held]);
+    assert_eq!(put.status, 204, "{}", put.text());
+    assert_eq!(eve.get("/new").text(), "made");
+    // From then on it is a file that is there.
+    assert_eq!(eve.put("/new", "again", &["-H", &held]).status, 403);
+    assert_eq!(eve.lock("/f", "exclusive", &[]).status, 403);
+    assert_eq!(eve.unlock("/new", &token).status, 204);
+}
+
+#[test]
 fn every_instance_knows_the_locks_of_the_others() {
     let two = Two::new();
     for account in ["amy@acme", "bob@acme"] {
