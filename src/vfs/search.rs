@@ -88,6 +88,10 @@ impl Session {
         if start.kind == NodeKind::File {
             return Err(not_a_folder(&under.to_string()));
         }
+        if !self.principal().ceiling.contains(Rights::LIST) {
+            // Nothing can be found: that is no empty answer.
+            access.require(&chain, Rights::LIST)?;
+        }
         let mut walk = Walk::new(self.vfs(), tenant, Moment::Now);
         let behind = after.filter(|after| after.starts_with(under));
         let behind = behind.map_or(&[][..], |after| {

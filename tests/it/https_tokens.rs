@@ -384,6 +384,18 @@ fn a_child_ends_without_its_parent() {
 }
 
 #[test]
+fn a_token_that_may_not_look_is_told_so_by_a_search() {
+    let door = HttpsDoor::up();
+    let token = made(&door, &json!({ "name": "a", "scopes": ["account"] }));
+    let found = by(&door, &token, &[], "/api/v1/search?name=a");
+    assert_eq!(found.status, 403, "{}", found.text());
+    let reader = json!({ "name": "b", "scopes": ["files:read"] });
+    let reader = made(&door, &reader);
+    let found = by(&door, &reader, &[], "/api/v1/search?name=a");
+    assert_eq!(found.status, 200, "{}", found.text());
+}
+
+#[test]
 fn nobody_sees_or_revokes_the_tokens_of_others() {
     let door = HttpsDoor::up();
     door.server.admin(&["tenant", "add", "bolt"], "");
