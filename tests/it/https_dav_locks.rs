@@ -236,7 +236,7 @@ fn the_rights_to_write_are_needed_for_a_lock() {
 fn who_may_only_make_files_may_lock_before() {
     let door = HttpsDoor::up();
     demo(&door).put("/f", "old", &[]);
-    let eve = eve(&door, &["--read-only"]);
+    let eve = eve(&door, &[]);
     let grant = ["grant", "add", "eve@demo", "demo:/", "list,read,write"];
     door.server.admin(&grant, "");
     let token = eve.locked("/new", &[]);

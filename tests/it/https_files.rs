@@ -97,7 +97,7 @@ fn what_a_put_did_is_told_as_it_was_when_its_file_was_published() {
     // Meanwhile one is made by another, one deleted, and one renamed.
     assert_eq!(door.put("/new", "other", &[]).status, 201);
     assert_eq!(
-        door.demo(&["-X", "DELETE"], "/api/v1/files/gone").status,
+        door.demo(&["-X", "DELETE"], "/api/v1/entries/gone").status,
         204
     );
     let to = r#"{"from":"/moved","to":"/elsewhere"}"#;

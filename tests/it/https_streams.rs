@@ -70,6 +70,8 @@ impl Frames {
         let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
         frames.send(SETTINGS, 0, 0, &settings);
         frames.send(SETTINGS, 1, 0, &[]);
+        // Of all streams together.
+        frames.send(WINDOW, 0, 0, &(16_u32 << 20).to_be_bytes());
         frames
     }
 
