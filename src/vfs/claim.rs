@@ -28,6 +28,8 @@ pub struct Claim {
     vfs: Vfs,
     principal: Principal,
     row: Option<Row>,
+    /// The row that was asked for: it is made also when whoever asked did not wait for it.
+    begun: Option<UploadId>,
     /// What was durable at the last checkpoint, and when that was.
     last: (u64, Timestamp),
 }
@@ -62,6 +64,7 @@ impl Claim {
             vfs,
             principal,
             row: None,
+            begun: None,
             last: (0, Timestamp(0)),
         }
     }
@@ -121,7 +124,8 @@ impl Claim {
     ) -> Result<()> {
         let now = self.vfs.database().clock().now();
         let reservation = self.reservation(size);
-        let (id, granted) = (UploadId::mint(now), reservation.granted.clone());
+        let granted = reservation.granted.clone();
+        let id = *self.begun.get_or_insert_with(|| UploadId::mint(now));
         let begin = Begin {
             upload: Upload {
                 id,
@@ -273,13 +277,13 @@ impl Claim {
     pub async fn leave_lent(mut self, blobs: Vec<BlobId>) -> Self {
         let instance = self.vfs.instance();
         self.run(Remains::Discard, blobs, Some(instance)).await;
-        self.row = None;
+        (self.row, self.begun) = (None, None);
         self
     }
 
     async fn run(&self, remains: Remains, blobs: Vec<BlobId>, lent_by: Option<InstanceId>) {
         let leave = Leave {
-            upload: self.row(),
+            upload: self.row().or(self.begun.map(|id| (id, 1))),
             remains,
             blobs,
             lent_by,

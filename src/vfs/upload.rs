@@ -62,7 +62,9 @@ pub struct Begin {
 impl Operation for Begin {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut upload = self.upload.clone();
-        if uploads::find(tx, upload.id).await?.is_some() {
+        if let Some(begun) = uploads::find(tx, upload.id).await? {
+            let granted = &self.reservation.granted;
+            granted.store(begun.reserved.bytes, Ordering::SeqCst);
             return Ok(Record::Nothing);
         }
         upload.reserved = self.reservation.grant(tx).await?;
