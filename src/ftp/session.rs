@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -121,6 +122,7 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         transfer: None,
         told: Told::default(),
         is_over: false,
+        asked: None,
         has_changed: false,
         place: Some(place),
         since: Instant::now(),
@@ -171,6 +173,8 @@ struct Session {
     transfer: Option<Running>,
     told: Told,
     /// The client has said all that it will say.
+    /// Who waits to hear whether an upload is whole, and until when.
+    asked: Option<(oneshot::Sender<bool>, Instant)>,
     is_over: bool,
     /// The account is not what it was at login.
     has_changed: bool,
@@ -188,6 +192,8 @@ enum Event {
     /// Somebody is there from the client's address, for data.
     Arrived,
     Changed(Ended),
+    /// It is time to say whether an upload is whole.
+    Asked,
     Draining,
     Read(io::Result<usize>),
     Stopping,
@@ -212,6 +218,12 @@ impl Session {
             match self.next(&mut bytes, deadline, is_draining).await {
                 Event::Arrived => {}
                 Event::Transfer(step) => self.step(step),
+                Event::Asked => {
+                    if let Some((answer, _)) = self.asked.take() {
+                        // Whoever said QUIT may be gone.
+                        let _ = answer.send(self.core.is_closing() || !self.is_lost());
+                    }
+                }
                 Event::Read(Ok(0)) => {
                     self.is_over = true;
                     if let Some(transfer) = &self.transfer {
@@ -254,13 +266,11 @@ impl Session {
     fn step(&mut self, step: Step) {
         match step {
             Step::News(News::Began(reply)) => self.core.transfer_began(reply),
-            Step::News(News::Through(answer)) => {
-                // Whoever said QUIT may be gone.
-                let _ = answer.send(self.core.is_closing() || !self.is_lost());
-            }
+            Step::News(News::Through(answer, at)) => self.asked = Some((answer, at)),
             Step::Ended(ending) => {
                 self.transfer = None;
                 self.since = Instant::now();
+                self.asked = None;
                 self.core.transfer_ended(ending.reply());
             }
         }
@@ -295,6 +305,7 @@ impl Session {
         let transfer = self.transfer.as_mut();
         let passive = self.passive.as_mut();
         // What ends a session goes before what the client sends: there may always be more of that.
+        let asked = self.asked.as_ref().map(|(_, at)| *at);
         tokio::select! {
             biased;
             () = until(deadline) => Event::TurnedAway,
@@ -320,6 +331,8 @@ impl Session {
                 }
             } => Event::Read(read),
             () = async {
+            // An end may be behind what is still to be read.
+            () = until(asked) => Event::Asked,
                 match passive {
                     Some(passive) => passive.arrive().await,
                     None => std::future::pending().await,

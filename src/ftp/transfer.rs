@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::domain::node::{AttributeUpdate, Entry, NodeKind};
@@ -43,6 +43,9 @@ const PIECE_BYTES: usize = 256 * 1024;
 const SMALL_PIECE_BYTES: usize = 16 * 1024;
 /// How long we wait for the client's end of a data connection after ours.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long after the end of an upload, where a client that was killed ends it like any other, the control
+/// connection may end, so that it counts for broken off: the system closes one after the other.
+const GRACE: Duration = Duration::from_millis(5);
 /// How long a reply waits for what came to be kept.
 const KEEPING: Duration = Duration::from_secs(10);
 
@@ -72,9 +75,10 @@ pub struct Transfer {
 pub enum News {
     /// Bytes are about to flow.
     Began(Reply),
-    /// All of an upload came, as it seems. It is published if the answer is yes: a client that is
-    /// killed closes its data connection as if that were all, and its control connection with it.
-    Through(oneshot::Sender<bool>),
+    /// All of an upload came, as it seems, and is stored. It is published if the answer is yes, which is
+    /// given at that time: a client that is killed closes its data connection as if that were all, and its
+    /// control connection with it, or a moment later.
+    Through(oneshot::Sender<bool>, Instant),
 }
 
 /// Where a data connection comes from.
@@ -294,12 +298,27 @@ impl Transfer {
                     }
                     return Err(ending);
                 }
-                self.ask_whether_all_came().await?;
+                let grace = match self.may_end_by_death(&wire) {
+                    true => GRACE,
+                    false => Duration::ZERO,
+                };
+                let until = Instant::now() + grace;
+                self.close(wire, true).await?;
+                if !grace.is_zero() {
+                    // Storing takes a while, in which the other connection's end comes to be known.
+                    writer.settle().await.map_err(Ending::Failed)?;
+                }
+                self.ask_whether_all_came(until).await?;
                 // What broke off was whole already.
                 writer.go_on();
             }
         }
-        self.close(wire, matches!(opened, Opened::Write(..))).await
+        self.close(wire, false).await
+    }
+
+    /// Whether the end of an upload looks like that of a client that was killed.
+    fn may_end_by_death(&self, wire: &DataWire) -> bool {
+        self.abrupt_end || matches!(wire, Wire::Clear(_))
     }
 
     async fn send_file(
@@ -436,10 +455,10 @@ impl Transfer {
         Ok(())
     }
 
-    async fn ask_whether_all_came(&self) -> Result<(), Ending> {
+    async fn ask_whether_all_came(&self, until: Instant) -> Result<(), Ending> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.told.send(News::Through(answer));
-        match answered.await == Ok(true) || self.abrupt_end {
+        let _ = self.told.send(News::Through(answer, until));
+        match answered.await == Ok(true) {
             true => Ok(()),
             false => Err(Ending::ControlLost),
         }

@@ -67,8 +67,11 @@ impl FileWriter {
         Ok(self.draft.sha256())
     }
 
-    /// Brings all that was written into blobs that can be read.
-    async fn settle(&mut self) -> Result<()> {
+    /// Stores all that was written, in blobs that can be read, and publishes nothing.
+    ///
+    /// # Errors
+    /// As writing.
+    pub async fn settle(&mut self) -> Result<()> {
         self.require_going_on()?;
         self.flush_early().await?;
         let finished = self.draft.finish_blob().await;
