@@ -224,6 +224,7 @@ pub mod vfs {
     pub mod sums;
     pub mod upload;
     pub mod walk;
+    pub mod wholes;
     pub mod write;
 }
 

@@ -45,7 +45,7 @@ impl FileWriter {
         let mut claim = std::mem::replace(&mut self.claim, nothing);
         let (target, content) = (self.publish.target.clone(), self.entry.content);
         let may_be_kept = remains == Remains::Keep && draft.is_lent();
-        let vfs = self.vfs.clone();
+        let (vfs, sending) = (self.vfs.clone(), self.sending.take());
         let leaving = self.vfs.tasks().spawn(async move {
             let blobs = draft.made();
             if halt && remains == Remains::Keep {
@@ -54,6 +54,8 @@ impl FileWriter {
                     tracing::debug!(error = ?error, "what an upload had on its way is not kept");
                 }
             }
+            // It is found in the database from here on.
+            drop(sending);
             let lent = draft.into_lent();
             if remains == Remains::Discard && !lent.is_empty() {
                 let later = claim.leave_lent(blobs.clone()).await;

@@ -4,9 +4,32 @@ use bytes::Bytes;
 
 use crate::domain::error::Result;
 use crate::domain::node::Entry;
+use crate::domain::path::VfsPath;
+use crate::vfs::access::follow;
+use crate::vfs::publish::Over;
 use crate::vfs::read::FileReader;
+use crate::vfs::resume;
+use crate::vfs::session::Session;
 use crate::vfs::source::Source;
 use crate::vfs::write::FileWriter;
+
+impl Session {
+    /// Whether another session of this account is sending a whole file to a path: how much of it is kept if
+    /// that breaks off, nobody can say yet.
+    ///
+    /// # Errors
+    /// NotFolder, Denied; Unavailable when the database does not answer.
+    pub async fn is_being_sent(&self, path: &VfsPath) -> Result<bool> {
+        let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+        let (chain, access) = follow(&mut tx, &self.principal, path).await?;
+        let above = path.names().len();
+        let (Some(parent), Some(name)) = (chain.get(above.saturating_sub(1)), path.name()) else {
+            return Ok(false);
+        };
+        let here = ((parent.node, name.as_str()), &access);
+        resume::is_held(&self.vfs, &mut tx, &self.principal, here, chain.get(above)).await
+    }
+}
 
 impl FileWriter {
     /// Up to `length` bytes at `offset`, with what this handle wrote.
@@ -46,6 +69,24 @@ impl FileWriter {
             content: self.draft.content(),
             loan: Some(self.draft.lend()),
         })
+    }
+
+    /// Whether this goes on with an upload that broke off, and nothing was written since.
+    pub fn is_untouched(&self) -> bool {
+        self.is_untouched
+    }
+
+    /// Whether no version of the file is published, as far as this handle knows.
+    pub fn is_new(&self) -> bool {
+        self.publish.target.node.is_none()
+    }
+
+    /// Publishes what is written only in place of the version that was there when it was opened: laid over
+    /// another, it would make a file that nobody wrote.
+    pub fn pin(&mut self) {
+        if self.publish.over == Over::Current && self.publish.target.node.is_some() {
+            self.publish.target.only = Some(self.entry.version());
+        }
     }
 
     /// The file as this handle sees it.

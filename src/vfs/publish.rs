@@ -48,6 +48,13 @@ pub struct Target {
     pub held: Option<Held>,
 }
 
+impl Target {
+    /// The folder, the name and the file.
+    pub(in crate::vfs) fn place(&self) -> (NodeId, &str, Option<NodeId>) {
+        (self.parent, &self.name, self.node)
+    }
+}
+
 /// What the edits are laid over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {

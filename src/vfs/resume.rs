@@ -51,6 +51,33 @@ pub async fn find(
     Ok(upload.filter(|upload| !superseded(upload)))
 }
 
+/// Whether another session of the principal's account is sending a whole file under a name, or in place of
+/// the file `found` that is live there. Its line may be broken, and not known to be: what goes on meanwhile
+/// would be laid behind the old bytes.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn is_held(
+    vfs: &Vfs,
+    tx: &mut TenantTx,
+    principal: &Principal,
+    (place, access): ((NodeId, &str), &Access),
+    found: Option<&Entry>,
+) -> Result<bool> {
+    // What is short is in no table yet.
+    if vfs
+        .wholes()
+        .has(principal, place, found.map(|entry| entry.node))
+    {
+        return Ok(true);
+    }
+    let now = vfs.database().clock().now();
+    match access.may_have_uploads() {
+        true => kept::is_held(tx, principal.account, place, now).await,
+        false => Ok(false),
+    }
+}
+
 /// What the principal broke off at a path that `chain` followed as far as it exists, as a file shows
 /// itself. None also when the principal may not know what is there.
 ///

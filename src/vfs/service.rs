@@ -18,6 +18,7 @@ use crate::vfs::keys::TenantKeys;
 use crate::vfs::pieces::Pieces;
 use crate::vfs::recycled::Recycled;
 use crate::vfs::sealers::Sealers;
+use crate::vfs::wholes::Wholes;
 
 /// The virtual file system of an instance. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ struct Shared {
     damage: Damage,
     recycled: Recycled,
     pieces: Arc<Pieces>,
+    wholes: Arc<Wholes>,
     hands: Hands,
     tasks: TaskTracker,
 }
@@ -68,6 +70,7 @@ impl Vfs {
                 damage: Damage::default(),
                 recycled: Recycled::default(),
                 pieces: Arc::default(),
+                wholes: Arc::default(),
                 tasks,
             }),
         }
@@ -152,6 +155,11 @@ impl Vfs {
     /// The uploads with an address that this process writes to.
     pub(in crate::vfs) fn pieces(&self) -> &Arc<Pieces> {
         &self.shared.pieces
+    }
+
+    /// The whole files that this process is being sent.
+    pub(in crate::vfs) fn wholes(&self) -> &Arc<Wholes> {
+        &self.shared.wholes
     }
 
     /// Tasks that outlive the session that caused them: clean-up after uploads that broke off.

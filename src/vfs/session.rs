@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::db::audit::Happening;
 use crate::db::commit::Operation;
+use crate::db::contents;
 use crate::db::uploads::Upload;
-use crate::db::{contents, kept};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -419,12 +419,10 @@ impl Session {
             true => resume::find(&mut tx, &self.principal, now, place, found.as_ref()).await?,
             false => None,
         };
-        // A line that broke may not be known to have done so yet: what goes on meanwhile would be laid
-        // behind the old bytes.
+        let (vfs, here) = (&self.vfs, (place, &access));
         let is_held = kept.is_none()
             && options.goes_on()
-            && access.may_have_uploads()
-            && kept::is_held(&mut tx, self.principal.account, place, now).await?;
+            && resume::is_held(vfs, &mut tx, &self.principal, here, found.as_ref()).await?;
         match &found {
             Some(entry) => {
                 let own = below(&chain, entry);

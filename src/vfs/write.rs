@@ -23,6 +23,7 @@ use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
 use crate::vfs::start::{MAX_SIZE, Start, not_set, too_long};
 use crate::vfs::upload::Remains;
+use crate::vfs::wholes::Sending;
 
 /// A file up to this long is charged when it is published and makes no claim before.
 const SMALL: u64 = 256 << 10;
@@ -59,6 +60,8 @@ pub struct FileWriter {
     pub(in crate::vfs) is_unlinked: bool,
     pub(in crate::vfs) over: bool,
     transfer: Transfer,
+    /// As long as it may be gone on with only when it has broken off.
+    pub(in crate::vfs) sending: Option<Sending>,
     _admission: Admission,
 }
 
@@ -94,6 +97,8 @@ impl FileWriter {
             .filter(|_| is_new)
             .unwrap_or_default();
         let publish = Publish::new(&principal, start.target, over, given, now);
+        let is_sent = over == Over::Nothing && options.resumable;
+        let sending = is_sent.then(|| vfs.wholes().begin(&principal, publish.target.place()));
         let shown = Entry {
             attributes: start.entry.attributes.with(given),
             ..start.entry
@@ -114,13 +119,9 @@ impl FileWriter {
             is_untouched,
             is_unlinked: false,
             over: false,
+            sending,
             _admission: start.admission,
         }
-    }
-
-    /// Whether this goes on with an upload that broke off, and nothing was written since.
-    pub fn is_untouched(&self) -> bool {
-        self.is_untouched
     }
 
     /// Discards what broke off under the name before, unless this goes on with it. The first write does
@@ -262,6 +263,7 @@ impl FileWriter {
         self.publish.update = AttributeUpdate::default();
         self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
         self.dirty = false;
+        self.sending = None;
         Ok(())
     }
 
@@ -344,6 +346,7 @@ impl FileWriter {
             }
         }
         self.is_unlinked = true;
+        self.sending = None;
         self.publish.target.parent = NodeId::NIL;
         let (target, content) = (&self.publish.target, self.entry.content);
         if let Err(error) = self.claim.rename(target, content).await {
@@ -370,6 +373,10 @@ impl FileWriter {
         self.entry.parent = target.parent;
         self.entry.name.clone_from(&target.name);
         self.publish.target = target;
+        if self.sending.is_some() {
+            let place = self.publish.target.place();
+            self.sending = Some(self.vfs.wholes().begin(&self.principal, place));
+        }
         if over.is_some() {
             self.publish.over = Over::Nothing;
         }
@@ -382,11 +389,6 @@ impl FileWriter {
         if self.is_untouched {
             self.changed();
         }
-    }
-
-    /// Whether no version of the file is published, as far as this handle knows.
-    pub fn is_new(&self) -> bool {
-        self.publish.target.node.is_none()
     }
 
     /// Where it will be said what came of publishing it.

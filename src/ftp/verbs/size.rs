@@ -5,6 +5,7 @@ use crate::ftp::reply::Reply;
 use crate::ftp::state::Form;
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Done, Task, Work};
+use crate::vfs::resume;
 
 /// SIZE.
 pub const SIZE: Verb = Verb::new("SIZE", "<file>", |state, argument| {
@@ -15,6 +16,10 @@ pub const SIZE: Verb = Verb::new("SIZE", "<file>", |state, argument| {
     }
     Ok(Action::Work(Work::Files(Task::new(
         move |files| async move {
+            // Whoever goes on from what is published, or is kept later, leaves out what comes in between.
+            if files.session.is_being_sent(&path).await? {
+                return Err(Reply::error(&resume::held_elsewhere()));
+            }
             let entry = files.session.stat(&path).await?;
             match entry.kind {
                 NodeKind::File => {

@@ -8,6 +8,7 @@ use rustls::version::{TLS12, TLS13};
 use crate::support::folder::TempFolder;
 use crate::support::ftp_raw::{FtpRaw, Reply};
 use crate::support::server::{DEMO, Server};
+use crate::support::wait::wait_for;
 
 /// The password of all accounts that tests add.
 pub(crate) const SECRET: &str = "a secret of this test";
@@ -155,10 +156,13 @@ pub(crate) fn get(client: &mut FtpRaw, line: &str) -> Vec<u8> {
     done.data
 }
 
-/// What SIZE says of a file; none when it is not there.
+/// What SIZE says of a file, as soon as nobody is known to send it; none when it is not there.
 #[track_caller]
 pub(crate) fn size(client: &mut FtpRaw, file: &str) -> Option<usize> {
-    let reply = ask(client, &format!("SIZE {file}"));
+    let reply = wait_for("nobody to send the file", Duration::from_secs(90), || {
+        let reply = ask(client, &format!("SIZE {file}"));
+        (reply.code != 450).then_some(reply)
+    });
     match reply.code {
         213 => reply.text.get(4..).unwrap().trim().parse().ok(),
         550 => None,
