@@ -37,9 +37,10 @@ impl Told {
         *self.lock() = Some((path.clone(), size));
     }
 
-    /// Forgets it, because the session itself is about to change the file.
-    pub fn forget(&self) {
-        *self.lock() = None;
+    /// What it is of a file, for the last time.
+    pub fn take(&self, path: &VfsPath) -> Option<u64> {
+        let told = self.lock().take();
+        told.filter(|(of, _)| of == path).map(|(_, size)| size)
     }
 
     /// Refuses, once, to send a file with `size` bytes of which another size was told.
@@ -47,8 +48,8 @@ impl Told {
     /// # Errors
     /// What the client is told.
     pub fn check(&self, path: &VfsPath, size: u64) -> Result<(), Reply> {
-        match self.lock().take() {
-            Some((of, told)) if of == *path && told != size => Err(Reply::new(
+        match self.take(path) {
+            Some(told) if told != size => Err(Reply::new(
                 450,
                 format!(
                     "SIZE told {told} bytes, of an upload that broke off or of a version before, and \

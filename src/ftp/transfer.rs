@@ -152,10 +152,7 @@ impl Transfer {
                 }
                 Ok(Opened::Read(file, *from))
             }
-            What::Store { path, how } => {
-                self.files.told.forget();
-                self.open_write(path, *how).await
-            }
+            What::Store { path, how } => self.open_write(path, *how).await,
         }
     }
 
@@ -197,8 +194,10 @@ impl Transfer {
             resumable: true,
             attributes: AttributeUpdate::default(),
         };
+        // The session itself is about to change the file.
+        let told = self.files.told.take(path);
         let mut promised = None;
-        let writer = match how {
+        let mut writer = match how {
             How::Append => {
                 session
                     .open_write(path, options(Create::IfMissing, false, true))
@@ -222,7 +221,18 @@ impl Transfer {
                     .await?
             }
         };
+        if let (Some(told), How::Append | How::From(_)) = (told, how)
+            && told != writer.entry().size
+        {
+            let size = writer.entry().size;
+            writer.keep().await;
+            let sentence = format!(
+                "SIZE told {told} bytes, and {size} are here now: send SIZE again and go on from there"
+            );
+            return Err(Reply::new(450, sentence));
+        }
         if let How::From(from) = how {
+            writer.pin();
             let size = writer.entry().size;
             if from > size {
                 writer.keep().await;
@@ -311,6 +321,7 @@ impl Transfer {
                 self.ask_whether_all_came(until).await?;
                 // What broke off was whole already.
                 writer.go_on();
+                return Ok(());
             }
         }
         self.close(wire, false).await

@@ -93,6 +93,8 @@ mod ftp_demands;
 #[cfg(test)]
 mod ftp_floods;
 #[cfg(test)]
+mod ftp_going_on;
+#[cfg(test)]
 mod ftp_hostile;
 #[cfg(test)]
 mod ftp_instances;

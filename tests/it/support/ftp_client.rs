@@ -55,6 +55,11 @@ pub(crate) fn certificate(server: &Server) -> PathBuf {
 
 /// curl, logged in, and sure of the server's certificate.
 pub(crate) fn curl(server: &Server, way: Way, words: &[&str]) -> Output {
+    run(curl_command(server, way, words), "")
+}
+
+/// The same, to be started.
+pub(crate) fn curl_command(server: &Server, way: Way, words: &[&str]) -> Command {
     let mut command = Command::new("curl");
     command
         .args(["--disable", "--globoff", "--silent", "--show-error"])
@@ -66,7 +71,7 @@ pub(crate) fn curl(server: &Server, way: Way, words: &[&str]) -> Output {
         command.arg("--ssl-reqd");
     }
     command.args(words);
-    run(command, "")
+    command
 }
 
 /// The same; it must succeed. Returns what curl printed.
