@@ -4,7 +4,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::long_name;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
-use crate::domain::pattern;
+use crate::domain::pattern::Pattern;
 use crate::domain::rights::Rights;
 use crate::ftp::argument::{self, Argument};
 use crate::ftp::charset::Charset;
@@ -15,11 +15,16 @@ use crate::vfs::session::Session;
 
 /// What is listed, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
+/// Names that are compared with a pattern before others have their turn.
+const TURN_NAMES: usize = 32;
+/// Longest pattern: several times the longest name.
+const MAX_PATTERN_BYTES: usize = 1024;
+
 pub struct ListRequest {
     /// The folder or file.
     pub path: VfsPath,
     /// Which of the folder's names; none is all.
-    pub pattern: Option<String>,
+    pub pattern: Option<Pattern>,
     /// What is shown of each.
     pub style: Style,
     /// What names are shown with in front (`NLST folder`).
@@ -65,10 +70,18 @@ impl ListRequest {
         }
         let folder = match prefix.is_empty() {
             true => state.folder.clone(),
+        if last.len() > MAX_PATTERN_BYTES {
+            return whole.map_err(|_| {
+                let sentence = format!(
+                    "a pattern has {MAX_PATTERN_BYTES} bytes at most; list the folder as a whole"
+                );
+                Reply::new(501, sentence)
+            });
+        }
             false => argument::path(prefix, state)?,
         };
         let by_pattern = Self {
-            pattern: Some(last.to_owned()),
+            pattern: Some(Pattern::of(last)),
             prefix: prefix.to_owned(),
             ..Self::whole(folder, style)
         };
@@ -103,9 +116,26 @@ impl ListRequest {
     }
 
     /// Whether a name is asked for.
-    pub fn wants(&self, name: &str) -> bool {
-        let pattern = self.pattern.as_deref();
-        pattern.is_none_or(|pattern| pattern::matches(pattern, name))
+    fn wants(&self, name: &str) -> bool {
+        let pattern = self.pattern.as_ref();
+        pattern.is_none_or(|pattern| pattern.matches(name))
+    }
+
+    /// Those of `page` that are asked for; lets others go on in between.
+    pub async fn wanted(&self, page: Vec<Entry>) -> Vec<Entry> {
+        if self.pattern.is_none() {
+            return page;
+        }
+        let mut wanted = Vec::new();
+        for (number, entry) in page.into_iter().enumerate() {
+            if number % TURN_NAMES == TURN_NAMES - 1 {
+                tokio::task::yield_now().await;
+            }
+            if self.wants(&entry.name) {
+                wanted.push(entry);
+            }
+        }
+        wanted
     }
 }
 

@@ -376,9 +376,9 @@ impl Transfer {
                 return Ok(());
             }
             let mut text = Vec::new();
-            for entry in page.iter().filter(|entry| request.wants(&entry.name)) {
-                let name = listing::shown_name(request, entry);
-                text.extend_from_slice(&viewer.encoded(request.style, entry, &name));
+            for entry in request.wanted(page).await {
+                let name = listing::shown_name(request, &entry);
+                text.extend_from_slice(&viewer.encoded(request.style, &entry, &name));
             }
             outlet.send(&text).await?;
         }

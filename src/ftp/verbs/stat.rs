@@ -1,11 +1,11 @@
 //! STAT: how the session stands, also during a transfer; or names, in the reply.
 
 use crate::domain::error::Result as DomainResult;
-use crate::domain::node::NodeKind;
+use crate::domain::node::{Entry, NodeKind};
 use crate::domain::rights::Rights;
 use crate::ftp::argument::Argument;
 use crate::ftp::files::Files;
-use crate::ftp::listing::{self, ListRequest, Style};
+use crate::ftp::listing::{self, ListRequest, Style, Viewer};
 use crate::ftp::reply::Reply;
 use crate::ftp::state::{Channel, Form, Mode, Stage, State};
 use crate::ftp::verb::Verb;
@@ -81,12 +81,7 @@ async fn lines(files: &Files, request: &ListRequest) -> DomainResult<Vec<String>
     let entry = files.session.stat(&request.path).await?;
     if entry.kind == NodeKind::File {
         let name = listing::file_name(request, &entry);
-        return Ok(vec![
-            viewer
-                .line(Style::Long, &entry, &name)
-                .trim_end()
-                .to_owned(),
-        ]);
+        return Ok(vec![line(&viewer, &entry, &name)]);
     }
     let mut lines = Vec::new();
     let mut list = files.session.list(&request.path).await?;
@@ -95,17 +90,19 @@ async fn lines(files: &Files, request: &ListRequest) -> DomainResult<Vec<String>
         if page.is_empty() {
             return Ok(lines);
         }
-        for entry in page.iter().filter(|entry| request.wants(&entry.name)) {
+        for entry in request.wanted(page).await {
             if lines.len() == MAX_NAMES {
                 lines.push("There are more; LIST and MLSD show all".to_owned());
                 return Ok(lines);
             }
-            lines.push(
-                viewer
-                    .line(Style::Long, entry, &entry.name)
-                    .trim_end()
-                    .to_owned(),
-            );
+            lines.push(line(&viewer, &entry, &entry.name));
         }
     }
+}
+
+/// A line without its end; spaces before that belong to the name.
+fn line(viewer: &Viewer, entry: &Entry, name: &str) -> String {
+    let mut line = viewer.line(Style::Long, entry, name);
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    line
 }
