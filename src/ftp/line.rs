@@ -3,6 +3,7 @@
 //! Lines end with CRLF; a bare LF is taken too (old scripts). Telnet's commands are read over: what
 //! interrupts a transfer is the ABOR that follows them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// Longest line, in bytes without its end.
@@ -50,6 +51,11 @@ impl Splitter {
     /// Takes bytes; the lines that are over are added to `lines`.
     pub fn feed(&mut self, bytes: &[u8], lines: &mut VecDeque<Line>) {
         for byte in bytes {
+            let is_data = self.telnet == Telnet::Command && *byte < SUBNEGOTIATION_END;
+            if is_data {
+                // No command of Telnet: a client that speaks another character set sent a name.
+                self.put(IAC, lines);
+            }
             if let Some(byte) = self.text(*byte) {
                 self.put(byte, lines);
             }
@@ -98,6 +104,7 @@ impl Splitter {
             (Telnet::Command, IAC) => (Telnet::Text, Some(IAC)),
             (Telnet::Command, WILL..=DONT) => (Telnet::Option, None),
             (Telnet::Command, SUBNEGOTIATION) => (Telnet::Inside, None),
+            (Telnet::Command, ..SUBNEGOTIATION_END) => (Telnet::Text, Some(byte)),
             (Telnet::Command | Telnet::Option, _) => (Telnet::Text, None),
             // A line's end ends it too, lest one stray byte eats the rest of a session.
             (Telnet::Inside, b'\n') => (Telnet::Text, Some(byte)),
@@ -108,6 +115,22 @@ impl Splitter {
         self.telnet = next;
         text
     }
+}
+
+/// Text as it goes over the control connection: Telnet's escape, which is a letter in some character sets,
+/// stands twice.
+pub fn double(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&IAC) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len() + 8);
+    for byte in text {
+        out.push(*byte);
+        if *byte == IAC {
+            out.push(IAC);
+        }
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -139,6 +162,21 @@ mod tests {
         let limit = vec![b'x'; MAX_LINE_BYTES];
         let expected = [Line::TooLong, command(b"NOOP"), command(&limit)];
         assert_eq!(lines(&[&long, b"\r\nNOOP\r\n", &limit, b"\r\n"]), expected);
+    }
+
+    #[test]
+    fn what_is_no_command_of_telnet_belongs_to_the_name() {
+        let names = b"STOR a\xffb\r\nSTOR c\xff\r\nSTOR \xff\xef.txt\r\n";
+        let expected = [
+            command(b"STOR a\xffb"),
+            command(b"STOR c\xff"),
+            command(b"STOR \xff\xef.txt"),
+        ];
+        assert_eq!(lines(&[names]), expected);
+        assert_eq!(lines(&[&names[..7], &names[7..]]), expected);
+        let doubled = double(b"STOR \xff\xfe");
+        assert_eq!(doubled, b"STOR \xff\xff\xfe".as_slice());
+        assert_eq!(lines(&[&doubled, b"\r\n"]), [command(b"STOR \xff\xfe")]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::ftp::data_connection;
 use crate::ftp::data_tls::DataTls;
 use crate::ftp::files::{Files, Told};
 use crate::ftp::kin::Kin;
+use crate::ftp::line;
 use crate::ftp::login::Desk;
 use crate::ftp::options::Options;
 use crate::ftp::passive::Passive;
@@ -121,8 +122,8 @@ pub async fn serve(parts: Arc<Parts>, accepted: Accepted) {
         work: None,
         transfer: None,
         told: Told::default(),
-        is_over: false,
         asked: None,
+        is_over: false,
         has_changed: false,
         place: Some(place),
         since: Instant::now(),
@@ -172,9 +173,9 @@ struct Session {
     work: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     transfer: Option<Running>,
     told: Told,
-    /// The client has said all that it will say.
     /// Who waits to hear whether an upload is whole, and until when.
     asked: Option<(oneshot::Sender<bool>, Instant)>,
+    /// The client has said all that it will say.
     is_over: bool,
     /// The account is not what it was at login.
     has_changed: bool,
@@ -191,9 +192,9 @@ struct Session {
 enum Event {
     /// Somebody is there from the client's address, for data.
     Arrived,
-    Changed(Ended),
     /// It is time to say whether an upload is whole.
     Asked,
+    Changed(Ended),
     Draining,
     Read(io::Result<usize>),
     Stopping,
@@ -217,13 +218,13 @@ impl Session {
             let deadline = self.deadline();
             match self.next(&mut bytes, deadline, is_draining).await {
                 Event::Arrived => {}
-                Event::Transfer(step) => self.step(step),
                 Event::Asked => {
                     if let Some((answer, _)) = self.asked.take() {
                         // Whoever said QUIT may be gone.
                         let _ = answer.send(self.core.is_closing() || !self.is_lost());
                     }
                 }
+                Event::Transfer(step) => self.step(step),
                 Event::Read(Ok(0)) => {
                     self.is_over = true;
                     if let Some(transfer) = &self.transfer {
@@ -269,8 +270,8 @@ impl Session {
             Step::News(News::Through(answer, at)) => self.asked = Some((answer, at)),
             Step::Ended(ending) => {
                 self.transfer = None;
-                self.since = Instant::now();
                 self.asked = None;
+                self.since = Instant::now();
                 self.core.transfer_ended(ending.reply());
             }
         }
@@ -304,8 +305,8 @@ impl Session {
         let wire = self.wire.as_mut();
         let transfer = self.transfer.as_mut();
         let passive = self.passive.as_mut();
-        // What ends a session goes before what the client sends: there may always be more of that.
         let asked = self.asked.as_ref().map(|(_, at)| *at);
+        // What ends a session goes before what the client sends: there may always be more of that.
         tokio::select! {
             biased;
             () = until(deadline) => Event::TurnedAway,
@@ -330,9 +331,9 @@ impl Session {
                     _ => std::future::pending().await,
                 }
             } => Event::Read(read),
-            () = async {
             // An end may be behind what is still to be read.
             () = until(asked) => Event::Asked,
+            () = async {
                 match passive {
                     Some(passive) => passive.arrive().await,
                     None => std::future::pending().await,
@@ -353,7 +354,9 @@ impl Session {
                 Effect::Close => return Ok(true),
                 Effect::Send(reply) => {
                     let charset = self.core.state.options.charset;
-                    self.out.extend_from_slice(&charset.encode(&reply.text()));
+                    let text = reply.text();
+                    let bytes = charset.encode(&text);
+                    self.out.extend_from_slice(&line::double(&bytes));
                 }
                 Effect::Work(work) => {
                     self.begin(work).await?;
