@@ -1,5 +1,7 @@
 //! What LIST, NLST, MLSD and STAT are asked for, and the lines they show.
 
+use std::borrow::Cow;
+
 use crate::domain::clock::Timestamp;
 use crate::domain::long_name;
 use crate::domain::node::{Entry, NodeKind};
@@ -9,17 +11,17 @@ use crate::domain::rights::Rights;
 use crate::ftp::argument::{self, Argument};
 use crate::ftp::charset::Charset;
 use crate::ftp::facts::{Facts, Relation};
-use crate::ftp::reply::{Reply, printable};
+use crate::ftp::reply::Reply;
 use crate::ftp::state::State;
 use crate::vfs::session::Session;
 
-/// What is listed, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
 /// Names that are compared with a pattern before others have their turn.
 const TURN_NAMES: usize = 32;
 /// Longest pattern: several times the longest name.
 const MAX_PATTERN_BYTES: usize = 1024;
 
+/// What is listed, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRequest {
     /// The folder or file.
     pub path: VfsPath,
@@ -68,8 +70,6 @@ impl ListRequest {
         if !last.contains(['*', '?', '[']) {
             return whole;
         }
-        let folder = match prefix.is_empty() {
-            true => state.folder.clone(),
         if last.len() > MAX_PATTERN_BYTES {
             return whole.map_err(|_| {
                 let sentence = format!(
@@ -78,6 +78,8 @@ impl ListRequest {
                 Reply::new(501, sentence)
             });
         }
+        let folder = match prefix.is_empty() {
+            true => state.folder.clone(),
             false => argument::path(prefix, state)?,
         };
         let by_pattern = Self {
@@ -178,7 +180,7 @@ impl Viewer {
 
     /// The line of an entry under a name, with its end.
     pub fn line(&self, style: Style, entry: &Entry, name: &str) -> String {
-        let name = printable(name.to_owned());
+        let name = in_a_line(name);
         let (user, group) = (&self.owners.0, &self.owners.1);
         match style {
             Style::Facts(facts) => {
@@ -191,6 +193,16 @@ impl Viewer {
             }
             Style::Names => format!("{name}\r\n"),
         }
+    }
+}
+
+/// A name as it stands in a line: without what would end the line, and otherwise as it is, since clients
+/// fetch what they read.
+fn in_a_line(name: &str) -> Cow<'_, str> {
+    const ENDS: [char; 3] = ['\0', '\n', '\r'];
+    match name.contains(ENDS) {
+        true => Cow::Owned(name.replace(ENDS, "?")),
+        false => Cow::Borrowed(name),
     }
 }
 

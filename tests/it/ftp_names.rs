@@ -1,11 +1,13 @@
 //! Names that look like patterns or flags, and names that the server makes.
 
 use std::io::Write;
+use std::time::Duration;
 
 use socket2::SockRef;
 
 use crate::support::ftp_door::{FtpDoor, SECRET, ask, code, get, next, noise, put, size};
 use crate::support::ftp_raw::{FtpRaw, Stream};
+use crate::support::wait::wait_for;
 
 fn names(client: &mut FtpRaw, line: &str) -> Vec<String> {
     let text = String::from_utf8(get(client, line)).unwrap();
@@ -146,7 +148,7 @@ fn a_name_that_was_promised_is_the_one_to_go_on_with() {
     let (name, mut data) = begin_unique(&mut client, "STOU big");
     data.write_all(half).unwrap();
     SockRef::from(data.socket())
-        .set_linger(Some(std::time::Duration::ZERO))
+        .set_linger(Some(Duration::ZERO))
         .unwrap();
     drop(data);
     assert_eq!(next(&mut client), 426);
@@ -188,4 +190,118 @@ fn utf8_that_was_asked_for_before_the_login_holds_behind_it() {
     client.login(&ann, SECRET);
     client.send(b"CWD \x95\x5c\x8e\xa6\r\n").unwrap();
     assert_eq!(next(&mut client), 250);
+}
+
+#[test]
+fn long_patterns_are_refused_and_those_that_are_not_take_no_time() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    for letter in ["a", "b", "c"] {
+        let name = letter.repeat(250);
+        assert_eq!(put(&mut client, &format!("STOR {name}"), b"1"), 226);
+    }
+    let (short, long) = ("[ab]".repeat(250), "[ab]".repeat(1700));
+    assert_eq!(
+        names(&mut client, &format!("NLST {short}")),
+        ["a".repeat(250), "b".repeat(250)]
+    );
+    for verb in ["LIST", "NLST", "STAT"] {
+        let codes = match verb {
+            "STAT" => vec![code(&mut client, &format!("{verb} *{long}"))],
+            _ => client.download(&format!("{verb} *{long}")).unwrap().codes,
+        };
+        assert_eq!(codes, [501], "{verb}");
+    }
+    // The names themselves are not patterns.
+    assert_eq!(names(&mut client, "NLST").len(), 3);
+}
+
+#[test]
+fn listings_of_data_show_names_that_can_be_fetched() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    let odd = ["a\tb", "a\u{1}b", "a\u{1b}[2Jb", "end "];
+    for name in odd {
+        assert_eq!(
+            put(&mut client, &format!("STOR {name}"), name.as_bytes()),
+            226
+        );
+    }
+    let mut listed = names(&mut client, "NLST");
+    listed.sort();
+    let mut sorted = odd.map(str::to_owned);
+    sorted.sort();
+    assert_eq!(listed, sorted);
+    for name in &listed {
+        assert_eq!(get(&mut client, &format!("RETR {name}")), name.as_bytes());
+    }
+    let facts = names(&mut client, "MLSD");
+    assert!(
+        facts.iter().any(|line| line.ends_with("; a\tb")),
+        "{facts:?}"
+    );
+    let lines = names(&mut client, "LIST");
+    assert!(
+        lines.iter().any(|line| line.ends_with(" a\tb")),
+        "{lines:?}"
+    );
+    // Replies are read on terminals.
+    let status = ask(&mut client, "STAT /").text.replace('\r', "");
+    assert!(
+        status.contains(" a?[2Jb\n") && status.contains(" end \n"),
+        "{status}"
+    );
+}
+
+#[test]
+fn the_letter_that_is_the_escape_of_telnet_belongs_to_names() {
+    let door = FtpDoor::up();
+    let name = door.account("scanner", &[]);
+    let words = ["account", "methods", &name, "--clear-text", "true"];
+    door.server.admin(&words, "");
+    door.options(&name, &["charset=windows-1251"]);
+    let mut old = door.stranger();
+    old.login(&name, SECRET);
+    assert_eq!(code(&mut old, "TYPE I"), 200);
+    // "\u{44f}\u{431}" and "\u{44f}\u{432}", as clients send them that know nothing of Telnet.
+    for (folder, told) in [
+        (&b"\xff\xe1"[..], "\u{44f}\u{431}"),
+        (b"\xff\xe2", "\u{44f}\u{432}"),
+        (b"a\xff", "a\u{44f}"),
+        (b"\xff\xff\xff\xffb", "\u{44f}\u{44f}b"),
+    ] {
+        old.send(&[b"MKD ", folder, b"\r\n"].concat()).unwrap();
+        assert_eq!(next(&mut old), 257);
+        assert_eq!(
+            code(&mut door.sealed(), &format!("CWD /{told}")),
+            250,
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn what_broke_off_is_told_of_by_every_command() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    // A reset takes away what the server had not read yet, which may be all of it.
+    let kept = wait_for("it to be kept", Duration::from_secs(30), || {
+        let port = client.prepare_data(&mut Vec::new()).unwrap().unwrap();
+        assert_eq!(code(&mut client, "STOR broken"), 150);
+        let mut stream = client.open(port).unwrap();
+        stream.write_all(&noise(3_000_000)).unwrap();
+        let reset = SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO));
+        reset.unwrap();
+        drop(stream);
+        assert_eq!(next(&mut client), 426);
+        size(&mut client, "broken").filter(|kept| *kept > 0)
+    });
+    let facts = ask(&mut client, "MLST broken");
+    assert_eq!(facts.code, 250, "{facts:?}");
+    assert!(facts.text.contains(&format!("size={kept};")), "{facts:?}");
+    for line in ["MFMT 20200101000000 broken", "SITE CHMOD 600 broken"] {
+        assert_eq!(code(&mut client, line), 450, "{line}");
+    }
+    assert_eq!(code(&mut client, "MFMT 20200101000000 nothing"), 550);
+    assert_eq!(code(&mut client, "MLST nothing"), 550);
 }

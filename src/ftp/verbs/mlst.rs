@@ -1,5 +1,6 @@
 //! MLST: the facts of one file or folder, in the reply (RFC 3659 section 7).
 
+use crate::domain::error::ErrorKind;
 use crate::ftp::facts::Relation;
 use crate::ftp::reply::Reply;
 use crate::ftp::verb::Verb;
@@ -12,7 +13,13 @@ pub const MLST: Verb = Verb::new("MLST", "[path]", |state, argument| {
     Ok(Action::Work(Work::Files(Task::new(
         move |files| async move {
             let entry = files.session.stat(&path).await?;
-            let rights = files.session.rights(&path).await?;
+            let rights = match (files.session.rights(&path).await, path.parent()) {
+                // What broke off under a new name has those of its folder, as in listings.
+                (Err(error), Some(folder)) if error.kind() == ErrorKind::NotFound => {
+                    files.session.rights(&folder).await?
+                }
+                (rights, _) => rights?,
+            };
             let relation = match is_here {
                 true => Relation::Itself,
                 false => Relation::Child,

@@ -1,6 +1,7 @@
 //! MDTM, MFMT, MFCT and MFF: times and modes (RFC 3659 section 3, draft-somers-ftp-mfxx).
 
 use crate::domain::clock::Timestamp;
+use crate::domain::error::ErrorKind;
 use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::ftp::argument;
@@ -100,7 +101,21 @@ pub fn modification(modified: Timestamp) -> AttributeUpdate {
 /// Sets attributes and says so.
 pub fn setting(path: VfsPath, update: AttributeUpdate, code: u16, told: String) -> Action {
     Action::Work(Work::Files(Task::new(move |files| async move {
-        files.session.set_attributes(&path, update).await?;
-        Ok(Done::new(code, told))
+        match files.session.set_attributes(&path, update).await {
+            // SIZE and listings show it.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound
+                    && files.session.stat(&path).await.is_ok() =>
+            {
+                Err(Reply::new(
+                    450,
+                    "this file broke off; send the rest, and set its mode and times then",
+                ))
+            }
+            set => {
+                set?;
+                Ok(Done::new(code, told))
+            }
+        }
     })))
 }
