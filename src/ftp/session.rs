@@ -30,7 +30,7 @@ use crate::ftp::passive::Passive;
 use crate::ftp::reply::Reply;
 use crate::ftp::running::{Running, Step};
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Policy, Start};
-use crate::ftp::state::{Channel, Stage, State};
+use crate::ftp::state::{Channel, Data, Stage, State};
 use crate::ftp::transfer::{Line, News, Transfer};
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{Family, Plan, Work};
@@ -363,6 +363,10 @@ impl Session {
                     self.since = Instant::now();
                 }
             }
+        }
+        if self.core.state.data != Data::Passive {
+            // After ABOR or PORT nobody is waited for any more.
+            self.passive = None;
         }
         self.flush().await?;
         Ok(false)

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::support::folder::TempFolder;
 use crate::support::ftp_client::{Way, curl_command, text};
-use crate::support::ftp_door::{FtpDoor, ask, code, get, next, noise, put, size};
+use crate::support::ftp_door::{FtpDoor, ask, code, epsv, get, next, noise, put, size};
 use crate::support::ftp_raw::{FtpRaw, Stream};
 use crate::support::wait::wait_for;
 
@@ -204,4 +205,16 @@ fn a_curl_that_is_killed_leaves_the_old_file() {
         let mut other = door.clear();
         assert!(get(&mut other, &format!("RETR {name}")) == old, "{round}");
     }
+}
+
+#[test]
+fn nobody_is_waited_for_on_a_passive_port_after_abor() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    let port = epsv(&mut client);
+    assert_eq!(code(&mut client, "ABOR"), 226);
+    assert_eq!(code(&mut client, "STOR f"), 425);
+    let refused = TcpStream::connect((door.address().ip(), port));
+    assert!(refused.is_err());
+    assert_eq!(put(&mut client, "STOR f", b"1"), 226);
 }
