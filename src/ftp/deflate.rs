@@ -26,7 +26,7 @@ impl Packer {
     /// Packs with a level from 1, which is quick, to 9.
     ///
     /// # Errors
-    /// 450 when there is no memory for it.
+    /// 451 when there is no memory for it.
     pub fn new(budget: &Budget, level: u32) -> Result<Self, Reply> {
         Ok(Self {
             _share: take(budget, PACKER_BYTES)?,
@@ -78,7 +78,7 @@ impl Unpacker {
     /// Nothing has come yet.
     ///
     /// # Errors
-    /// 450 when there is no memory for it.
+    /// 451 when there is no memory for it.
     pub fn new(budget: &Budget) -> Result<Self, Reply> {
         Ok(Self {
             _share: take(budget, UNPACKER_BYTES + STEP_BYTES)?,
@@ -124,7 +124,7 @@ impl Unpacker {
 
 fn take(budget: &Budget, bytes: usize) -> Result<Share, Reply> {
     let share = budget.try_take_spare(bytes);
-    share.ok_or_else(|| Reply::new(450, "the server is short of memory for MODE Z; use MODE S"))
+    share.ok_or_else(|| Reply::new(451, "the server is short of memory for MODE Z; use MODE S"))
 }
 
 #[cfg(test)]
