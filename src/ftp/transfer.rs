@@ -45,7 +45,7 @@ const SMALL_PIECE_BYTES: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(5);
 /// How long after the end of an upload, where a client that was killed ends it like any other, the control
 /// connection may end, so that it counts for broken off: the system closes one after the other.
-const GRACE: Duration = Duration::from_millis(5);
+const GRACE: Duration = Duration::from_millis(10);
 /// How long a reply waits for what came to be kept.
 const KEEPING: Duration = Duration::from_secs(10);
 
