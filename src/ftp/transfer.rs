@@ -44,8 +44,12 @@ const SMALL_PIECE_BYTES: usize = 16 * 1024;
 /// How long we wait for the client's end of a data connection after ours.
 const LINGER: Duration = Duration::from_secs(5);
 /// How long after the end of an upload, where a client that was killed ends it like any other, the control
-/// connection may end, so that it counts for broken off: the system closes one after the other.
+/// connection may end, so that it counts for broken off: the system closes one after the other. An upload that
+/// took little time waits for no more than a tenth of that: few are killed within it, and many files are small.
 const GRACE: Duration = Duration::from_millis(10);
+const GRACE_SHARE: u32 = 10;
+/// Less is not waited for.
+const LEAST_GRACE: Duration = Duration::from_millis(1);
 /// How long a reply waits for what came to be kept.
 const KEEPING: Duration = Duration::from_secs(10);
 
@@ -281,6 +285,7 @@ impl Transfer {
     /// `Ok` when all is through; of an upload, nothing is published yet.
     async fn move_bytes(&mut self, opened: &mut Opened) -> Result<(), Ending> {
         let mut wire = self.connect(opened.invitation()).await?;
+        let began = Instant::now();
         match opened {
             Opened::List(list) => {
                 let mut outlet = self.outlet(&mut wire)?;
@@ -308,8 +313,9 @@ impl Transfer {
                     }
                     return Err(ending);
                 }
-                let grace = match self.may_end_by_death(&wire) {
-                    true => GRACE,
+                let grace = (began.elapsed() / GRACE_SHARE).min(GRACE);
+                let grace = match grace >= LEAST_GRACE && self.may_end_by_death(&wire) {
+                    true => grace,
                     false => Duration::ZERO,
                 };
                 let until = Instant::now() + grace;
