@@ -115,7 +115,32 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::poll;
+    use tokio::sync::oneshot;
+
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_has_to_wait_goes_on_without_its_caller() {
+        let (place, tasks) = (InPlace::default(), TaskTracker::new());
+        for _ in 0..PROOFS {
+            place.took(Duration::ZERO);
+        }
+        let (go, waits) = oneshot::channel::<()>();
+        let (done, is_done) = oneshot::channel();
+        let mut running = Box::pin(place.run(
+            &tasks,
+            Box::pin(async move {
+                waits.await.map_err(Error::internal)?;
+                done.send(())
+                    .map_err(|()| Error::internal("nobody listens"))
+            }),
+        ));
+        assert!(poll!(&mut running).is_pending());
+        drop(running);
+        go.send(()).unwrap();
+        is_done.await.unwrap();
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_disk_is_trusted_when_it_was_quick_often_and_by_one_at_a_time() {
