@@ -59,7 +59,7 @@ impl Recycled {
     pub fn take(&self, bytes: usize) -> Buffer {
         let kept = self.lock().take(bytes);
         Buffer {
-            memory: kept.unwrap_or_else(|| vec![0; bytes]),
+            memory: kept.unwrap_or_else(|| vec![0; roomy(bytes)]),
             filled: 0,
             home: self.clone(),
         }
@@ -73,6 +73,15 @@ impl Recycled {
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Up to a quarter more, so that a buffer serves as well when the next pieces are a little larger: those of a
+/// file on S3 grow with it. What nobody touches takes no memory.
+fn roomy(bytes: usize) -> usize {
+    match bytes < LEAST_BYTES {
+        true => bytes,
+        false => bytes.next_multiple_of(bytes.next_power_of_two() / 8),
     }
 }
 
@@ -140,24 +149,50 @@ mod tests {
     #[test]
     fn what_is_taken_fits() {
         let recycled = Recycled::default();
-        let sizes = [44 * ROOM, 40 * ROOM, 42 * ROOM];
-        drop(sizes.map(|size| recycled.take(size)));
-        assert_eq!(recycled.take(40 * ROOM - 1).memory.len(), 40 * ROOM);
-        assert_eq!(recycled.take(40 * ROOM + 1).memory.len(), 42 * ROOM);
-        assert_eq!(recycled.take(20 * ROOM).memory.len(), 20 * ROOM);
-        assert_eq!(recycled.take(45 * ROOM).memory.len(), 45 * ROOM);
+        let sizes = [44 * ROOM, 40 * ROOM, 48 * ROOM];
+        let taken = sizes.map(|size| recycled.take(size));
+        let [_, place, _] = taken.each_ref().map(|buffer| buffer.memory.as_ptr());
+        drop(taken);
+        // The smallest that does.
+        let again = recycled.take(40 * ROOM - 1);
+        assert_eq!(again.memory.as_ptr(), place);
+        for bytes in [
+            1,
+            ROOM - 1,
+            ROOM,
+            20 * ROOM,
+            41 * ROOM,
+            45 * ROOM + 1,
+            100 * ROOM,
+        ] {
+            let length = recycled.take(bytes).memory.len();
+            assert!(
+                (bytes..=bytes + bytes / 4).contains(&length),
+                "{bytes}: {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn pieces_that_grow_a_little_use_the_same_memory() {
+        let recycled = Recycled::default();
+        let mut places = std::collections::HashSet::new();
+        for bytes in (8_400_000..10_400_000).step_by(84_000) {
+            places.insert(recycled.take(bytes).memory.as_ptr());
+        }
+        assert_eq!(places.len(), 1);
     }
 
     #[test]
     fn what_was_used_last_is_kept() {
         let recycled = Recycled::default();
-        drop([recycled.take(MOST_KEPT / 4), recycled.take(MOST_KEPT / 2)]);
-        drop(recycled.take(MOST_KEPT / 8 * 3));
+        let sizes = [MOST_KEPT / 4, MOST_KEPT / 2, MOST_KEPT / 12 * 5];
+        drop(sizes.map(|bytes| recycled.take(bytes)));
         drop(recycled.take(MOST_KEPT + 1));
         drop(recycled.take(LEAST_BYTES - 1));
         let kept = recycled.lock();
         let lengths: Vec<_> = kept.buffers.iter().map(Vec::len).collect();
-        assert_eq!(lengths, [MOST_KEPT / 2, MOST_KEPT / 8 * 3]);
-        assert_eq!(kept.bytes, MOST_KEPT / 8 * 7);
+        assert_eq!(lengths, [MOST_KEPT / 2, MOST_KEPT / 12 * 5]);
+        assert_eq!(kept.bytes, MOST_KEPT / 12 * 11);
     }
 }
