@@ -279,12 +279,12 @@ impl FileWriter {
         // What a disk and SQLite do takes less time than going from thread to thread for each of it.
         let in_place =
             self.dirty && self.draft.is_small() && self.vfs.database().dialect() == Dialect::Sqlite;
-        if !in_place {
-            return self.commit_here().await;
-        }
         let vfs = self.vfs.clone();
         let commit = Box::pin(self.commit_here());
-        vfs.committer().in_place().run(vfs.tasks(), commit).await
+        match in_place {
+            true => vfs.committer().in_place().run(vfs.tasks(), commit).await,
+            false => commit.await,
+        }
     }
 
     async fn commit_here(self) -> Result<Entry> {
