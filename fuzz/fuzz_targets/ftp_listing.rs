@@ -1,4 +1,5 @@
-//! Whatever names there are, each is one line of a listing, in each style and character set.
+//! Whatever names there are, each is one line of a listing, in each style and character set, and stands
+//! at its end as it is.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -36,7 +37,10 @@ fuzz_target!(|input: (&str, &str, u64, i64)| {
             for style in [Style::Facts(Facts::default()), Style::Long, Style::Names] {
                 let line = viewer.encoded(style, &entry, name);
                 let inside = line.strip_suffix(b"\r\n").unwrap();
-                assert!(!inside.iter().any(|byte| *byte < b' ' || *byte == 127));
+                assert!(!inside.iter().any(|byte| b"\0\r\n".contains(byte)));
+                if !name.contains(['\0', '\r', '\n']) {
+                    assert!(inside.ends_with(&viewer.charset.encode(name)));
+                }
             }
         }
     }
