@@ -32,6 +32,7 @@ pub mod admin {
 pub mod basic;
 pub mod clear;
 pub mod cookie;
+pub mod counted;
 pub mod extract;
 pub mod failures;
 pub mod guard;

@@ -23,7 +23,7 @@ use crate::http::reply::Problem;
 use crate::http::uploads::{answer, routes as uploads};
 use crate::http::web::{API, Web};
 use crate::http::webhooks::routes as webhooks;
-use crate::http::{guard, health, held, leftover, me, metrics, once, origin, tally};
+use crate::http::{counted, guard, health, held, leftover, me, metrics, once, origin, tally};
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -98,6 +98,7 @@ fn whole(
         .method_not_allowed_fallback(not_that)
         .layer(middleware::from_fn_with_state(web.clone(), once::carry_out))
         .layer(middleware::from_fn(held::hold))
+        .layer(middleware::from_fn_with_state(web.clone(), counted::count))
         .layer(middleware::from_fn(origin::keep_off))
         .layer(middleware::from_fn(guard::unambiguous))
         .layer(middleware::from_fn(answer::sign))

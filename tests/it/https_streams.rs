@@ -84,13 +84,17 @@ impl Frames {
 
     /// Asks for a file, or a part of it.
     fn get(&mut self, stream: u32, path: &str, range: &str) {
+        self.ask(stream, &format!("/api/v1/files{path}"), range);
+    }
+
+    fn ask(&mut self, stream: u32, address: &str, range: &str) {
         let user = format!("Basic {}", self.user);
         let mut headers = Vec::new();
         for (name, value) in [
             (":method", "GET"),
             (":scheme", "https"),
             (":authority", "localhost"),
-            (":path", &format!("/api/v1/files{path}")),
+            (":path", address),
             ("authorization", &user),
             ("range", range),
         ] {
@@ -226,6 +230,42 @@ fn downloads_are_refused_for_a_while_when_there_is_no_memory_for_them() {
     // Those who take nothing are ended.
     wait_for("room for a download", SOON, || {
         (door.get("/many", &[]).status == 200).then_some(())
+    });
+}
+
+#[test]
+fn listings_that_nobody_takes_hold_no_more_memory_than_the_budget() {
+    const BUDGET: u64 = 16 << 20;
+    const LISTED: usize = 100;
+    let settings = [("MEMORY__BUDGET", "16MiB"), ("HTTPS__STALL_TIME", "30s")];
+    let door = HttpsDoor::up_set(settings);
+    // JSON takes six bytes for each of a name's.
+    let name = "%01".repeat(250);
+    for index in 100..100 + LISTED {
+        door.put(&format!("/{name}{index}"), "", &[]);
+    }
+    let before = resident(&door);
+    let clients: Vec<_> = (0..6)
+        .map(|_| {
+            let mut client = Frames::to(&door, 1);
+            for stream in (0..100).map(|index| 2 * index + 1) {
+                client.ask(stream, "/api/v1/folders", "bytes=0-");
+            }
+            wait_for("the answers", SOON, || {
+                (client.count(HEADERS) == 100).then_some(())
+            });
+            client
+        })
+        .collect();
+    let grown = resident(&door).saturating_sub(before);
+    assert!(grown < 3 * BUDGET, "{grown}");
+    let refused = door.demo(&[], "/api/v1/folders");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), Some("5"));
+    drop(clients);
+    wait_for("memory for a listing", SOON, || {
+        let listed = door.demo(&[], "/api/v1/folders");
+        (listed.status == 200).then(|| assert!(listed.text().len() > LISTED * 6 * 250))
     });
 }
 
