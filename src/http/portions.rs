@@ -22,6 +22,8 @@ pub struct Portions<S> {
     /// Bytes since the last pause.
     came: usize,
     waits_since: Option<Instant>,
+    /// What came of reading on when something had been read, to be told next.
+    failed: Option<io::Error>,
 }
 
 impl<S: AsyncRead> Portions<S> {
@@ -31,6 +33,26 @@ impl<S: AsyncRead> Portions<S> {
             stream: stream.take(0),
             came: 0,
             waits_since: None,
+            failed: None,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Portions<S> {
+    /// Fills the buffer with what is there: TLS hands out a record at a time, and what is passed on costs as
+    /// much for few bytes as for many.
+    fn read_on(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) {
+        while buffer.remaining() > 0 {
+            let before = buffer.filled().len();
+            match Pin::new(&mut self.stream).poll_read(context, buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().len() > before => {}
+                // The end is told again.
+                Poll::Ready(Ok(())) | Poll::Pending => return,
+                Poll::Ready(Err(error)) => {
+                    self.failed = Some(error);
+                    return;
+                }
+            }
         }
     }
 }
@@ -41,9 +63,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Portions<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let most = match self.came < FAST_BYTES {
-            true => PORTION,
-            false => u64::MAX,
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        let is_fast = self.came >= FAST_BYTES;
+        let most = match is_fast {
+            true => u64::MAX,
+            false => PORTION,
         };
         self.stream.set_limit(most);
         let before = buffer.filled().len();
@@ -55,6 +81,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Portions<S> {
         let waited = self.waits_since.take().map(|since| since.elapsed());
         if waited.is_some_and(|waited| waited >= PAUSE) {
             self.came = 0;
+        }
+        if is_fast && buffer.filled().len() > before {
+            self.read_on(context, buffer);
         }
         let came = buffer.filled().len() - before;
         self.came = self.came.saturating_add(came);
@@ -128,5 +157,39 @@ mod tests {
         }
         drop(theirs);
         assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+    }
+
+    /// Records of TLS, and then a line that breaks.
+    struct Records(usize);
+
+    impl AsyncRead for Records {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let Some(left) = self.0.checked_sub(1) else {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            };
+            self.0 = left;
+            let count = buffer.remaining().min(16 * 1024);
+            buffer.put_slice(&vec![7; count]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fast_line_fills_what_there_is_and_how_it_broke_is_told_afterwards() {
+        const SLOW: usize = FAST_BYTES.div_ceil(PORTION as usize);
+        let mut stream = Portions::new(Records(SLOW + 10));
+        let mut buffer = vec![0; 64 * 1024];
+        for _ in 0..SLOW {
+            assert_eq!(stream.read(&mut buffer).await.unwrap(), PORTION as usize);
+        }
+        for size in [64, 64, 32] {
+            assert_eq!(stream.read(&mut buffer).await.unwrap(), size * 1024);
+        }
+        let broken = stream.read(&mut buffer).await.unwrap_err();
+        assert_eq!(broken.kind(), io::ErrorKind::ConnectionReset);
     }
 }
