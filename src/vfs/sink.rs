@@ -256,7 +256,10 @@ impl BlobSink {
                 _ => SEALED_FRAME,
             };
             let more = self.out.len() + SEALED_FRAME + last;
-            if self.out.len() < wanted && (more <= self.held() || self.grow(wanted)) {
+            let is_held = more <= self.held();
+            // Later pieces take all that they need before they begin, so that it is memory used before.
+            let begins = self.feed.is_some() && self.out.is_empty();
+            if self.out.len() < wanted && (is_held && !begins || self.grow(wanted) || is_held) {
                 return Ok(true);
             }
             let length = self.given + self.out.len() as u64;
