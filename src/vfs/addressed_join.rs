@@ -123,6 +123,7 @@ impl Session {
                 hashed_over: None,
                 given: AttributeUpdate::default(),
                 update: AttributeUpdate::default(),
+                written_at: None,
                 upload: None,
                 report: Report::default(),
             },

@@ -359,6 +359,7 @@ impl Piece {
                 hashed_over: None,
                 given: AttributeUpdate::default(),
                 update: AttributeUpdate::default(),
+                written_at: None,
                 upload: self.claim.row(),
                 report: Report::default(),
             },

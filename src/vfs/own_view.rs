@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::domain::error::Result;
-use crate::domain::node::Entry;
+use crate::domain::node::{Attributes, Entry};
 use crate::domain::path::VfsPath;
 use crate::vfs::access::follow;
 use crate::vfs::publish::Over;
@@ -91,9 +91,14 @@ impl FileWriter {
 
     /// The file as this handle sees it.
     pub fn entry(&self) -> Entry {
+        let shown = &self.entry.attributes;
+        let attributes = Attributes {
+            modified: self.publish.written_at.unwrap_or(shown.modified),
+            ..*shown
+        };
         Entry {
             size: self.draft.size().max(self.early.end()),
-            attributes: self.entry.attributes.with(self.publish.update),
+            attributes: attributes.with(self.publish.update),
             ..self.entry.clone()
         }
     }

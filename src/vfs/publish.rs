@@ -134,6 +134,8 @@ pub struct Publish {
     pub given: AttributeUpdate,
     /// Mode and times to set.
     pub update: AttributeUpdate,
+    /// When something was last written, if that counts as the time of the file: its handle has told it.
+    pub written_at: Option<Timestamp>,
     /// The upload that this ends, with its epoch.
     pub upload: Option<(UploadId, i64)>,
     /// What came of it; set when the operation is committed.
@@ -162,6 +164,7 @@ impl Publish {
             hashed_over: None,
             given,
             update: AttributeUpdate::default(),
+            written_at: None,
             upload: None,
             report: Report::default(),
         }
@@ -494,12 +497,13 @@ impl Publish {
         size: u64,
         next: Committed,
     ) -> Entry {
+        let modified = self.written_at.map_or(next.at, |at| at.min(next.at));
         let attributes = match current {
             Some(entry) => Attributes {
-                modified: next.at,
+                modified,
                 ..entry.attributes
             },
-            None => Attributes::file(next.at).with(self.given),
+            None => Attributes::file(modified).with(self.given),
         };
         Entry {
             node: current.map_or(self.new_node, |entry| entry.node),

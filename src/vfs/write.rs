@@ -96,7 +96,11 @@ impl FileWriter {
         let given = Some(options.attributes)
             .filter(|_| is_new)
             .unwrap_or_default();
-        let publish = Publish::new(&principal, start.target, over, given, now);
+        let publish = Publish {
+            // What begins from nothing is changed by that.
+            written_at: whole.then_some(now),
+            ..Publish::new(&principal, start.target, over, given, now)
+        };
         let is_sent = over == Over::Nothing && options.resumable;
         let sending = is_sent.then(|| vfs.wholes().begin(&principal, publish.target.place()));
         let shown = Entry {
@@ -152,6 +156,7 @@ impl FileWriter {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.written();
         let next = self.draft.size();
         let Some(bytes) = self.early.hold(next, offset, bytes) else {
             return Ok(());
@@ -174,10 +179,11 @@ impl FileWriter {
         self.flush_early().await?;
         let end = self.draft.size().checked_add(bytes.len() as u64);
         end.filter(|end| *end <= MAX_SIZE).ok_or_else(too_long)?;
-        match bytes.is_empty() {
-            true => Ok(()),
-            false => self.put(Place::End, &bytes).await,
+        if bytes.is_empty() {
+            return Ok(());
         }
+        self.written();
+        self.put(Place::End, &bytes).await
     }
 
     /// Lays up to `length` bytes of `source`, from `from` on, at `to`; none is the end, and so is all in a
@@ -196,6 +202,7 @@ impl FileWriter {
         if source.tenant != self.principal.tenant {
             return Err(Error::internal("a copy from another tenant"));
         }
+        self.written();
         let copied = self.try_copy(source, from, length, to).await;
         self.checked(copied)
     }
@@ -227,6 +234,7 @@ impl FileWriter {
         if size == self.draft.size() {
             return Ok(());
         }
+        self.written();
         self.reserve(size).await?;
         let resized = self.draft.resize(size);
         self.checked(resized)?;
@@ -261,6 +269,7 @@ impl FileWriter {
             self.entry.attributes = self.entry.attributes.with(self.publish.update);
         }
         self.publish.update = AttributeUpdate::default();
+        self.publish.written_at = None;
         self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
         self.dirty = false;
         self.sending = None;
@@ -426,7 +435,9 @@ impl FileWriter {
         self.entry.born = committed.seq;
         if let Some(published) = self.publish.report.read() {
             self.entry.node = published.node;
-            self.entry.attributes.modified = committed.at;
+            let written_at = self.publish.written_at;
+            self.entry.attributes.modified =
+                written_at.map_or(committed.at, |at| at.min(committed.at));
         }
         Ok(())
     }
@@ -480,6 +491,12 @@ impl FileWriter {
             self.put(Place::At(offset), &held.bytes).await?;
         }
         Ok(())
+    }
+
+    /// Something is written now: what its handle shows from now on is the time that the file will have, since
+    /// clients (git on sshfs) look before they close it and compare afterwards.
+    fn written(&mut self) {
+        self.publish.written_at = Some(self.now());
     }
 
     fn changed(&mut self) {
