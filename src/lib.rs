@@ -379,6 +379,7 @@ pub mod sftp {
     pub mod gate;
     pub mod handler;
     pub mod handles;
+    pub mod hold;
     pub mod host_keys;
     pub mod ledger;
     pub mod login;

@@ -10,9 +10,10 @@ use crate::domain::path::VfsPath;
 use crate::domain::random;
 use crate::sftp::context::Caller;
 use crate::sftp::folders::FolderLane;
+use crate::sftp::hold::{Hold, Ties};
 use crate::sftp::reads::ReadFile;
 use crate::sftp::request::HandleId;
-use crate::sftp::writes::{HandleUse, WriteLane, WriteWork};
+use crate::sftp::writes::{Asked, HandleUse, WriteLane, WriteWork};
 
 /// What a handle leads to.
 #[derive(Clone)]
@@ -37,25 +38,61 @@ struct Table {
     open: HashMap<HandleId, Open>,
     /// The files being written, by the names that still lead to them.
     writing: HashMap<Arc<VfsPath>, WriteLane>,
-    /// The files being closed; the other end is dropped when that is settled. A file is here from the
-    /// moment when it is not in `writing` any more.
+    /// The files of which a handle is being closed.
     closing: Vec<Closing>,
 }
 
-type Closing = (Arc<VfsPath>, oneshot::Receiver<()>);
+/// A file of which a handle is being closed.
+struct Closing {
+    path: Arc<VfsPath>,
+    /// The number of the request.
+    number: u64,
+    /// Whether requests came before it for which the file waits.
+    waits: bool,
+    /// The other end is dropped when it is settled.
+    settled: oneshot::Receiver<()>,
+}
+
+impl Closing {
+    fn is_settled(&mut self) -> bool {
+        !matches!(
+            self.settled.try_recv(),
+            Err(oneshot::error::TryRecvError::Empty)
+        )
+    }
+}
+
+/// What became of a handle that was closed.
+pub enum Closed {
+    /// There is nothing more to do.
+    Told,
+    /// The file it led to is to be left.
+    Leaving(WriteLane, Leaving),
+}
+
+/// A handle being closed that led to a file being written. Dropped when that is settled.
+pub struct Leaving {
+    handles: Handles,
+    ties: Ties,
+    _done: oneshot::Sender<()>,
+}
+
+impl Leaving {
+    /// Whether no other handle leads to the file; no name does either, then, from now on.
+    pub fn is_last(&self) -> bool {
+        self.handles.lock().leave(&self.ties)
+    }
+}
 
 impl Table {
-    fn remove(&mut self, id: HandleId) -> Option<(Open, bool)> {
-        let removed = self.open.remove(&id)?;
-        let Open::Write(_, lane) = &removed else {
-            return Some((removed, true));
-        };
-        let leads_there = |open: &Open| matches!(open, Open::Write(_, other) if other.is(lane));
-        if self.open.values().any(leads_there) {
-            return Some((removed, false));
+    /// A handle less leads to a file being written; says whether that was the last. No name leads to it either,
+    /// then, from now on.
+    fn leave(&mut self, ties: &Ties) -> bool {
+        let is_last = ties.untie();
+        if is_last {
+            self.writing.retain(|_, lane| !lane.ties.is(ties));
         }
-        self.writing.retain(|_, other| !other.is(lane));
-        Some((removed, true))
+        is_last
     }
 }
 
@@ -103,36 +140,63 @@ impl Handles {
         self.lock().open.get(&id).cloned()
     }
 
-    /// Takes `id` out: it leads nowhere from now on. Says too whether it was the last that led to its
-    /// file.
-    pub fn remove(&self, id: HandleId) -> Option<(Open, bool)> {
-        self.lock().remove(id)
-    }
-
-    /// As [`Handles::remove`], to close it; what is returned is to be dropped when that is settled.
-    pub fn close(&self, id: HandleId) -> Option<(Open, bool, oneshot::Sender<()>)> {
+    /// Takes `id` out: it leads nowhere from now on.
+    pub fn remove(&self, id: HandleId) {
         let mut table = self.lock();
-        let (removed, is_last) = table.remove(id)?;
-        let (done, settled) = oneshot::channel();
-        if let Open::Write(path, _) = &removed {
-            table.closing.retain_mut(|(_, settled)| {
-                matches!(settled.try_recv(), Err(oneshot::error::TryRecvError::Empty))
-            });
-            table.closing.push((path.clone(), settled));
+        let removed = table.open.remove(&id);
+        if let Some(Open::Write(_, lane)) = &removed {
+            table.leave(&lane.ties);
         }
-        Some((removed, is_last, done))
+        drop(table);
+        drop(removed);
     }
 
-    /// Waits until those of the files being closed are settled of whose path `touches` holds. Not for
-    /// two who wait for one file.
-    pub async fn settle(&self, touches: impl Fn(&VfsPath) -> bool) {
+    /// Takes `id` out to close it, as the request of this number asks.
+    pub fn close(&self, id: HandleId, number: u64) -> Option<Closed> {
+        let mut table = self.lock();
+        let removed = table.open.remove(&id)?;
+        let Open::Write(path, lane) = removed else {
+            return Some(Closed::Told);
+        };
+        let (done, settled) = oneshot::channel();
+        table.closing.retain_mut(|closing| !closing.is_settled());
+        table.closing.push(Closing {
+            path,
+            number,
+            waits: lane.ties.is_held(),
+            settled,
+        });
+        let leaving = Leaving {
+            handles: self.clone(),
+            ties: lane.ties.clone(),
+            _done: done,
+        };
+        Some(Closed::Leaving(lane, leaving))
+    }
+
+    /// Has the files being written wait whose path `touches`, and those that wait already, until what is
+    /// returned is dropped.
+    pub fn hold(&self, touches: impl Fn(&VfsPath) -> bool) -> Vec<Hold> {
+        let table = self.lock();
+        let held = table.writing.iter();
+        held.filter(|(path, lane)| lane.ties.is_held() || touches(path))
+            .map(|(_, lane)| lane.hold())
+            .collect()
+    }
+
+    /// Waits until those closes are settled on whose path what the request of this number does depends, as
+    /// `touches` says: those that came before it, and those that wait for no other.
+    /// Not for two who wait for one file.
+    pub async fn settle(&self, number: u64, touches: impl Fn(&VfsPath) -> bool) {
         let touched: Vec<Closing> = {
             let mut table = self.lock();
-            let touched = |(path, _): &mut Closing| touches(path);
+            let touched = |closing: &mut Closing| {
+                (closing.number < number || !closing.waits) && touches(&closing.path)
+            };
             table.closing.extract_if(.., touched).collect()
         };
-        for (_, settled) in touched {
-            drop(settled.await);
+        for closing in touched {
+            drop(closing.settled.await);
         }
     }
 
@@ -169,15 +233,18 @@ impl Handles {
             .collect()
     }
 
-    /// Gives `work` to the file being written at `path`; gives the caller back when there is none.
-    pub fn ask_writer(&self, path: &VfsPath, caller: Caller, work: WriteWork) -> Option<Caller> {
-        // Pushed under the lock: what is open cannot have been told to close yet.
+    /// Gives `work` to the file being written at `path`, for a request about that name for which `holds` wait;
+    /// gives these and the caller back when there is none, or it is closed.
+    pub fn ask_writer(
+        &self,
+        path: &VfsPath,
+        caller: Caller,
+        work: WriteWork,
+        holds: Vec<Hold>,
+    ) -> Option<Asked> {
         match self.lock().writing.get(path) {
-            Some(lane) => {
-                lane.push(caller, work);
-                None
-            }
-            None => Some(caller),
+            Some(lane) => lane.ask(caller, work, holds),
+            None => Some((caller, holds)),
         }
     }
 
@@ -209,6 +276,11 @@ impl Handles {
             // A path that became too long is found by its handles alone.
             if let Some(name) = moved_path(&name, from, to) {
                 table.writing.insert(name, lane);
+            }
+        }
+        for closing in &mut table.closing {
+            if let Some(moved) = moved_path(&closing.path, from, to) {
+                closing.path = moved;
             }
         }
         for open in table.open.values_mut() {

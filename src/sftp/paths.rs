@@ -17,17 +17,31 @@ use crate::sftp::context::{Caller, Context};
 use crate::sftp::folders::FolderLane;
 use crate::sftp::gate::Waiting;
 use crate::sftp::handles::{Handles, Open};
+use crate::sftp::hold::{Hold, Near};
 use crate::sftp::reads::{ReadFile, Turns};
 use crate::sftp::reply::{self, FileSystem};
 use crate::sftp::request::{HandleId, OpenFlags, PathRequest, SpaceForm, SumRequest};
 use crate::sftp::sums::SumWork;
-use crate::sftp::writes::{HandleUse, Order, WriteLane, WriteWork};
+use crate::sftp::writes::{Asked, HandleUse, Order, WriteLane, WriteWork};
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
 use crate::vfs::write::Fate;
 
-/// A request, its names counted until it is done.
-pub struct PathWork(pub Caller, pub PathRequest, pub Waiting);
+/// A request.
+pub struct PathWork {
+    /// Who asks.
+    pub caller: Caller,
+    /// For what.
+    pub request: PathRequest,
+    /// How many requests of the channel came before it.
+    pub number: u64,
+    /// The names on which it depends.
+    pub near: Near,
+    /// Files being written that wait until it is done.
+    pub holds: Vec<Hold>,
+    /// Its names, counted until it is done.
+    pub waiting: Waiting,
+}
 
 /// The one task for requests about names of a channel.
 pub struct PathLane {
@@ -39,21 +53,32 @@ pub struct PathLane {
     pub sums: UnboundedSender<SumWork>,
     /// Owns the tasks of what is opened.
     pub tasks: TaskTracker,
+    /// Of the request that is being done.
+    pub number: u64,
 }
 
 impl PathLane {
     /// Answers requests until no more can come.
-    pub async fn run(self, mut queue: UnboundedReceiver<PathWork>) {
-        while let Some(PathWork(caller, request, waiting)) = queue.recv().await {
+    pub async fn run(mut self, mut queue: UnboundedReceiver<PathWork>) {
+        while let Some(work) = queue.recv().await {
             if self.context.broken.is_cancelled() {
                 return;
             }
-            self.settle(&request).await;
-            let Some(caller) = self.ask_writer(caller, &request) else {
+            let PathWork {
+                caller,
+                request,
+                number,
+                near,
+                holds,
+                waiting,
+            } = work;
+            self.number = number;
+            self.settle(|path| near.touches(path)).await;
+            let Some((caller, holds)) = self.ask_writer(caller, &request, holds) else {
                 continue;
             };
             // What was closed just now.
-            self.settle(&request).await;
+            self.settle(|path| near.touches(path)).await;
             if let PathRequest::Sum { path, wanted } = request {
                 Box::pin(self.sum(caller, &path, wanted)).await;
                 continue;
@@ -61,7 +86,7 @@ impl PathLane {
             let id = caller.id;
             // Boxed: most sessions wait most of the time.
             let done = Box::pin(self.answer(id, request)).await;
-            drop(waiting);
+            drop((holds, waiting));
             match done {
                 Ok(bytes) => self.context.reply(caller, bytes),
                 Err(error) => self.context.reply_error(caller, &error),
@@ -69,47 +94,22 @@ impl PathLane {
         }
     }
 
-    /// Waits for the closes of files that `request` may see.
-    async fn settle(&self, request: &PathRequest) {
-        let touches = |path: &VfsPath| self.touches(request, path);
-        self.handles.settle(touches).await;
-    }
-
-    fn touches(&self, request: &PathRequest, path: &VfsPath) -> bool {
-        let near = |raw: &Bytes| {
-            self.resolve(raw)
-                .is_ok_and(|named| named.starts_with(path) || path.starts_with(&named))
-        };
-        match request {
-            PathRequest::Expand { .. }
-            | PathRequest::Home { .. }
-            | PathRequest::RealPath { .. } => false,
-            PathRequest::Copy { from, to, .. } | PathRequest::Rename { from, to, .. } => {
-                near(from) || near(to)
-            }
-            PathRequest::MakeFolder { path, .. }
-            | PathRequest::Open { path, .. }
-            | PathRequest::OpenFolder { path }
-            | PathRequest::Remove { path }
-            | PathRequest::RemoveFolder { path }
-            | PathRequest::SetStat { path, .. }
-            | PathRequest::Space { path, .. }
-            | PathRequest::Stat { path }
-            | PathRequest::Sum { path, .. } => near(path),
-        }
+    /// Waits for the closes that the request that is being done may see.
+    async fn settle(&self, touches: impl Fn(&VfsPath) -> bool) {
+        self.handles.settle(self.number, touches).await;
     }
 
     /// A file being written is asked itself: before it is published nobody else knows of it, and
     /// clients look by name at what they have just opened (sshfs). None when it will answer.
-    fn ask_writer(&self, caller: Caller, request: &PathRequest) -> Option<Caller> {
+    fn ask_writer(&self, caller: Caller, request: &PathRequest, holds: Vec<Hold>) -> Option<Asked> {
         let (raw, work) = match request {
             PathRequest::SetStat { path, wanted } => (path, WriteWork::Set(*wanted)),
             PathRequest::Stat { path } => (path, WriteWork::Stat),
-            _ => return Some(caller),
+            _ => return Some((caller, holds)),
         };
         match self.resolve(raw) {
-            Ok(path) => self.handles.ask_writer(&path, caller, work),
-            Err(_) => Some(caller),
+            Ok(path) => self.handles.ask_writer(&path, caller, work, holds),
+            Err(_) => Some((caller, holds)),
         }
     }
 
@@ -286,7 +286,7 @@ impl PathLane {
             Ok(renamed) => renamed,
             Err(_) => {
                 // It was closed just now.
-                self.handles.settle(|closed| closed == from).await;
+                self.settle(|closed| closed == from).await;
                 Ok(false)
             }
         }
@@ -305,7 +305,7 @@ impl PathLane {
             Ok(false) => Err(unknown),
             Err(_) => {
                 // It was closed just now.
-                self.handles.settle(|closed| closed == path).await;
+                self.settle(|closed| closed == path).await;
                 self.context.files.remove_file(path).await
             }
         }
@@ -351,7 +351,7 @@ impl PathLane {
         };
         if own.is_none() {
             // It may have been closed just now.
-            self.handles.settle(|closed| *closed == path).await;
+            self.settle(|closed| *closed == path).await;
         }
         let reader = match own {
             Some(reader) => reader,
@@ -398,7 +398,7 @@ impl PathLane {
             goes_on?;
         }
         // It may have been closed just now.
-        self.handles.settle(|closed| *closed == path).await;
+        self.settle(|closed| *closed == path).await;
         let create = match (flags.creates(), flags.is_exclusive()) {
             (true, true) => Create::New,
             (true, false) => Create::IfMissing,

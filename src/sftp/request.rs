@@ -178,6 +178,23 @@ impl PathRequest {
             Self::Copy { from, to, .. } | Self::Rename { from, to, .. } => from.len() + to.len(),
         }
     }
+
+    /// The names on which it depends what this does or tells.
+    pub fn names(&self) -> [Option<&Bytes>; 2] {
+        match self {
+            Self::Expand { .. } | Self::Home { .. } | Self::RealPath { .. } => [None, None],
+            Self::MakeFolder { path, .. }
+            | Self::Open { path, .. }
+            | Self::OpenFolder { path }
+            | Self::Remove { path }
+            | Self::RemoveFolder { path }
+            | Self::SetStat { path, .. }
+            | Self::Space { path, .. }
+            | Self::Stat { path }
+            | Self::Sum { path, .. } => [Some(path), None],
+            Self::Copy { from, to, .. } | Self::Rename { from, to, .. } => [Some(from), Some(to)],
+        }
+    }
 }
 
 /// A part of a file to be copied into another, server-side.

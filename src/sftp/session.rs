@@ -1,7 +1,8 @@
 //! One SFTP channel: takes bytes as they come, and never waits for anything.
 //!
 //! Each request goes at once into the queue of what will do it: reads into one, requests about names
-//! into another, what is done through a handle being written into the handle's own.
+//! into another, what is done through a handle being written into the handle's own, which waits for
+//! requests about its name that came before.
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -13,7 +14,8 @@ use crate::domain::error::{Error, Result};
 use crate::domain::path::VfsPath;
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::decode::Packet;
-use crate::sftp::handles::{Handles, Open};
+use crate::sftp::handles::{Closed, Handles, Open};
+use crate::sftp::hold::Near;
 use crate::sftp::packet::{MAX_DATA_BYTES, Packets};
 use crate::sftp::paths::{PathLane, PathWork};
 use crate::sftp::reads::{self, Read};
@@ -31,6 +33,8 @@ pub struct SftpSession {
     context: Context,
     packets: Packets,
     greeted: bool,
+    /// Of the request that came last.
+    number: u64,
     handles: Handles,
     max_handles: usize,
     reads: UnboundedSender<Read>,
@@ -54,12 +58,14 @@ impl SftpSession {
             handles: handles.clone(),
             sums: sums.clone(),
             tasks: tasks.clone(),
+            number: 0,
         };
         tasks.spawn(lane.run(path_queue));
         Self {
             context,
             packets: Packets::default(),
             greeted: false,
+            number: 0,
             handles,
             max_handles,
             reads,
@@ -107,6 +113,7 @@ impl SftpSession {
     fn take(&mut self, id: u32, request: Result<Request>) -> Result<()> {
         let ticket = self.context.ledger.request()?;
         let caller = Caller { id, ticket };
+        self.number += 1;
         match request {
             Err(error) => self.context.reply_error(caller, &error),
             Ok(Request::Copy(request)) => self.copy(caller, request)?,
@@ -278,22 +285,25 @@ impl SftpSession {
 
     fn push_path(&self, caller: Caller, request: PathRequest) -> Result<()> {
         let waiting = self.context.gate.hold(request.bytes() + REQUEST_BYTES)?;
+        let near = Near::of(&request, &self.context.files.principal().home);
+        let work = PathWork {
+            caller,
+            request,
+            number: self.number,
+            holds: self.handles.hold(|path| near.touches(path)),
+            near,
+            waiting,
+        };
         // The lane ends only when this session does.
-        let _ = self.paths.send(PathWork(caller, request, waiting));
+        let _ = self.paths.send(work);
         Ok(())
     }
 
     fn close(&self, caller: Caller, handle: HandleId) {
-        match self.handles.close(handle) {
+        match self.handles.close(handle, self.number) {
             None => self.refuse(caller, "this handle is not open"),
-            Some((Open::Folder(..) | Open::Read(..), ..)) => self.context.reply_ok(caller),
-            Some((Open::Write(_, lane), is_last, done)) => lane.push(
-                caller,
-                match is_last {
-                    true => WriteWork::Close(done),
-                    false => WriteWork::Release(done),
-                },
-            ),
+            Some(Closed::Told) => self.context.reply_ok(caller),
+            Some(Closed::Leaving(lane, leaving)) => lane.push(caller, WriteWork::Close(leaving)),
         }
     }
 

@@ -1,6 +1,9 @@
 //! One file being written: a queue and a task that owns the writer, so that what a client does
 //! through one handle happens in the order of its requests.
 
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +17,8 @@ use crate::domain::path::VfsPath;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::gate::Waiting;
+use crate::sftp::handles::Leaving;
+use crate::sftp::hold::{Hold, Ties};
 use crate::sftp::ledger::OpenFile;
 use crate::sftp::packet::MAX_DATA_BYTES;
 use crate::sftp::reads::ReadFile;
@@ -27,8 +32,8 @@ use crate::vfs::write::{Fate, FileWriter};
 
 /// What is asked of a file being written.
 pub enum WriteWork {
-    /// To finish: store and publish. The sender is dropped when that is settled.
-    Close(oneshot::Sender<()>),
+    /// To store and publish what there is, because a handle is closed; and to finish, if it is the last.
+    Close(Leaving),
     /// To lay a part of a file into this one.
     Copy {
         /// The other file, or this one.
@@ -47,9 +52,6 @@ pub enum WriteWork {
     },
     /// To set attributes.
     Set(Wanted),
-    /// To store and publish what there is, because one of several handles was closed. The sender is
-    /// dropped when that is settled.
-    Release(oneshot::Sender<()>),
     /// To say what a copy of it would share now. Answers the copy, not the client.
     Source(oneshot::Sender<Result<CountedSource>>),
     /// To show its attributes.
@@ -91,6 +93,10 @@ pub enum Order {
 
 /// What comes into the queue.
 enum Item {
+    /// What a request about the file's name asks of it. What waits for that waits for this.
+    Asked(Caller, WriteWork, Vec<Hold>),
+    /// To wait until a request about the file's name is done.
+    Hold(oneshot::Receiver<()>),
     Order(Order),
     Work(Caller, WriteWork),
 }
@@ -114,6 +120,8 @@ pub struct CountedSource {
 #[derive(Clone)]
 pub struct WriteLane {
     work: UnboundedSender<Item>,
+    /// What leads to the file, and what it waits for.
+    pub ties: Ties,
     /// What this handle was opened for.
     pub handle: HandleUse,
 }
@@ -144,26 +152,41 @@ impl WriteLane {
             _file: file,
         };
         tasks.spawn(lane.run(queue));
-        Self { work, handle }
+        let ties = Ties::default();
+        ties.tie();
+        Self { work, ties, handle }
     }
 
     /// The same file through another handle.
     pub fn shared(&self, handle: HandleUse) -> Self {
+        self.ties.tie();
         Self {
-            work: self.work.clone(),
             handle,
+            ..self.clone()
         }
-    }
-
-    /// Whether both lead to the same file.
-    pub fn is(&self, other: &Self) -> bool {
-        self.work.same_channel(&other.work)
     }
 
     /// Adds to the queue.
     pub fn push(&self, caller: Caller, work: WriteWork) {
         // The task ends before the queue only after a close, and then no handle leads here.
         let _ = self.work.send(Item::Work(caller, work));
+    }
+
+    /// Adds what a request about the file's name asks of it, for which `holds` wait; gives these and the caller
+    /// back when the file was closed.
+    pub fn ask(&self, caller: Caller, work: WriteWork, holds: Vec<Hold>) -> Option<Asked> {
+        match self.work.send(Item::Asked(caller, work, holds)).err()?.0 {
+            Item::Asked(caller, _, holds) => Some((caller, holds)),
+            Item::Hold(_) | Item::Order(_) | Item::Work(..) => None,
+        }
+    }
+
+    /// Has what is asked of the file from now on wait until what is returned is dropped.
+    pub fn hold(&self) -> Hold {
+        let (hold, over) = self.ties.hold();
+        // Who was closed has nothing more to do.
+        let _ = self.work.send(Item::Hold(over));
+        hold
     }
 
     /// Adds what another lane asks; its sender is dropped when the file is closed before.
@@ -181,10 +204,24 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self, mut queue: UnboundedReceiver<Item>) {
-        while let Some(item) = queue.recv().await {
+    async fn run(mut self, items: UnboundedReceiver<Item>) {
+        let mut queue = Queue {
+            items,
+            behind: VecDeque::new(),
+        };
+        while let Some(item) = queue.next().await {
             let (caller, work) = match item {
+                Item::Asked(caller, work, holds) => {
+                    Box::pin(self.tell(caller, work)).await;
+                    drop(holds);
+                    continue;
+                }
                 Item::Work(caller, work) => (caller, work),
+                Item::Hold(over) => {
+                    // Nothing is sent: it is dropped when it is over.
+                    drop(Box::pin(self.wait(&mut queue, over)).await);
+                    continue;
+                }
                 Item::Order(order) => {
                     Box::pin(self.obey(order)).await;
                     continue;
@@ -192,34 +229,36 @@ impl Lane {
             };
             match work {
                 // All but writing is boxed: there is one of these for every open file.
-                WriteWork::Close(done) => return Box::pin(self.close(caller, done)).await,
+                WriteWork::Close(leaving) => {
+                    if leaving.is_last() {
+                        Box::pin(self.end(queue)).await;
+                        return Box::pin(self.close(caller, leaving)).await;
+                    }
+                    let synced = Box::pin(self.sync()).await;
+                    drop(leaving);
+                    self.context.reply_status(caller, synced);
+                }
                 WriteWork::Copy {
                     source,
                     request,
                     to,
                 } => {
+                    let source = match source {
+                        CopySource::File(file) => Ok(CopyFrom::File(file)),
+                        CopySource::Lane(source) => {
+                            let source = Box::pin(self.wait(&mut queue, source)).await;
+                            source.unwrap_or_else(|_| Err(closed())).map(CopyFrom::Lane)
+                        }
+                    };
                     Box::pin(self.copy(caller, source, request, to)).await;
                 }
                 WriteWork::Read { offset, length } => {
                     Box::pin(self.read(caller, offset, length)).await;
                 }
-                WriteWork::Set(wanted) => {
-                    let set = Box::pin(self.set(wanted)).await;
-                    self.context.reply_status(caller, set);
-                }
+                WriteWork::Set(_) | WriteWork::Stat => Box::pin(self.tell(caller, work)).await,
                 WriteWork::Source(sender) => {
                     // The copy may have been given up.
                     let _ = sender.send(Box::pin(self.source()).await);
-                }
-                WriteWork::Stat => {
-                    let entry = self.writer.entry();
-                    let bytes = reply::attributes(caller.id, &self.context.viewer, &entry);
-                    self.context.reply(caller, bytes);
-                }
-                WriteWork::Release(done) => {
-                    let synced = Box::pin(self.sync()).await;
-                    drop(done);
-                    self.context.reply_status(caller, synced);
                 }
                 WriteWork::Sync => {
                     let synced = Box::pin(self.sync()).await;
@@ -237,6 +276,55 @@ impl Lane {
             }
         }
         self.writer.abandon().await;
+    }
+
+    /// Waits, and does in the meantime what requests about names ask for that are being done: one of them may
+    /// be what is waited for. What was asked through handles stays behind.
+    async fn wait<T>(&mut self, queue: &mut Queue, until: impl Future<Output = T>) -> T {
+        let mut until = pin!(until);
+        loop {
+            let item = tokio::select! {
+                over = until.as_mut() => return over,
+                Some(item) = queue.items.recv() => item,
+            };
+            match item {
+                Item::Order(order) => self.obey(order).await,
+                Item::Asked(caller, work, holds) => {
+                    self.tell(caller, work).await;
+                    drop(holds);
+                }
+                item => queue.behind.push_back(item),
+            }
+        }
+    }
+
+    /// Takes nothing more from the queue, and answers what was asked by name before the last handle was closed.
+    async fn end(&mut self, mut queue: Queue) {
+        queue.items.close();
+        let behind = std::mem::take(&mut queue.behind).into_iter();
+        let rest = behind.chain(std::iter::from_fn(|| queue.items.try_recv().ok()));
+        for item in rest {
+            match item {
+                Item::Asked(caller, work, _) => self.tell(caller, work).await,
+                Item::Work(caller, _) => self.context.reply_error(caller, &closed()),
+                Item::Hold(_) | Item::Order(_) => {}
+            }
+        }
+    }
+
+    /// Sets or shows attributes.
+    async fn tell(&mut self, caller: Caller, work: WriteWork) {
+        match work {
+            WriteWork::Set(wanted) => {
+                let set = self.set(wanted).await;
+                self.context.reply_status(caller, set);
+            }
+            _ => {
+                let entry = self.writer.entry();
+                let bytes = reply::attributes(caller.id, &self.context.viewer, &entry);
+                self.context.reply(caller, bytes);
+            }
+        }
     }
 
     /// Whoever asked may have gone away.
@@ -314,7 +402,7 @@ impl Lane {
     async fn copy(
         &mut self,
         caller: Caller,
-        source: CopySource,
+        source: Result<CopyFrom>,
         request: CopyRequest,
         to: Option<u64>,
     ) {
@@ -337,7 +425,7 @@ impl Lane {
     /// Says how many bytes were copied; none when the two parts are of one file and overlap.
     async fn try_copy(
         &mut self,
-        source: CopySource,
+        source: Result<CopyFrom>,
         request: CopyRequest,
         to: Option<u64>,
     ) -> Result<Option<u64>> {
@@ -347,14 +435,13 @@ impl Lane {
         };
         let counted;
         let made;
-        let source = match source {
-            CopySource::File(file) => {
+        let source = match source? {
+            CopyFrom::File(file) => {
                 made = file.reader.source();
                 &made
             }
-            CopySource::Lane(receiver) => {
-                let closed = || Error::new(ErrorKind::Stale, "the file to copy from was closed");
-                counted = receiver.await.map_err(|_| closed())??;
+            CopyFrom::Lane(source) => {
+                counted = source;
                 &counted.source
             }
         };
@@ -407,7 +494,7 @@ impl Lane {
         }
     }
 
-    async fn close(self, caller: Caller, done: oneshot::Sender<()>) {
+    async fn close(self, caller: Caller, leaving: Leaving) {
         let closed = match self.failed {
             Some(error) => {
                 self.writer.abandon().await;
@@ -416,8 +503,37 @@ impl Lane {
             None => self.writer.commit().await.map(drop),
         };
         // Settled before the client hears of it, so that what it asks next sees it.
-        drop(done);
+        drop(leaving);
         self.context.reply_status(caller, closed);
+    }
+}
+
+/// What a part is copied from, once that is known.
+enum CopyFrom {
+    File(Arc<ReadFile>),
+    Lane(CountedSource),
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Stale, "the file was closed meanwhile")
+}
+
+/// A request about a file's name that the file does not answer, and what waits for it.
+pub type Asked = (Caller, Vec<Hold>);
+
+/// What is to be done, in order.
+struct Queue {
+    items: UnboundedReceiver<Item>,
+    /// What came while the file waited: before all that is still in `items`.
+    behind: VecDeque<Item>,
+}
+
+impl Queue {
+    async fn next(&mut self) -> Option<Item> {
+        match self.behind.pop_front() {
+            Some(item) => Some(item),
+            None => self.items.recv().await,
+        }
     }
 }
 

@@ -239,6 +239,7 @@ mod selecting;
 mod sftp_crossing;
 #[cfg(test)]
 mod sftp_extensions;
+mod sftp_order;
 #[cfg(test)]
 mod sftp_raw;
 #[cfg(test)]

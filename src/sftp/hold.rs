@@ -1,0 +1,86 @@
+//! What keeps the order between names and handles: a file being written does what was asked of it behind a
+//! request about its name only when that is done (draft-ietf-secsh-filexfer-02 section 6.1).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::oneshot;
+
+use crate::domain::path::VfsPath;
+use crate::sftp::request::PathRequest;
+
+/// What leads to a file being written, and what it waits for. Cheap to clone; clones are of the same file.
+#[derive(Clone, Default)]
+pub struct Ties(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    handles: AtomicUsize,
+    holds: AtomicUsize,
+}
+
+impl Ties {
+    /// One more handle leads to it.
+    pub fn tie(&self) {
+        self.0.handles.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One handle less does; says whether that was the last.
+    pub fn untie(&self) -> bool {
+        self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// It waits for one more request: what that keeps until it is done, and what the file waits for.
+    pub fn hold(&self) -> (Hold, oneshot::Receiver<()>) {
+        self.0.holds.fetch_add(1, Ordering::AcqRel);
+        let (done, over) = oneshot::channel();
+        let hold = Hold {
+            ties: self.clone(),
+            _done: done,
+        };
+        (hold, over)
+    }
+
+    /// Whether it waits for any.
+    pub fn is_held(&self) -> bool {
+        self.0.holds.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether both are of the same file.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// Dropped when a request is done that a file waits for.
+pub struct Hold {
+    ties: Ties,
+    _done: oneshot::Sender<()>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.ties.0.holds.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The names on which a request depends.
+pub struct Near(Vec<VfsPath>);
+
+impl Near {
+    /// Those of `request`; paths that do not begin with '/' are below `home`.
+    pub fn of(request: &PathRequest, home: &VfsPath) -> Self {
+        let names = request.names().into_iter().flatten();
+        Self(
+            names
+                .filter_map(|raw| VfsPath::resolve(home, raw).ok())
+                .collect(),
+        )
+    }
+
+    /// Whether what the request does or tells may depend on what is at `path`.
+    pub fn touches(&self, path: &VfsPath) -> bool {
+        let mut names = self.0.iter();
+        names.any(|named| named.starts_with(path) || path.starts_with(named))
+    }
+}
