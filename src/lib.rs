@@ -182,6 +182,7 @@ pub mod vfs {
     pub mod draft;
     pub mod early;
     pub mod feed;
+    pub mod finishing;
     pub mod frames;
     pub mod gather;
     pub mod hasher;

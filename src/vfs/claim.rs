@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::db::uploads::{Progress, Upload};
 use crate::db::usage::Amount;
 use crate::domain::clock::Timestamp;
+use crate::domain::content::Edit;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{BlobId, ContentId, InstanceId, UploadId};
 use crate::domain::principal::Principal;
@@ -231,6 +232,11 @@ impl Claim {
         if progress.edits.is_empty() && !replaces {
             return Ok(());
         }
+        let (noted, _) = self.last;
+        if self.is_durable() && progress.size < noted && is_in_order(draft.edits()) {
+            // What is noted already is more of the same.
+            return Ok(());
+        }
         if self.row.is_none() {
             self.begin(opened, draft.is_whole(), size).await?;
         }
@@ -350,3 +356,13 @@ impl Size {
 fn signed(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
+/// Whether each piece was written just behind the one before it.
+fn is_in_order(edits: &[Edit]) -> bool {
+    let follows = |(before, edit): (&Edit, &Edit)| match (before.run(), edit.run()) {
+        (Some(before), Some(run)) => run.start == before.end(),
+        _ => false,
+    };
+    let is_cut = edits.iter().any(|edit| edit.run().is_none());
+    !is_cut && edits.iter().zip(edits.iter().skip(1)).all(follows)
+}
+

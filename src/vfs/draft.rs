@@ -15,6 +15,7 @@ use crate::db::usage::Amount;
 use crate::domain::content::{Edit, Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, TenantId};
+use crate::vfs::finishing::Finishing;
 use crate::vfs::leftover::{Made, Then};
 use crate::vfs::prefix::{drop_last_byte, prefix};
 use crate::vfs::read::ContentReader;
@@ -74,6 +75,7 @@ pub struct Draft {
     sink: Option<BlobSink>,
     /// The hash between two blobs; within one the sink has it.
     hash: Option<Sha256>,
+    finishing: Option<Finishing>,
     /// SHA-256 of all that there is, when it was copied with it.
     known_sha256: Option<[u8; 32]>,
     reader: Option<ContentReader>,
@@ -104,6 +106,7 @@ impl Draft {
             hash: whole.then(Sha256::new),
             known_sha256: None,
             reader: None,
+            finishing: None,
         }
     }
 
@@ -178,7 +181,9 @@ impl Draft {
     /// All blobs that were made for it.
     pub fn made(&self) -> Vec<BlobId> {
         let own = self.stored.iter().chain(&self.spared).map(|info| info.id);
-        own.chain(self.sink.as_ref().map(BlobSink::id)).collect()
+        let finishing = self.finishing.as_ref().map(|it| it.given_up().id);
+        own.chain(self.sink.as_ref().map(BlobSink::id).or(finishing))
+            .collect()
     }
 
     /// The blobs that were made for it and that a publish spared.
@@ -295,30 +300,28 @@ impl Draft {
         self.push(Edit::Resize(size))
     }
 
-    /// Completes the blob in the making, if there is one.
+    /// Completes the blob in the making, if there is one. May be given up half-way and called again.
     ///
     /// # Errors
     /// StorageFull, Unavailable.
     pub async fn finish_blob(&mut self) -> Result<()> {
         if let Some(sink) = self.sink.take() {
-            let given_up = sink.info(0, false);
-            let finished = sink.finish().await;
-            let (info, hash) = match finished {
-                Ok(done) => done,
-                Err(error) => {
-                    // So that it is given up with the others.
-                    self.stored.push(given_up);
-                    return Err(taken_over(error));
-                }
-            };
-            self.hash = hash;
-            self.blobs.insert(info.id, info);
-            self.stored.push(info);
+            self.finishing = Some(Finishing::of(sink));
         }
         Ok(())
     }
 
     /// All that there is, when no blob is in the making.
+        let Some(finishing) = &mut self.finishing else {
+            return Ok(());
+        };
+        let (finished, given_up) = (finishing.done().await, finishing.given_up());
+        self.finishing = None;
+        let info = finished.as_ref().map_or(given_up, |(info, _)| *info);
+        // What failed is given up with the others.
+        self.stored.push(info);
+        self.hash = finished.map_err(taken_over)?.1;
+        self.blobs.insert(info.id, info);
     pub fn content(&self) -> StoredContent {
         StoredContent {
             map: self.view.clone(),
@@ -375,6 +378,7 @@ impl Draft {
             None => None,
         };
         Ok(self.progress(durable, |durable| {
+        self.end_finishing().await?;
             Unfinished::InTheMaking(durable.info.id, durable.checkpoint.state)
         }))
     }
@@ -389,6 +393,7 @@ impl Draft {
             None => None,
         };
         Ok(self.progress(durable, |durable| Unfinished::Halted(durable.info.id)))
+        self.end_finishing().await?;
     }
 
     /// All that there is, when no blob is in the making; without the last byte where an upload that is
@@ -500,7 +505,16 @@ impl Draft {
         })
     }
 
+    /// Goes on with the completing of a blob that somebody gave up half-way.
+    async fn end_finishing(&mut self) -> Result<()> {
+        if self.finishing.is_some() {
+            Box::pin(self.finish_blob()).await?;
+        }
+        Ok(())
+    }
+
     /// Notes an edit, joined with the last one where that is the same in effect.
+        self.end_finishing().await?;
     fn push(&mut self, edit: Edit) -> Result<()> {
         let full = self.edits.len() >= MAX_EDITS;
         match (self.edits.last_mut(), edit) {
@@ -553,3 +567,6 @@ fn taken_over(error: Error) -> Error {
         _ => error,
     }
 }
+        if let Some(finishing) = &mut self.finishing {
+            finishing.stop_hashing();
+        }

@@ -91,6 +91,8 @@ mod ftp_deflate;
 #[cfg(test)]
 mod ftp_demands;
 #[cfg(test)]
+mod ftp_ends;
+#[cfg(test)]
 mod ftp_floods;
 #[cfg(test)]
 mod ftp_going_on;

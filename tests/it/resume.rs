@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::poll;
 use sealift::db::contents;
 use sealift::db::instances;
 use sealift::db::sql::Dialect;
@@ -13,6 +14,7 @@ use sealift::domain::id::RegionId;
 use sealift::domain::path::VfsPath;
 use sealift::domain::sum::SumKind;
 use sealift::jobs::runner::{self, JobSettings};
+use sealift::storage::faulty::Operation;
 use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::rename::Overwrite;
 use sealift::vfs::session::Session;
@@ -39,6 +41,7 @@ on_both!(
     an_upload_of_a_living_connection_is_not_taken_over,
     broken_off_uploads_are_listed_in_their_place,
     nothing_is_published_by_closing_what_was_not_gone_on_with,
+    storing_that_is_given_up_loses_nothing,
     two_cannot_go_on_with_one_upload,
     what_broke_off_can_be_renamed_and_deleted,
     what_is_to_be_whole_or_nothing_leaves_nothing,
@@ -582,5 +585,50 @@ async fn what_broke_off_can_be_renamed_and_deleted(dialect: Dialect) {
         assert_eq!(gone.kind(), ErrorKind::NotFound);
     }
     assert_eq!(ann.space().await.unwrap().used_bytes, MIB as u64);
+    clean(&world).await;
+}
+
+/// Whoever waits for an upload to be stored may give that up: all of it is still there to be gone on with.
+async fn storing_that_is_given_up_loses_nothing(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let bytes = noise(12 * MIB);
+    for at in [path("/old"), path("/new")] {
+        if at == path("/old") {
+            put(&ann, &at, b"published").await.unwrap();
+        }
+        let mut writer = ann.open_write(&at, replace()).await.unwrap();
+        write(&mut writer, 0, &bytes).await;
+        world.faults.hold(Operation::Finish);
+        for _ in 0..2 {
+            let mut settling = Box::pin(writer.settle());
+            assert!(poll!(&mut settling).is_pending());
+            drop(settling);
+        }
+        world.faults.release(Operation::Finish);
+        writer.abandon().await;
+        world.vfs.drain().await;
+        // Clients need something to send.
+        assert_eq!(size(&ann, &at).await, 12 * MIB as u64 - 1);
+        go_on(&ann, &at, &bytes).await;
+        assert!(get(&ann, &at).await.unwrap() == bytes);
+        let hash: [u8; 32] = Sha256::digest(&bytes).into();
+        assert_eq!(stored_hash(&world, &ann, &at).await.unwrap_or(hash), hash);
+    }
+    // And whoever goes on writing instead does so behind it.
+    let at = path("/on");
+    let mut writer = ann.open_write(&at, replace()).await.unwrap();
+    write(&mut writer, 0, &bytes).await;
+    world.faults.hold(Operation::Finish);
+    let mut settling = Box::pin(writer.settle());
+    assert!(poll!(&mut settling).is_pending());
+    drop(settling);
+    world.faults.release(Operation::Finish);
+    write(&mut writer, bytes.len(), b"more").await;
+    writer.commit().await.unwrap();
+    let whole = [&bytes[..], b"more"].concat();
+    assert!(get(&ann, &at).await.unwrap() == whole);
+    let hash = stored_hash(&world, &ann, &at).await;
+    assert_eq!(hash, Some(Sha256::digest(&whole).into()));
     clean(&world).await;
 }

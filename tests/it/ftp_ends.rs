@@ -1,0 +1,100 @@
+//! The ends of uploads: cut when all came and is being stored, behind commands that wait, and under another
+//! name.
+
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+use crate::support::ftp_door::{FtpDoor, code, get, next, noise, put, size};
+use crate::support::ftp_raw::{FtpRaw, Stream};
+use crate::support::wait::wait_for;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const LARGE: usize = 20 << 20;
+
+/// Begins an upload and sends what is there so far.
+fn begin(client: &mut FtpRaw, line: &str, content: &[u8]) -> Stream {
+    let mut codes = Vec::new();
+    let port = client.prepare_data(&mut codes).unwrap().unwrap();
+    assert_eq!(code(client, line), 150, "{line}");
+    let mut stream = client.open(port).unwrap();
+    stream.write_all(content).unwrap();
+    stream.flush().unwrap();
+    stream
+}
+
+/// Waits until the server has read all that was sent.
+fn is_read(stream: &Stream) {
+    let port = stream.socket().peer_addr().unwrap().port();
+    let own = stream.socket().local_addr().unwrap().port();
+    let (port, own) = (format!(":{port:04X}"), format!(":{own:04X}"));
+    wait_for("the server to have read all", PATIENCE, || {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let of_both = table.lines().filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let (from, to) = (words.get(1)?, words.get(2)?);
+            let is_theirs = from.ends_with(&port) && to.ends_with(&own);
+            let is_ours = from.ends_with(&own) && to.ends_with(&port);
+            (is_theirs || is_ours).then(|| words[4].to_owned())
+        });
+        let queues: Vec<_> = of_both.collect();
+        let is_empty = queues.iter().all(|queues| queues == "00000000:00000000");
+        (queues.len() == 2 && is_empty).then_some(())
+    });
+}
+
+#[test]
+fn an_abort_while_all_that_came_is_being_stored_loses_nothing() {
+    let door = FtpDoor::up();
+    let content = noise(LARGE);
+    let mut other = door.clear();
+    for round in 0..4 {
+        let name = format!("f{round}");
+        if round % 2 == 1 {
+            assert_eq!(put(&mut other, &format!("STOR {name}"), b"old"), 226);
+        }
+        let mut client = door.clear();
+        let mut data = begin(&mut client, &format!("STOR {name}"), &content);
+        is_read(&data);
+        data.close().unwrap();
+        let aborted = code(&mut client, "ABOR");
+        assert_eq!(next(&mut client), 226);
+        let kept = size(&mut other, &name).unwrap();
+        match aborted {
+            226 => assert_eq!(kept, LARGE),
+            _ => assert!(kept > LARGE - (1 << 20) && kept < LARGE, "{kept}"),
+        }
+        if aborted != 226 {
+            let rest = format!("APPE {name}");
+            assert_eq!(put(&mut other, &rest, &content[kept..]), 226);
+        }
+        assert!(get(&mut other, &format!("RETR {name}")) == content);
+    }
+}
+
+#[test]
+fn a_client_that_is_killed_behind_the_end_of_its_data_loses_nothing_that_was_kept() {
+    let door = FtpDoor::up();
+    let content = noise(2 * LARGE);
+    for round in 0..2 {
+        let (name, rest) = (format!("f{round}"), format!("APPE f{round}"));
+        let mut other = door.clear();
+        assert_eq!(put(&mut other, &format!("STOR {name}"), b"old"), 226);
+        let mut client = door.clear();
+        let data = begin(&mut client, &format!("STOR {name}"), &content[..LARGE]);
+        is_read(&data);
+        assert_eq!(code(&mut client, "ABOR"), 426);
+        let first = size(&mut other, &name).unwrap();
+        assert!(first > LARGE - (1 << 20), "{first}");
+        drop((client, data));
+        let mut client = door.clear();
+        let data = begin(&mut client, &rest, &content[first..2 * LARGE - 5]);
+        is_read(&data);
+        drop(data);
+        drop(client);
+        let kept = size(&mut other, &name).unwrap();
+        assert!(kept > 2 * LARGE - (1 << 20), "{first} {kept}");
+        assert_eq!(put(&mut other, &rest, &content[kept..]), 226);
+        assert!(get(&mut other, &format!("RETR {name}")) == content);
+    }
+}
