@@ -1,11 +1,13 @@
 //! A connection that may be encrypted.
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use socket2::SockRef;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Token};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -72,18 +74,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 }
 
 impl Wire<TcpStream> {
-    /// Whether the other end has closed the connection, and all it sent was read. Asks the system, which
-    /// knows before a read that waits is woken.
+    /// Whether the other end has closed the connection, also when what it sent before is still to be read.
+    /// Asks the system, which knows before a read that waits is woken.
     pub fn has_ended(&self) -> bool {
         let stream = match self {
             Self::Clear(stream) => stream,
             Self::Sealed(stream) => stream.get_ref().0,
         };
-        let mut one = [MaybeUninit::uninit()];
-        match SockRef::from(stream).peek(&mut one) {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        // When the system cannot tell, the upload in question is kept, and sent again.
+        is_closed(stream).unwrap_or(true)
     }
 
     /// Reads what has come, like `read`, and minds urgent data: the kernel ends a read where it begins, and
@@ -104,6 +103,23 @@ impl Wire<TcpStream> {
             }
         }
     }
+}
+
+/// Whether the system has had the other end's last word. A look at what is to be read would not tell: it
+/// stands behind all of that.
+fn is_closed(stream: &TcpStream) -> io::Result<bool> {
+    let mut poll = mio::Poll::new()?;
+    let socket = stream.as_raw_fd();
+    let mut socket = SourceFd(&socket);
+    poll.registry()
+        .register(&mut socket, Token(0), Interest::READABLE)?;
+    let mut events = Events::with_capacity(1);
+    while let Err(error) = poll.poll(&mut events, Some(Duration::ZERO)) {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(events.iter().any(|event| event.is_read_closed()))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {

@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::ftp_door::{FtpDoor, code, get, next, noise, put, size};
+use crate::support::ftp_door::{FtpDoor, SECRET, code, get, next, noise, put, size};
 use crate::support::ftp_raw::{FtpRaw, Stream};
 use crate::support::wait::wait_for;
 
@@ -96,5 +96,40 @@ fn a_client_that_is_killed_behind_the_end_of_its_data_loses_nothing_that_was_kep
         assert!(kept > 2 * LARGE - (1 << 20), "{first} {kept}");
         assert_eq!(put(&mut other, &rest, &content[kept..]), 226);
         assert!(get(&mut other, &format!("RETR {name}")) == content);
+    }
+}
+
+#[test]
+fn a_client_that_is_killed_with_commands_unread_leaves_the_old_file() {
+    let door = FtpDoor::up();
+    let ann = door.account("ann", &[]);
+    door.options(&ann, &["data-tls=optional"]);
+    let old = noise(100_000);
+    for is_sealed in [false, true] {
+        let connect = || match is_sealed {
+            false => door.clear(),
+            true => {
+                let mut client = door.sealed_as(&ann, SECRET);
+                assert_eq!(code(&mut client, "PROT C"), 200);
+                client.protect = false;
+                client
+            }
+        };
+        let mut other = connect();
+        assert_eq!(put(&mut other, "STOR f", &old), 226);
+        let mut client = connect();
+        let begun = Instant::now();
+        let data = begin(&mut client, "STOR f", &[b'n'; 50_000]);
+        client.send(&b"PWD\r\n".repeat(500)).unwrap();
+        is_read(&data);
+        wait_for("the upload to have taken a while", PATIENCE, || {
+            (begun.elapsed() > Duration::from_millis(200)).then_some(())
+        });
+        drop(data);
+        drop(client);
+        let kept = size(&mut other, "f").unwrap();
+        assert!(kept <= 50_000, "{kept}");
+        let mut other = connect();
+        assert!(get(&mut other, "RETR f") == old);
     }
 }
