@@ -320,6 +320,7 @@ pub mod ftp {
     pub mod transfer;
     pub mod unique;
     pub mod verb;
+    pub mod waiting;
     pub mod wire;
     pub mod work;
 

@@ -1,7 +1,7 @@
 //! A session without files, sockets or time: bytes and events in, replies and work out.
 //!
 //! Commands are answered in the order in which they came; but for those that are answered during a
-//! transfer, all wait for what is under way.
+//! transfer, once its first reply is sent, all wait for what is under way.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,16 +9,15 @@ use std::net::SocketAddr;
 use crate::domain::path::VfsPath;
 use crate::ftp::argument::Argument;
 use crate::ftp::charset::Charset;
-use crate::ftp::line::{Line, Splitter};
+use crate::ftp::line::Line;
 use crate::ftp::options::Options;
 use crate::ftp::reply::Reply;
 use crate::ftp::state::{Channel, Data, Stage, State};
 use crate::ftp::verb::Who;
 use crate::ftp::verbs::table;
+use crate::ftp::waiting::{Waiting, split};
 use crate::ftp::work::{Action, Change, Done, What, Work};
 
-/// Lines that wait: beyond them nothing more is read, so that TCP slows the client down.
-const MAX_WAITING: usize = 64;
 /// Lines too long before the session is ended.
 const MAX_TOO_LONG: usize = 16;
 /// How a browser begins that was lured into talking to us: what it sends next is somebody else's choice.
@@ -32,8 +31,7 @@ const MAX_UNKNOWN: usize = 32;
 pub struct Core {
     /// What it knows of itself.
     pub state: State,
-    splitter: Splitter,
-    lines: VecDeque<Line>,
+    waiting: Waiting,
     effects: VecDeque<Effect>,
     busy: Busy,
     closing: bool,
@@ -59,6 +57,8 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Busy {
     Free,
+    /// A transfer is being opened, or waits for its data connection: nothing is said of it yet.
+    Opening,
     Transferring,
     Working,
 }
@@ -108,8 +108,7 @@ impl Core {
         let greeting = Reply::new(220, state.settings.banner.clone());
         Self {
             state,
-            splitter: Splitter::default(),
-            lines: VecDeque::new(),
+            waiting: Waiting::default(),
             effects: VecDeque::from([Effect::Send(greeting)]),
             busy: Busy::Free,
             closing: false,
@@ -121,12 +120,12 @@ impl Core {
 
     /// Whether more bytes may be read.
     pub fn wants_bytes(&self) -> bool {
-        self.lines.len() < MAX_WAITING && !self.closing
+        !self.closing && self.waiting.wants_bytes()
     }
 
     /// Whether nothing is under way and nothing waits.
     pub fn is_idle(&self) -> bool {
-        self.busy == Busy::Free && self.lines.is_empty() && self.effects.is_empty()
+        self.busy == Busy::Free && self.waiting.is_empty() && self.effects.is_empty()
     }
 
     /// Whether the session may go when the server drains: nothing is under way, not even a transfer
@@ -142,12 +141,12 @@ impl Core {
 
     /// Takes bytes of the control connection.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let before = self.lines.len();
-        self.splitter.feed(bytes, &mut self.lines);
-        if self.busy == Busy::Transferring && self.lines.iter().skip(before).any(is_abort) {
+        let has_abort = self.waiting.feed(bytes);
+        let is_transfer = matches!(self.busy, Busy::Opening | Busy::Transferring);
+        if is_transfer && has_abort && self.waiting.is_unsaid() {
             self.effects.push_back(Effect::Abort);
         }
-        if self.splitter.is_flooded() && !self.closing {
+        if self.waiting.is_flooded() && !self.closing {
             self.close(Reply::new(421, "no line is that long; goodbye"));
         }
     }
@@ -168,18 +167,18 @@ impl Core {
                 // Once.
                 self.busy = Busy::Working;
                 self.closing = false;
-                self.lines.clear();
+                self.waiting.clear();
                 return Some(Effect::Close);
             }
-            let may = match (self.busy, self.lines.front()?) {
+            let may = match (self.busy, self.waiting.front()?) {
                 (Busy::Free, _) => true,
                 (Busy::Transferring, line) => is_at_any_time(line),
-                (Busy::Working, _) => false,
+                (Busy::Opening | Busy::Working, _) => false,
             };
             if !may {
                 return None;
             }
-            let line = self.lines.pop_front()?;
+            let line = self.waiting.pop()?;
             self.take(&line);
         }
     }
@@ -201,8 +200,7 @@ impl Core {
             }
             Outcome::Channel(channel) => {
                 // What came in the meantime was not said over this channel (RFC 4217 section 15.1).
-                self.lines.clear();
-                self.splitter.clear();
+                self.waiting.clear();
                 self.state.channel = channel;
                 if channel == Channel::Sealed {
                     self.state.is_buffer_agreed = false;
@@ -216,6 +214,7 @@ impl Core {
 
     /// Bytes of a transfer may flow from now on.
     pub fn transfer_began(&mut self, reply: Reply) {
+        self.busy = Busy::Transferring;
         self.send(reply);
     }
 
@@ -283,15 +282,14 @@ impl Core {
                     Work::StartTls => self.send(Reply::new(234, "begin TLS now")),
                     Work::StopTls => self.send(Reply::new(200, "in the clear from here on")),
                     Work::Transfer(plan) => {
-                        self.busy = Busy::Transferring;
+                        self.busy = Busy::Opening;
                         self.state.under_way = Some(told(&plan.what));
                     }
                     _ => {}
                 }
-                let is_transfer = self.busy == Busy::Transferring;
                 self.effects.push_back(Effect::Work(work));
                 // Pipelined: it was unsaid before it began.
-                if is_transfer && self.lines.iter().any(is_abort) {
+                if self.busy == Busy::Opening && self.waiting.is_unsaid() {
                     self.effects.push_back(Effect::Abort);
                 }
             }
@@ -386,33 +384,10 @@ fn told(what: &What) -> String {
     }
 }
 
-fn is_abort(line: &Line) -> bool {
-    match line {
-        Line::Command(line) => verb_of(line).eq_ignore_ascii_case(b"ABOR"),
-        Line::TooLong => false,
-    }
-}
-
 fn is_at_any_time(line: &Line) -> bool {
     match line {
-        Line::Command(line) => table::find(verb_of(line)).is_ok_and(|verb| verb.during_transfer),
+        Line::Command(line) => table::find(split(line).0).is_ok_and(|verb| verb.during_transfer),
         Line::TooLong => true,
-    }
-}
-
-fn verb_of(line: &[u8]) -> &[u8] {
-    split(line).0
-}
-
-/// The verb, and what stands behind it: one space parts them, all others belong to names.
-fn split(line: &[u8]) -> (&[u8], &[u8]) {
-    let line = line.trim_ascii_start();
-    match line.iter().position(|byte| *byte == b' ') {
-        Some(at) => {
-            let (verb, rest) = line.split_at(at);
-            (verb, rest.get(1..).unwrap_or_default())
-        }
-        None => (line, &[]),
     }
 }
 
@@ -485,9 +460,9 @@ mod tests {
         let mut core = known();
         passive(&mut core);
         let told = said(&mut core, "RETR x\r\nNOOP\r\nPWD\r\nSTAT\r\n");
-        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told.len(), 1, "{told:?}");
         core.transfer_began(Reply::new(150, "here"));
-        assert_eq!(effects(&mut core), ["150"]);
+        assert_eq!(effects(&mut core), ["150", "200"]);
         assert_eq!(said(&mut core, "ABOR\r\n"), ["abort"]);
         core.transfer_ended(Reply::new(426, "ended"));
         assert_eq!(effects(&mut core), ["426", "257", "211", "226"]);
@@ -497,9 +472,47 @@ mod tests {
     fn goodbye_is_said_at_once_and_done_after_the_transfer() {
         let mut core = known();
         passive(&mut core);
-        assert_eq!(said(&mut core, "STOR x\r\nQUIT\r\nDELE x\r\n")[1], "221");
+        assert_eq!(said(&mut core, "STOR x\r\nQUIT\r\nDELE x\r\n").len(), 1);
+        // What is behind it is nobody's word any more, and the end of the connection means nothing.
+        assert!(!core.wants_bytes());
+        core.transfer_began(Reply::new(150, "send it"));
+        assert_eq!(effects(&mut core), ["150", "221"]);
         core.transfer_ended(Reply::new(226, "stored"));
         assert_eq!(effects(&mut core), ["226", "close"]);
+    }
+
+    #[test]
+    fn nothing_is_said_before_the_first_reply_of_a_transfer() {
+        let mut core = known();
+        passive(&mut core);
+        let told = said(&mut core, "STOR nope/x\r\nNOOP\r\nSTAT\r\nQUIT\r\n");
+        assert_eq!(told.len(), 1, "{told:?}");
+        core.transfer_ended(Reply::new(550, "no such folder"));
+        assert_eq!(effects(&mut core), ["550", "200", "211", "221", "close"]);
+    }
+
+    #[test]
+    fn an_abort_ends_the_transfer_before_it_and_no_other() {
+        let mut core = known();
+        passive(&mut core);
+        // RFC 959 section 4.1.3: the previous command.
+        let told = said(&mut core, "RETR a\r\nNOOP\r\nEPSV\r\nRETR b\r\nABOR\r\n");
+        assert_eq!(told.len(), 1, "{told:?}");
+        core.transfer_began(Reply::new(150, "here"));
+        core.transfer_ended(Reply::new(226, "sent"));
+        assert_eq!(effects(&mut core), ["150", "226", "200", "Listen"]);
+        core.worked(Outcome::Listening(Reply::new(229, "there")));
+        let told = effects(&mut core);
+        assert_eq!((told[0].as_str(), told[2].as_str()), ("229", "abort"));
+        core.transfer_ended(Reply::new(426, "ended"));
+        assert_eq!(effects(&mut core), ["426", "226"]);
+        // One that comes later is meant for what runs, unless another waits before it.
+        passive(&mut core);
+        assert_eq!(said(&mut core, "RETR a\r\n").len(), 1);
+        assert_eq!(said(&mut core, "PWD\r\nABOR\r\n"), ["abort"]);
+        assert_eq!(said(&mut core, "RETR b\r\nABOR\r\n"), ["abort"]);
+        core.transfer_ended(Reply::new(426, "ended"));
+        assert_eq!(effects(&mut core), ["426", "257", "226", "425", "226"]);
     }
 
     #[test]

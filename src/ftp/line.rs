@@ -62,11 +62,6 @@ impl Splitter {
         }
     }
 
-    /// Forgets what has come of a line that is not over.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Whether a line that is too long goes on and on.
     pub fn is_flooded(&self) -> bool {
         self.dropped > FLOOD_BYTES

@@ -133,3 +133,46 @@ fn a_client_that_is_killed_with_commands_unread_leaves_the_old_file() {
         assert!(get(&mut other, "RETR f") == old);
     }
 }
+
+#[test]
+fn replies_come_in_the_order_of_pipelined_commands() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    assert_eq!(put(&mut client, "STOR a", &noise(3_000_000)), 226);
+    let said = |lines: &str, replies: usize| {
+        let mut client = door.clear();
+        let port = client.prepare_data(&mut Vec::new()).unwrap().unwrap();
+        client.send(lines.as_bytes()).unwrap();
+        let mut codes: Vec<_> = (1..replies).map(|_| next(&mut client)).collect();
+        if codes.first() == Some(&150) {
+            drop(client.open(port).unwrap());
+        }
+        codes.push(next(&mut client));
+        codes
+    };
+    assert_eq!(said("STOR no/x\r\nNOOP\r\n", 2), [550, 200]);
+    assert_eq!(said("RETR no\r\nNOOP\r\nQUIT\r\n", 3), [550, 200, 221]);
+    // Nobody takes what is sent, so that the transfer lasts as long as it is asked.
+    assert_eq!(said("RETR a\r\nNOOP\r\nPWD\r\n", 3)[..2], [150, 200]);
+    assert_eq!(said("RETR a\r\nQUIT\r\n", 3)[..2], [150, 221]);
+}
+
+#[test]
+fn an_abort_behind_two_downloads_ends_the_second() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    let content = noise(3_000_000);
+    assert_eq!(put(&mut client, "STOR a", &content), 226);
+    let port = client.prepare_data(&mut Vec::new()).unwrap().unwrap();
+    // RFC 959 section 4.1.3: ABOR ends the previous command.
+    client
+        .send(b"RETR a\r\nEPSV\r\nRETR a\r\nABOR\r\n")
+        .unwrap();
+    assert_eq!(next(&mut client), 150);
+    let mut data = client.open(port).unwrap();
+    let mut came = Vec::new();
+    std::io::Read::read_to_end(&mut data, &mut came).unwrap();
+    assert!(came == content);
+    let codes = [(); 4].map(|()| next(&mut client));
+    assert_eq!(codes, [226, 229, 426, 226]);
+}
