@@ -50,7 +50,7 @@ impl Ending {
             Self::Failed(error) => failed(&error),
             Self::Garbled => Reply::new(
                 451,
-                "this is no stream of zlib as MODE Z has it, or it is damaged; nothing is kept",
+                "this is no stream of zlib as MODE Z has it, or it is damaged; nothing of it is kept",
             ),
             Self::NoConnection => Reply::new(
                 425,

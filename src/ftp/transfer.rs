@@ -505,7 +505,7 @@ impl Transfer {
                 Err(error) => Ending::Failed(error),
             },
             (Opened::Write(writer, _), Err(Ending::Garbled)) => {
-                let _ = timeout(KEEPING, writer.discard()).await;
+                let _ = timeout(KEEPING, writer.revert()).await;
                 Ending::Garbled
             }
             // Nothing began: the old file is not about to be replaced.

@@ -248,6 +248,21 @@ impl Claim {
         Ok(())
     }
 
+    /// Lets an upload that was gone on with go as it was before, and gives up `blobs` that nothing names.
+    /// What cannot be put back ends.
+    pub async fn revert(self, before: Progress, size: Size, blobs: Vec<BlobId>) {
+        let remains = match self.last.0 == before.size {
+            // Nothing else was noted since.
+            true => Remains::Keep,
+            false => Remains::Discard,
+        };
+        let reverted = self.settle(before, size, blobs.clone()).await;
+        if let Err(error) = reverted {
+            tracing::warn!(error = ?error, "what an upload was before cannot be put back");
+            self.leave(remains, blobs).await;
+        }
+    }
+
     /// Gives the row another place, where `content` is.
     ///
     /// # Errors
@@ -353,9 +368,6 @@ impl Size {
     }
 }
 
-fn signed(size: u64) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
-}
 /// Whether each piece was written just behind the one before it.
 fn is_in_order(edits: &[Edit]) -> bool {
     let follows = |(before, edit): (&Edit, &Edit)| match (before.run(), edit.run()) {
@@ -366,3 +378,6 @@ fn is_in_order(edits: &[Edit]) -> bool {
     !is_cut && edits.iter().zip(edits.iter().skip(1)).all(follows)
 }
 
+fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -65,6 +65,8 @@ pub struct Draft {
     spared: Vec<BlobInfo>,
     /// The blobs that an upload brought that is gone on with.
     resumed: Vec<BlobInfo>,
+    /// How many of the edits such an upload had, and the state of its hash after them.
+    before: Option<(usize, Option<Vec<u8>>)>,
     /// How many bytes were stored for it since it was published, with those that were spared then.
     written: u64,
     /// Blobs of other drafts that were copied from before these were published, with what keeps these from
@@ -73,9 +75,9 @@ pub struct Draft {
     /// Who has borrowed from this one.
     lent: TaskTracker,
     sink: Option<BlobSink>,
+    finishing: Option<Finishing>,
     /// The hash between two blobs; within one the sink has it.
     hash: Option<Sha256>,
-    finishing: Option<Finishing>,
     /// SHA-256 of all that there is, when it was copied with it.
     known_sha256: Option<[u8; 32]>,
     reader: Option<ContentReader>,
@@ -99,14 +101,15 @@ impl Draft {
             stored: Vec::new(),
             spared: Vec::new(),
             resumed: Vec::new(),
+            before: None,
             written: 0,
             borrowed: BTreeMap::new(),
             lent: TaskTracker::new(),
             sink: None,
+            finishing: None,
             hash: whole.then(Sha256::new),
             known_sha256: None,
             reader: None,
-            finishing: None,
         }
     }
 
@@ -115,6 +118,7 @@ impl Draft {
         for edit in &edits {
             self.view.apply(edit);
         }
+        self.before = Some((edits.len(), hash_state.clone()));
         self.edits = edits;
         self.blobs.extend(blobs.iter().map(|info| (info.id, *info)));
         self.resumed = blobs.to_vec();
@@ -308,10 +312,6 @@ impl Draft {
         if let Some(sink) = self.sink.take() {
             self.finishing = Some(Finishing::of(sink));
         }
-        Ok(())
-    }
-
-    /// All that there is, when no blob is in the making.
         let Some(finishing) = &mut self.finishing else {
             return Ok(());
         };
@@ -322,6 +322,10 @@ impl Draft {
         self.stored.push(info);
         self.hash = finished.map_err(taken_over)?.1;
         self.blobs.insert(info.id, info);
+        Ok(())
+    }
+
+    /// All that there is, when no blob is in the making.
     pub fn content(&self) -> StoredContent {
         StoredContent {
             map: self.view.clone(),
@@ -357,6 +361,7 @@ impl Draft {
         self.whole = false;
         self.base_size = self.view.size();
         self.edits.clear();
+        self.before = None;
         let infos = spared.iter().filter_map(|id| self.blobs.get(id));
         self.spared = infos.copied().collect();
         self.stored.clear();
@@ -373,12 +378,12 @@ impl Draft {
     /// # Errors
     /// StorageFull, Unavailable.
     pub async fn checkpoint(&mut self) -> Result<Progress> {
+        self.end_finishing().await?;
         let durable = match &mut self.sink {
             Some(sink) => Some(sink.checkpoint().await.map_err(taken_over)?),
             None => None,
         };
         Ok(self.progress(durable, |durable| {
-        self.end_finishing().await?;
             Unfinished::InTheMaking(durable.info.id, durable.checkpoint.state)
         }))
     }
@@ -388,18 +393,33 @@ impl Draft {
     /// # Errors
     /// StorageFull, Unavailable; what was durable before still is.
     pub async fn halt(&mut self) -> Result<Progress> {
+        self.end_finishing().await?;
         let durable = match self.sink.take() {
             Some(sink) => Some(sink.halt().await?),
             None => None,
         };
         Ok(self.progress(durable, |durable| Unfinished::Halted(durable.info.id)))
-        self.end_finishing().await?;
     }
 
     /// All that there is, when no blob is in the making; without the last byte where an upload that is
     /// complete and not published must not look so.
     pub fn settled(&self, last_byte: LastByte) -> Progress {
         self.progress_with(None, |last| Unfinished::Halted(last.info.id), last_byte)
+    }
+
+    /// What an upload that is gone on with had before, without what was written since; none for others.
+    pub fn before(&self) -> Option<Progress> {
+        let (count, hash_state) = self.before.clone()?;
+        let edits: Vec<_> = self.edits.iter().take(count).copied().collect();
+        Some(Progress {
+            size: edits.iter().fold(self.base(), |size, e| e.size_after(size)),
+            hash_state,
+            edits,
+            blobs: Vec::new(),
+            made: self.made(),
+            unfinished: None,
+            reserved: Amount::default(),
+        })
     }
 
     /// The runs of the content.
@@ -485,7 +505,16 @@ impl Draft {
         }
     }
 
+    /// Goes on with the completing of a blob that somebody gave up half-way.
+    async fn end_finishing(&mut self) -> Result<()> {
+        if self.finishing.is_some() {
+            Box::pin(self.finish_blob()).await?;
+        }
+        Ok(())
+    }
+
     async fn sink(&mut self) -> Result<&mut BlobSink> {
+        self.end_finishing().await?;
         let sink = match self.sink.take() {
             Some(sink) => sink,
             None => {
@@ -505,19 +534,14 @@ impl Draft {
         })
     }
 
-    /// Goes on with the completing of a blob that somebody gave up half-way.
-    async fn end_finishing(&mut self) -> Result<()> {
-        if self.finishing.is_some() {
-            Box::pin(self.finish_blob()).await?;
-        }
-        Ok(())
-    }
-
     /// Notes an edit, joined with the last one where that is the same in effect.
-        self.end_finishing().await?;
     fn push(&mut self, edit: Edit) -> Result<()> {
         let full = self.edits.len() >= MAX_EDITS;
-        match (self.edits.last_mut(), edit) {
+        let is_own = self
+            .before
+            .as_ref()
+            .is_none_or(|(count, _)| self.edits.len() > *count);
+        match (self.edits.last_mut().filter(|_| is_own), edit) {
             (Some(Edit::Append(last)), Edit::Append(run))
             | (Some(Edit::Lay(last)), Edit::Lay(run))
                 if last.blob == run.blob
@@ -548,6 +572,9 @@ impl Draft {
         if let Some(sink) = &mut self.sink {
             sink.stop_hashing();
         }
+        if let Some(finishing) = &mut self.finishing {
+            finishing.stop_hashing();
+        }
     }
 
     fn changed(&mut self) {
@@ -567,6 +594,3 @@ fn taken_over(error: Error) -> Error {
         _ => error,
     }
 }
-        if let Some(finishing) = &mut self.finishing {
-            finishing.stop_hashing();
-        }

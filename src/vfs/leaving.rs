@@ -16,6 +16,27 @@ impl FileWriter {
         self.over
     }
 
+    /// Gives up what was written since the upload was opened: what broke off before, and was gone on with,
+    /// is kept as it was, and the file too.
+    pub async fn revert(mut self) {
+        let before = self.draft.before().filter(|_| self.claim.row().is_some());
+        let Some(before) = before else {
+            return self.discard().await;
+        };
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let size = self.claimed(before.size);
+        let nothing = Claim::new(self.vfs.clone(), self.principal.clone());
+        let claim = std::mem::replace(&mut self.claim, nothing);
+        let blobs = self.draft.made();
+        let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
+        self.draft = Draft::new(vfs, tenant, true, None);
+        let leaving = self.vfs.tasks().spawn(claim.revert(before, size, blobs));
+        // What a task left that ended in a panic is found by the sweep.
+        let _ = leaving.await;
+    }
+
     /// Ends the upload without publishing it, in the background; the file stays as it was.
     pub(in crate::vfs) fn leave(&mut self, remains: Remains) -> Option<JoinHandle<()>> {
         self.end(remains, remains == Remains::Keep && !self.is_untouched)

@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
+use data_encoding::HEXLOWER;
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
+use sha2::{Digest, Sha256};
 
 use crate::support::ftp_door::{FtpDoor, SECRET, ask, code, get, next, noise, put, size};
 use crate::support::ftp_raw::FtpRaw;
@@ -93,6 +95,40 @@ fn a_stream_that_is_cut_short_is_gone_on_with_and_a_damaged_one_is_not_kept() {
         }
         assert_eq!(code(&mut client, "DELE a"), 250);
     }
+}
+
+#[test]
+fn a_damaged_stream_leaves_what_another_brought_before() {
+    let door = FtpDoor::up();
+    let content = noise(24_000_000);
+    let mut client = door.sealed();
+    let mut data = begin(&mut client, "STOR a");
+    data.write_all(&content[..3_000_000]).unwrap();
+    data.flush().unwrap();
+    // Without close_notify.
+    drop(data);
+    assert_eq!(next(&mut client), 426);
+    let kept = size(&mut client, "a").unwrap();
+    assert_eq!(code(&mut client, "MODE Z"), 200);
+    let mut damaged = packed(&content[kept..]);
+    *damaged.last_mut().unwrap() ^= 1;
+    // So much that it was noted in between what had come of it, and nothing.
+    for wrong in [&damaged[..], &content[..1000]] {
+        assert_eq!(put(&mut client, "APPE a", wrong), 451);
+        assert_eq!(size(&mut client, "a"), Some(kept));
+        for from in [kept, kept / 2] {
+            assert_eq!(code(&mut client, &format!("REST {from}")), 350);
+            assert_eq!(put(&mut client, "STOR a", wrong), 451);
+            assert_eq!(size(&mut client, "a"), Some(kept));
+        }
+    }
+    assert_eq!(put(&mut client, "APPE a", &packed(&content[kept..])), 226);
+    assert!(unpacked(&get(&mut client, "RETR a")) == content);
+    let sum = ask(&mut client, "HASH a").text;
+    let whole = HEXLOWER.encode(&Sha256::digest(&content));
+    assert!(sum.contains(&whole), "{sum}");
+    let checked = door.server.admin(&["fsck", "--json"], "");
+    assert!(checked.contains("\"clean\":true"), "{checked}");
 }
 
 #[test]
