@@ -35,6 +35,7 @@ use crate::net::budget::Budget;
 use crate::net::read_ahead::ReadAhead;
 use crate::vfs::listing::Listing;
 use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::publish::Published;
 use crate::vfs::read::FileReader;
 use crate::vfs::write::FileWriter;
 
@@ -97,8 +98,27 @@ pub enum Line {
 enum Opened {
     List(Box<List>),
     Read(FileReader, u64),
-    /// Under a name that the client is told, if it did not choose it.
-    Write(Box<FileWriter>, Option<String>),
+    Write(Box<FileWriter>, Name),
+}
+
+/// The name of what is stored.
+struct Name {
+    /// In full.
+    path: String,
+    /// As the client is told, if it did not choose it.
+    promised: Option<String>,
+}
+
+impl Name {
+    /// What is said when it is stored: also where, if it was renamed while it came.
+    fn stored(self, published: Option<Published>) -> String {
+        let now = published.map(|published| published.path);
+        match (now.filter(|now| *now != self.path), self.promised) {
+            (Some(now), _) => format!("stored as '{now}', which it was renamed to meanwhile"),
+            (None, Some(name)) => format!("stored; FILE: {name}"),
+            (None, None) => "stored".to_owned(),
+        }
+    }
 }
 
 impl Opened {
@@ -107,9 +127,11 @@ impl Opened {
         match self {
             Self::List(_) => "here come the names".to_owned(),
             Self::Read(..) => "here comes the file".to_owned(),
-            Self::Write(_, None) => "send the file".to_owned(),
             // RFC 1123 section 4.1.2.9: in these words.
-            Self::Write(_, Some(name)) => format!("FILE: {name}"),
+            Self::Write(_, name) => match &name.promised {
+                Some(name) => format!("FILE: {name}"),
+                None => "send the file".to_owned(),
+            },
         }
     }
 }
@@ -200,7 +222,10 @@ impl Transfer {
         };
         // The session itself is about to change the file.
         let told = self.files.told.take(path);
-        let mut promised = None;
+        let mut name = Name {
+            path: path.to_string(),
+            promised: None,
+        };
         let mut writer = match how {
             How::Append => {
                 session
@@ -219,7 +244,8 @@ impl Transfer {
             }
             How::Unique(told) => {
                 let path = unique::near(path)?;
-                promised = Some(unique::told(&path, told));
+                name.path = path.to_string();
+                name.promised = Some(unique::told(&path, told));
                 session
                     .open_write(&path, options(Create::New, true, false))
                     .await?
@@ -245,7 +271,7 @@ impl Transfer {
                 return Err(Reply::new(554, sentence));
             }
         }
-        Ok(Opened::Write(Box::new(writer), promised))
+        Ok(Opened::Write(Box::new(writer), name))
     }
 
     /// Tells the client `text` when the data connection is there, or about to be made.
@@ -497,13 +523,13 @@ impl Transfer {
         match (opened, moved) {
             (Opened::List(_) | Opened::Read(..), Ok(())) => Ending::Complete("sent".to_owned()),
             (Opened::List(_) | Opened::Read(..), Err(ending)) => ending,
-            (Opened::Write(writer, promised), Ok(())) => match writer.commit().await {
-                Ok(_) => Ending::Complete(match promised {
-                    Some(name) => format!("stored; FILE: {name}"),
-                    None => "stored".to_owned(),
-                }),
-                Err(error) => Ending::Failed(error),
-            },
+            (Opened::Write(writer, name), Ok(())) => {
+                let report = writer.report();
+                match writer.commit().await {
+                    Ok(_) => Ending::Complete(name.stored(report.read())),
+                    Err(error) => Ending::Failed(error),
+                }
+            }
             (Opened::Write(writer, _), Err(Ending::Garbled)) => {
                 let _ = timeout(KEEPING, writer.revert()).await;
                 Ending::Garbled

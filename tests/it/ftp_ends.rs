@@ -176,3 +176,21 @@ fn an_abort_behind_two_downloads_ends_the_second() {
     let codes = [(); 4].map(|()| next(&mut client));
     assert_eq!(codes, [226, 229, 426, 226]);
 }
+
+#[test]
+fn an_upload_whose_file_is_renamed_meanwhile_tells_where_it_is() {
+    let door = FtpDoor::up();
+    let (mut client, mut other) = (door.clear(), door.clear());
+    assert_eq!(put(&mut client, "STOR r1", b"old"), 226);
+    let data = begin(&mut client, "STOR r1", b"new");
+    assert_eq!(code(&mut other, "RNFR r1"), 350);
+    assert_eq!(code(&mut other, "RNTO r2"), 250);
+    drop(data);
+    let stored = client.reply().unwrap();
+    assert_eq!(stored.code, 226);
+    assert!(stored.text.contains("stored as '/r2'"), "{stored:?}");
+    assert_eq!(get(&mut other, "RETR r2"), b"new");
+    assert_eq!(size(&mut other, "r1"), None);
+    let again = ask(&mut client, "NOOP");
+    assert_eq!(again.code, 200);
+}
