@@ -1,6 +1,7 @@
 //! A connection that may be encrypted.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,14 +21,17 @@ pub enum Wire<S> {
     Sealed(Box<TlsStream<S>>),
 }
 
+/// First bytes of TLS records (RFC 8446 section 5.1); no command begins with one.
+const RECORDS: RangeInclusive<u8> = 20..=23;
 /// Longest TLS record (RFC 8446 section 5.2).
 const MAX_RECORD_BYTES: usize = 16_384 + 256;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Goes back to clear text: says the end of TLS and waits for that of the client.
+impl Wire<TcpStream> {
+    /// Goes back to clear text: says the end of TLS and waits for that of the client, or for its next words in
+    /// the clear, since not all answer it (curl --ftp-ssl-ccc).
     ///
     /// # Errors
-    /// When the client says anything else, or is gone.
+    /// When the client says anything else by TLS, or is gone.
     pub async fn unseal(self) -> io::Result<Self> {
         let stream = match self {
             Self::Clear(stream) => return Ok(Self::Clear(stream)),
@@ -41,6 +45,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         stream.write_all(&out).await?;
         loop {
+            let mut first = [0];
+            if stream.peek(&mut first).await? > 0 && !RECORDS.contains(&first[0]) {
+                return Ok(Self::Clear(stream));
+            }
             // Record by record, lest what follows in the clear is taken for TLS.
             let mut record = vec![0; 5];
             stream.read_exact(&mut record).await?;
@@ -71,9 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
         }
     }
-}
 
-impl Wire<TcpStream> {
     /// Whether the other end has closed the connection, also when what it sent before is still to be read.
     /// Asks the system, which knows before a read that waits is woken.
     pub fn has_ended(&self) -> bool {

@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::client::succeed;
 use crate::support::folder::{TempFolder, sha256, write_random};
 use crate::support::ftp_client::{Way, curl, curl_ok, on_ipv6, text};
-use crate::support::server::Server;
+use crate::support::server::{DEMO, Server};
 
 const LARGE: u64 = 20_000_000;
 
@@ -167,6 +167,38 @@ fn curl_sends_commands_before_and_after() {
 }
 
 #[test]
+fn curl_goes_back_to_clear_text_where_it_may() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let (small, back) = (folder.join("small"), folder.join("back"));
+    fs::write(&small, "hello").unwrap();
+    server.admin(&["account", "ftp", DEMO, "ccc=allowed"], "");
+    // Passive, which is what it does unless told otherwise, it leaves our end of TLS unanswered.
+    for mode in [
+        &[][..],
+        &["--ftp-ssl-ccc-mode", "active"],
+        &["--ftp-ssl-ccc-mode", "passive"],
+    ] {
+        for way in [Way::Explicit, Way::Implicit] {
+            let url = way.url(&server, "small");
+            let ccc = [&["--ftp-ssl-ccc"][..], mode].concat();
+            curl_ok(
+                &server,
+                way,
+                &[&ccc[..], &["-T", text(&small), &url]].concat(),
+            );
+            curl_ok(
+                &server,
+                way,
+                &[&ccc[..], &["-o", text(&back), &url]].concat(),
+            );
+            assert_eq!(fs::read(&back).unwrap(), b"hello", "{way:?} {mode:?}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn curl_lists_folders_and_files_whose_names_are_patterns() {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));
@@ -216,11 +248,7 @@ fn curl_fetches_many_files_over_one_connection() {
                 "--ftp-create-dirs",
                 "--user",
             ])
-            .arg(format!(
-                "{}:{}",
-                crate::support::server::DEMO,
-                server.password()
-            ))
+            .arg(format!("{}:{}", DEMO, server.password()))
             .arg("--cacert")
             .arg(crate::support::ftp_client::certificate(&server))
             .args((way == Way::Explicit).then_some("--ssl-reqd"))
