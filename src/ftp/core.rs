@@ -24,6 +24,11 @@ const MAX_TOO_LONG: usize = 16;
 const OF_HTTP: [&[u8]; 7] = [
     b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"PATCH",
 ];
+/// What REST said holds over these, which only prepare a transfer: else a tail would become the whole file.
+const PREPARING: [&str; 14] = [
+    "ALLO", "EPRT", "EPSV", "MODE", "NOOP", "OPTS", "PASV", "PBSZ", "PORT", "PROT", "REST", "STAT",
+    "STRU", "TYPE",
+];
 /// Commands that nobody knows before the session of a stranger is ended (HTTP, port scans).
 const MAX_UNKNOWN: usize = 32;
 
@@ -256,14 +261,9 @@ impl Core {
         if verb.who == Who::Known && !self.state.is_in() {
             return self.send(Reply::new(530, "log in first: USER and PASS"));
         }
-        // REST and RNFR hold for the very next command that could use them.
-        let is_between = matches!(
-            verb.name,
-            "NOOP" | "STAT" | "PASV" | "EPSV" | "PORT" | "EPRT" | "TYPE"
-        );
         let (restart, renaming) = (self.state.restart, self.state.renaming.clone());
         let answer = (verb.run)(&mut self.state, Argument(argument));
-        if !is_between && self.state.restart == restart && verb.name != "REST" {
+        if !PREPARING.contains(&verb.name) && self.state.restart == restart {
             self.state.restart = None;
         }
         if verb.name != "NOOP" && self.state.renaming == renaming {
@@ -549,6 +549,14 @@ mod tests {
         passive(&mut core);
         let told = said(&mut core, "REST 5\r\nSTOR x\r\n");
         assert!(told[1].contains(&format!("{:?}", How::From(5))), "{told:?}");
+        core.transfer_ended(Reply::new(226, "stored"));
+        effects(&mut core);
+        let between =
+            "REST 7\r\nMODE Z\r\nALLO 9\r\nPBSZ 0\r\nOPTS MODE Z LEVEL 9\r\nMODE S\r\nSTRU F\r\n";
+        assert_eq!(said(&mut core, between).len(), 7);
+        passive(&mut core);
+        let told = said(&mut core, "STOR x\r\n");
+        assert!(told[0].contains(&format!("{:?}", How::From(7))), "{told:?}");
         core.transfer_ended(Reply::new(226, "stored"));
         effects(&mut core);
         assert_eq!(said(&mut core, "REST 5\r\nPWD\r\n"), ["350", "257"]);

@@ -194,3 +194,20 @@ fn an_upload_whose_file_is_renamed_meanwhile_tells_where_it_is() {
     let again = ask(&mut client, "NOOP");
     assert_eq!(again.code, 200);
 }
+
+#[test]
+fn rest_holds_over_what_only_prepares_a_transfer() {
+    let door = FtpDoor::up();
+    let mut client = door.sealed();
+    assert_eq!(put(&mut client, "STOR f", b"0123456789"), 226);
+    for line in ["MODE S", "STRU F", "TYPE I", "PBSZ 0", "PROT P", "NOOP"] {
+        assert_eq!(code(&mut client, "REST 5"), 350);
+        assert_eq!(code(&mut client, line), 200);
+        assert_eq!(put(&mut client, "STOR f", b"XYZ"), 226);
+        assert_eq!(get(&mut client, "RETR f"), b"01234XYZ", "{line}");
+    }
+    // And over no transfer, also one that does not use it.
+    assert_eq!(code(&mut client, "REST 5"), 350);
+    get(&mut client, "NLST");
+    assert_eq!(get(&mut client, "RETR f"), b"01234XYZ");
+}
