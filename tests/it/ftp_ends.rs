@@ -195,6 +195,37 @@ fn an_upload_whose_file_is_renamed_meanwhile_tells_where_it_is() {
     assert_eq!(again.code, 200);
 }
 
+/// Sends a part of a file and loses the data connection.
+fn break_off(door: &FtpDoor, name: &str, content: &[u8]) -> usize {
+    let mut client = door.sealed();
+    drop(begin(&mut client, &format!("STOR {name}"), content));
+    assert_eq!(next(&mut client), 426);
+    size(&mut client, name).unwrap()
+}
+
+#[test]
+fn what_broke_off_is_neither_deleted_with_its_folder_nor_put_in_place_of_a_whole_file() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    assert_eq!(code(&mut client, "MKD d"), 257);
+    let content = noise(700_000);
+    let kept = break_off(&door, "d/x", &content);
+    let refused = ask(&mut client, "RMD d");
+    assert_eq!(refused.code, 550);
+    assert!(refused.text.contains("not empty"), "{refused:?}");
+    assert_eq!(put(&mut client, "STOR whole", b"whole"), 226);
+    assert_eq!(code(&mut client, "RNFR d/x"), 350);
+    assert_eq!(code(&mut client, "RNTO whole"), 450);
+    assert_eq!(get(&mut client, "RETR whole"), b"whole");
+    // Elsewhere it may be.
+    assert_eq!(code(&mut client, "RNFR d/x"), 350);
+    assert_eq!(code(&mut client, "RNTO y"), 250);
+    assert_eq!(code(&mut client, "RMD d"), 250);
+    assert_eq!(size(&mut client, "y"), Some(kept));
+    assert_eq!(put(&mut client, "APPE y", &content[kept..]), 226);
+    assert!(get(&mut client, "RETR y") == content);
+}
+
 #[test]
 fn rest_holds_over_what_only_prepares_a_transfer() {
     let door = FtpDoor::up();

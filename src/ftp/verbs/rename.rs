@@ -1,5 +1,7 @@
 //! RNFR and RNTO: another name, or another folder, as one change.
 
+use crate::domain::id::NodeId;
+use crate::domain::node::Entry;
 use crate::ftp::reply::Reply;
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Change, Done, Task, Work};
@@ -25,6 +27,20 @@ pub const RNTO: Verb = Verb::new("RNTO", "<new>", |state, argument| {
     let to = argument.path(state)?;
     Ok(Action::Work(Work::Files(Task::new(
         move |files| async move {
+            let session = &files.session;
+            let is_published = |entry: &Entry| entry.node != NodeId::NIL;
+            if !is_published(&session.stat(&from).await?)
+                && session
+                    .stat(&to)
+                    .await
+                    .is_ok_and(|entry| is_published(&entry))
+            {
+                return Err(Reply::new(
+                    450,
+                    "this file broke off, and cannot take the place of one that is whole; send the rest, and \
+                     rename it then",
+                ));
+            }
             let renamed = files.session.rename(&from, &to, Overwrite::Allow).await;
             renamed?;
             Ok(Done::new(250, "renamed"))
