@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::support::ftp_door::{FtpDoor, SECRET, code, get, next, noise, put, size};
+use crate::support::ftp_door::{FtpDoor, SECRET, ask, code, get, next, noise, put, size};
 use crate::support::ftp_raw::{FtpRaw, Stream};
 use crate::support::wait::wait_for;
 
@@ -241,4 +241,28 @@ fn rest_holds_over_what_only_prepares_a_transfer() {
     assert_eq!(code(&mut client, "REST 5"), 350);
     get(&mut client, "NLST");
     assert_eq!(get(&mut client, "RETR f"), b"01234XYZ");
+}
+
+#[test]
+fn a_name_that_begins_with_a_time_is_a_name_where_there_is_one() {
+    let door = FtpDoor::up();
+    let mut client = door.clear();
+    assert_eq!(put(&mut client, "STOR h2", b"2"), 226);
+    assert_eq!(code(&mut client, "MDTM 20200101000000 h2"), 253);
+    let told = ask(&mut client, "MDTM h2").text;
+    assert!(told.starts_with("213 20200101000000"), "{told}");
+    assert_eq!(put(&mut client, "STOR 20210101000000 h2", b"long"), 226);
+    assert_eq!(code(&mut client, "MDTM 20210101000000 h2"), 213);
+    assert_eq!(ask(&mut client, "MDTM h2").text, told);
+}
+
+#[test]
+fn room_is_told_where_a_quota_says_how_much_there_is() {
+    let door = FtpDoor::up();
+    let ann = door.account("ann", &["--quota", "1MiB"]);
+    let mut client = door.sealed_as(&ann, SECRET);
+    assert_eq!(put(&mut client, "STOR f", &[0; 1000]), 226);
+    let told = ask(&mut client, "AVBL").text;
+    assert_eq!(told, format!("213 {}", (1 << 20) - 1000));
+    assert_eq!(code(&mut door.clear(), "AVBL"), 550);
 }

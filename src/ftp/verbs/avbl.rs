@@ -1,5 +1,6 @@
 //! AVBL: how many bytes more the quota allows (draft-peterson-streamlined-ftp-command-extensions).
 
+use crate::ftp::reply::Reply;
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Done, Task, Work};
 
@@ -10,7 +11,10 @@ pub const AVBL: Verb = Verb::new("AVBL", "[path]", |state, argument| {
         move |files| async move {
             files.session.stat(&path).await?;
             let space = files.session.space().await?;
-            let free = space.total_bytes.saturating_sub(space.used_bytes);
+            let free = space.bytes_left().ok_or_else(|| {
+                let sentence = "no quota is set, so that nobody can say how much there is room for";
+                Reply::new(550, sentence)
+            })?;
             Ok(Done::new(213, free.to_string()))
         },
     ))))

@@ -2,10 +2,11 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::ErrorKind;
-use crate::domain::node::AttributeUpdate;
+use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::path::VfsPath;
 use crate::ftp::argument;
 use crate::ftp::facts;
+use crate::ftp::files::Files;
 use crate::ftp::reply::Reply;
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Done, Task, Work};
@@ -18,18 +19,29 @@ pub const MDTM: Verb = Verb::new("MDTM", "[YYYYMMDDHHMMSS] <file>", |state, argu
         && time.len() >= 14
         && !path.is_empty()
     {
-        let path = argument::path(path, state)?;
-        let update = modification(modified);
-        return Ok(setting(path, update, 253, "the time was set".to_owned()));
+        let (whole, path) = (argument.path(state)?, argument::path(path, state)?);
+        return Ok(Action::Work(Work::Files(Task::new(
+            move |files| async move {
+                // A name that is there goes before what it looks like.
+                match files.session.stat(&whole).await {
+                    Ok(entry) => Ok(modified_at(&entry)),
+                    Err(_) => {
+                        let told = "the time was set".to_owned();
+                        set(files, path, modification(modified), 253, told).await
+                    }
+                }
+            },
+        ))));
     }
     let path = argument.path(state)?;
     Ok(Action::Work(Work::Files(Task::new(
-        move |files| async move {
-            let entry = files.session.stat(&path).await?;
-            Ok(Done::new(213, facts::time(entry.attributes.modified)))
-        },
+        move |files| async move { Ok(modified_at(&files.session.stat(&path).await?)) },
     ))))
 });
+
+fn modified_at(entry: &Entry) -> Done {
+    Done::new(213, facts::time(entry.attributes.modified))
+}
 
 /// MFMT: sets the time of modification.
 pub const MFMT: Verb = Verb::new("MFMT", "YYYYMMDDHHMMSS <path>", |state, argument| {
@@ -100,22 +112,30 @@ pub fn modification(modified: Timestamp) -> AttributeUpdate {
 
 /// Sets attributes and says so.
 pub fn setting(path: VfsPath, update: AttributeUpdate, code: u16, told: String) -> Action {
-    Action::Work(Work::Files(Task::new(move |files| async move {
-        match files.session.set_attributes(&path, update).await {
-            // SIZE and listings show it.
-            Err(error)
-                if error.kind() == ErrorKind::NotFound
-                    && files.session.stat(&path).await.is_ok() =>
-            {
-                Err(Reply::new(
-                    450,
-                    "this file broke off; send the rest, and set its mode and times then",
-                ))
-            }
-            set => {
-                set?;
-                Ok(Done::new(code, told))
-            }
+    let doing = move |files| set(files, path, update, code, told);
+    Action::Work(Work::Files(Task::new(doing)))
+}
+
+async fn set(
+    files: Files,
+    path: VfsPath,
+    update: AttributeUpdate,
+    code: u16,
+    told: String,
+) -> Result<Done, Reply> {
+    match files.session.set_attributes(&path, update).await {
+        // SIZE and listings show it.
+        Err(error)
+            if error.kind() == ErrorKind::NotFound && files.session.stat(&path).await.is_ok() =>
+        {
+            Err(Reply::new(
+                450,
+                "this file broke off; send the rest, and set its mode and times then",
+            ))
         }
-    })))
+        set => {
+            set?;
+            Ok(Done::new(code, told))
+        }
+    }
 }
