@@ -23,6 +23,8 @@ use crate::vfs::damage::Damaged;
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 1000;
+/// So many objects that nobody knows for each that somebody does are no leavings any more.
+const MOST_ORPHANS: u64 = 10;
 
 /// The stores of all regions. One that does not answer is told once, and not asked again.
 pub(in crate::jobs) struct Stores<'a> {
@@ -84,11 +86,23 @@ impl<'a> Stores<'a> {
                 };
                 let orphans = objects.orphans(self.vfs, Timestamp(i64::MAX)).await;
                 let orphans = self.answer(region, orphans, report)?.unwrap_or_default();
-                report.orphans += orphans.len() as u64;
+                let unknown = orphans.unknown.len() as u64;
+                report.orphans += unknown;
+                if part == Part::Finished && unknown > orphans.known.saturating_mul(MOST_ORPHANS) {
+                    report.problems.push(format!(
+                        "region {}: {unknown} objects there are known to no tenant, and only {} are known to any, as \
+                         if the place were another installation's, or the database not the one that belongs to it; \
+                         nothing was removed there: look which it is, put the right database back, or remove by \
+                         hand what is of no use",
+                        self.name(region),
+                        orphans.known
+                    ));
+                    break;
+                }
                 if self.repair == Repair::No {
                     continue;
                 }
-                for id in orphans {
+                for id in orphans.unknown {
                     let discarded = store.discard(id).await;
                     match self.answer(region, discarded, report)? {
                         Some(()) => report.removed += 1,

@@ -56,7 +56,7 @@ async fn sweep(
         part: Part::Unfinished,
     };
     let before = vfs.database().now().await?.minus(EVERY);
-    for id in objects.orphans(vfs, before).await? {
+    for id in objects.orphans(vfs, before).await?.unknown {
         tracing::info!(blob = %id, %region, "removing what was begun and is known to nobody");
         store.discard(id).await?;
         *removed += 1;
@@ -71,6 +71,15 @@ pub enum Part {
     Finished,
     /// Those that were begun and not finished.
     Unfinished,
+}
+
+/// What there is of before a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orphans {
+    /// What no tenant knows to be there.
+    pub unknown: Vec<BlobId>,
+    /// How many objects a tenant knows.
+    pub known: u64,
 }
 
 /// The objects of a region.
@@ -90,8 +99,8 @@ impl Objects {
     ///
     /// # Errors
     /// Unavailable when the database or the store does not answer.
-    pub async fn orphans(&self, vfs: &Vfs, before: Timestamp) -> Result<Vec<BlobId>> {
-        let (mut orphans, mut after) = (Vec::new(), None);
+    pub async fn orphans(&self, vfs: &Vfs, before: Timestamp) -> Result<Orphans> {
+        let (mut orphans, mut after) = (Orphans::default(), None);
         loop {
             let from = after;
             let page = self.page(from).await?;
@@ -107,13 +116,15 @@ impl Objects {
             for tenant in tenants::list(vfs.database()).await? {
                 let mut tx = vfs.database().read(tenant.id).await?;
                 let known = blobs::known(&mut tx, self.region, first.id, last.id).await?;
+                let were = unknown.len();
                 unknown.retain(|id| !known.contains(id));
+                orphans.known += (were - unknown.len()) as u64;
             }
             if !unknown.is_empty() {
                 let still = self.page(from).await?;
                 unknown.retain(|id| still.iter().any(|stored| stored.id == *id));
                 unknown.dedup();
-                orphans.append(&mut unknown);
+                orphans.unknown.append(&mut unknown);
             }
         }
     }
