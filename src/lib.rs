@@ -60,6 +60,7 @@ pub mod storage {
     pub mod measured;
     pub mod memory;
     pub mod open_files;
+    pub mod proven;
     pub mod refusal;
     pub mod regions;
     pub mod s3;
@@ -68,6 +69,7 @@ pub mod storage {
     pub mod s3_check;
     pub mod s3_error;
     pub mod s3_key;
+    pub mod s3_marker;
     pub mod s3_notes;
     pub mod s3_place;
     pub mod s3_read;
@@ -470,6 +472,7 @@ pub mod server {
     pub mod installation;
     pub mod keys;
     pub mod outlets;
+    pub mod owners;
     pub mod ready;
     pub mod run;
     pub mod stores;

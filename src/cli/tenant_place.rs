@@ -59,7 +59,12 @@ impl Move {
         let directory = installation.directory();
         let before = directory.placed_tenant(&self.name).await?;
         let id = installation.home(Some(&self.region)).await?;
-        stores::check_one(&installation.settings, &self.region).await?;
+        stores::check_one(
+            &installation.settings,
+            installation.database(),
+            &self.region,
+        )
+        .await?;
         let to = Region {
             id,
             name: &self.region,
@@ -84,7 +89,7 @@ pub async fn set_replica(installation: &Installation, tenant: &str, name: &str) 
         return Ok("; the copies it had are removed in the background".to_owned());
     }
     let id = installation.region(name).await?;
-    stores::check_one(&installation.settings, name).await?;
+    stores::check_one(&installation.settings, installation.database(), name).await?;
     let to = Region { id, name };
     directory.set_tenant_replica(tenant, Some(to)).await?;
     Ok(format!(

@@ -1,5 +1,7 @@
 //! What may stand in the section of a region.
 
+use std::path::{Component, Path, PathBuf};
+
 use crate::config::telemetry::is_here;
 use crate::storage::s3_settings::Encryption;
 
@@ -66,6 +68,45 @@ pub fn check_kms_url(url: &str) -> Result<(), String> {
                 .to_owned(),
         ),
     }
+}
+
+/// An endpoint as it is written most plainly: one service may have several spellings.
+pub fn plain_endpoint(url: &str) -> String {
+    let url = url.strip_suffix('/').unwrap_or(url).to_ascii_lowercase();
+    let (place, port) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(place), _) => (place, "443"),
+        (None, Some(place)) => (place, "80"),
+        (None, None) => (url.as_str(), "443"),
+    };
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !place.ends_with(']') => (host, port),
+        _ => (place, port),
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    match host {
+        // A bucket has one name in all of AWS.
+        "" => String::new(),
+        host if host.ends_with(".amazonaws.com") => String::new(),
+        host if is_here(host) => format!("127.0.0.1:{port}"),
+        host => format!("{host}:{port}"),
+    }
+}
+
+/// A folder by its real name, as far as it is there: several ways may lead to one.
+pub fn plain_folder(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut plain = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+        // Also a link that leads to what another one names.
+        if let Ok(real) = plain.canonicalize() {
+            plain = real;
+        }
+    }
+    plain
 }
 
 /// Whether what goes to this address can be read and changed on its way.

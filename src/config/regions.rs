@@ -53,16 +53,19 @@ pub struct KeyServiceSettings {
 }
 
 impl StoreSettings {
-    /// Where it is, as far as the settings tell places apart.
+    /// Where it is, as far as the settings and this machine tell places apart; the marker in each place tells
+    /// the rest.
     fn place(&self) -> Option<[String; 3]> {
         match self {
             Self::Local(folder) if folder.as_os_str().is_empty() => None,
             Self::Local(folder) => {
+                let folder = region_values::plain_folder(folder);
                 Some([folder.display().to_string(), String::new(), String::new()])
             }
             Self::S3(bucket) if bucket.s3.bucket.is_empty() => None,
             Self::S3(bucket) => {
-                let endpoint = bucket.cloud.endpoint.clone().unwrap_or_default();
+                let endpoint = bucket.cloud.endpoint.as_deref().unwrap_or_default();
+                let endpoint = region_values::plain_endpoint(endpoint);
                 let (name, prefix) = (bucket.s3.bucket.clone(), bucket.s3.prefix.clone());
                 Some([format!("s3 {endpoint}"), name, prefix])
             }

@@ -174,20 +174,62 @@ pub async fn check(settings: &Settings) -> Result<()> {
     if settings.database.url.is_none() && !path.exists() {
         keys::check_file(settings)?;
         stores::check(settings).await?;
-        let database = format!("the database '{}'", path.display());
-        return stores::require_empty(settings, &database).await;
+        let lack = format!("the database '{}' is missing", path.display());
+        return stores::require_empty(settings, &lack).await;
     }
     let db = open(settings).await?;
     let checked = check_open(settings, &db).await;
     db.close().await;
-    checked?;
-    stores::check(settings).await.map(drop)
+    checked
 }
 
 async fn check_open(settings: &Settings, db: &Database) -> Result<()> {
-    match migrate::state(db).await? {
-        SchemaState::Newer => migrate::require_current(db).await,
-        SchemaState::Empty => keys::check_file(settings),
-        SchemaState::Current | SchemaState::Older => keys::check(settings, db).await,
+    let state = migrate::state(db).await?;
+    match state {
+        SchemaState::Newer => return migrate::require_current(db).await,
+        SchemaState::Empty => keys::check_file(settings)?,
+        SchemaState::Current | SchemaState::Older => keys::check(settings, db).await?,
+    }
+    stores::check(settings).await?;
+    check_places(settings, db, state).await
+}
+
+/// Checks, as a start does, that the places of blobs are not somebody else's; changes nothing. Passes when the
+/// database is not there or does not answer.
+///
+/// # Errors
+/// Invalid, with what to do.
+pub async fn check_owners(settings: &Settings) -> Result<()> {
+    let path = &settings.database.path;
+    if settings.database.url.is_none() && !path.exists() {
+        return Ok(());
+    }
+    let db = match open(settings).await {
+        Ok(db) => db,
+        Err(error) => {
+            tracing::warn!(error = ?error, "whose the places of blobs are was not looked at");
+            return Ok(());
+        }
+    };
+    let checked = match migrate::state(&db).await {
+        Ok(state) => check_places(settings, &db, state).await,
+        Err(error) => Err(error),
+    };
+    db.close().await;
+    match checked {
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            tracing::warn!(error = ?error, "whose the places of blobs are was not looked at");
+            Ok(())
+        }
+        checked => checked,
+    }
+}
+
+async fn check_places(settings: &Settings, db: &Database, state: SchemaState) -> Result<()> {
+    match state {
+        SchemaState::Current => stores::check_owners(settings, db).await,
+        SchemaState::Empty => stores::require_empty(settings, "the database is empty").await,
+        // What the start of this program looks at may not be there before 'sealift migrate'.
+        SchemaState::Newer | SchemaState::Older => Ok(()),
     }
 }

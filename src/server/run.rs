@@ -267,7 +267,7 @@ fn regions(installation: &Installation) -> Regions {
                 Purpose::Move(name) => (installation.home(Some(&name)).await?, name),
                 Purpose::Copies(name) => (installation.region(&name).await?, name),
             };
-            stores::check_one(&installation.settings, &name).await?;
+            stores::check_one(&installation.settings, installation.database(), &name).await?;
             Ok(id)
         })
     })

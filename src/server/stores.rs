@@ -18,6 +18,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::RegionId;
 use crate::net::cloud;
 use crate::server::folders;
+use crate::server::owners::{self, Place};
 use crate::storage::breaker::Breaker;
 use crate::storage::local::LocalStore;
 use crate::storage::measured::Measured;
@@ -126,11 +127,12 @@ fn weigh_keys(error: Error, any: bool) -> Option<Error> {
 ///
 /// # Errors
 /// What keeps it from being used.
-pub async fn check_one(settings: &Settings, name: &str) -> Result<()> {
+pub async fn check_one(settings: &Settings, db: &Database, name: &str) -> Result<()> {
     match settings.region(name) {
         Some(region) => {
             let checked = check_store(region).await;
-            checked.map_err(|error| about(settings, region, error))
+            checked.map_err(|error| about(settings, region, error))?;
+            check_owners_of(std::iter::once(region), db).await
         }
         None => Ok(()),
     }
@@ -157,8 +159,10 @@ pub async fn numbered<'a>(
 /// Unavailable when a folder cannot be made or the database does not answer; Invalid when a folder is empty
 /// that is not to be.
 pub async fn open(settings: &Settings, db: &Database) -> Result<Regions> {
-    let opened = numbered(settings, db).await?.into_iter();
-    let opened = opened.map(|(number, region)| async move {
+    let mut all = numbered(settings, db).await?;
+    // The older ones were there first, if two name the same place.
+    all.sort_by_key(|(number, _)| *number);
+    let opened = all.into_iter().map(|(number, region)| async move {
         require_blobs(db, number, region).await?;
         let store = open_store(region).await;
         let store = store.map_err(|error| about(settings, region, error))?;
@@ -168,10 +172,44 @@ pub async fn open(settings: &Settings, db: &Database) -> Result<Regions> {
             StoreSettings::S3(_) => Arc::new(Breaker::new(store, region.name.as_str())),
         };
         let store: Arc<dyn BlobStore> = Arc::new(Measured::new(store, &region.name));
-        Ok::<_, Error>((number, store))
+        Ok::<_, Error>(Place {
+            number,
+            region: region.clone(),
+            store,
+        })
     });
-    let stores = try_join_all(opened).await?;
-    Ok(Regions::new(stores))
+    let places = try_join_all(opened).await?;
+    Ok(Regions::new(owners::proven(db, places).await?))
+}
+
+/// Looks whose the places of all regions are, as [`open`] does; changes nothing.
+///
+/// # Errors
+/// Invalid when one is another region's or another installation's; Unavailable when the database does not answer.
+pub async fn check_owners(settings: &Settings, db: &Database) -> Result<()> {
+    check_owners_of(settings.regions.iter(), db).await
+}
+
+async fn check_owners_of(
+    regions: impl Iterator<Item = &RegionSettings>,
+    db: &Database,
+) -> Result<()> {
+    let known = numbers::list(db).await?;
+    let mut places = Vec::new();
+    for region in regions {
+        let number = known.iter().find(|(_, name)| *name == region.name);
+        // One that was never used has no number yet.
+        let number = number.map_or(RegionId(i64::MAX), |(number, _)| *number);
+        if let Some(store) = there_already(region).await? {
+            let region = region.clone();
+            places.push(Place {
+                number,
+                region,
+                store,
+            });
+        }
+    }
+    owners::check(db, &places).await
 }
 
 /// The key service of a region; none when the key file wraps its keys.
@@ -218,22 +256,31 @@ pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()>
     Ok(())
 }
 
-/// A start from nothing must not hide what was stored before, nor take it for leavings.
+/// A start from nothing must not hide what was stored before, nor take it for leavings. `lack` says of the
+/// database that there is nothing in it.
 ///
 /// # Errors
-/// Invalid when a store holds blobs already; Unavailable when one cannot be asked.
-pub async fn require_empty(settings: &Settings, database: &str) -> Result<()> {
+/// Invalid when a store was used already; Unavailable when one cannot be asked.
+pub async fn require_empty(settings: &Settings, lack: &str) -> Result<()> {
     for region in &settings.regions {
-        let empty = is_empty(region).await;
-        if !empty.map_err(|error| about(settings, region, error))? {
+        let unused = is_unused(region).await;
+        if !unused.map_err(|error| about(settings, region, error))? {
             return Err(Error::invalid(format!(
-                "{} holds blobs but {database} is missing; put it back from your backup, or \
-                 choose another place for the blobs",
-                place(region)
+                "{} holds blobs, or did before, but {lack}; put the database back from your backup, or choose \
+                 another place for the blobs (region {})",
+                owners::shown(region),
+                region.name
             )));
         }
     }
     Ok(())
+}
+
+async fn is_unused(region: &RegionSettings) -> Result<bool> {
+    match there_already(region).await? {
+        Some(store) => Ok(is_empty(region).await? && store.owner().await?.is_none()),
+        None => Ok(true),
+    }
 }
 
 /// What is stored while a disk is not mounted would be out of sight when it is: an empty folder must not pass
@@ -245,7 +292,7 @@ async fn require_blobs(db: &Database, number: RegionId, region: &RegionSettings)
     for tenant in tenants::list(db).await? {
         let mut tx = db.read(tenant.id).await?;
         if blobs::needs_any(&mut tx, number).await? {
-            let folder = place(region);
+            let folder = owners::shown(region);
             return Err(Error::invalid(format!(
                 "{folder} is empty, and files of tenant {} have their content there: mount its disk, or put \
                  the folder back from your backup; if that content is lost for good, make a folder '00' in \
@@ -331,13 +378,4 @@ fn in_section(region: &RegionSettings, error: Error) -> Error {
         false => format!("{section}: {}", error.context()),
     };
     error.saying(sentence)
-}
-
-fn place(region: &RegionSettings) -> String {
-    match &region.store {
-        StoreSettings::Local(folder) => format!("'{}'", folder.join("blobs").display()),
-        StoreSettings::S3(bucket) => {
-            format!("bucket '{}' (region {})", bucket.s3.bucket, region.name)
-        }
-    }
 }

@@ -107,6 +107,14 @@ impl BlobStore for Breaker {
         self.through(self.inner.unfinished(after, limit)).await
     }
 
+    async fn owner(&self) -> Result<Option<String>> {
+        self.through(self.inner.owner()).await
+    }
+
+    async fn claim(&self, owner: &str) -> Result<String> {
+        self.through(self.inner.claim(owner)).await
+    }
+
     async fn look(&self) -> Result<()> {
         self.through(self.inner.look()).await
     }

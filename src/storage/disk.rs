@@ -300,6 +300,26 @@ impl Disk {
         })
     }
 
+    /// What is written of whose the folder is; none when nothing is.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub fn owner(&self) -> Result<Option<String>> {
+        self.root.owner().map_err(|error| self.gone(error))
+    }
+
+    /// Writes whose the folder is, unless that is written already; returns what is written there now.
+    ///
+    /// # Errors
+    /// `StorageFull` or Unavailable.
+    pub fn claim(&self, owner: &str) -> Result<String> {
+        let claimed = self.root.claim(owner);
+        claimed.map_err(|error| match disk_root::is_full(&error) {
+            true => refusal::full().because(error),
+            false => self.gone(error),
+        })
+    }
+
     /// Looks whether the folder is there and takes what is written; writes nothing.
     ///
     /// # Errors

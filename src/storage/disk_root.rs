@@ -3,7 +3,7 @@
 //!
 //! Everything here blocks.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use crate::domain::random;
 
 /// A file that says which store the folder is, wherever the disk is mounted next.
 const MARKER: &str = ".store";
+/// A file that says whose the folder is.
+const OWNER: &str = ".owner";
 
 /// The folder that holds everything.
 pub struct DiskRoot {
@@ -86,6 +88,31 @@ impl DiskRoot {
         }
     }
 
+    /// What is written of whose the folder is; none when nothing is.
+    ///
+    /// # Errors
+    /// As [`DiskRoot::check`], and as reading the file.
+    pub fn owner(&self) -> io::Result<Option<String>> {
+        self.check()?;
+        match fs::read_to_string(self.folder.join(OWNER)) {
+            Ok(told) => Ok(Some(told)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes whose the folder is, unless that is written already; returns what is written there now.
+    ///
+    /// # Errors
+    /// As [`DiskRoot::check`], and as writing the file.
+    pub fn claim(&self, owner: &str) -> io::Result<String> {
+        self.check()?;
+        let told = write_once(&self.folder.join(OWNER), owner)?;
+        // Nobody may take the place for a new one after a power cut.
+        File::open(&self.folder)?.sync_all()?;
+        Ok(told)
+    }
+
     /// Reads the marker, or makes one. Of several processes that make one, all go by the first.
     fn mark(&self) -> io::Result<()> {
         let marker = self.folder.join(MARKER);
@@ -95,24 +122,29 @@ impl DiskRoot {
         }
         let random = HEXLOWER.encode(&random::bytes::<16>());
         let name = self.name.get().unwrap_or(&random);
-        let begun = self.folder.join(format!("{MARKER}-{random}"));
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&begun)
-            .and_then(|mut file| {
-                file.write_all(name.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::hard_link(&begun, &marker));
-        let _ = fs::remove_file(&begun);
-        match written {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let _ = self.name.set(fs::read_to_string(&marker)?);
+        let _ = self.name.set(write_once(&marker, name)?);
         Ok(())
+    }
+}
+
+/// Writes a file that is not there yet, whole; returns what it says then, whoever wrote it.
+fn write_once(file: &Path, text: &str) -> io::Result<String> {
+    let mut begun = file.as_os_str().to_owned();
+    begun.push(format!("-{}", HEXLOWER.encode(&random::bytes::<16>())));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&begun)
+        .and_then(|mut new| {
+            new.write_all(text.as_bytes())?;
+            new.sync_all()
+        })
+        .and_then(|()| fs::hard_link(&begun, file));
+    let _ = fs::remove_file(&begun);
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => fs::read_to_string(file),
     }
 }
 

@@ -22,10 +22,12 @@ use crate::storage::store::{
 pub enum Operation {
     Begin,
     Checkpoint,
+    Claim,
     Delete,
     Finish,
     Length,
     List,
+    Owner,
     Probe,
     Put,
     Read,
@@ -276,6 +278,16 @@ impl BlobStore for FaultyStore {
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
         let work = self.inner.list(after, limit);
         self.faults.around(Operation::List, 0, work).await
+    }
+
+    async fn owner(&self) -> Result<Option<String>> {
+        let work = self.inner.owner();
+        self.faults.around(Operation::Owner, 0, work).await
+    }
+
+    async fn claim(&self, owner: &str) -> Result<String> {
+        let work = self.inner.claim(owner);
+        self.faults.around(Operation::Claim, 0, work).await
     }
 
     async fn probe(&self) -> Result<()> {

@@ -189,6 +189,17 @@ impl BlobStore for LocalStore {
         blocking(move || disk.list(after, limit, false)).await
     }
 
+    async fn owner(&self) -> Result<Option<String>> {
+        let disk = Arc::clone(&self.disk);
+        blocking(move || disk.owner()).await
+    }
+
+    async fn claim(&self, owner: &str) -> Result<String> {
+        let disk = Arc::clone(&self.disk);
+        let owner = owner.to_owned();
+        blocking(move || disk.claim(&owner)).await
+    }
+
     async fn look(&self) -> Result<()> {
         let disk = Arc::clone(&self.disk);
         blocking(move || disk.look()).await

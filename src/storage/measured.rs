@@ -88,6 +88,14 @@ impl BlobStore for Measured {
         noted(&self.region, "list", self.inner.unfinished(after, limit)).await
     }
 
+    async fn owner(&self) -> Result<Option<String>> {
+        noted(&self.region, "owner", self.inner.owner()).await
+    }
+
+    async fn claim(&self, owner: &str) -> Result<String> {
+        noted(&self.region, "claim", self.inner.claim(owner)).await
+    }
+
     async fn look(&self) -> Result<()> {
         noted(&self.region, "look", self.inner.look()).await
     }

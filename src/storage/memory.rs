@@ -27,6 +27,7 @@ pub struct MemoryStore {
 struct Blobs {
     finished: BTreeMap<BlobId, Blob>,
     unfinished: BTreeMap<BlobId, Blob>,
+    owner: Option<String>,
 }
 
 struct Blob {
@@ -127,6 +128,7 @@ impl BlobStore for MemoryStore {
         let Blobs {
             finished,
             unfinished,
+            ..
         } = &mut *blobs;
         let blob = match (finished.get(&id), unfinished.get(&id)) {
             (Some(blob), _) | (None, Some(blob)) => blob,
@@ -160,6 +162,15 @@ impl BlobStore for MemoryStore {
 
     async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>> {
         Ok(page(&self.lock().unfinished, after, limit, false))
+    }
+
+    async fn owner(&self) -> Result<Option<String>> {
+        Ok(self.lock().owner.clone())
+    }
+
+    async fn claim(&self, owner: &str) -> Result<String> {
+        let mut blobs = self.lock();
+        Ok(blobs.owner.get_or_insert_with(|| owner.to_owned()).clone())
     }
 
     async fn probe(&self) -> Result<()> {

@@ -16,6 +16,7 @@ use crate::storage::s3_blob::S3Blob;
 use crate::storage::s3_bucket::{Bucket, timestamp};
 use crate::storage::s3_check::Check;
 use crate::storage::s3_key::Keys;
+use crate::storage::s3_marker::Marker;
 use crate::storage::s3_read::Reading;
 use crate::storage::s3_settings::S3Settings;
 use crate::storage::s3_writer::S3Writer;
@@ -55,6 +56,13 @@ impl S3Store {
 
     fn blob(&self, id: BlobId) -> S3Blob {
         S3Blob::new(&self.bucket, id, self.keys.key(id))
+    }
+
+    fn marker(&self) -> Marker<'_> {
+        Marker {
+            bucket: &self.bucket,
+            key: self.keys.marker(),
+        }
     }
 }
 
@@ -154,6 +162,14 @@ impl BlobStore for S3Store {
                 finished: false,
             })
             .collect())
+    }
+
+    async fn owner(&self) -> Result<Option<String>> {
+        self.marker().read().await
+    }
+
+    async fn claim(&self, owner: &str) -> Result<String> {
+        self.marker().write(owner).await
     }
 
     async fn probe(&self) -> Result<()> {

@@ -2,6 +2,9 @@
 
 use crate::domain::id::BlobId;
 
+/// What the object is called, behind the prefix, that says whose the place is.
+pub const MARKER: &str = "sealift-owner";
+
 /// The names of one store's blobs: below a prefix, spread by the first two digits of the id, and
 /// sorted as the ids are. They tell nothing of what is inside.
 #[derive(Clone, Debug)]
@@ -27,6 +30,11 @@ impl Keys {
         let digits = id.to_string();
         let first: String = digits.chars().take(2).collect();
         format!("{}{first}/{digits}", self.prefix)
+    }
+
+    /// The name of the object that says whose the place is: no blob's.
+    pub fn marker(&self) -> String {
+        format!("{}{MARKER}", self.prefix)
     }
 
     /// The blob of a name; none when it is not a blob's.
@@ -56,6 +64,7 @@ mod tests {
                 format!("{}/", keys.key(id)),
                 format!("{}.probe", keys.key(id)),
                 format!("other/{}", keys.key(id)),
+                keys.marker(),
             ] {
                 assert_eq!(keys.id(&alien), None, "{alien}");
             }

@@ -76,6 +76,13 @@ pub trait BlobStore: Send + Sync + 'static {
     /// A blob that was begun twice may be listed twice.
     async fn unfinished(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<StoredBlob>>;
 
+    /// What is written at the store's place of whose it is; none when nothing is. No listing shows it.
+    async fn owner(&self) -> Result<Option<String>>;
+
+    /// Writes whose the store's place is, unless that is written already, as durably as a blob; returns what is
+    /// written there now.
+    async fn claim(&self, owner: &str) -> Result<String>;
+
     /// Looks whether the store answers, and takes what is written where that can be told without writing:
     /// asked every few seconds. By default it is asked for a blob that nobody has: that it is not there is an
     /// answer. A store that is full answers.

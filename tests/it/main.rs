@@ -210,6 +210,8 @@ mod outages;
 #[cfg(test)]
 mod outages_regions;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod paramiko;
 #[cfg(test)]
 mod parity;

@@ -11,6 +11,7 @@ use sealift::storage::breaker::Breaker;
 use sealift::storage::faulty::{FaultyStore, Operation};
 use sealift::storage::local::LocalStore;
 use sealift::storage::memory::MemoryStore;
+use sealift::storage::proven::{Look, Proven};
 use sealift::storage::store::{BlobStore, BlobWriter, Checkpoint};
 use tokio::task::JoinSet;
 
@@ -61,6 +62,16 @@ macro_rules! conformance {
             })*
         }
 
+        mod proven {
+            $(#[tokio::test]
+            async fn $name() {
+                let inner = std::sync::Arc::new(super::MemoryStore::default());
+                let proof = |_| -> super::Look { Box::pin(async { Ok(()) }) };
+                let proven = super::Proven::new(inner, Box::new(proof));
+                super::$name(std::sync::Arc::new(proven)).await;
+            })*
+        }
+
         mod faulty_without_faults {
             $(#[tokio::test]
             async fn $name() {
@@ -73,6 +84,7 @@ macro_rules! conformance {
 
 conformance! {
     what_was_put_is_read
+    the_first_owner_stays_and_is_not_listed
     a_range_beyond_the_end_is_corrupt
     a_missing_blob_is_not_found
     a_blob_is_written_once
@@ -118,6 +130,24 @@ fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
 async fn whole(store: &Store, id: BlobId) -> Bytes {
     let length = store.length(id).await.unwrap().unwrap();
     store.read(id, 0..length).await.unwrap().freeze()
+}
+
+async fn the_first_owner_stays_and_is_not_listed(store: Store) {
+    assert_eq!(store.owner().await.unwrap(), None);
+    let mut claims = JoinSet::new();
+    for number in 0..5 {
+        let store = store.clone();
+        claims.spawn(async move { store.claim(&format!("owner {number}")).await.unwrap() });
+    }
+    let told = claims.join_all().await;
+    let owner = store.owner().await.unwrap();
+    assert!(told.iter().all(|told| Some(told) == owner.as_ref()));
+    assert_eq!(Some(store.claim("late").await.unwrap()), owner);
+    assert!(store.list(None, 10).await.unwrap().is_empty());
+    assert!(store.unfinished(None, 10).await.unwrap().is_empty());
+    let id = BlobId::random();
+    store.put(id, bytes(10, 1)).await.unwrap();
+    assert_eq!(store.list(None, 1).await.unwrap().len(), 1);
 }
 
 async fn what_was_put_is_read(store: Store) {
