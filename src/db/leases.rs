@@ -86,6 +86,25 @@ pub async fn claim(
     }
 }
 
+/// Gives back the lease on a kind of work for a tenant, if its holder has it.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn release(
+    db: &Database,
+    tenant: TenantId,
+    kind: &str,
+    holder: InstanceId,
+) -> Result<()> {
+    let mut tx = db.system().await?;
+    tx.execute(
+        "DELETE FROM leases WHERE tenant = $1 AND kind = $2 AND holder = $3",
+        [tenant.0.into(), kind.into(), holder.as_bytes().into()],
+    )
+    .await?;
+    tx.commit().await
+}
+
 /// Gives back all leases of an instance that ends.
 ///
 /// # Errors

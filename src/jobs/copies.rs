@@ -20,8 +20,10 @@ use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 100;
 const AT_ONCE: usize = 8;
-/// How long one instance has a tenant's copying to itself without having moved on.
-const LEASE: Duration = Duration::from_secs(600);
+/// How long one instance has a tenant's copying to itself: as long as it lives and does not give it back, since one
+/// blob may take hours, and another instance would begin it anew.
+const LEASE: Duration = Duration::from_secs(30 * 24 * 3600);
+const KIND: &str = "copying";
 
 /// Copies a tenant's blobs to where they belong; returns how many copies were made.
 ///
@@ -43,9 +45,13 @@ pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
         placement: &placement,
     };
     let mut outcome = Outcome::default();
-    round.relocate(&mut outcome).await?;
-    if let Some(replica) = placement.replica.filter(|to| *to != placement.region) {
-        round.replicate(replica, &mut outcome).await?;
+    let ended = round.run(&mut outcome).await;
+    if outcome.leased {
+        // Whoever comes next may go on. If this does not get through, it is this instance's until it ends.
+        let released = leases::release(vfs.database(), tenant, KIND, vfs.instance()).await;
+        ended.and(released)?;
+    } else {
+        ended?;
     }
     let mut tx = vfs.database().read(tenant).await?;
     let any = copies::any(&mut tx).await?;
@@ -68,10 +74,21 @@ struct Round<'a> {
 #[derive(Default)]
 struct Outcome {
     copied: u64,
+    /// Whether the work is this instance's to give back.
+    leased: bool,
     failed: Option<Error>,
 }
 
 impl Round<'_> {
+    async fn run(&self, outcome: &mut Outcome) -> Result<()> {
+        let placement = self.placement;
+        self.relocate(outcome).await?;
+        match placement.replica.filter(|to| *to != placement.region) {
+            Some(replica) => self.replicate(replica, outcome).await,
+            None => Ok(()),
+        }
+    }
+
     async fn relocate(&self, outcome: &mut Outcome) -> Result<()> {
         let to = self.placement.region;
         let mut after = BlobId::NIL;
@@ -82,7 +99,7 @@ impl Round<'_> {
             let Some(last) = page.last() else {
                 return Ok(());
             };
-            if !self.go_on().await? {
+            if !self.go_on(outcome).await? {
                 return Ok(());
             }
             after = last.info.id;
@@ -111,7 +128,7 @@ impl Round<'_> {
             }
             let infos = page.iter().map(|blob| blob.info);
             let infos: Vec<_> = infos.filter(|info| tried.insert(info.id)).collect();
-            if infos.is_empty() || !self.go_on().await? {
+            if infos.is_empty() || !self.go_on(outcome).await? {
                 return Ok(());
             }
             self.copy_all(infos, to, outcome).await?;
@@ -119,9 +136,10 @@ impl Round<'_> {
     }
 
     /// Whether this instance still has the work to itself.
-    async fn go_on(&self) -> Result<bool> {
+    async fn go_on(&self, outcome: &mut Outcome) -> Result<bool> {
         let (db, instance) = (self.vfs.database(), self.vfs.instance());
-        leases::take(db, self.tenant, "copying", instance, LEASE).await
+        outcome.leased = leases::take(db, self.tenant, KIND, instance, LEASE).await?;
+        Ok(outcome.leased)
     }
 
     /// Copies blobs and notes the copies; returns those that are there.
