@@ -173,6 +173,18 @@ impl<'a> Stores<'a> {
         drop(tx);
         let mut problem = Some(problem);
         for whole_in in places.into_iter().filter(|place| *place != region) {
+            match self.length(whole_in, id, report).await? {
+                Some(Some(length)) if length == expected => {}
+                Some(_) => continue,
+                None => {
+                    let (told, place) = (problem.take(), self.name(whole_in));
+                    let told = told.unwrap_or_default();
+                    problem = Some(format!(
+                        "{told}; whether its copy in region {place} is there cannot be told"
+                    ));
+                    continue;
+                }
+            }
             let damaged = Damaged {
                 tenant: tenant.id,
                 info: blob.info,
@@ -244,7 +256,7 @@ impl<'a> Stores<'a> {
                     }
                     Some(_) => continue,
                 };
-                wrong.push((id, region, what));
+                wrong.push((id, region, size, what));
             }
             self.doubt(tenant, wrong, report).await?;
         }
@@ -278,13 +290,13 @@ impl<'a> Stores<'a> {
     }
 
     async fn doubt(
-        &self,
+        &mut self,
         tenant: &Tenant,
-        wrong: Vec<(BlobId, RegionId, &str)>,
+        wrong: Vec<(BlobId, RegionId, u64, &str)>,
         report: &mut FsckReport,
     ) -> Result<()> {
         let mut doubted = Vec::new();
-        for (id, region, what) in wrong {
+        for (id, region, size, what) in wrong {
             // It may have been purged since the page was read.
             let mut tx = self.vfs.database().read(tenant.id).await?;
             let places = copies::whereabouts(&mut tx, id).await?;
@@ -292,15 +304,25 @@ impl<'a> Stores<'a> {
             if !places.contains(&region) {
                 continue;
             }
-            doubted.push((id, region));
             let (name, place) = (&tenant.name, self.name(region));
-            let next = match self.repair {
-                Repair::No => "the blob's own region has it",
-                Repair::Yes => "the next round of copying makes it anew",
+            let problem = format!("{name}: the copy of blob {id} in region {place} {what}");
+            let home = match places.first().filter(|home| **home != region) {
+                Some(home) => self.length(*home, id, report).await?,
+                None => Some(None),
             };
-            report.problems.push(format!(
-                "{name}: the copy of blob {id} in region {place} {what}; {next}"
-            ));
+            let next = match (home, self.repair) {
+                (None, _) => "whether the blob's own region has it cannot be told",
+                // One that was never finished may be longer than what is read of it.
+                (Some(found), _) if found < Some(sealed_bytes(size)) => {
+                    let problem = format!("{problem}; nor has the blob's own region got it whole");
+                    report.problems.push(problem);
+                    continue;
+                }
+                (_, Repair::No) => "the blob's own region has it",
+                (_, Repair::Yes) => "the next round of copying makes it anew",
+            };
+            doubted.push((id, region));
+            report.problems.push(format!("{problem}; {next}"));
         }
         match self.repair {
             Repair::No => report.mendable += doubted.len() as u64,
