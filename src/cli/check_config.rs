@@ -6,16 +6,16 @@ use clap::Args;
 use tracing::Level;
 
 use crate::cli::{output, place};
-use crate::domain::error::Result;
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::process::logging;
-use crate::server::stores;
+use crate::server::{installation, stores};
 
 /// Says all that is wrong with a settings file, with line and key
 ///
 /// If nothing is, each region is tried as a server does at its start: a small object is written to its
 /// bucket (or folder, if that is there), read and removed, and its key service wraps a key that is thrown
-/// away. Nothing else is changed. While other regions can be used, one that cannot is a warning, as it is
-/// to a server.
+/// away. Whose the places of blobs are is compared with what the database says, if there is one. Nothing else is
+/// changed. While other regions can be used, one that cannot is a warning, as it is to a server.
 #[derive(Args, Debug)]
 pub struct CheckConfig {
     /// The settings file
@@ -31,15 +31,24 @@ impl CheckConfig {
     pub async fn run(self) -> Result<()> {
         let settings = place::served(&self.config)?;
         logging::start(Level::WARN, false, Vec::new());
-        let unusable = stores::check(&settings).await?;
+        let checked = stores::check(&settings).await?;
+        installation::check_owners(&settings).await?;
         let file = self.config.display();
-        output::text(&match unusable.as_slice() {
-            [] => format!("{file}: all settings are right"),
-            _ => format!(
-                "{file}: a server starts, but not all regions can be used now: {}",
-                unusable.join(", ")
-            ),
-        });
-        Ok(())
+        if checked.lacking.is_empty() {
+            output::text(&format!("{file}: all settings are right"));
+            return Ok(());
+        }
+        let sentence = format!(
+            "{file}: a server starts, but not all regions can be used now: {}",
+            checked.lacking.join(", ")
+        );
+        output::text(&sentence);
+        match checked.lacking.len() < checked.regions {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::Unavailable,
+                "no region can be used in full now; try again when what is named above answers",
+            )),
+        }
     }
 }

@@ -27,6 +27,15 @@ use crate::storage::s3::S3Store;
 use crate::storage::s3_error;
 use crate::storage::store::BlobStore;
 
+/// What a check found that keeps no server from its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The regions that cannot be used, or not in full, by their names.
+    pub lacking: Vec<String>,
+    /// How many there are.
+    pub regions: usize,
+}
+
 /// What is wrong with a region.
 struct Findings {
     store: Option<Error>,
@@ -45,11 +54,11 @@ impl Findings {
 /// in each store, and has each key service wrap a key that is thrown away. Makes no folder.
 ///
 /// One region's outage, lost bucket or lost permission keeps nobody from the others: as long as one of them
-/// can be used, it is only logged. Returns the names of those that cannot be used.
+/// can be used, it is only logged; so is the outage of a key service, as servers have keys in memory.
 ///
 /// # Errors
 /// What must be mended before a start, a line for each region that is wrong; it names the setting.
-pub async fn check(settings: &Settings) -> Result<Vec<String>> {
+pub async fn check(settings: &Settings) -> Result<Checked> {
     warn_of_listeners(settings);
     let checks = settings.regions.iter().map(|region| async move {
         let (store, keys) = tokio::join!(check_store(region), check_keys(region));
@@ -60,10 +69,19 @@ pub async fn check(settings: &Settings) -> Result<Vec<String>> {
     let all = join_all(checks).await;
     let any = all.iter().any(|(_, findings)| findings.is_usable());
     let mut fatal = Vec::new();
-    let mut unusable = Vec::new();
+    let mut checked = Checked::default();
     for (region, findings) in all {
-        if !findings.is_usable() {
-            unusable.push(region.name.clone());
+        checked.regions += 1;
+        match (findings.is_usable(), &findings.keys) {
+            (true, None) => {}
+            (true, Some(_)) => {
+                let section = regions::section(&region.name);
+                checked.lacking.push(format!(
+                    "{} (its key service, {section}.kms_key, does not answer)",
+                    region.name
+                ));
+            }
+            (false, _) => checked.lacking.push(region.name.clone()),
         }
         if let Some(error) = findings.store {
             fatal.extend(weigh_store(error, any, settings.regions.len() > 1));
@@ -75,8 +93,8 @@ pub async fn check(settings: &Settings) -> Result<Vec<String>> {
     // What store and key service have in common is told once.
     fatal.dedup_by(|one, other| one.context() == other.context());
     match fatal.len() {
-        0 => Ok(unusable),
-        1 => fatal.pop().map_or(Ok(unusable), Err),
+        0 => Ok(checked),
+        1 => fatal.pop().map_or(Ok(checked), Err),
         _ => {
             let lines: Vec<_> = fatal.iter().map(Error::context).collect();
             Err(Error::invalid(lines.join("\n")))

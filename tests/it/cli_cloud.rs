@@ -361,6 +361,15 @@ fn a_server_starts_without_a_second_region_or_key_service_that_does_not_answer()
         nobody()
     );
     cloud.run(&["migrate"]);
+    // What is in memory serves a server; a check that finds nothing to be used in full says so.
+    let config = cloud.config();
+    let ran = sealift(&["check-config", "--config", config.to_str().unwrap()], "");
+    let told = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("region.eu.kms_key, does not answer") && !told.contains("are right"),
+        "{told}"
+    );
     let serving = cloud.start();
     let log = serving.log();
     assert!(log.contains("region.us: http://127.0.0.1"), "{log}");
