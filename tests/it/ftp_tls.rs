@@ -1,16 +1,12 @@
 //! TLS on FTP's two connections, again and again, and what testssl.sh thinks of it.
 
-use std::collections::BTreeSet;
-use std::process::Command;
-
 use rustls::version::{TLS12, TLS13};
-use serde_json::Value;
 
-use crate::support::client::run;
 use crate::support::folder::TempFolder;
-use crate::support::ftp_client::{Way, text};
+use crate::support::ftp_client::Way;
 use crate::support::ftp_raw::FtpRaw;
 use crate::support::server::{DEMO, Server};
+use crate::support::testssl;
 
 /// `FTP_TLS_ROUNDS=4000` for what is promised.
 fn rounds() -> usize {
@@ -101,77 +97,19 @@ fn connect(
     }
 }
 
-/// What it finds of the certificate that `sealift up` made: it is signed by nobody else, nobody could
-/// revoke it, and it is for ten years, since clients that met it once would have to be told of another.
-const OF_OUR_OWN: [&str; 4] = [
-    "DNS_CAArecord",
-    "cert_chain_of_trust",
-    "cert_revocation",
-    "cert_validityPeriod",
-];
-
 #[test]
 fn testssl_finds_nothing_on_the_port_of_implicit_tls() {
-    testssl(Way::Implicit);
+    testssl(Way::Implicit, &[]);
 }
 
 #[test]
 fn testssl_finds_nothing_behind_auth_tls() {
-    testssl(Way::Explicit);
+    testssl(Way::Explicit, &["--starttls", "ftp"]);
 }
 
-/// All but what takes minutes and asks about the same: client simulations, and each cipher by itself.
-fn testssl(way: Way) {
+fn testssl(way: Way, words: &[&str]) {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));
-    let report = folder.join("report.json");
-    let mut command = Command::new("testssl");
-    command
-        .args([
-            "--quiet",
-            "--color",
-            "0",
-            "--warnings",
-            "off",
-            "--nodns",
-            "none",
-        ])
-        .args([
-            "--openssl-timeout",
-            "20",
-            "--protocols",
-            "--server-defaults",
-        ])
-        .args([
-            "--server-preference",
-            "--vulnerable",
-            "--jsonfile",
-            text(&report),
-        ])
-        .args(
-            (way == Way::Explicit)
-                .then_some(["--starttls", "ftp"])
-                .into_iter()
-                .flatten(),
-        )
-        .arg(way.address(&server).to_string());
-    let output = run(command, "");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let findings: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
-    let mut bad = BTreeSet::new();
-    let mut seen = 0;
-    for finding in findings.as_array().unwrap() {
-        seen += 1;
-        let (id, severity) = (
-            finding["id"].as_str().unwrap(),
-            finding["severity"].as_str().unwrap(),
-        );
-        // A warning is what testssl could not try.
-        if !OF_OUR_OWN.contains(&id) && !matches!(severity, "OK" | "INFO" | "DEBUG" | "WARN") {
-            bad.insert(format!("{id} {severity}: {}", finding["finding"]));
-        }
-    }
-    assert!(seen > 30, "{said}");
-    assert_eq!(bad, BTreeSet::new(), "{said}");
+    testssl::finds_nothing(way.address(&server), words);
     server.stop();
 }

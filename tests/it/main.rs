@@ -35,6 +35,7 @@ mod support {
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod serving;
+    pub(crate) mod testssl;
     pub(crate) mod transcript;
     pub(crate) mod tus;
     pub(crate) mod two;
