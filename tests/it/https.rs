@@ -13,6 +13,7 @@ use crate::support::ftp_raw::{Stream, trusting};
 use crate::support::https_door::{HttpsDoor, ask};
 use crate::support::server::{DEMO, sealift};
 use crate::support::serving::Serving;
+use crate::support::testssl;
 use crate::support::wait::wait_for;
 
 const LOGIN: &str = r#""kind":"login""#;
@@ -207,4 +208,15 @@ fn ports_that_speak_no_tls_need_no_certificate() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success());
     assert!(said.contains("tls.certificates"), "{said}");
+}
+
+#[test]
+fn testssl_finds_nothing_in_tls_and_in_the_headers() {
+    let door = HttpsDoor::up();
+    let seen = testssl::finds_nothing(door.address(), &["--headers"]);
+    // So that an answer was looked at.
+    for header in ["HSTS_time", "X-Frame-Options", "cookie_count"] {
+        assert!(seen.contains(header), "{seen:?}");
+    }
+    door.server.stop();
 }
