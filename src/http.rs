@@ -38,6 +38,7 @@ pub mod failures;
 pub mod guard;
 pub mod health;
 pub mod held;
+pub mod holders;
 pub mod hosts;
 pub mod leftover;
 pub mod me;

@@ -22,9 +22,18 @@ pub async fn hold(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(slot.clone());
     let response = next.run(request).await;
     match slot.0.get() {
-        Some(_) => response.map(|body| Body::new(Held { body, _slot: slot })),
+        Some(_) => {
+            let mut response = response;
+            response.extensions_mut().insert(slot.clone());
+            response.map(|body| Body::new(Held { body, _slot: slot }))
+        }
         None => response,
     }
+}
+
+/// What the request that is answered put into its slot, if it is of this kind.
+pub fn of<T: Any>(answer: &Extensions) -> Option<&T> {
+    answer.get::<Slot>()?.0.get()?.downcast_ref()
 }
 
 /// Puts something into the slot of a request; the first stays.

@@ -11,6 +11,7 @@ use crate::domain::clock::Clock;
 use crate::http::account::pending::Pending;
 use crate::http::admin::regions::Regions;
 use crate::http::basic::Basic;
+use crate::http::holders::Holders;
 use crate::http::hosts::Hosts;
 use crate::http::links::guests::Guests;
 use crate::http::settings::HttpSettings;
@@ -39,6 +40,7 @@ struct Parts {
     pending: Pending,
     hosts: Hosts,
     guests: Guests,
+    holders: Holders,
     tasks: TaskTracker,
     operators: Operators,
     regions: Regions,
@@ -59,6 +61,7 @@ impl Web {
         let basic = Basic::new(accounts.clone(), clock.clone());
         let visits = Visits::new(accounts.clone(), settings.sessions);
         let guests = Guests::new(accounts.clone());
+        let holders = Holders::new(vfs.budget().clone());
         Self {
             parts: Arc::new(Parts {
                 settings,
@@ -72,6 +75,7 @@ impl Web {
                 pending: Pending::default(),
                 hosts: Hosts::default(),
                 guests,
+                holders,
                 tasks: TaskTracker::new(),
                 operators,
                 regions,
@@ -137,6 +141,11 @@ impl Web {
     /// Who has come by links.
     pub fn guests(&self) -> &Guests {
         &self.parts.guests
+    }
+
+    /// Who holds memory for answers.
+    pub fn holders(&self) -> &Holders {
+        &self.parts.holders
     }
 
     /// What is carried out although its client may be gone; waited for when the server ends.

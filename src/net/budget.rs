@@ -104,9 +104,25 @@ impl Budget {
     /// As [`Budget::try_take_spare`], for the little without which nobody can be answered: leaves a quarter of
     /// the whole, or a sixteenth beside what is granted and spared.
     pub fn try_take_least(&self, bytes: usize) -> Option<Share> {
+        self.take_within(bytes, self.most_least())
+    }
+
+    fn most_least(&self) -> usize {
         let (granted, total) = (self.counts.granted.load(Ordering::Acquire), self.total());
         let most = granted.saturating_add(total / 16 * 7).max(total / 4 * 3);
-        self.take_within(bytes, most.min(total / 16 * 15))
+        most.min(total / 16 * 15)
+    }
+
+    /// As [`Budget::try_take_least`], for one of many who each keep what they take for as long as they like and
+    /// have `own` bytes already: nobody gets above an eighth of what is left for others, but for the first.
+    pub fn try_take_least_fair(&self, own: usize, bytes: usize) -> Option<Share> {
+        let left = self.most_least().saturating_sub(self.used());
+        let is_fair = own == 0 || own.saturating_add(bytes) <= left / 8;
+        if !is_fair {
+            measures::memory_refused("buffer");
+            return None;
+        }
+        self.try_take_least(bytes)
     }
 
     /// As [`Budget::try_take_spare`], for one of many who each keep what they take for as long as they

@@ -10,6 +10,7 @@ mod support {
     pub(crate) mod dav;
     pub(crate) mod dialects;
     pub(crate) mod folder;
+    pub(crate) mod frames;
     pub(crate) mod ftp_client;
     pub(crate) mod ftp_door;
     pub(crate) mod ftp_peer;

@@ -72,7 +72,7 @@ pub async fn answer(asked: Asked, body: Body) -> Result<Response, Fault> {
     // What is refused is refused before the answer has begun.
     let page = teller.session.page(&path, "", PAGE).await?;
     let principal = teller.session.principal().clone();
-    let allowance = Allowance::of(&web, COLLECTED)?;
+    let allowance = Allowance::of(&web, &principal, COLLECTED)?;
     let body = pump::body(&web, &principal, allowance, |outlet| async move {
         let mut out = Collector::new(outlet);
         out.put(xml::HEAD.as_bytes()).await?;

@@ -72,7 +72,7 @@ pub fn answer(
     selection: Selection,
     format: Format,
 ) -> Result<Response, Problem> {
-    let allowance = Allowance::of(web, COLLECTED)?;
+    let allowance = Allowance::of(web, principal, COLLECTED)?;
     let name = match selection.name() {
         None | Some("") => "files",
         Some(name) => name,

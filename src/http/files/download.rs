@@ -60,7 +60,7 @@ pub async fn download(
         Head::Complete(response) => return Ok(response),
         Head::Precedes(response, part) => (response, part),
     };
-    let allowance = Allowance::take(&web)?;
+    let allowance = Allowance::take(&web, visitor.principal())?;
     let begun = Begun::read(&allowance, file, part).await?;
     visitor.0.note_download(&path);
     let principal = visitor.principal();

@@ -17,9 +17,10 @@ use tokio::time::timeout;
 
 use crate::domain::error::{Concern, Error, ErrorKind, Result};
 use crate::domain::principal::Principal;
+use crate::http::holders::{Holder, Holding};
 use crate::http::reply::Problem;
 use crate::http::web::Web;
-use crate::net::budget::{Budget, Share};
+use crate::net::budget::Budget;
 use crate::vfs::read::FileReader;
 
 /// Bytes read at a time when there is memory, and when there is not.
@@ -37,33 +38,36 @@ const PATIENCE: u32 = 4;
 pub struct Allowance {
     budget: Budget,
     patience: Duration,
-    least: Arc<Share>,
+    least: Holding,
     /// The one small piece; back when the client has it.
     place: Arc<Semaphore>,
 }
 
 impl Allowance {
-    /// Takes the memory that a body cannot do without.
+    /// Takes the memory that a body for `principal` cannot do without.
     ///
     /// # Errors
-    /// 503 when there is none.
-    pub fn take(web: &Web) -> std::result::Result<Self, Problem> {
-        Self::of(web, 0)
+    /// 503 when there is none, or they hold a fair part of it already.
+    pub fn take(web: &Web, principal: &Principal) -> std::result::Result<Self, Problem> {
+        Self::of(web, principal, 0)
     }
 
     /// The same, for a body that is collected in pieces of at most `collected` bytes, of which it holds two.
     ///
     /// # Errors
-    /// 503 when there is none.
-    pub fn of(web: &Web, collected: usize) -> std::result::Result<Self, Problem> {
-        let budget = web.vfs().budget();
-        let least = budget
-            .try_take_least(LEAST_BYTES + 2 * collected)
-            .ok_or_else(Problem::short_of_memory)?;
+    /// As [`Allowance::take`].
+    pub fn of(
+        web: &Web,
+        principal: &Principal,
+        collected: usize,
+    ) -> std::result::Result<Self, Problem> {
+        let bytes = LEAST_BYTES + 2 * collected;
+        let least = web.holders().try_take(Holder::of(principal), bytes);
+        let least = least.ok_or_else(Problem::short_of_memory)?;
         Ok(Self {
-            budget: budget.clone(),
+            budget: web.vfs().budget().clone(),
             patience: web.settings().stall_time * PATIENCE,
-            least: Arc::new(least),
+            least,
             place: Arc::new(Semaphore::new(1)),
         })
     }
@@ -120,7 +124,7 @@ fn whole(bytes: Bytes) -> Result<Bytes> {
 struct Small {
     bytes: Bytes,
     _place: OwnedSemaphorePermit,
-    _least: Arc<Share>,
+    _least: Holding,
 }
 
 impl AsRef<[u8]> for Small {

@@ -258,7 +258,7 @@ async fn send(
         length: part.end - part.start,
     };
     // Nobody has downloaded what cannot be read.
-    let allowance = Allowance::take(web)?;
+    let allowance = Allowance::take(web, session.principal())?;
     let begun = Begun::read(&allowance, file, part);
     let begun = begun.await.map_err(veil::error)?;
     let counted = web

@@ -110,6 +110,24 @@ impl HttpsDoor {
         format!("{DEMO}:{}", self.server.password())
     }
 
+    /// Bytes of memory that the server has now.
+    pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever had.
+    pub(crate) fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
+        let pid = self.server.ready.pid;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name));
+        let number = line.and_then(|line| line.split_ascii_whitespace().nth(1));
+        number.unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Asks as a stranger.
     #[track_caller]
     pub(crate) fn ask(&self, words: &[&str], path: &str) -> Answer {
