@@ -1,5 +1,5 @@
-//! A stream of HTTP/2 whose client takes nothing of it for too long is ended, and the others of its connection
-//! go on. What it has waiting is in memory, and HTTP/2 itself sets no limit to how long.
+//! A stream of HTTP/2 whose client takes nothing of it for too long, or next to nothing, is ended, and the others of
+//! its connection go on. What it has waiting is in memory, and HTTP/2 itself sets no limit to how long.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +18,10 @@ tokio::task_local! {
     static STREAM: Arc<Watch>;
 }
 
+/// What a client must take at least, on the average of the time that a stream may stall, in bytes a second: far
+/// less than the slowest line on which anybody waits for a file.
+const LEAST_RATE: u128 = 256;
+
 /// Runs the streams of HTTP/2, each as long as its client takes what it is sent.
 #[derive(Clone)]
 pub struct Streams {
@@ -25,7 +29,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Ends a stream of which nothing could be sent for `most` though there was something.
+    /// Ends a stream of which too little could be sent within `most` though there was something: less than 256
+    /// bytes for each second of it, and not all that there was.
     pub fn new(most: Duration) -> Self {
         Self { most }
     }
@@ -36,14 +41,15 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let (watch, most) = (Arc::new(Watch::new()), self.most);
+        let most = self.most;
+        let watch = Arc::new(Watch::new(most));
         let stream = STREAM.scope(watch.clone(), stream);
         TokioExecutor::new().execute(async move {
             tokio::select! {
                 () = stream => {}
                 // What is dropped before its end is reset, and what waits of it is dropped too.
                 () = watch.stalled(most) => {
-                    tracing::debug!("a stream was ended: its client took nothing for too long");
+                    tracing::debug!("a stream was ended: its client took next to nothing for too long");
                 }
             }
         });
@@ -58,17 +64,34 @@ struct State {
     waiting: usize,
     /// Whether more comes as soon as the client takes it.
     is_ready: bool,
-    moved: Instant,
+    /// Since when the client is waited for, what it took since, and what is enough for waiting anew.
+    since: Instant,
+    taken: usize,
+    enough: usize,
     /// Whoever waits for the client to have taken all.
     end: Option<Waker>,
 }
 
+impl State {
+    fn is_waited_for(&self) -> bool {
+        self.waiting > 0 || self.is_ready
+    }
+
+    fn wait_anew(&mut self) {
+        self.since = Instant::now();
+        self.taken = 0;
+    }
+}
+
 impl Watch {
-    fn new() -> Self {
+    fn new(most: Duration) -> Self {
+        let enough = most.as_millis() * LEAST_RATE / 1000;
         Self(Mutex::new(State {
             waiting: 0,
             is_ready: false,
-            moved: Instant::now(),
+            since: Instant::now(),
+            taken: 0,
+            enough: usize::try_from(enough).unwrap_or(usize::MAX).max(1),
             end: None,
         }))
     }
@@ -77,13 +100,13 @@ impl Watch {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when the client could have taken something, and took nothing, for `most`.
+    /// Returns when the client could have taken something for `most`, and took next to nothing.
     async fn stalled(&self, most: Duration) {
         loop {
             let left = {
                 let state = self.lock();
-                match state.waiting > 0 || state.is_ready {
-                    true => most.saturating_sub(state.moved.elapsed()),
+                match state.is_waited_for() {
+                    true => most.saturating_sub(state.since.elapsed()),
                     false => most,
                 }
             };
@@ -97,11 +120,11 @@ impl Watch {
     /// Notes what came of asking the body for more.
     fn note(&self, is_ready: bool, more: usize) {
         let mut state = self.lock();
+        let was_waited_for = state.is_waited_for();
         state.is_ready = is_ready;
         state.waiting += more;
-        if state.waiting == more {
-            // From now on the client is waited for.
-            state.moved = Instant::now();
+        if !was_waited_for {
+            state.wait_anew();
         }
     }
 
@@ -109,7 +132,10 @@ impl Watch {
     fn gone(&self, bytes: usize) {
         let mut state = self.lock();
         state.waiting = state.waiting.saturating_sub(bytes);
-        state.moved = Instant::now();
+        state.taken = state.taken.saturating_add(bytes);
+        if state.taken >= state.enough {
+            state.wait_anew();
+        }
         let end = match state.waiting {
             0 => state.end.take(),
             _ => None,

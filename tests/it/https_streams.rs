@@ -51,6 +51,21 @@ fn a_stream_that_moves_is_not_ended() {
 }
 
 #[test]
+fn a_stream_of_which_single_bytes_are_taken_is_ended() {
+    let door = HttpsDoor::up_with(&[("STALL_TIME", "2s")]);
+    door.put("/few", &"x".repeat(20_000), &[]);
+    let mut client = Frames::to(&door, 1);
+    client.get(1, "/few", "bytes=0-");
+    client.get(3, "/few", "bytes=0-0");
+    wait_for("the end of the stream", SOON, || {
+        client.send(WINDOW, 0, 1, &1_u32.to_be_bytes());
+        (client.count(RESET) == 1).then_some(())
+    });
+    client.wait(RESET, 1);
+    assert!(client.has_ended(3), "a single byte was all that there was");
+}
+
+#[test]
 fn whoever_takes_nothing_keeps_nobody_else_from_downloads() {
     let settings = [("MEMORY__BUDGET", "16MiB"), ("HTTPS__STALL_TIME", "10m")];
     let door = HttpsDoor::up_set(settings);
