@@ -29,6 +29,7 @@ pub mod admin {
     pub mod version;
     pub mod wish;
 }
+pub mod ahead;
 pub mod basic;
 pub mod clear;
 pub mod cookie;
@@ -54,6 +55,7 @@ pub mod router;
 pub mod server;
 pub mod settings;
 pub mod stall;
+pub mod standing;
 pub mod tags;
 pub mod taken;
 pub mod tally;

@@ -24,10 +24,12 @@ use crate::accounts::manage::Directory;
 use crate::domain::clock::SystemClock;
 use crate::domain::spans;
 use crate::http::admin::regions::Regions;
+use crate::http::ahead::Ahead;
 use crate::http::peer::Peer;
 use crate::http::portions::Portions;
 use crate::http::settings::HttpSettings;
 use crate::http::stall::Stalling;
+use crate::http::standing::Standing;
 use crate::http::taken::{Streams, Watched};
 use crate::http::web::Web;
 use crate::http::{clear, metrics, router};
@@ -46,11 +48,11 @@ use crate::vfs::service::Vfs;
 /// Longest head of a request, in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
 /// Longest list of headers that HTTP/2 takes, in bytes.
-const HEADER_LIST_BYTES: u32 = 32 * 1024;
+const HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
 /// What one HTTP/2 stream, and all of a connection together, may send ahead, in bytes: so much that one
-/// upload fills a long line.
+/// upload fills a long line. (Of strangers far less is read ahead; see `standing`.)
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 /// What a response may have waiting in HTTP/2, in bytes.
@@ -159,7 +161,7 @@ impl HttpServer {
             protocol: protocol(settings),
             forwarders: settings.forwarders.clone(),
             stall: settings.stall_time,
-            opening: settings.head_time,
+            head: settings.head_time,
             drain: drain.clone(),
             end,
         });
@@ -206,7 +208,7 @@ struct Parts {
     protocol: auto::Builder<Streams>,
     forwarders: Vec<Network>,
     stall: Duration,
-    opening: Duration,
+    head: Duration,
     drain: CancellationToken,
     end: CancellationToken,
 }
@@ -278,35 +280,41 @@ impl Parts {
         let address = peer.address;
         // Strangers do not say what is traced.
         let is_trusted = self.forwarders.iter().any(|own| own.contains(address));
+        let standing = Standing::fresh();
+        let own = standing.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let under_way = own.begin();
+            let head = own.head(request.uri(), request.headers());
             request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(own.clone());
             let span = spans::request(request.method().as_str(), peer.address);
             if is_trusted {
                 parent::adopt(&span, request.headers());
             }
-            let answering = router.clone().call(request.map(Body::new));
+            let request = request.map(|body| Body::new(own.body(body)));
+            let answering = router.clone().call(request);
             async move {
                 let answer: Result<Response<Body>, std::convert::Infallible> =
                     answering.instrument(span.clone()).await;
                 if let Ok(told) = &answer {
                     span.record("http.response.status_code", told.status().as_u16());
                 }
-                answer.map(|told| told.map(Watched::new))
+                drop(head);
+                answer.map(|told| told.map(|body| Watched::new(body, under_way)))
             }
         });
         let mut connection = pin!(self.protocol.serve_connection(
-            TokioIo::new(Portions::new(Stalling::new(
-                stream,
-                self.stall,
-                self.opening
-            ))),
+            TokioIo::new(Ahead::new(
+                Portions::new(Stalling::new(stream, self.stall, self.head)),
+                standing.clone()
+            )),
             service
         ));
         let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
+            ended = standing.follow(connection.as_mut()) => Some(ended),
             () = self.drain.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                self.end.run_until_cancelled(connection).await
+                self.end.run_until_cancelled(standing.follow(connection)).await
             }
         };
         if let Some(Err(error)) = ended {

@@ -13,6 +13,8 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::{Instant, sleep};
 
+use crate::http::standing::UnderWay;
+
 tokio::task_local! {
     /// Of the stream whose task this is.
     static STREAM: Arc<Watch>;
@@ -165,11 +167,12 @@ pub struct Watched {
     watch: Option<Arc<Watch>>,
     /// Whether nothing more comes.
     is_over: bool,
+    _under_way: UnderWay,
 }
 
 impl Watched {
-    /// A body of the stream in whose task this is called, if it is a stream's.
-    pub fn new(body: Body) -> Self {
+    /// A body of the stream in whose task this is called, if it is a stream's. Its request is under way until then.
+    pub fn new(body: Body, under_way: UnderWay) -> Self {
         let watch = STREAM.try_with(Arc::clone).ok();
         if let Some(watch) = &watch {
             watch.note(true, 0);
@@ -178,6 +181,7 @@ impl Watched {
             is_over: body.is_end_stream(),
             body,
             watch,
+            _under_way: under_way,
         }
     }
 }

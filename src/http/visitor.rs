@@ -12,7 +12,7 @@ use crate::http::peer::Peer;
 use crate::http::reply::Problem;
 use crate::http::visits::Visit;
 use crate::http::web::Web;
-use crate::http::{cookie, held, origin};
+use crate::http::{cookie, held, origin, standing};
 use crate::vfs::session::Session;
 
 /// An account that has logged in, by whatever it shows with its request: the files as it may use
@@ -59,6 +59,12 @@ pub struct Shown {
 /// 401 for strangers, 403 when a cookie comes without proof that a page of ours made the request, 429
 /// after failures, 503.
 pub async fn visit(parts: &Parts, web: &Web, protocol: Protocol) -> Result<Shown, Problem> {
+    let shown = look(parts, web, protocol).await?;
+    standing::admit(&parts.extensions);
+    Ok(shown)
+}
+
+async fn look(parts: &Parts, web: &Web, protocol: Protocol) -> Result<Shown, Problem> {
     let Some(shown) = parts.headers.get(header::AUTHORIZATION) else {
         let ticket = cookie::shown(&parts.headers).ok_or_else(Problem::stranger)?;
         let visit = bearer(parts, web, protocol, &ticket).await?;

@@ -168,6 +168,8 @@ mod https_shares_instances;
 #[cfg(test)]
 mod https_slow;
 #[cfg(test)]
+mod https_strangers;
+#[cfg(test)]
 mod https_streams;
 #[cfg(test)]
 mod https_tokens;

@@ -21,7 +21,7 @@ use crate::http::files::place;
 use crate::http::links::veil;
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
-use crate::http::{cookie, held, visitor};
+use crate::http::{cookie, held, standing, visitor};
 use crate::vfs::session::Session;
 
 /// Browsers take a cookie of such a name over TLS only; its path is that of the link.
@@ -148,8 +148,12 @@ impl Knock {
             ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::NotFolder => veil::over(),
             _ => error.into(),
         })?;
-        if good.link().kind == LinkKind::Upload && entry.kind == NodeKind::File {
-            return Err(veil::over());
+        if good.link().kind == LinkKind::Upload {
+            if entry.kind == NodeKind::File {
+                return Err(veil::over());
+            }
+            // Their files come by this connection.
+            standing::admit(request);
         }
         Ok(Outsider {
             session,
