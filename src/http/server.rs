@@ -316,6 +316,15 @@ impl Parts {
                 connection.as_mut().graceful_shutdown();
                 self.end.run_until_cancelled(standing.follow(connection)).await
             }
+            () = standing.idle(self.head) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = standing.follow(connection) => Some(ended),
+                    // Whoever does not answer loses nothing.
+                    () = standing.idle(self.head + ANSWER) => None,
+                    () = self.end.cancelled() => None,
+                }
+            }
         };
         if let Some(Err(error)) = ended {
             tracing::debug!(peer = %address, error = %error, "a connection broke off");

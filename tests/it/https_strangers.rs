@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 
-use crate::support::frames::{DATA, Frames, HEADERS};
+use crate::support::frames::{DATA, Frames, GO_AWAY, HEADERS, PING, WINDOW};
 use crate::support::https_door::HttpsDoor;
 use crate::support::wait::wait_for;
 
@@ -82,4 +82,40 @@ fn heads_wait_in_their_lines_while_others_are_answered() {
     let grown = door.peak().saturating_sub(before);
     let all = CLIENTS * u64::from(STREAMS) * HEAD as u64;
     assert!(grown < all, "{grown} of {all}");
+}
+
+#[test]
+fn a_connection_without_requests_is_ended() {
+    let door = HttpsDoor::up_with(&[("HEAD_TIME", "2s"), ("STALL_TIME", "1h")]);
+    door.put("/few", "0123456789", &[]);
+    let mut busy = Frames::to(&door, 0);
+    busy.get(1, "/few", "bytes=0-");
+    busy.wait(HEADERS, 1);
+    let mut idle = Frames::to(&door, 0);
+    says_good_bye(&mut idle);
+    assert_eq!(busy.count(GO_AWAY), 0);
+    busy.send(WINDOW, 0, 1, &10_u32.to_be_bytes());
+    assert_eq!(busy.wait(DATA, 1).3, b"0123456789");
+    says_good_bye(&mut busy);
+}
+
+/// Waits for the server to end a connection, as one may to which requests could still be on their way.
+#[track_caller]
+fn says_good_bye(client: &mut Frames) {
+    client.wait(GO_AWAY, 0);
+    let asked = client.wait(PING, 0).3;
+    client.send(PING, 1, 0, &asked);
+    wait_for("the end of the connection", SOON, || {
+        client.is_over().then_some(())
+    });
+}
+
+#[test]
+fn a_connection_whose_client_does_not_answer_is_ended_too() {
+    let door = HttpsDoor::up_with(&[("HEAD_TIME", "1s")]);
+    let client = Frames::to(&door, 0);
+    wait_for("the end of the connection", SOON, || {
+        client.is_over().then_some(())
+    });
+    assert_eq!(client.count(GO_AWAY), 1);
 }
