@@ -114,10 +114,10 @@ impl Budget {
     }
 
     /// As [`Budget::try_take_least`], for one of many who each keep what they take for as long as they like and
-    /// have `own` bytes already: nobody gets above an eighth of what is left for others, but for the first.
+    /// have `own` bytes already: nobody gets above a quarter of what is left for others, but for the first.
     pub fn try_take_least_fair(&self, own: usize, bytes: usize) -> Option<Share> {
         let left = self.most_least().saturating_sub(self.used());
-        let is_fair = own == 0 || own.saturating_add(bytes) <= left / 8;
+        let is_fair = own == 0 || own.saturating_add(bytes) <= left / 4;
         if !is_fair {
             measures::memory_refused("buffer");
             return None;
