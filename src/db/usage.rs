@@ -345,12 +345,11 @@ pub(in crate::db) fn check(counter: &Counter, grows: Amount) -> Result<()> {
 }
 
 fn reached(whose: &str, used: i64, quota: i64, wanted: i64) -> String {
-    let (used, quota) = (size(used), size(quota));
-    // What is left is only worth a word when figures show it.
-    let wanted = match used == quota {
+    let wanted = match used >= quota {
         true => String::new(),
         false => format!(", {} more needed", size(wanted)),
     };
+    let (used, quota) = (size(used), size(quota));
     format!(
         "quota of {whose} reached: {used} of {quota} used{wanted}; \
          delete something or ask for more"
@@ -429,6 +428,12 @@ mod tests {
                 counter(Some(AccountId(7)), amount(9 << 30, 0)),
                 amount(3 << 30, 0),
                 "quota of account reached: 9.0 GiB of 10.0 GiB used, 3.0 GiB more needed; \
+                 delete something or ask for more",
+            ),
+            (
+                counter(Some(AccountId(7)), amount((10 << 30) - 1, 0)),
+                amount(200_000, 0),
+                "quota of account reached: 10.0 GiB of 10.0 GiB used, 195.3 KiB more needed; \
                  delete something or ask for more",
             ),
             (

@@ -6,6 +6,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::id::NodeId;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::rights::Rights;
 
@@ -74,6 +75,8 @@ impl Facts {
                 ("type", _) => Some(out.write_str(kind(entry, relation))),
                 ("size", NodeKind::File) => Some(write!(out, "{}", entry.size)),
                 ("modify", _) => Some(out.write_str(&time(attributes.modified))),
+                // Of what broke off, and is published nowhere, nobody knows either.
+                ("create" | "unique", _) if entry.node == NodeId::NIL => None,
                 ("create", _) => Some(out.write_str(&time(entry.node.minted()))),
                 ("perm", _) => Some(out.write_str(&permissions(entry.kind, rights))),
                 ("unique", _) => Some(write!(out, "{}", entry.node)),
@@ -169,6 +172,8 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::node::Attributes;
+
     use super::*;
 
     #[test]
@@ -198,6 +203,30 @@ mod tests {
             "file.txt",
         ] {
             assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_what_is_published_nowhere_neither_identity_nor_birth_is_known() {
+        let mut entry = Entry {
+            node: NodeId::mint(Timestamp(0)),
+            parent: NodeId::NIL,
+            name: "f".to_owned(),
+            kind: NodeKind::File,
+            content: None,
+            size: 5,
+            owner: None,
+            attributes: Attributes::file(Timestamp(0)),
+            born: 1,
+            died: None,
+        };
+        for (node, is_known) in [(entry.node, true), (NodeId::NIL, false)] {
+            entry.node = node;
+            let facts = Facts::default().of(&entry, Relation::Child, Rights::ALL);
+            assert!(facts.contains("size=5;"), "{facts}");
+            for name in ["create=", "unique="] {
+                assert_eq!(facts.contains(name), is_known, "{facts}");
+            }
         }
     }
 
