@@ -118,6 +118,7 @@ pub mod db {
     pub mod migrate;
     pub mod once;
     pub mod operators;
+    pub mod orphans;
     pub mod outbox;
     pub mod placement;
     pub mod plan;

@@ -188,20 +188,6 @@ pub async fn count(tx: &mut TenantTx) -> Result<u64> {
     row.map_or(Ok(0), |row| row.count(0))
 }
 
-/// Marks uploads as broken off whose instance's lease is over.
-///
-/// # Errors
-/// Unavailable when the database does not answer.
-pub async fn release_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
-    tx.execute(
-        "UPDATE uploads SET instance = $2, epoch = epoch + 1 \
-         WHERE tenant = $1 AND instance <> $2 \
-         AND instance NOT IN (SELECT id FROM instances WHERE lease_until > $3)",
-        [InstanceId::NIL.as_bytes().into(), at.0.into()],
-    )
-    .await
-}
-
 /// Gives an upload that nothing is published of another place, where the file `node` holds `base`, if
 /// it still belongs to `epoch`.
 ///

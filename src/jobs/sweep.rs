@@ -10,7 +10,7 @@ use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::BlobInfo;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
-use crate::db::{addressed, blobs, copies, kept, locks};
+use crate::db::{addressed, blobs, copies, kept, locks, orphans};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -177,7 +177,8 @@ struct Release {
 impl Operation for Release {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let Self { keep, now } = *self;
-        kept::release_orphans(tx, now).await?;
+        orphans::release(tx, now, BATCH).await?;
+        orphans::discard_lost(tx, now, BATCH).await?;
         kept::expire(tx, now.minus(keep.upload_expiry), now, BATCH).await?;
         addressed::expire(tx, now.minus(keep.upload_expiry)).await?;
         locks::forget(tx, now).await?;
