@@ -114,6 +114,7 @@ impl Session {
                 principal: self.principal.clone(),
                 target: target(&destination),
                 new_node: NodeId::mint(now),
+                own_node: None,
                 content: ContentId::mint(now),
                 over: Over::Nothing,
                 edits,

@@ -350,6 +350,7 @@ impl Piece {
                 principal: self.principal.clone(),
                 target: target(destination),
                 new_node: NodeId::mint(now),
+                own_node: None,
                 content: ContentId::mint(now),
                 over: Over::Nothing,
                 edits: self.draft.edits().to_vec(),

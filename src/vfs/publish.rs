@@ -119,6 +119,8 @@ pub struct Publish {
     /// The id of the new content.
     pub content: ContentId,
     /// What the edits are laid over.
+    /// The file that an earlier publish made.
+    pub own_node: Option<NodeId>,
     pub over: Over,
     /// What was written.
     pub edits: Vec<Edit>,
@@ -158,6 +160,7 @@ impl Publish {
             content: ContentId::mint(now),
             over,
             edits: Vec::new(),
+            own_node: None,
             stored: Vec::new(),
             made: None,
             sha256: None,
@@ -389,7 +392,7 @@ impl Publish {
 
     /// Mode and times belong to what one writes oneself; those of what was there need their own right.
     fn require_to_touch(&self, known: &Known, entry: &Entry) -> Result<()> {
-        let is_own_file = entry.node == self.new_node;
+        let is_own_file = self.own_node == Some(entry.node);
         let is_own_content = entry.content.is_some() && entry.content == self.hashed_over;
         if self.update.is_empty() || is_own_file || is_own_content {
             return Ok(());

@@ -257,6 +257,12 @@ impl FileWriter {
             let node = published.node;
             self.publish.target.node = Some(node);
             let mut tx = self.vfs.database().read(self.principal.tenant).await?;
+            if published.is_new {
+                // Should it be deleted, what is published next is another file: nobody else who has this one
+                // open may take that for it.
+                self.publish.own_node = Some(node);
+                self.publish.new_node = NodeId::mint(self.now());
+            }
             if let Some(entry) = entries::live(&mut tx, node).await? {
                 self.entry = entry;
             }
