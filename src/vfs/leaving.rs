@@ -3,6 +3,7 @@
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
+use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::BlobId;
 use crate::vfs::claim::Claim;
 use crate::vfs::draft::Draft;
@@ -35,6 +36,29 @@ impl FileWriter {
         let leaving = self.vfs.tasks().spawn(claim.revert(before, size, blobs));
         // What a task left that ended in a panic is found by the sweep.
         let _ = leaving.await;
+    }
+
+    /// Ends the upload when something failed. What only a store or database in trouble keeps from
+    /// going on is kept as far as it is durable.
+    pub(in crate::vfs) async fn checked<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                Box::pin(self.fail(error.kind())).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fail(&mut self, kind: ErrorKind) {
+        self.transfer.failed();
+        if kind == ErrorKind::Unavailable {
+            // Nobody knows how long that lasts.
+            drop(self.end(Remains::Keep, false));
+        } else if let Some(leaving) = self.end(Remains::Discard, false) {
+            // Whoever is told of the error finds that nothing is being sent any more.
+            let _ = leaving.await;
+        }
     }
 
     /// Ends the upload without publishing it, in the background; the file stays as it was.

@@ -121,6 +121,6 @@ impl FileWriter {
         self.require_going_on()?;
         self.flush_early().await?;
         let finished = self.draft.finish_blob().await;
-        self.checked(finished)
+        self.checked(finished).await
     }
 }

@@ -59,7 +59,7 @@ pub struct FileWriter {
     /// Whether the file was deleted by whoever writes it: it goes when it is closed.
     pub(in crate::vfs) is_unlinked: bool,
     pub(in crate::vfs) over: bool,
-    transfer: Transfer,
+    pub(in crate::vfs) transfer: Transfer,
     /// As long as it may be gone on with only when it has broken off.
     pub(in crate::vfs) sending: Option<Sending>,
     _admission: Admission,
@@ -204,7 +204,7 @@ impl FileWriter {
         }
         self.written();
         let copied = self.try_copy(source, from, length, to).await;
-        self.checked(copied)
+        self.checked(copied).await
     }
 
     /// Sets attributes when the file is published; later ones count.
@@ -237,7 +237,7 @@ impl FileWriter {
         self.written();
         self.reserve(size).await?;
         let resized = self.draft.resize(size);
-        self.checked(resized)?;
+        self.checked(resized).await?;
         self.changed();
         Ok(())
     }
@@ -418,7 +418,7 @@ impl FileWriter {
         {
             self.vfs.sealers().discard(self.principal.tenant);
         }
-        self.checked(stored)
+        self.checked(stored).await
     }
 
     async fn try_store(&mut self, then: Then) -> Result<()> {
@@ -476,7 +476,7 @@ impl FileWriter {
     async fn put(&mut self, place: Place, bytes: &Bytes) -> Result<()> {
         self.require_going_on()?;
         let written = self.try_put(place, bytes).await;
-        self.checked(written)
+        self.checked(written).await
     }
 
     async fn try_put(&mut self, place: Place, bytes: &Bytes) -> Result<()> {
@@ -518,20 +518,6 @@ impl FileWriter {
                 "an earlier error ended this upload; open the file again",
             )),
         }
-    }
-
-    /// Ends the upload when something failed. What only a store or database in trouble keeps from
-    /// going on is kept as far as it is durable.
-    pub(in crate::vfs) fn checked<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        if let Err(error) = &outcome {
-            self.transfer.failed();
-            let remains = match error.kind() {
-                ErrorKind::Unavailable => Remains::Keep,
-                _ => Remains::Discard,
-            };
-            drop(self.end(remains, false));
-        }
-        outcome
     }
 
     /// Asks the quota for a file of `size` bytes before more than [`SMALL`] of it is stored, and writes
