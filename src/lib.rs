@@ -220,6 +220,7 @@ pub mod vfs {
     pub mod selection;
     pub mod service;
     pub mod session;
+    pub mod senders;
     pub mod sink;
     pub mod source;
     pub mod space;
@@ -228,7 +229,6 @@ pub mod vfs {
     pub mod sums;
     pub mod upload;
     pub mod walk;
-    pub mod wholes;
     pub mod write;
 }
 

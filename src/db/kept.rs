@@ -49,7 +49,8 @@ pub async fn find(
     row.as_ref().map(read).transpose()
 }
 
-/// Whether an account is sending a whole file, through a connection that lives, under a name.
+/// Whether an account is sending a whole file, through a connection that lives, under a name; or anything into
+/// the file `node`.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -57,18 +58,20 @@ pub async fn is_held(
     tx: &mut TenantTx,
     account: AccountId,
     (parent, name): (NodeId, &str),
+    node: Option<NodeId>,
     now: Timestamp,
 ) -> Result<bool> {
     let row = tx
         .row(
-            "SELECT epoch FROM uploads WHERE tenant = $1 AND account = $2 AND parent = $3 \
-             AND name = $4 AND whole = 1 \
+            "SELECT epoch FROM uploads WHERE tenant = $1 AND account = $2 \
+             AND ((parent = $3 AND name = $4 AND whole = 1) OR node = $6) \
              AND instance IN (SELECT id FROM instances WHERE lease_until > $5) LIMIT 1",
             [
                 account.0.into(),
                 parent.as_bytes().into(),
                 name.into(),
                 now.0.into(),
+                node.unwrap_or(NodeId::NIL).as_bytes().into(),
             ],
         )
         .await?;

@@ -37,6 +37,7 @@ use crate::vfs::listing::Listing;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::Published;
 use crate::vfs::read::FileReader;
+use crate::vfs::resume;
 use crate::vfs::write::FileWriter;
 
 /// Bytes moved at a time when there is memory, and when there is not.
@@ -220,6 +221,9 @@ impl Transfer {
             resumable: true,
             attributes: AttributeUpdate::default(),
         };
+        if matches!(how, How::Append | How::From(_)) && session.is_being_sent(path).await? {
+            return Err(Reply::error(&resume::held_elsewhere()));
+        }
         // The session itself is about to change the file.
         let told = self.files.told.take(path);
         let mut name = Name {
@@ -251,6 +255,7 @@ impl Transfer {
                     .await?
             }
         };
+        writer.announce();
         if let (Some(told), How::Append | How::From(_)) = (told, how)
             && told != writer.entry().size
         {
@@ -261,8 +266,11 @@ impl Transfer {
             );
             return Err(Reply::new(450, sentence));
         }
-        if let How::From(from) = how {
+        // What somebody else made of it meanwhile is not what the client goes on from.
+        if matches!(how, How::From(_)) || told.is_some() {
             writer.pin();
+        }
+        if let How::From(from) = how {
             let size = writer.entry().size;
             if from > size {
                 writer.keep().await;

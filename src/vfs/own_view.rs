@@ -9,13 +9,14 @@ use crate::vfs::access::follow;
 use crate::vfs::publish::Over;
 use crate::vfs::read::FileReader;
 use crate::vfs::resume;
+use crate::vfs::senders::Amount;
 use crate::vfs::session::Session;
 use crate::vfs::source::Source;
 use crate::vfs::write::FileWriter;
 
 impl Session {
-    /// Whether another session of this account is sending a whole file to a path: how much of it is kept if
-    /// that breaks off, nobody can say yet.
+    /// Whether another session of this account is sending a file to a path, or a part of it: how much is there
+    /// when that is done, or kept if it breaks off, nobody can say yet.
     ///
     /// # Errors
     /// NotFolder, Denied; Unavailable when the database does not answer.
@@ -27,7 +28,8 @@ impl Session {
             return Ok(false);
         };
         let here = ((parent.node, name.as_str()), &access);
-        resume::is_held(&self.vfs, &mut tx, &self.principal, here, chain.get(above)).await
+        let (principal, found) = (&self.principal, chain.get(above));
+        resume::is_held(&self.vfs, &mut tx, principal, here, found, Amount::Part).await
     }
 }
 

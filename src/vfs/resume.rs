@@ -21,6 +21,7 @@ use crate::domain::random;
 use crate::domain::rights::Rights;
 use crate::storage::store::Checkpoint;
 use crate::vfs::access::Access;
+use crate::vfs::senders::Amount;
 use crate::vfs::service::Vfs;
 use crate::vfs::upload::{Leave, Remains, is_superseded_by};
 
@@ -51,9 +52,9 @@ pub async fn find(
     Ok(upload.filter(|upload| !superseded(upload)))
 }
 
-/// Whether another session of the principal's account is sending a whole file under a name, or in place of
-/// the file `found` that is live there. Its line may be broken, and not known to be: what goes on meanwhile
-/// would be laid behind the old bytes.
+/// Whether another session of the principal's account is sending a file under a name, or in place of the file
+/// `found` that is live there: a whole one, or just as well a part. Its line may be broken, and not known to
+/// be: what goes on meanwhile would be laid behind the old bytes, or doubled.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -63,17 +64,17 @@ pub async fn is_held(
     principal: &Principal,
     (place, access): ((NodeId, &str), &Access),
     found: Option<&Entry>,
+    least: Amount,
 ) -> Result<bool> {
     // What is short is in no table yet.
-    if vfs
-        .wholes()
-        .has(principal, place, found.map(|entry| entry.node))
-    {
+    let node = found.map(|entry| entry.node);
+    if vfs.senders().has(principal, place, node, least) {
         return Ok(true);
     }
     let now = vfs.database().clock().now();
+    let node = node.filter(|_| least == Amount::Part);
     match access.may_have_uploads() {
-        true => kept::is_held(tx, principal.account, place, now).await,
+        true => kept::is_held(tx, principal.account, place, node, now).await,
         false => Ok(false),
     }
 }

@@ -18,7 +18,7 @@ use crate::vfs::keys::TenantKeys;
 use crate::vfs::pieces::Pieces;
 use crate::vfs::recycled::Recycled;
 use crate::vfs::sealers::Sealers;
-use crate::vfs::wholes::Wholes;
+use crate::vfs::senders::Senders;
 
 /// The virtual file system of an instance. Cheap to clone.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ struct Shared {
     damage: Damage,
     recycled: Recycled,
     pieces: Arc<Pieces>,
-    wholes: Arc<Wholes>,
+    senders: Arc<Senders>,
     hands: Hands,
     tasks: TaskTracker,
 }
@@ -70,7 +70,7 @@ impl Vfs {
                 damage: Damage::default(),
                 recycled: Recycled::default(),
                 pieces: Arc::default(),
-                wholes: Arc::default(),
+                senders: Arc::default(),
                 tasks,
             }),
         }
@@ -157,9 +157,9 @@ impl Vfs {
         &self.shared.pieces
     }
 
-    /// The whole files that this process is being sent.
-    pub(in crate::vfs) fn wholes(&self) -> &Arc<Wholes> {
-        &self.shared.wholes
+    /// Who is sending what to this process.
+    pub(in crate::vfs) fn senders(&self) -> &Arc<Senders> {
+        &self.shared.senders
     }
 
     /// Tasks that outlive the session that caused them: clean-up after uploads that broke off.

@@ -28,6 +28,7 @@ use crate::vfs::make_folder::MakeFolder;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::Target;
 use crate::vfs::read::FileReader;
+use crate::vfs::senders::Amount;
 use crate::vfs::remove::{Expect, Remove};
 use crate::vfs::rename::{Overwrite, Rename, place_for_new};
 use crate::vfs::resume::{self, Discard};
@@ -419,10 +420,17 @@ impl Session {
             true => resume::find(&mut tx, &self.principal, now, place, found.as_ref()).await?,
             false => None,
         };
-        let (vfs, here) = (&self.vfs, (place, &access));
-        let is_held = kept.is_none()
-            && options.goes_on()
-            && resume::is_held(vfs, &mut tx, &self.principal, here, found.as_ref()).await?;
+        let (principal, here) = (&self.principal, (place, &access));
+        let is_held = options.goes_on()
+            && resume::is_held(
+                &self.vfs,
+                &mut tx,
+                principal,
+                here,
+                found.as_ref(),
+                Amount::Whole,
+            )
+            .await?;
         match &found {
             Some(entry) => {
                 let own = below(&chain, entry);

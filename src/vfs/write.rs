@@ -19,11 +19,11 @@ use crate::vfs::leftover::Then;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::{Over, Publish, Report, Target};
 use crate::vfs::resume::Discard;
+use crate::vfs::senders::{Amount, Sending};
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
 use crate::vfs::start::{MAX_SIZE, Start, not_set, too_long};
 use crate::vfs::upload::Remains;
-use crate::vfs::wholes::Sending;
 
 /// A file up to this long is charged when it is published and makes no claim before.
 const SMALL: u64 = 256 << 10;
@@ -102,7 +102,8 @@ impl FileWriter {
             ..Publish::new(&principal, start.target, over, given, now)
         };
         let is_sent = over == Over::Nothing && options.resumable;
-        let sending = is_sent.then(|| vfs.wholes().begin(&principal, publish.target.place()));
+        let place = publish.target.place();
+        let sending = is_sent.then(|| vfs.senders().begin(&principal, place, Amount::Whole));
         let shown = Entry {
             attributes: start.entry.attributes.with(given),
             ..start.entry
@@ -256,13 +257,13 @@ impl FileWriter {
         if let Some(published) = self.publish.report.take() {
             let node = published.node;
             self.publish.target.node = Some(node);
-            let mut tx = self.vfs.database().read(self.principal.tenant).await?;
             if published.is_new {
                 // Should it be deleted, what is published next is another file: nobody else who has this one
                 // open may take that for it.
                 self.publish.own_node = Some(node);
                 self.publish.new_node = NodeId::mint(self.now());
             }
+            let mut tx = self.vfs.database().read(self.principal.tenant).await?;
             if let Some(entry) = entries::live(&mut tx, node).await? {
                 self.entry = entry;
             }
@@ -388,9 +389,8 @@ impl FileWriter {
         self.entry.parent = target.parent;
         self.entry.name.clone_from(&target.name);
         self.publish.target = target;
-        if self.sending.is_some() {
-            let place = self.publish.target.place();
-            self.sending = Some(self.vfs.wholes().begin(&self.principal, place));
+        if let Some(amount) = self.sending.as_ref().map(Sending::amount) {
+            self.sends(amount);
         }
         if over.is_some() {
             self.publish.over = Over::Nothing;
@@ -508,6 +508,20 @@ impl FileWriter {
     fn changed(&mut self) {
         self.dirty = true;
         self.is_untouched = false;
+        self.announce();
+    }
+
+    /// Says that more is about to come, before anything does: whoever sends files as a whole of which SIZE tells
+    /// how much is there does not go on meanwhile. The first write does it too.
+    pub fn announce(&mut self) {
+        if self.sending.is_none() && self.resumable && !self.is_unlinked {
+            self.sends(Amount::Part);
+        }
+    }
+
+    fn sends(&mut self, amount: Amount) {
+        let place = self.publish.target.place();
+        self.sending = Some(self.vfs.senders().begin(&self.principal, place, amount));
     }
 
     pub(in crate::vfs) fn require_going_on(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::folder::TempFolder;
 use crate::support::ftp_client::{Way, curl_command, text};
-use crate::support::ftp_door::{FtpDoor, ask, code, epsv, get, next, noise, put, size};
+use crate::support::ftp_door::{FtpDoor, SECRET, ask, code, epsv, get, next, noise, put, size};
 use crate::support::ftp_raw::{FtpRaw, Stream};
 use crate::support::wait::wait_for;
 
@@ -212,4 +212,82 @@ fn nobody_is_waited_for_on_a_passive_port_after_abor() {
     let refused = TcpStream::connect((door.address().ip(), port));
     assert!(refused.is_err());
     assert_eq!(put(&mut client, "STOR f", b"1"), 226);
+}
+
+#[test]
+fn nobody_goes_on_while_another_session_appends() {
+    let door = FtpDoor::up();
+    let old = vec![b'O'; 1000];
+    for (round, sent) in [0, 10, 2_000_000].into_iter().enumerate() {
+        let name = format!("log{round}");
+        let mut other = door.sealed();
+        assert_eq!(put(&mut other, &format!("STOR {name}"), &old), 226);
+        let mut client = door.sealed();
+        for line in [format!("APPE {name}"), format!("STOR {name}")] {
+            assert!(size(&mut other, &name).is_some());
+            let before = get(&mut other, &format!("RETR {name}"));
+            if line.starts_with("STOR") {
+                assert_eq!(code(&mut client, &format!("REST {}", before.len())), 350);
+            }
+            let tail = noise(sent);
+            let mut data = begin(&mut client, &line, &tail);
+            assert_eq!(code(&mut other, &format!("SIZE {name}")), 450);
+            assert_eq!(put(&mut other, &format!("APPE {name}"), b"tail"), 450);
+            let refused = put_from(&mut other, 500, &format!("STOR {name}"), b"tail");
+            assert_eq!(refused, 450);
+            // Also when all is sent, and the reply is on its way.
+            data.close().unwrap();
+            drop(data);
+            let told = wait_for("the appended bytes to be there", PATIENCE, || {
+                let reply = ask(&mut other, &format!("SIZE {name}"));
+                (reply.code == 213).then(|| reply.text[4..].trim().parse::<usize>().unwrap())
+            });
+            assert_eq!(told, before.len() + sent);
+            assert_eq!(next(&mut client), 226);
+            let whole = get(&mut other, &format!("RETR {name}"));
+            assert!(whole == [before, tail].concat());
+        }
+        assert_eq!(put(&mut other, &format!("APPE {name}"), b"tail"), 226);
+    }
+}
+
+#[test]
+fn an_append_behind_a_told_size_is_laid_behind_nothing_else() {
+    let door = FtpDoor::up();
+    let bob = door.account("bob", &[]);
+    let mut other = door.sealed_as(&bob, SECRET);
+    let mut client = door.sealed();
+    for told in [true, false] {
+        assert_eq!(put(&mut client, "STOR f", b"0123456789"), 226);
+        if told {
+            assert_eq!(size(&mut client, "f"), Some(10));
+        }
+        let mut data = begin(&mut client, "APPE f", b"tail");
+        assert_eq!(put(&mut other, "APPE f", b"theirs"), 226);
+        data.close().unwrap();
+        drop(data);
+        let (code, whole) = match told {
+            true => (451, &b"0123456789theirs"[..]),
+            false => (226, &b"0123456789theirstail"[..]),
+        };
+        assert_eq!(next(&mut client), code);
+        assert_eq!(get(&mut client, "RETR f"), whole);
+    }
+}
+
+#[test]
+fn nothing_is_being_sent_any_more_when_an_upload_was_refused() {
+    let door = FtpDoor::up();
+    let small = door.account("small", &["--quota", "1MiB"]);
+    let mut client = door.sealed_as(&small, SECRET);
+    let mut other = door.sealed_as(&small, SECRET);
+    assert_eq!(put(&mut client, "STOR old", b"old"), 226);
+    for round in 0..10 {
+        for (name, told) in [("old".to_owned(), 213), (format!("new{round}"), 550)] {
+            let refused = put(&mut client, &format!("STOR {name}"), &noise(3_000_000));
+            assert_eq!(refused, 552);
+            assert_eq!(code(&mut client, &format!("SIZE {name}")), told);
+            assert_eq!(code(&mut other, &format!("SIZE {name}")), told);
+        }
+    }
 }

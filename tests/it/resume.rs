@@ -46,6 +46,7 @@ on_both!(
     what_broke_off_can_be_renamed_and_deleted,
     what_is_to_be_whole_or_nothing_leaves_nothing,
     what_was_to_replace_a_file_counts_from_its_first_byte,
+    what_broke_off_is_not_gone_on_with_while_another_sends_it_anew,
 );
 
 fn noise(length: usize) -> Vec<u8> {
@@ -383,6 +384,28 @@ async fn what_was_to_replace_a_file_counts_from_its_first_byte(dialect: Dialect)
 }
 
 async fn what_is_to_be_whole_or_nothing_leaves_nothing(dialect: Dialect) {
+async fn what_broke_off_is_not_gone_on_with_while_another_sends_it_anew(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let (again, third) = (world.session_of("ann").await, world.session_of("ann").await);
+    let (at, bytes) = (path("/a"), noise(MIB));
+    for sent in [1000, MIB] {
+        let mut late = ann.open_write(&at, replace()).await.unwrap();
+        write(&mut late, 0, &bytes).await;
+        let mut anew = again.open_write(&at, replace()).await.unwrap();
+        write(&mut anew, 0, &bytes[..sent]).await;
+        late.keep().await;
+        assert!(third.is_being_sent(&at).await.unwrap());
+        let refused = third.open_write(&at, update()).await.err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Busy);
+        anew.discard().await;
+        go_on(&third, &at, &bytes).await;
+        assert!(get(&ann, &at).await.unwrap() == bytes);
+        ann.remove_file(&at).await.unwrap();
+    }
+    clean(&world).await;
+}
+
     let world = World::new(dialect).await;
     let ann = world.account("ann").await;
     let (at, bytes) = (path("/a"), noise(MIB));
