@@ -128,6 +128,7 @@ pub mod db {
     pub mod second_factors;
     pub mod sql;
     pub mod sqlite;
+    pub mod superseded;
     pub mod syslog_cursors;
     pub mod tenant_hosts;
     pub mod tenants;
@@ -218,9 +219,9 @@ pub mod vfs {
     pub mod sealers;
     pub mod search;
     pub mod selection;
+    pub mod senders;
     pub mod service;
     pub mod session;
-    pub mod senders;
     pub mod sink;
     pub mod source;
     pub mod space;

@@ -24,6 +24,8 @@ pub struct Approach {
     /// Whether the account has an upload, in progress or broken off, of the file at the end of the path
     /// or under its name; without it there is none to look for.
     pub has_upload: bool,
+    /// The number of the latest change.
+    pub seq: i64,
 }
 
 /// Follows a path for an account.
@@ -36,7 +38,7 @@ pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Res
     let sql = statement(tx.dialect(), names.len());
     let rows = tx.rows_of(AssertSqlSafe(sql), args).await?;
     let mut chain = Vec::with_capacity(names.len() + 1);
-    let (mut grants, mut has_upload) = (Vec::new(), false);
+    let (mut grants, mut has_upload, mut seq) = (Vec::new(), false, 0);
     for row in &rows {
         match row.int(12)? {
             -1 => grants.push(Grant {
@@ -45,6 +47,7 @@ pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Res
                 rights: Rights::from_bits(row.int(5)?),
             }),
             -2 => has_upload = true,
+            -3 => seq = row.int(10)?,
             depth => chain.push((depth, entries::read(row)?)),
         }
     }
@@ -57,11 +60,12 @@ pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Res
         chain: chain.into_iter().map(|(_, entry)| entry).collect(),
         grants,
         has_upload,
+        seq,
     })
 }
 
-/// Rows of three kinds, told apart by the last column: entries with their depth, grants (-1), and one
-/// when there is an upload (-2). Of entries the columns are those of [`entries::read`].
+/// Rows of four kinds, told apart by the last column: entries with their depth, grants (-1), one when
+/// there is an upload (-2), and the clock (-3). Of entries the columns are those of [`entries::read`].
 fn statement(dialect: Dialect, names: usize) -> String {
     // Left to themselves the planners go through all of a tenant: PostgreSQL's while it knows no statistics,
     // SQLite's when a path has more than thirty names.
@@ -93,7 +97,9 @@ fn statement(dialect: Dialect, names: usize) -> String {
          FROM grants WHERE tenant = $1 AND subject_kind = 1 AND subject = $4 \
          UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
          FROM grants WHERE tenant = $1 AND subject_kind = 2 AND subject IN \
-         (SELECT group_id FROM group_members WHERE tenant = $1 AND account = $4)",
+         (SELECT group_id FROM group_members WHERE tenant = $1 AND account = $4) \
+         UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, seq, NULL, -3 \
+         FROM clocks WHERE tenant = $1",
     );
     if let Some(above) = names.checked_sub(1) {
         let _ = write!(

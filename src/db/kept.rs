@@ -226,6 +226,23 @@ pub async fn rename(
     }
 }
 
+/// Has all uploads of a file go with it to another place.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn follow(tx: &mut TenantTx, node: NodeId, (parent, name): (NodeId, &str)) -> Result<()> {
+    tx.execute(
+        "UPDATE uploads SET parent = $3, name = $4 WHERE tenant = $1 AND node = $2",
+        [
+            node.as_bytes().into(),
+            parent.as_bytes().into(),
+            name.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Discards what an account broke off under a name or of the file that was there.
 ///
 /// # Errors

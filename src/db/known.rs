@@ -41,6 +41,7 @@ pub struct Known {
     counters: HashMap<Option<AccountId>, Counter>,
     listening: Option<Listening>,
     crossed: Vec<Crossing>,
+    has_uploads: bool,
 }
 
 impl Known {
@@ -110,6 +111,11 @@ impl Known {
         std::mem::take(&mut self.crossed)
     }
 
+    /// Whether an account that publishes something has uploads where that goes.
+    pub(in crate::db) fn has_uploads(&self) -> bool {
+        self.has_uploads
+    }
+
     /// The grants of an account and of its groups.
     pub fn grants(&self, account: AccountId) -> &[Grant] {
         self.grants.get(&account).map_or(&[], Vec::as_slice)
@@ -170,7 +176,8 @@ pub(in crate::db) async fn about_all(
     let parents = questions.iter().map(|q| Some(bytes(&q.parent)));
     let names = questions.iter().map(|q| Some(q.name.to_owned()));
     let nodes = questions.iter().map(|q| q.node.as_ref().map(bytes));
-    let mut accounts: Vec<_> = questions.iter().map(|q| q.account.0).collect();
+    let by: Vec<_> = questions.iter().map(|q| q.account.0).collect();
+    let mut accounts = by.clone();
     accounts.sort_unstable();
     accounts.dedup();
     let rows = tx
@@ -181,6 +188,7 @@ pub(in crate::db) async fn about_all(
                 Value::ManyTexts(names.collect()),
                 Value::ManyBytes(nodes.collect()),
                 Value::ManyInts(accounts.into_iter().map(Some).collect()),
+                Value::ManyInts(by.into_iter().map(Some).collect()),
             ],
         )
         .await?;
@@ -219,19 +227,20 @@ pub(in crate::db) async fn about_all(
                 };
                 known.counters.insert(counter.account, counter);
             }
+            5 => known.has_uploads = true,
             other => return Err(Error::internal(format!("a row of kind {other}"))),
         }
     }
     Ok(clock.map(|clock| (known, clock)))
 }
 
-/// Rows of five kinds, told apart by the last column. Of entries the others are as everywhere; the
+/// Rows of six kinds, told apart by the last column. Of entries the others are as everywhere; the
 /// clock's are those of [`Clock::read`](crate::db::clocks::Clock::read). `OFFSET 0` has each entry looked
 /// up by its key: left to itself the planner goes through all of a tenant while it knows no statistics.
 const ABOUT_ALL: &str = "\
 WITH RECURSIVE asked AS MATERIALIZED (\
- SELECT t.parent, t.name, t.node \
- FROM unnest($2::bytea[], $3::text[], $4::bytea[]) AS t(parent, name, node)), \
+ SELECT t.parent, t.name, t.node, t.account \
+ FROM unnest($2::bytea[], $3::text[], $4::bytea[], $6::bigint[]) AS t(parent, name, node, account)), \
 found AS MATERIALIZED (\
  SELECT e.* FROM asked a CROSS JOIN LATERAL (SELECT * FROM entries x \
  WHERE x.tenant = $1 AND x.parent = a.parent AND x.name = a.name OFFSET 0) e \
@@ -263,6 +272,12 @@ SELECT NULL, NULL, NULL, NULL, NULL, u.account, \
  FROM usage u JOIN tenants t ON t.id = u.tenant \
  LEFT JOIN accounts a ON a.tenant = u.tenant AND a.id = u.account \
  WHERE u.tenant = $1 AND (u.account = 0 OR u.account = ANY($5)) \
+UNION ALL \
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 5 \
+ WHERE EXISTS (SELECT 1 FROM asked a CROSS JOIN LATERAL (SELECT 1 FROM uploads x \
+ WHERE x.tenant = $1 AND x.account = a.account AND x.parent = a.parent AND x.name = a.name OFFSET 0) u) \
+ OR EXISTS (SELECT 1 FROM asked a CROSS JOIN LATERAL (SELECT 1 FROM uploads x \
+ WHERE x.tenant = $1 AND x.account = a.account AND x.node = a.node OFFSET 0) u) \
 UNION ALL \
 SELECT NULL, NULL, c.temporary COLLATE \"C\", c.seq, c.audit_hash, c.at, NULL, c.audit_number, \
  cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), c.listening, NULL, NULL, 0 \

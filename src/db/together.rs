@@ -77,6 +77,10 @@ pub(in crate::db) async fn attempt(
     let Some((mut known, row)) = known::about_all(tx, &questions).await? else {
         return Ok(None);
     };
+    // They are overtaken by statements of their own.
+    if known.has_uploads() {
+        return Ok(None);
+    }
     let mut clock = Clock::read(&row, passed, temporary)?;
     known.listen(clock.listening().cloned());
     let (mut plans, mut lines, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());

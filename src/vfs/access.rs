@@ -20,6 +20,7 @@ pub struct Access {
     /// Nothing is held but on this and what is below it, whatever the grants are.
     within: Option<NodeId>,
     may_have_uploads: bool,
+    seq: i64,
 }
 
 impl Access {
@@ -30,12 +31,18 @@ impl Access {
             ceiling: principal.ceiling,
             within: principal.link.as_ref().map(|link| link.node),
             may_have_uploads: false,
+            seq: 0,
         }
     }
 
     /// Whether the principal may have broken off an upload under the name that was followed.
     pub fn may_have_uploads(&self) -> bool {
         self.may_have_uploads
+    }
+
+    /// The number of the latest change that was there when a path was followed.
+    pub fn seq(&self) -> i64 {
+        self.seq
     }
 
     /// Whether files may be made or replaced anywhere.
@@ -141,6 +148,7 @@ pub async fn follow(
     let access = Access {
         // Who comes by a link has nothing to do with what the account broke off.
         may_have_uploads: along.has_upload && principal.link.is_none(),
+        seq: along.seq,
         ..Access::of(&along.grants, principal)
     };
     Ok((along.chain, access))

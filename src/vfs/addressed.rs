@@ -235,6 +235,8 @@ pub(in crate::vfs) fn target(destination: &Destination) -> Target {
         exclusive: destination.exclusive,
         only: None,
         held: None,
+        // What has an address of its own is asked for by that alone.
+        since: 0,
     }
 }
 

@@ -122,6 +122,7 @@ impl Session {
             exclusive: false,
             only: None,
             held: None,
+            since: access.seq(),
         };
         let start = Start {
             entry: self.new_file(NodeId::NIL, name.as_str()),

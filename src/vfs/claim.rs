@@ -143,6 +143,7 @@ impl Claim {
                 reserved: Amount::default(),
                 touched_at: now,
             },
+            since: target.since,
             reservation,
         };
         let (tenant, actor) = (self.principal.tenant, self.principal.actor());

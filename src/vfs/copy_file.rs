@@ -6,9 +6,9 @@ use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::entries::{self, Moment};
 use crate::db::sql::TenantTx;
-use crate::db::{contents, kept, properties};
+use crate::db::superseded::supersede;
+use crate::db::{contents, properties};
 use crate::domain::change::Committed;
-use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry, NodeKind};
@@ -33,8 +33,6 @@ pub struct CopyFile {
     pub overwrite: Overwrite,
     /// The node that a new file will be.
     pub new_node: NodeId,
-    /// What leases are compared with.
-    pub now: Timestamp,
 }
 
 #[async_trait]
@@ -104,7 +102,7 @@ impl Operation for CopyFile {
             None => entries::insert(tx, &copy).await?,
         }
         properties::copy(tx, source.node, copy.node).await?;
-        kept::discard(tx, account, (parent.node, name.as_str()), node, self.now).await?;
+        supersede(tx, account, (parent.node, name.as_str()), node, next.at).await?;
         let listening = tx.listening().cloned();
         let news = Stored {
             by: By::Copy,

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::db::superseded::supersede;
 use crate::db::usage::{self, Amount};
-use crate::db::{entries, kept, locks};
+use crate::db::{entries, locks};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -317,7 +318,7 @@ impl Take {
         let account = self.principal.account;
         if access.may_have_uploads() {
             let place = (parent.node, name.as_str());
-            kept::discard(tx, account, place, None, self.now).await?;
+            supersede(tx, account, place, None, next.at).await?;
         }
         usage::charge(tx, Some(account), Amount::one(0), Amount::default()).await?;
         let entry = Entry {

@@ -10,6 +10,7 @@ use crate::db::commit::{Operation, Record};
 use crate::db::known::{Known, Question};
 use crate::db::plan::{NewContent, Plan};
 use crate::db::sql::TenantTx;
+use crate::db::superseded::supersede;
 use crate::db::together::{Outcome, Planned};
 use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, uploads};
@@ -46,6 +47,8 @@ pub struct Target {
     pub only: Option<Version>,
     /// The locks that the client holds, if it goes by locks at all.
     pub held: Option<Held>,
+    /// The number of the latest change that was seen when it was opened, or published last.
+    pub since: i64,
 }
 
 impl Target {
@@ -116,11 +119,11 @@ pub struct Publish {
     pub target: Target,
     /// The node that a new file will be.
     pub new_node: NodeId,
+    /// The file that an earlier publish made.
+    pub own_node: Option<NodeId>,
     /// The id of the new content.
     pub content: ContentId,
     /// What the edits are laid over.
-    /// The file that an earlier publish made.
-    pub own_node: Option<NodeId>,
     pub over: Over,
     /// What was written.
     pub edits: Vec<Edit>,
@@ -157,10 +160,10 @@ impl Publish {
             principal: principal.clone(),
             target,
             new_node: NodeId::mint(now),
+            own_node: None,
             content: ContentId::mint(now),
             over,
             edits: Vec::new(),
-            own_node: None,
             stored: Vec::new(),
             made: None,
             sha256: None,
@@ -205,6 +208,7 @@ impl Operation for Publish {
         if self.is_plain() && self.starts_from_nothing(place.current.as_ref()) {
             let plan = self.plan_at(place, &mut known, next)?;
             plan.write(tx).await?;
+            self.overtake(tx, &plan.entry, next.at).await?;
             return Ok(Record::Change(plan.happening));
         }
         let (replaced, path) = (place.replaces(), place.path.clone());
@@ -459,6 +463,7 @@ impl Publish {
             // After the new content has linked the blobs, so that none is condemned in between.
             uploads::end(tx, upload, epoch, next.at).await?;
         }
+        self.overtake(tx, &entry, next.at).await?;
         let spared = match &self.made {
             Some(made) => made.give_up(tx, &map, next.at).await?,
             None => Vec::new(),
@@ -471,6 +476,16 @@ impl Publish {
             spared,
         });
         Ok((entry, sha256))
+    }
+
+    /// What else the account is sending there began before this, or broke off. Who comes by a link has
+    /// nothing to do with that.
+    async fn overtake(&self, tx: &mut TenantTx, entry: &Entry, at: Timestamp) -> Result<()> {
+        if self.principal.link.is_some() {
+            return Ok(());
+        }
+        let place = (entry.parent, entry.name.as_str());
+        supersede(tx, self.principal.account, place, Some(entry.node), at).await
     }
 
     fn news(

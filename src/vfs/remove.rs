@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::db::superseded::supersede;
 use crate::db::usage::{self, Amount};
 use crate::db::{detached, entries, kept};
 use crate::domain::change::Committed;
@@ -76,7 +77,7 @@ impl Operation for Remove {
             _ => {}
         }
         if entry.kind == NodeKind::File {
-            kept::discard(tx, account, place, Some(entry.node), self.now).await?;
+            supersede(tx, account, place, Some(entry.node), next.at).await?;
         }
         kill(tx, &entry, next).await?;
         let news = news::deleted(tx.listening(), &self.principal, &entry, &path);

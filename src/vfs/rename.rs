@@ -6,6 +6,7 @@ use crate::db::audit::Happening;
 use crate::db::commit::{Operation, Record};
 use crate::db::entries::Moment;
 use crate::db::sql::TenantTx;
+use crate::db::superseded::supersede;
 use crate::db::{contents, entries, kept};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
@@ -75,7 +76,8 @@ impl Operation for Rename {
         if to_chain.iter().any(|above| above.node == entry.node) {
             return Err(Error::invalid("a folder cannot be moved into itself"));
         }
-        let replaced = target.is_some();
+        let over = target.as_ref().map(|target| target.node);
+        let replaced = over.is_some();
         let mut gone = None;
         if let Some(target) = target {
             if target.node == entry.node {
@@ -102,6 +104,11 @@ impl Operation for Rename {
         };
         entries::bury(tx, entry.node, next.seq).await?;
         entries::replace(tx, &moved).await?;
+        if entry.kind == NodeKind::File {
+            let (account, place) = (self.principal.account, (moved.parent, moved.name.as_str()));
+            supersede(tx, account, place, over, next.at).await?;
+            kept::follow(tx, moved.node, place).await?;
+        }
         if let Some(content) = entry.content {
             contents::add_use(tx, content).await?;
         }
@@ -203,6 +210,7 @@ pub(in crate::vfs) fn place_for_new(
         exclusive: overwrite == Overwrite::Forbid,
         only: None,
         held: None,
+        since: access.seq(),
     })
 }
 

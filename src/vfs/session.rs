@@ -227,7 +227,6 @@ impl Session {
             to: to.clone(),
             overwrite,
             new_node: NodeId::mint(self.now()),
-            now: self.now(),
         };
         let touched = [(to, Touch::Replaced)];
         let copied = self.run_on(from, &touched, operation).await;
@@ -479,6 +478,7 @@ impl Session {
                 Pinned::No | Pinned::OnNothing => None,
             },
             held: self.held.clone(),
+            since: access.seq(),
         };
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
         drop(tx);

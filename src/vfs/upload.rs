@@ -9,7 +9,7 @@ use crate::db::commit::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Progress, Upload};
 use crate::db::usage::{self, Amount};
-use crate::db::{blobs, entries, kept};
+use crate::db::{blobs, entries, kept, superseded};
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, BlobId, ContentId, InstanceId, NodeId, UploadId};
@@ -54,6 +54,8 @@ impl Reservation {
 pub struct Begin {
     /// The upload; what it reserves is set here.
     pub upload: Upload,
+    /// The latest change that was seen when it was opened.
+    pub since: i64,
     /// What it asks for.
     pub reservation: Reservation,
 }
@@ -69,6 +71,16 @@ impl Operation for Begin {
         }
         upload.reserved = self.reservation.grant(tx).await?;
         upload.touched_at = next.at;
+        // What is new since then may be all that is to be found of it.
+        if next.seq > self.since + 1 {
+            let place = (upload.parent, upload.name.as_str());
+            let (account, node) = (upload.account, upload.node);
+            if superseded::is_superseded(tx, account, place, node, self.since).await? {
+                upload = upload.superseded();
+            } else if let Some(entry) = live(tx, node).await? {
+                (upload.parent, upload.name) = (entry.parent, entry.name);
+            }
+        }
         uploads::begin(tx, &upload).await?;
         Ok(Record::Nothing)
     }
@@ -171,7 +183,7 @@ impl Operation for Leave {
             && let Some(upload) = uploads::find(tx, id).await?
         {
             match self.remains {
-                Remains::Keep if !is_superseded(tx, &upload).await? => {
+                Remains::Keep if !is_overtaken(tx, &upload).await? => {
                     uploads::keep(tx, id, epoch, next.at).await?;
                 }
                 Remains::Discard | Remains::Keep => uploads::end(tx, id, epoch, next.at).await?,
@@ -193,14 +205,20 @@ pub fn is_superseded_by(upload: &Upload, entry: &Entry) -> bool {
     entry.owner == Some(upload.account) && entry.content != upload.base
 }
 
-async fn is_superseded(tx: &mut TenantTx, upload: &Upload) -> Result<bool> {
-    let live = match upload.node {
-        Some(node) => entries::live(tx, node).await?,
-        None => None,
-    };
-    let entry = match live {
+async fn is_overtaken(tx: &mut TenantTx, upload: &Upload) -> Result<bool> {
+    if upload.is_superseded() {
+        return Ok(true);
+    }
+    let entry = match live(tx, upload.node).await? {
         Some(entry) => Some(entry),
         None => entries::child(tx, upload.parent, &upload.name).await?,
     };
     Ok(entry.is_some_and(|entry| is_superseded_by(upload, &entry)))
+}
+
+async fn live(tx: &mut TenantTx, node: Option<NodeId>) -> Result<Option<Entry>> {
+    match node {
+        Some(node) => entries::live(tx, node).await,
+        None => Ok(None),
+    }
 }

@@ -388,7 +388,8 @@ impl FileWriter {
         self.entry.content = over.and_then(|over| over.content);
         self.entry.parent = target.parent;
         self.entry.name.clone_from(&target.name);
-        self.publish.target = target;
+        let since = target.since.max(self.publish.target.since);
+        self.publish.target = Target { since, ..target };
         if let Some(amount) = self.sending.as_ref().map(Sending::amount) {
             self.sends(amount);
         }
@@ -440,6 +441,7 @@ impl FileWriter {
         let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
         self.entry.born = committed.seq;
         if let Some(published) = self.publish.report.read() {
+            self.publish.target.since = committed.seq;
             self.entry.node = published.node;
             let written_at = self.publish.written_at;
             self.entry.attributes.modified =

@@ -256,6 +256,7 @@ mod ssh_audit;
 mod sshfs;
 #[cfg(test)]
 mod storage;
+mod superseded;
 #[cfg(test)]
 mod syslog;
 #[cfg(test)]
