@@ -176,6 +176,7 @@ pub mod vfs {
     pub mod apart;
     pub mod attributes;
     pub mod blob_reader;
+    pub mod broken_off;
     pub mod chunks;
     pub mod claim;
     pub mod condition;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::db::audit::Happening;
 use crate::db::commit::Operation;
 use crate::db::contents;
-use crate::db::uploads::Upload;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -18,26 +17,23 @@ use crate::domain::rights::Rights;
 use crate::domain::sum::SumKind;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::attributes::SetAttributes;
-use crate::vfs::claim::Claim;
 use crate::vfs::condition::{self, Condition, OnCondition, Pinned};
 use crate::vfs::copy_file::CopyFile;
-use crate::vfs::draft::Draft;
 use crate::vfs::held::{Held, Touch, Unlocked, to_replace};
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::Target;
 use crate::vfs::read::FileReader;
-use crate::vfs::senders::Amount;
 use crate::vfs::remove::{Expect, Remove};
 use crate::vfs::rename::{Overwrite, Rename, place_for_new};
 use crate::vfs::resume::{self, Discard};
+use crate::vfs::senders::Amount;
 use crate::vfs::service::Vfs;
 use crate::vfs::sink;
 use crate::vfs::space::{self, Space};
 use crate::vfs::start::Start;
 use crate::vfs::sums;
-use crate::vfs::upload::Remains;
 use crate::vfs::write::FileWriter;
 
 /// The only way to files: carries the principal, whose tenant and rights bound all it does. Cheap
@@ -210,7 +206,8 @@ impl Session {
     }
 
     /// Copies a file as it is published, as one change; no bytes move. A new file gets the mode of
-    /// the old one, a file that is there keeps its own.
+    /// the old one, a file that is there keeps its own. Of what this principal broke off, and where nothing
+    /// is published, what is shown is copied.
     ///
     /// # Errors
     /// NotFound, NotFolder, IsFolder, AlreadyExists, Changed, Invalid (onto itself, or it lies in what it would
@@ -229,8 +226,15 @@ impl Session {
             new_node: NodeId::mint(self.now()),
         };
         let touched = [(to, Touch::Replaced)];
-        let copied = self.run_on(from, &touched, operation).await;
-        self.noted(copied, "copy", from).map(drop)
+        let copied = self.run_on(from, &touched, operation).await.map(drop);
+        let copied = match copied {
+            // Nothing may be published there, and yet something be shown to its own account.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.conditions.is_empty() => {
+                Box::pin(self.copy_broken_off(from, to, overwrite)).await
+            }
+            copied => copied,
+        };
+        self.noted(copied, "copy", from)
     }
 
     /// Sets mode and times.
@@ -360,7 +364,7 @@ impl Session {
         self.noted(removed, "delete", path).map(drop)
     }
 
-    async fn try_open_read(&self, path: &VfsPath) -> Result<FileReader> {
+    pub(in crate::vfs) async fn try_open_read(&self, path: &VfsPath) -> Result<FileReader> {
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
         let (chain, access) = follow(&mut tx, &self.principal, path).await?;
         let missing = chain.len() <= path.names().len();
@@ -382,25 +386,6 @@ impl Session {
             NodeKind::Folder => Err(is_a_folder(&path.to_string())),
             NodeKind::File => FileReader::open(&self.vfs, &mut tx, entry.clone()).await,
         }
-    }
-
-    /// Nothing is published under the name, but its own account may read what it has stored.
-    async fn read_broken_off(
-        &self,
-        upload: Upload,
-        shown: Entry,
-        path: &VfsPath,
-    ) -> Result<FileReader> {
-        let (vfs, tenant) = (&self.vfs, self.principal.tenant);
-        let resumed = resume::take_over(vfs, &self.principal, upload).await?;
-        let resumed = resumed.ok_or_else(|| no_such(path))?;
-        let mut draft = Draft::new(vfs.clone(), tenant, true, None);
-        draft.replay(resumed.edits, &resumed.blobs, None);
-        let content = draft.reader().clone();
-        let mut claim = Claim::new(vfs.clone(), self.principal.clone());
-        claim.go_on(&resumed.upload);
-        claim.leave(Remains::Keep, Vec::new()).await;
-        Ok(FileReader::of(tenant, shown, content))
     }
 
     async fn try_open_write(&self, path: &VfsPath, options: WriteOptions) -> Result<FileWriter> {

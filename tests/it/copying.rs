@@ -27,6 +27,8 @@ on_both!(
     what_was_copied_from_a_reader_of_an_unpublished_file_is_there,
     what_was_copied_and_then_cut_off_where_it_came_from_is_there,
     what_others_wrote_over_is_still_there_for_who_copies_it_within_a_file,
+    what_was_copied_from_what_broke_off_is_there,
+    what_broke_off_can_be_copied_by_name,
 );
 
 async fn a_copied_file_outlives_the_one_it_was_copied_from(dialect: Dialect) {
@@ -362,6 +364,69 @@ async fn what_others_wrote_over_is_still_there_for_who_copies_it_within_a_file(d
     writer.commit().await.unwrap();
     let whole = [&[b'X'; 50][..], &[b'B'; 100], b"new line"].concat();
     assert_eq!(get(&ann, &at).await.unwrap(), whole);
+    clean(&world).await;
+}
+
+async fn what_was_copied_from_what_broke_off_is_there(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let session = world.account("ann").await;
+    let bytes = Bytes::from(vec![7; 3 << 20]);
+    let (at, copy) = (path("/f"), path("/copy"));
+    for way in ["anew", "removed", "gone on with", "left"] {
+        let mut first = session.open_write(&at, replace()).await.unwrap();
+        first.write_at(0, bytes.clone()).await.unwrap();
+        first.keep().await;
+        let reader = session.open_read(&at).await.unwrap();
+        let kept = reader.entry().size;
+        let mut writer = session.open_write(&copy, replace()).await.unwrap();
+        let source = reader.source();
+        let copied = writer.copy_from(&source, 0, u64::MAX, Some(0)).await;
+        assert_eq!(copied.unwrap(), kept);
+        drop(source);
+        match way {
+            "anew" => put(&session, &at, b"anew").await.unwrap(),
+            "removed" => session.remove_file(&at).await.unwrap(),
+            "gone on with" => {
+                let mut rest = session.open_write(&at, update()).await.unwrap();
+                rest.resize(10).await.unwrap();
+                rest.commit().await.unwrap();
+            }
+            _ => {}
+        }
+        sweep(&world).await;
+        writer.commit().await.unwrap();
+        let whole = get(&session, &copy).await.unwrap();
+        assert!(whole == bytes[..kept as usize], "{way}");
+        // Whoever has it open goes on reading.
+        sweep(&world).await;
+        assert_eq!(reader.read_at(kept - 1, 5).await.unwrap(), b"\x07"[..]);
+        drop(reader);
+        let _ = session.remove_file(&at).await;
+        session.remove_file(&copy).await.unwrap();
+    }
+    clean(&world).await;
+}
+
+async fn what_broke_off_can_be_copied_by_name(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    let bytes = Bytes::from(vec![7; 3 << 20]);
+    let (at, copy) = (path("/f"), path("/copy"));
+    let mut first = ann.open_write(&at, replace()).await.unwrap();
+    first.write_at(0, bytes.clone()).await.unwrap();
+    first.keep().await;
+    let kept = ann.stat(&at).await.unwrap().size;
+    ann.copy_file(&at, &copy, Overwrite::Forbid).await.unwrap();
+    assert!(get(&bob, &copy).await.unwrap() == bytes[..kept as usize]);
+    let taken = ann.copy_file(&at, &copy, Overwrite::Forbid).await;
+    assert_eq!(taken.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    ann.copy_file(&at, &copy, Overwrite::Allow).await.unwrap();
+    let itself = ann.copy_file(&at, &at, Overwrite::Allow).await;
+    assert_eq!(itself.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(ann.stat(&at).await.unwrap().size, kept);
+    // It is nobody else's to copy.
+    let unknown = bob.copy_file(&at, &path("/g"), Overwrite::Forbid).await;
+    assert_eq!(unknown.unwrap_err().kind(), ErrorKind::NotFound);
     clean(&world).await;
 }
 
