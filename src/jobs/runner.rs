@@ -170,12 +170,17 @@ async fn tenant_round(vfs: &Vfs, tenant: &Tenant, settings: JobSettings) -> Resu
         blob_grace: settings.blob_grace,
         upload_expiry: settings.upload_expiry,
     };
-    measures::job("settle", settle::run(vfs, tenant.id)).await?;
-    measures::job("purge", purge::run(vfs, tenant)).await?;
-    measures::job("sweep", sweep::run(vfs, tenant.id, keep)).await?;
-    measures::job("expire", expire::run(vfs, tenant.id)).await?;
-    measures::job("hash", hash::run(vfs, tenant.id)).await?;
-    Ok(())
+    // What one cannot do, as in a region that does not answer, keeps nobody from the others.
+    let settled = measures::job("settle", settle::run(vfs, tenant.id)).await;
+    let purged = measures::job("purge", purge::run(vfs, tenant)).await;
+    let swept = measures::job("sweep", sweep::run(vfs, tenant.id, keep)).await;
+    let expired = measures::job("expire", expire::run(vfs, tenant.id)).await;
+    let hashed = measures::job("hash", hash::run(vfs, tenant.id)).await;
+    settled?;
+    purged?;
+    swept?;
+    expired?;
+    hashed.map(drop)
 }
 
 async fn renew(vfs: &Vfs) -> Result<()> {

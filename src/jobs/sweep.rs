@@ -1,6 +1,6 @@
 //! Sweeping up: uploads that expired, blobs that nothing names, objects of blobs that are given up.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -56,6 +56,10 @@ async fn sweep_blobs(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
         if batch.is_empty() {
             return Ok(removed);
         }
+        let (batch, given_up): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|blob| is_named(vfs, blob.info.region));
+        warn_of_given_up(tenant, given_up.iter().map(|blob| blob.info.region));
         let gone = some_at_a_time(batch.into_iter().map(|blob| async move {
             let store = vfs.store(blob.info.region)?;
             match blob.info.finished {
@@ -64,13 +68,31 @@ async fn sweep_blobs(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
             }
             Ok(blob.info.id)
         }));
-        let (gone, failed) = gone.await;
+        let (mut gone, failed) = gone.await;
         removed += gone.len() as u64;
+        gone.extend(given_up.into_iter().map(|blob| blob.info.id));
         let committer = vfs.committer();
         committer.run(tenant, &Actor::job(), Forget(gone)).await?;
         if let Some(error) = failed {
             return Err(error);
         }
+    }
+}
+
+/// Whether the settings name a region: nobody can remove anything in another one.
+fn is_named(vfs: &Vfs, region: RegionId) -> bool {
+    vfs.store(region).is_ok()
+}
+
+/// What was to be removed in regions that the settings do not name any more is forgotten, or a region that is lost
+/// for good would be asked for ever.
+fn warn_of_given_up(tenant: TenantId, regions: impl Iterator<Item = RegionId>) {
+    let mut objects: BTreeMap<RegionId, u64> = BTreeMap::new();
+    for region in regions {
+        *objects.entry(region).or_default() += 1;
+    }
+    for (region, objects) in objects {
+        tracing::warn!(%region, tenant.id = %tenant, objects, "objects that were to be removed stay where they are: the settings do not name their region any more; if it is there again one day, 'sealift fsck --repair' removes them");
     }
 }
 
@@ -85,12 +107,17 @@ async fn sweep_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<u
         if batch.is_empty() {
             return failed.map_or(Ok(removed), Err);
         }
+        let (batch, given_up): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|(_, region)| is_named(vfs, *region));
+        warn_of_given_up(tenant, given_up.iter().map(|(_, region)| *region));
         let gone = some_at_a_time(batch.into_iter().map(|(id, region)| async move {
             vfs.store(region)?.discard(id).await?;
             Ok((id, region))
         }));
-        let (gone, failed) = gone.await;
+        let (mut gone, failed) = gone.await;
         removed += gone.len() as u64;
+        gone.extend(given_up);
         let forget = ForgetCopies(gone);
         vfs.committer().run(tenant, &Actor::job(), forget).await?;
         if let Some(error) = failed {

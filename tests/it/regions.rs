@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealift::db::sql::Dialect;
-use sealift::db::{copies, placement};
+use sealift::db::{contents, copies, placement};
 use sealift::domain::clock::Clock;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::id::{BlobId, RegionId};
 use sealift::jobs::fsck;
 use sealift::jobs::fsck_report::{Depth, Repair};
+use sealift::jobs::runner::{self, JobSettings};
 use sealift::jobs::sweep::{self, Keep};
 use sealift::jobs::{copies as copying, mend, orphans};
 use sealift::net::budget::Budget;
@@ -44,6 +45,9 @@ on_both!(
     copies_of_large_files_wait_for_the_memory_that_others_hold,
     leavings_are_removed_while_another_region_does_not_answer,
     no_store_sees_content_or_names,
+    a_copy_that_takes_long_is_left_to_who_makes_it,
+    what_is_gone_everywhere_is_not_said_to_have_a_copy,
+    a_region_that_is_lost_for_good_does_not_stop_housekeeping,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
 
@@ -652,4 +656,102 @@ async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dia
     assert_eq!(two.lacking(THERE).await, 0);
     destroy(&two.stores[0]).await;
     two.assert_readable().await;
+}
+
+async fn a_copy_that_takes_long_is_left_to_who_makes_it(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    let content = vec![7; 3 << 20];
+    put(&two.session, &path("/large"), &content).await.unwrap();
+    two.move_to(THERE).await;
+    let other = two.world.beside();
+    two.faults[1].hold(Operation::Finish);
+    let copying = two.copy();
+    let meanwhile = async {
+        until("the copy to be under way", async || {
+            !two.stores[1].unfinished(None, 10).await.unwrap().is_empty()
+        })
+        .await;
+        two.world.clock.advance(Duration::from_secs(2 * 3600));
+        let copied = copying::run(&other.vfs, other.tenant.id).await;
+        assert_eq!(copied.unwrap(), 0);
+        two.faults[1].release(Operation::Finish);
+    };
+    let (copied, ()) = tokio::join!(copying, meanwhile);
+    assert_eq!(copied.unwrap(), 1);
+    // Then the work is anybody's.
+    put(&two.session, &path("/next"), b"next").await.unwrap();
+    two.replicate_to(HERE).await;
+    assert!(copying::run(&other.vfs, other.tenant.id).await.unwrap() >= 1);
+}
+
+async fn what_is_gone_everywhere_is_not_said_to_have_a_copy(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    two.copy().await.unwrap();
+    destroy(&two.stores[0]).await;
+    destroy(&two.stores[1]).await;
+    for repair in [Repair::No, Repair::Yes] {
+        let report = fsck::check(&two.world.vfs, repair, Depth::Records).await;
+        let report = report.unwrap();
+        assert_eq!((report.mendable, report.mended), (0, 0));
+        assert_eq!(
+            report.problems.len() as u64,
+            2 * FILES,
+            "{:?}",
+            report.problems
+        );
+        for promise in ["there is a copy", "region has it", "makes it anew"] {
+            let promised = report.problems.iter().any(|line| line.contains(promise));
+            assert!(!promised, "{:?}", report.problems);
+        }
+    }
+}
+
+async fn a_region_that_is_lost_for_good_does_not_stop_housekeeping(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.move_to(THERE).await;
+    two.copy().await.unwrap();
+    // Written out of order, so that its sum is left to a job.
+    let options = crate::support::world::replace();
+    let mut writer = two.session.open_write(&path("/f"), options).await.unwrap();
+    for at in (0..20_u64).rev() {
+        let bytes = bytes::Bytes::from(vec![1; 1 << 20]);
+        writer.write_at(at << 20, bytes).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    let db = two.world.vfs.database();
+    let unhashed = async || {
+        let mut tx = db.read(two.world.tenant.id).await.unwrap();
+        contents::unhashed(&mut tx, 1 << 30, 10).await.unwrap()
+    };
+    assert_eq!(unhashed().await.len(), 1);
+    two.faults[0].fail(Operation::Delete, ErrorKind::Unavailable, u64::MAX);
+    let settings = JobSettings {
+        blob_grace: Duration::ZERO,
+        ..JobSettings::default()
+    };
+    for _ in 0..2 {
+        two.world.clock.advance(Duration::from_secs(1));
+        runner::round(&two.world.vfs, settings).await.unwrap();
+    }
+    assert!(unhashed().await.is_empty());
+    let mut tx = db.read(two.world.tenant.id).await.unwrap();
+    assert!(copies::any(&mut tx).await.unwrap());
+    drop(tx);
+
+    // The settings name it no more: nobody can remove anything there.
+    let regions = Regions::new([(THERE, two.stores[1].clone())]);
+    let left = two.world.over_regions(regions);
+    let keep = Keep {
+        blob_grace: Duration::ZERO,
+        upload_expiry: Duration::from_secs(3600),
+    };
+    assert_eq!(
+        sweep::run(&left.vfs, left.tenant.id, keep).await.unwrap(),
+        0
+    );
+    let mut tx = left.vfs.database().read(left.tenant.id).await.unwrap();
+    assert!(!copies::any(&mut tx).await.unwrap());
 }

@@ -164,6 +164,17 @@ impl World {
         }
     }
 
+    /// The same file system as a server sees it whose settings name other regions.
+    pub(crate) fn over_regions(&self, regions: Regions) -> Self {
+        let committer = self.vfs.committer().clone();
+        let keys = TenantKeys::new(committer.clone(), self.ring.clone(), KEY_LIFE);
+        let (budget, instance) = (self.vfs.budget().clone(), self.vfs.instance());
+        Self {
+            vfs: Vfs::new(committer, regions, keys, budget, instance),
+            ..self.in_tenant(self.tenant.clone())
+        }
+    }
+
     /// The same file system, with accounts of another tenant.
     pub(crate) fn in_tenant(&self, tenant: Tenant) -> Self {
         Self {
