@@ -6,21 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::crypto::kms::KmsKeys;
 use crate::db::database::Database;
 use crate::db::placement;
-use crate::domain::error::Result;
+use crate::domain::error::{Error, Result};
 use crate::domain::id::RegionId;
 use crate::net::readiness::{Part, Readiness, RegionPart};
 use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
 
-/// How often database and blob store are asked, and how long they may take.
+/// How often database and blob stores are asked, and how long a round waits for them.
 const LOOK: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(4);
+/// How long a blob store may take, since calls on it may: one that is slow is there. The others are looked at
+/// meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the key service is asked: each time costs.
 const KEY_LOOK: Duration = Duration::from_secs(60);
 /// One lost answer is no outage: that many in a row are.
@@ -61,6 +65,8 @@ pub async fn watch(on: Dependencies, readiness: Readiness, stop: CancellationTok
     let regions = on.regions.into_iter().map(|region| WatchedRegion {
         store: Watched::new("store", Some(region.name.clone())),
         keys: Watched::new("keys", Some(region.name.clone())),
+        question: JoinSet::new(),
+        asked: Instant::now(),
         region,
     });
     let mut regions: Vec<_> = regions.collect();
@@ -72,9 +78,10 @@ pub async fn watch(on: Dependencies, readiness: Readiness, stop: CancellationTok
             let stores = join_all(regions.iter_mut().map(WatchedRegion::look));
             tokio::join!(database.ask(on.database.probe()), stores);
             for one in &regions {
-                match one.store.lost {
-                    0 => on.stores.note_answer(one.region.id),
-                    _ => on.stores.note_silence(one.region.id),
+                match one.store.lost == 0 && one.question.is_empty() {
+                    true => on.stores.note_answer(one.region.id),
+                    // What lies elsewhere as well is better asked for there.
+                    false => on.stores.note_silence(one.region.id),
                 }
             }
             if asks_keys {
@@ -99,11 +106,41 @@ struct WatchedRegion {
     region: Region,
     store: Watched,
     keys: Watched,
+    /// The questions that the store has not answered yet, and when the first was asked.
+    question: JoinSet<(Result<()>, Duration)>,
+    asked: Instant,
 }
 
 impl WatchedRegion {
     async fn look(&mut self) {
-        self.store.ask(self.region.store.look()).await;
+        if self.question.is_empty() {
+            self.asked = Instant::now();
+        }
+        // One that is lost may be back, whatever becomes of what was asked before.
+        if self.question.is_empty() || !self.store.is_there() {
+            let (store, asked) = (self.region.store.clone(), Instant::now());
+            self.question
+                .spawn(async move { (store.look().await, asked.elapsed()) });
+        }
+        match tokio::time::timeout(ANSWER, self.question.join_next()).await {
+            Ok(Some(Ok((outcome, took)))) => {
+                if outcome.is_ok() {
+                    self.question = JoinSet::new();
+                }
+                self.store.hear(outcome, took);
+            }
+            Ok(_) => {
+                let broken = Err(Error::internal("a look at a store broke off"));
+                self.store.hear(broken, Duration::ZERO);
+            }
+            Err(_) if self.asked.elapsed() < PATIENCE => self.store.wait(self.asked.elapsed()),
+            Err(_) => {
+                self.question = JoinSet::new();
+                self.store.miss();
+                // It was given the time of several.
+                self.store.lost = self.store.lost.max(LOST);
+            }
+        }
     }
 
     async fn look_at_keys(&mut self) {
@@ -192,42 +229,55 @@ impl Watched {
 
     async fn ask(&mut self, question: impl Future<Output = Result<()>>) {
         let asked = Instant::now();
-        let problem = match tokio::time::timeout(ANSWER, question).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some((error.context().to_owned(), format!("{error:?}"))),
-            Err(_) => Some((
-                "there was no answer in time".to_owned(),
-                "no answer".to_owned(),
-            )),
-        };
-        match problem {
-            None => {
-                if self.lost > 0 {
-                    tracing::info!(
-                        part = self.name,
-                        region = self.region.as_deref(),
-                        "answers again"
-                    );
-                }
-                self.lost = 0;
-                self.heard = Instant::now();
-                self.latency = Some(asked.elapsed());
-                self.problem = None;
-            }
-            Some((sentence, cause)) => {
-                if self.lost == 0 {
-                    tracing::warn!(
-                        part = self.name,
-                        region = self.region.as_deref(),
-                        cause,
-                        "does not answer"
-                    );
-                }
-                self.lost = self.lost.saturating_add(1);
-                self.latency = None;
-                self.problem = Some(sentence);
-            }
+        match tokio::time::timeout(ANSWER, question).await {
+            Ok(outcome) => self.hear(outcome, asked.elapsed()),
+            Err(_) => self.miss(),
         }
+    }
+
+    /// An answer came after so long, or an error in its place.
+    fn hear(&mut self, outcome: Result<()>, took: Duration) {
+        let Err(error) = outcome else {
+            if self.lost > 0 {
+                tracing::info!(
+                    part = self.name,
+                    region = self.region.as_deref(),
+                    "answers again"
+                );
+            }
+            self.lost = 0;
+            self.heard = Instant::now();
+            self.latency = Some(took);
+            self.problem = None;
+            return;
+        };
+        self.lose(error.context().to_owned(), &format!("{error:?}"));
+    }
+
+    /// The answer may still come: what is known is that it takes longer than that.
+    fn wait(&mut self, so_far: Duration) {
+        if self.lost == 0 {
+            self.latency = self.latency.max(Some(so_far));
+        }
+    }
+
+    /// No answer came.
+    fn miss(&mut self) {
+        self.lose("there was no answer in time".to_owned(), "no answer");
+    }
+
+    fn lose(&mut self, sentence: String, cause: &str) {
+        if self.lost == 0 {
+            tracing::warn!(
+                part = self.name,
+                region = self.region.as_deref(),
+                cause,
+                "does not answer"
+            );
+        }
+        self.lost = self.lost.saturating_add(1);
+        self.latency = None;
+        self.problem = Some(sentence);
     }
 
     fn is_there(&self) -> bool {

@@ -238,3 +238,29 @@ fn copies_are_read_while_the_first_region_is_silent() {
     two.lines[0].set(Harm::Off);
     serving.stop();
 }
+
+#[test]
+fn a_store_that_answers_slowly_is_there() {
+    let two = Two::new();
+    let serving = two.serve();
+    for line in &two.lines {
+        line.set(Harm::Delay(Duration::from_secs(6)));
+    }
+    let slow = |answer: &Value| {
+        let parts = answer["parts"].as_array()?;
+        let store = parts.iter().find(|part| part["name"] == "store")?;
+        store["latency_ms"]
+            .as_f64()
+            .filter(|taken| *taken > 5_500.0)
+    };
+    for _ in 0..4 {
+        let answer = two.readiness(|_, answer| slow(answer).is_some());
+        assert_eq!(answer["ready"], true, "{answer}");
+    }
+    let log = serving.log();
+    assert!(!log.contains("does not answer"), "{log}");
+    for line in &two.lines {
+        line.set(Harm::Off);
+    }
+    serving.stop();
+}
