@@ -35,10 +35,10 @@ struct Probe<'a> {
 impl Check {
     /// Will check the bucket that `settings` names.
     pub fn new(config: &SdkConfig, settings: S3Settings) -> Self {
-        // Somebody waits for the sentence.
+        // Somebody waits for the sentence, but a service that has too much to do for a moment is none that is gone.
         let retry = RetryConfig::standard()
-            .with_max_attempts(2)
-            .with_initial_backoff(Duration::from_millis(200));
+            .with_max_attempts(5)
+            .with_initial_backoff(Duration::from_millis(500));
         let config = config.to_builder().retry_config(retry).build();
         Self {
             bucket: Bucket::new(&config, &settings),
@@ -140,7 +140,12 @@ impl Probe<'_> {
         let told = bucket.is_public().await;
         let public = match self.read(&self.check.anonymous).await {
             Ok(_) => true,
-            Err(fault) if matches!(fault.trouble(), Trouble::Busy | Trouble::Unreachable) => {
+            Err(fault)
+                if matches!(
+                    fault.trouble(),
+                    Trouble::Busy | Trouble::Overloaded | Trouble::Unreachable
+                ) =>
+            {
                 return Err(place.advice("s3:GetObject", fault));
             }
             Err(_) => told,

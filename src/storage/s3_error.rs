@@ -18,7 +18,7 @@ pub enum Trouble {
     AccessDenied,
     /// The secret does not belong to the key id.
     BadSecret,
-    /// Overload, time-outs, failures inside the service: the same call may succeed later.
+    /// Time-outs, answers that break off: the same call may succeed later.
     Busy,
     /// The clocks differ.
     ClockSkew,
@@ -42,6 +42,8 @@ pub enum Trouble {
     Occupied,
     /// Anything else.
     Other,
+    /// The service says that it has too much to do, or fails inside: the same call may succeed later.
+    Overloaded,
     /// The range lies behind the end.
     Range,
     /// The bytes that arrived are not those that were sent.
@@ -127,6 +129,7 @@ impl Fault {
             | Trouble::NoUpload
             | Trouble::Occupied
             | Trouble::Other
+            | Trouble::Overloaded
             | Trouble::Range
             | Trouble::Sum
             | Trouble::Unreachable => refusal::unavailable().because(self.detail),
@@ -227,7 +230,7 @@ fn of_answer(code: Option<&str>, status: u16, region: Option<String>) -> Trouble
             412 => Trouble::Occupied,
             416 => Trouble::Range,
             507 => Trouble::Full,
-            408 | 429 | 500..=599 => Trouble::Busy,
+            408 | 429 | 500..=599 => Trouble::Overloaded,
             _ => Trouble::Other,
         },
     }
@@ -264,7 +267,7 @@ mod tests {
             (404, None, Trouble::Missing),
             (412, None, Trouble::Occupied),
             (416, None, Trouble::Range),
-            (503, None, Trouble::Busy),
+            (503, None, Trouble::Overloaded),
             (507, None, Trouble::Full),
             (400, None, Trouble::Other),
             (301, region.clone(), Trouble::WrongRegion(region.clone())),

@@ -66,6 +66,7 @@ impl Place {
             | Trouble::NoUpload
             | Trouble::Occupied
             | Trouble::Other
+            | Trouble::Overloaded
             | Trouble::Range
             | Trouble::Sum
             | Trouble::Unreachable
@@ -109,6 +110,9 @@ impl Place {
                 format!("there is no bucket '{bucket}' at {endpoint}; check bucket and endpoint")
             }
             Trouble::NoCredentials => "no access key was found; name one in the settings, in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in a profile, or give the machine a role".to_owned(),
+            Trouble::Overloaded => format!(
+                "{endpoint} answers that it has too much to do or fails; it was tried for some seconds: try again, and look at that service if it stays so"
+            ),
             Trouble::UnknownKeyId => {
                 format!("{endpoint} does not know the access key id; check it")
             }

@@ -188,6 +188,23 @@ async fn a_store_that_overwrites_is_refused() {
 }
 
 #[tokio::test]
+async fn a_service_that_has_too_much_to_do_for_a_moment_is_waited_for() {
+    let (meddler, store, _) = behind_meddler().await;
+    let mut requests = 0;
+    meddler.meddle(move |_| {
+        requests += 1;
+        (requests <= 2).then(|| refusal("503 Slow Down", "SlowDown"))
+    });
+    store.probe().await.unwrap();
+
+    meddler.meddle(|_| Some(refusal("500 Internal Server Error", "InternalError")));
+    let error = store.probe().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    says(error.context(), &["too much to do or fails"]);
+    assert!(!error.context().contains("check endpoint"));
+}
+
+#[tokio::test]
 async fn a_public_bucket_is_refused() {
     let server = Seaweed::shared();
     let config = hurried(&server.cloud(&server.http())).await;
