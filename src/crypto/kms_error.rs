@@ -33,6 +33,8 @@ pub enum Trouble {
     Refused,
     /// Nobody answers.
     Silent,
+    /// What answers is no key service.
+    Stranger,
     /// The ciphertext is not one of this key and context.
     Undecipherable,
 }
@@ -52,7 +54,8 @@ impl Trouble {
             | Self::ClockSkew
             | Self::Credentials
             | Self::Overloaded
-            | Self::Silent => false,
+            | Self::Silent
+            | Self::Stranger => false,
         }
     }
 }
@@ -76,7 +79,11 @@ impl Failure {
             SdkError::ServiceError(service) => {
                 let status = service.raw().status().as_u16();
                 let (code, message) = (service.err().code(), service.err().message());
-                let trouble = from_code(code.unwrap_or(""), message.unwrap_or(""), status);
+                let trouble = match code {
+                    // A key service says why it refuses, in words that can be read.
+                    None if status < 500 && status != 429 => Trouble::Stranger,
+                    code => from_code(code.unwrap_or(""), message.unwrap_or(""), status),
+                };
                 let shown = [code, message].map(|part| part.unwrap_or("no reason given"));
                 (trouble, shown.join(": "))
             }
@@ -112,7 +119,8 @@ impl Failure {
             | Trouble::Disabled
             | Trouble::KeyUsage
             | Trouble::Missing
-            | Trouble::Refused => (ErrorKind::Unavailable, unavailable),
+            | Trouble::Refused
+            | Trouble::Stranger => (ErrorKind::Unavailable, unavailable),
         };
         Error::new(kind, context).because(self)
     }

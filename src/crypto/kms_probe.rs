@@ -137,6 +137,10 @@ fn explained(section: &str, named: &str, key: &str, call: &str, failure: Failure
                 "{section}: the key service does not answer; check kms_endpoint and the network"
             ),
         ),
+        Trouble::Stranger => (
+            ErrorKind::Invalid,
+            format!("{section}: what answers is no key service; check kms_endpoint"),
+        ),
     };
     Error::new(kind, sentence).because(failure)
 }

@@ -280,6 +280,19 @@ fn a_key_that_is_not_there_is_told_at_start() {
 }
 
 #[test]
+fn an_address_of_a_key_service_where_none_is_is_told_by_its_setting() {
+    let mut cloud = Cloud::new();
+    cloud.run(&["migrate"]);
+    cloud.set("kms_key", "alias/any");
+    cloud.set("kms_endpoint", &Seaweed::shared().http());
+    let told = cloud.refused();
+    assert!(
+        told.contains("kms_endpoint") && told.contains("no key service"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_tenant_gets_no_key_of_its_own_that_cannot_be_used() {
     let mut cloud = Cloud::new();
     cloud.key_service(&key_service().0);
