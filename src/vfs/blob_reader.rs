@@ -88,8 +88,9 @@ impl BlobReader {
         let mut tx = self.vfs.database().read(self.tenant).await?;
         let places = copies::whereabouts(&mut tx, self.info.id).await?;
         drop(tx);
-        // Bytes that were wrong once may have been wrong on their way only.
-        let again = failed.kind() == ErrorKind::Corrupt;
+        // Bytes that were wrong once may have been wrong on their way only, and a service may say once that there is
+        // no such object.
+        let again = matches!(failed.kind(), ErrorKind::Corrupt | ErrorKind::NotFound);
         let own = places.first().copied();
         let others = places.into_iter().filter(|other| *other != region || again);
         if let Some((other, plain)) = self.load_from_any(others, first, last, key).await {

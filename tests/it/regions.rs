@@ -48,6 +48,7 @@ on_both!(
     a_copy_that_takes_long_is_left_to_who_makes_it,
     what_is_gone_everywhere_is_not_said_to_have_a_copy,
     a_region_that_is_lost_for_good_does_not_stop_housekeeping,
+    what_is_said_once_not_to_be_there_is_asked_for_again,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
 
@@ -754,4 +755,11 @@ async fn a_region_that_is_lost_for_good_does_not_stop_housekeeping(dialect: Dial
     );
     let mut tx = left.vfs.database().read(left.tenant.id).await.unwrap();
     assert!(!copies::any(&mut tx).await.unwrap());
+}
+
+async fn what_is_said_once_not_to_be_there_is_asked_for_again(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    put(&two.session, &path("/one"), b"one").await.unwrap();
+    two.faults[0].fail(Operation::Read, ErrorKind::NotFound, 1);
+    assert_eq!(get(&two.session, &path("/one")).await.unwrap(), b"one");
 }
