@@ -1,6 +1,7 @@
 //! The key ring: makes tenants' data keys and keeps them wrapped.
 
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,8 +135,8 @@ impl KeyRing {
     /// Makes a new data key for a tenant, bound to tenant and version.
     ///
     /// # Errors
-    /// `Unavailable` when the key service does not answer or refuses; `Unsupported` when nothing is
-    /// set up that the key could be wrapped by.
+    /// `Unavailable` when the key service does not answer or refuses, or nothing is set up that the key
+    /// could be wrapped by.
     pub async fn generate(
         &self,
         tenant: TenantId,
@@ -180,8 +181,8 @@ impl KeyRing {
     ///
     /// # Errors
     /// `Corrupt` when it was changed, or wrapped for another tenant, version or installation;
-    /// `Unsupported` when its provider is not set up; `Unavailable` when the key service does
-    /// not answer, or refuses (see [`is_outage`](crate::crypto::kms_error::is_outage)).
+    /// `Unavailable` when its provider is not set up, or the key service does not answer, or refuses
+    /// (see [`is_outage`](crate::crypto::kms_error::is_outage)).
     pub async fn unwrap(
         &self,
         tenant: TenantId,
@@ -214,8 +215,7 @@ impl KeyRing {
     /// The id that a region's key service gives a key; none is the region's default key.
     ///
     /// # Errors
-    /// `Unsupported` when the region has no key service; `Unavailable` when it does not answer or
-    /// does not know the key.
+    /// `Unavailable` when the region has no key service, or it does not answer or does not know the key.
     pub async fn key_id(&self, home: &KeyHome) -> Result<String> {
         let kms = self.service(home.region)?;
         kms.key_id(home.kms_key.as_deref()).await
@@ -275,8 +275,26 @@ fn from_file(bytes: Vec<u8>) -> WrappedKey {
 fn not_set_up(cause: String) -> Error {
     let context = "the key of these files is kept by a service that is not set up here; tell the \
                    operator";
-    Error::new(ErrorKind::Unsupported, context).because(cause)
+    Error::new(ErrorKind::Unavailable, context).because(NotSetUp(cause))
 }
+
+/// Whether it is about a provider that is not set up here, so that nobody was asked.
+pub fn is_not_set_up(error: &Error) -> bool {
+    let source = error.source();
+    source.is_some_and(|source| source.is::<NotSetUp>())
+}
+
+/// What is missing.
+#[derive(Debug)]
+struct NotSetUp(String);
+
+impl fmt::Display for NotSetUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for NotSetUp {}
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -341,20 +359,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_of_another_provider_is_unsupported() {
+    async fn a_key_whose_provider_is_not_set_up_is_unavailable() {
         let ring = KeyRing::for_tests();
         let (key, mut wrapped) = ring.generate(TENANT, 1, &home()).await.unwrap();
         let error = KeyRing::empty().unwrap(TENANT, 1, &wrapped).await;
-        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(is_not_set_up(&error));
         wrapped.provider = "vault".to_owned();
         let error = ring.unwrap(TENANT, 1, &wrapped).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
 
         let region = RegionId(9);
         let elsewhere = Envelope::new(TENANT, region, "k".to_owned(), vec![1], &key).unwrap();
         let wrapped = from_service(&elsewhere);
         let error = ring.unwrap(TENANT, 1, &wrapped).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
 
     #[tokio::test]
@@ -364,7 +384,7 @@ mod tests {
             ..home()
         };
         let error = KeyRing::for_tests().generate(TENANT, 1, &home).await;
-        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+        assert!(is_not_set_up(&error.unwrap_err()));
     }
 
     #[tokio::test]

@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::crypto::keyring::{Keeper, KeyHome};
+use crate::crypto::keyring::{self, Keeper, KeyHome};
 use crate::db::audit::{self, Happening};
 use crate::db::commit::{Operation, Record};
+use crate::db::data_keys::{self, StoredKey};
 use crate::db::database::Database;
 use crate::db::placement::{self, Placement};
 use crate::db::sql::TenantTx;
-use crate::db::{data_keys, tenants};
+use crate::db::tenants;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -69,7 +70,23 @@ pub async fn destroy(
     let rewrapped_at = audit::last_event(&mut tx, REWRAP).await?;
     drop(tx);
 
-    let doomed = doomed_key(keys, tenant, &placement, kms_key).await?;
+    let doomed = doomed_key(keys, tenant, &placement, kms_key).await;
+    let doomed = doomed.map_err(|error| match error.kind() {
+        ErrorKind::Unavailable => {
+            let context = format!(
+                "nothing was destroyed: whether the tenant's KMS key can be deleted cannot be told, since {}; \
+                 try again later, or have that key left as it is (--keep-kms-key), and the data keys are \
+                 destroyed at once",
+                error.context()
+            );
+            Error::new(ErrorKind::Unavailable, context).because(error)
+        }
+        _ => error,
+    })?;
+    let former = match kms_key {
+        KmsKey::Delete(_) => former_keys(keys, tenant, &rows, &doomed).await?,
+        KmsKey::Keep => String::new(),
+    };
     let removed = Remove {
         before: placement.keys_destroyed_at,
     };
@@ -88,10 +105,13 @@ pub async fn destroy(
     let (key_id, days) = match doomed {
         Doomed::Key(key_id, days) => (key_id, days),
         Doomed::Shared(why) => {
-            outcome.explanation += &format!("; the tenant's KMS key stays, since {why}");
+            outcome.explanation += &format!("; the tenant's KMS key stays, since {why}{former}");
             return Ok(outcome);
         }
-        Doomed::None => return Ok(outcome),
+        Doomed::None => {
+            outcome.explanation += &former;
+            return Ok(outcome);
+        }
     };
     let deletion = keys
         .ring()
@@ -120,6 +140,7 @@ pub async fn destroy(
     if final_at > deletion.at {
         outcome.explanation += "; backups of the database hold the data keys wrapped by another key as well until then";
     }
+    outcome.explanation += &former;
     outcome.final_at = final_at.to_string();
     outcome.kms_key = Some(deletion.key_id);
     Ok(outcome)
@@ -152,6 +173,42 @@ async fn doomed_key(
     Ok(match needed_by(keys, tenant, &key_id).await? {
         Some(who) => Doomed::Shared(format!("{who} needs it")),
         None => Doomed::Key(key_id, days),
+    })
+}
+
+/// Keys of key services that wrap a tenant's data keys, are not the one that is deleted and are needed by nobody
+/// else as far as is known, as the end of a sentence: they may be the tenant's own from before, or a region's, which
+/// backups of others need.
+async fn former_keys(
+    keys: &TenantKeys,
+    tenant: TenantId,
+    rows: &[(StoredKey, Timestamp)],
+    doomed: &Doomed,
+) -> Result<String> {
+    let mut former = BTreeSet::new();
+    for (row, _) in rows {
+        let Keeper::Kms { key_id, .. } = wrapped(row).keeper() else {
+            continue;
+        };
+        if matches!(doomed, Doomed::Key(doomed, _) if *doomed == key_id) {
+            continue;
+        }
+        match needed_by(keys, tenant, &key_id).await {
+            Ok(Some(_)) => {}
+            // A key to look at rather than one to forget.
+            Ok(None) => drop(former.insert(key_id)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => drop(former.insert(key_id)),
+            Err(error) => return Err(error),
+        }
+    }
+    let former: Vec<_> = former.into_iter().collect();
+    Ok(match former.as_slice() {
+        [] => String::new(),
+        former => format!(
+            "; its data keys are wrapped by {} as well, which stays: delete it at the key service if nobody else \
+             needs it",
+            former.join(" and ")
+        ),
     })
 }
 
@@ -188,7 +245,7 @@ async fn needed_by(keys: &TenantKeys, tenant: TenantId, key_id: &str) -> Result<
 
 async fn is_named(keys: &TenantKeys, home: &KeyHome, key_id: &str) -> Result<bool> {
     match keys.ring().key_id(home).await {
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) if keyring::is_not_set_up(&error) => Ok(false),
         found => is_key(found, key_id),
     }
 }

@@ -1,8 +1,10 @@
 //! Rotating, rewrapping and destroying keys, proved by reading files.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use sealift::crypto::keyring::KeyRing;
+use sealift::crypto::kms::KmsKeys;
 use sealift::db::blobs;
 use sealift::db::placement;
 use sealift::db::sql::Dialect;
@@ -24,6 +26,8 @@ use crate::support::world::{World, get, new_tenant, path, put, replace};
 on_each! {
     keys_move_between_providers_and_files_stay_readable,
     destroyed_keys_take_the_tenants_own_key_of_the_service_with_them,
+    a_key_that_was_the_tenants_own_before_is_named_when_its_keys_are_destroyed,
+    what_can_be_destroyed_is_told_while_the_key_service_does_not_answer,
 }
 
 on_both! {
@@ -244,4 +248,56 @@ async fn destroyed_keys_take_the_tenants_own_key_of_the_service_with_them(kind: 
 
     let again = destroy(world.tenant.id).await.unwrap();
     assert_eq!((again.versions, again.kms_key), (0, Some(own_key)));
+}
+
+async fn a_key_that_was_the_tenants_own_before_is_named_when_its_keys_are_destroyed(kind: Kind) {
+    let server = Kms::shared(kind);
+    let (region_key, own_key) = (server.fresh_key().await, server.fresh_key().await);
+    let world = World::with_ring(Dialect::Sqlite, ring(kind, &region_key).await).await;
+    let (db, keys, tenant) = (world.vfs.database(), world.vfs.keys(), world.tenant.id);
+    placement::set_kms_key(db, tenant, Some(&own_key))
+        .await
+        .unwrap();
+    keys.current(tenant).await.unwrap();
+    placement::set_kms_key(db, tenant, None).await.unwrap();
+    let kms_key = KmsKey::Delete(7);
+    let destroyed = key_destroy::destroy(keys, &Actor::operator(), tenant, kms_key, MONTH).await;
+    let destroyed = destroyed.unwrap();
+    assert_eq!((destroyed.versions, &destroyed.kms_key), (1, &None));
+    let told = &destroyed.explanation;
+    assert!(
+        told.contains(&own_key) && told.contains("which stays"),
+        "{told}"
+    );
+    assert!(!told.contains(&region_key), "{told}");
+}
+
+async fn what_can_be_destroyed_is_told_while_the_key_service_does_not_answer(kind: Kind) {
+    let server = Kms::shared(kind);
+    let (region_key, own_key) = (server.fresh_key().await, server.fresh_key().await);
+    let world = World::with_ring(Dialect::Sqlite, ring(kind, &region_key).await).await;
+    let (db, tenant, actor) = (world.vfs.database(), world.tenant.id, Actor::operator());
+    placement::set_kms_key(db, tenant, Some(&own_key))
+        .await
+        .unwrap();
+    world.vfs.keys().current(tenant).await.unwrap();
+
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = port.local_addr().unwrap().port();
+    let silent = KmsKeys::new(&Kms::config(port).await, region_key);
+    let silent = KeyRing::empty().with_kms(RegionId::MAIN, silent);
+    let silent = world.restarted(silent);
+    let destroy = async |kms_key| {
+        let keys = silent.vfs.keys();
+        key_destroy::destroy(keys, &actor, tenant, kms_key, MONTH).await
+    };
+    let refused = destroy(KmsKey::Delete(7)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    let told = refused.context();
+    assert!(
+        told.contains("nothing was destroyed") && told.contains("--keep-kms-key"),
+        "{told}"
+    );
+    assert_eq!(key_care::list(db, tenant).await.unwrap().len(), 1);
+    assert_eq!(destroy(KmsKey::Keep).await.unwrap().versions, 1);
 }
