@@ -149,27 +149,28 @@ fn text(placed: &PlacedTenant) {
 /// What happens next, and what the operator has to see to.
 fn moved(installation: &Installation, before: &PlacedTenant, placed: &PlacedTenant) -> String {
     let (name, to) = (&placed.tenant.name, &placed.region);
-    if placed.blobs_to_move == 0 {
-        return match before.region == *to {
-            true => format!("{name} is in region {to} already"),
-            false => format!("{name} is in region {to} now; new files go there within seconds"),
-        };
+    if before.region == *to && placed.blobs_to_move == 0 {
+        return format!("{name} is in region {to} already");
     }
-    let mut text = format!(
-        "{name} moves to region {to}: new files go there within seconds, and {} follow in the \
-         background while transfers go on. 'sealift tenant show {name}' tells what is left; the \
-         region they leave must stay in the settings until {} after that (retention.blob_grace)",
-        shown_rest(placed),
-        installation.settings.jobs.blob_grace.text()
-    );
+    let mut text = match placed.blobs_to_move {
+        0 => format!("{name} is in region {to} now; new files go there within seconds"),
+        _ => format!(
+            "{name} moves to region {to}: new files go there within seconds, and {} follow in the \
+             background while transfers go on. 'sealift tenant show {name}' tells what is left; the \
+             region they leave must stay in the settings until {} after that (retention.blob_grace)",
+            shown_rest(placed),
+            installation.settings.jobs.blob_grace.text()
+        ),
+    };
     let key = |region: &str| {
         let service = installation.settings.region(region)?.key_service.as_ref()?;
         Some((service.key.clone(), service.cloud.endpoint.clone()))
     };
     if before.region != *to && key(&before.region) != key(to) {
         text += &format!(
-            ".\nIts data keys stay wrapped as they were, by what region {} has for that; \
-             'sealift keys rewrap {name}' wraps them anew",
+            ".\nIts data keys stay wrapped as they were, by what region {} has for that, so that nothing of \
+             {name} can be read without that region's settings: run 'sealift keys rewrap {name}', which wraps \
+             them anew, before you remove them",
             before.region
         );
     }

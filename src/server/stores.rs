@@ -1,6 +1,6 @@
 //! The regions of an installation: their stores and key services, opened and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use futures_util::future::{join_all, try_join_all};
 use crate::config::region_values;
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
 use crate::config::settings::Settings;
+use crate::crypto::keyring::{Keeper, WrappedKey};
 use crate::crypto::kms::KmsKeys;
 use crate::crypto::kms_error;
 use crate::db::database::Database;
-use crate::db::{blobs, placement, regions as numbers, tenants};
+use crate::db::{blobs, data_keys, placement, regions as numbers, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::RegionId;
 use crate::net::cloud;
@@ -243,32 +244,59 @@ pub async fn key_service(region: &RegionSettings) -> Result<Option<KmsKeys>> {
     Ok(Some(KmsKeys::new(&config, settings.key.clone())))
 }
 
-/// Logs which tenants cannot be served because the settings do not name their regions.
+/// Logs which tenants cannot be served because the settings do not name their regions, or the key services that
+/// wrap their keys.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()> {
-    let all = numbers::list(db).await?.into_iter();
-    let strange: BTreeMap<_, _> = all
-        .filter(|(_, name)| settings.region(name).is_none())
-        .collect();
-    if strange.is_empty() {
-        return Ok(());
-    }
-    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let all = numbers::list(db).await?;
+    let is_strange = |name: &String| settings.region(name).is_none();
+    let serves = |name: &String| {
+        let region = settings.region(name);
+        region.is_some_and(|region| region.key_service.is_some())
+    };
+    let name_of = |number| all.iter().find(|(known, _)| *known == number);
+    let mut lost: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut locked: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for tenant in tenants::list(db).await? {
-        let placement = placement::find(db, tenant.id).await?;
+        let mut tx = db.read(tenant.id).await?;
+        let placement = placement::of(&mut tx).await?;
+        let keys = data_keys::list(&mut tx).await?;
+        drop(tx);
         let places = [Some(placement.region), placement.replica].into_iter();
-        for name in places.flatten().filter_map(|region| strange.get(&region)) {
-            found.entry(name).or_default().push(tenant.name.clone());
+        let places = places.flatten().filter_map(name_of);
+        for (_, name) in places.filter(|(_, name)| is_strange(name)) {
+            lost.entry(name).or_default().push(tenant.name.clone());
+        }
+        let keys = keys.into_iter().map(|(key, _)| WrappedKey {
+            provider: key.provider,
+            bytes: key.wrapped,
+        });
+        let keepers = keys.filter_map(|key| match key.keeper() {
+            Keeper::Kms { region, .. } => Some(region),
+            Keeper::Local | Keeper::Unknown => None,
+        });
+        let keepers: BTreeSet<_> = keepers.collect();
+        let keepers = keepers.into_iter().filter_map(name_of);
+        for (_, name) in keepers.filter(|(_, name)| !serves(name)) {
+            locked.entry(name).or_default().push(tenant.name.clone());
         }
     }
-    for (name, tenants) in found {
+    for (name, tenants) in lost {
         let tenants = tenants.join(", ");
         tracing::warn!(
             region = name,
             %tenants,
             "the settings name no [region.{name}], which tenants are in: nothing there can be used"
+        );
+    }
+    for (name, tenants) in locked {
+        let tenants = tenants.join(", ");
+        tracing::warn!(
+            region = name,
+            %tenants,
+            "the settings name no kms_key of [region.{name}], which wraps keys of tenants: nothing that they seal can be read or written; put it back, and run 'sealift keys rewrap' before you remove it"
         );
     }
     Ok(())

@@ -330,6 +330,24 @@ fn a_tenant_gets_no_key_of_its_own_that_cannot_be_used() {
 }
 
 #[test]
+fn keys_whose_key_service_is_not_in_the_settings_are_told_at_start() {
+    let mut cloud = Cloud::new();
+    cloud.key_service(&key_service().0);
+    cloud.run(&["migrate"]);
+    cloud.run(&["tenant", "add", "acme"]);
+    cloud.run(&["keys", "rotate", "acme"]);
+    cloud.region.remove("kms_key");
+    cloud.region.remove("kms_endpoint");
+    let serving = cloud.start();
+    let log = serving.log();
+    assert!(
+        log.contains("no kms_key of [region.eu]") && log.contains("acme"),
+        "{log}"
+    );
+    serving.stop();
+}
+
+#[test]
 fn a_profile_that_is_not_there_is_told_at_start() {
     let mut cloud = Cloud::new();
     cloud.run(&["migrate"]);
