@@ -120,6 +120,7 @@ pub mod db {
     pub mod operators;
     pub mod orphans;
     pub mod outbox;
+    pub mod own_keys;
     pub mod placement;
     pub mod plan;
     pub mod properties;
@@ -475,6 +476,7 @@ pub mod server {
     pub mod installation;
     pub mod keys;
     pub mod outlets;
+    pub mod own_keys;
     pub mod owners;
     pub mod ready;
     pub mod run;

@@ -12,20 +12,30 @@ use crate::db::placement;
 use crate::db::tenants::{self, Tenant};
 use crate::domain::error::{Error, Result};
 use crate::domain::principal::Actor;
+use crate::server::own_keys;
 use crate::vfs::key_care;
 use crate::vfs::key_destroy::{self, KmsKey};
 
 /// Shows, renews and destroys the keys that seal a tenant's files
 #[derive(Subcommand, Debug)]
 pub enum Keys {
-    /// Shows the versions of a tenant's key and what wraps them
-    List(Named),
+    /// Shows the versions of a tenant's key and what wraps them, or the installation's own keys
+    List(Listed),
     /// Seals new files with a new version; those that are stored stay as they are
     Rotate(Named),
     /// Wraps all versions anew by what now keeps the tenant's keys; no file is touched
     Rewrap(Rewrap),
     /// Destroys a tenant's keys: nobody can read its files any more, nor its backups
     Destroy(Destroy),
+}
+
+/// Whose to show.
+#[derive(Args, Debug)]
+pub struct Listed {
+    /// The tenant; without one, the keys of the installation itself are shown
+    tenant: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// A tenant.
@@ -43,7 +53,7 @@ pub struct Rewrap {
     /// The tenant
     #[arg(required_unless_present = "all")]
     tenant: Option<String>,
-    /// All tenants
+    /// All tenants, and the installation's own keys
     #[arg(long, conflicts_with = "tenant")]
     all: bool,
     #[command(flatten)]
@@ -77,7 +87,7 @@ impl Keys {
     /// NotFound when there is no such tenant; what the key service refuses; Unavailable.
     pub async fn run(self) -> Result<()> {
         match self {
-            Self::List(named) => named.list().await,
+            Self::List(listed) => listed.run().await,
             Self::Rotate(named) => named.rotate().await,
             Self::Rewrap(rewrap) => rewrap.run().await,
             Self::Destroy(destroy) => destroy.run().await,
@@ -93,14 +103,27 @@ async fn named(db: &Database, name: &str) -> Result<Tenant> {
     })
 }
 
-impl Named {
-    async fn list(self) -> Result<()> {
+impl Listed {
+    async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
-        let tenant = named(installation.database(), &self.tenant).await?;
+        let dash = || "-".to_owned();
+        let Some(tenant) = &self.tenant else {
+            let keys = own_keys::list(&installation).await?;
+            let head = ["FOR", "WRAPPED BY", "REGION"];
+            output::list(self.place.format(), &keys, head, |key| {
+                [
+                    key.purpose.clone(),
+                    key.kms_key.clone().unwrap_or_else(|| key.provider.clone()),
+                    key.region.clone().unwrap_or_else(dash),
+                ]
+            });
+            installation.close().await;
+            return Ok(());
+        };
+        let tenant = named(installation.database(), tenant).await?;
         let keys = key_care::list(installation.database(), tenant.id).await?;
         let head = ["VERSION", "STATE", "WRAPPED BY", "REGION", "ADDED"];
         output::list(self.place.format(), &keys, head, |key| {
-            let dash = || "-".to_owned();
             [
                 key.version.to_string(),
                 match key.current {
@@ -115,7 +138,9 @@ impl Named {
         installation.close().await;
         Ok(())
     }
+}
 
+impl Named {
     async fn rotate(self) -> Result<()> {
         let installation = self.place.open().await?;
         let tenant = named(installation.database(), &self.tenant).await?;
@@ -142,6 +167,21 @@ impl Rewrap {
         let keys = installation.keys().await?;
         let mut done = Vec::new();
         let mut failed = Vec::new();
+        if self.all {
+            match own_keys::rewrap(&installation).await {
+                Ok(count) => {
+                    if self.place.format() == Format::Text {
+                        output::text(&format!("the installation itself: {count} keys"));
+                    }
+                    done.push(json!({ "installation": true, "versions": count }));
+                }
+                Err(error) => {
+                    let own = "the installation itself".to_owned();
+                    output::refusal_of(&own, &error);
+                    failed.push(own);
+                }
+            }
+        }
         for tenant in chosen {
             let destroyed = placement::find(db, tenant.id).await?.keys_destroyed_at;
             if self.all && destroyed.is_some() {

@@ -13,11 +13,12 @@ use crate::db::database::Database;
 use crate::db::leases;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
-use crate::domain::id::{AccountId, InstanceId, RegionId, TenantId};
+use crate::domain::id::{AccountId, InstanceId, RegionId};
 use crate::domain::random;
 use crate::net::acme::{AcmeSettings, Authority};
 use crate::net::certificates::Certificates;
 use crate::net::challenges::Challenges;
+use crate::server::own_keys::{ACME_VERSION, NOBODY};
 
 /// How often an instance looks for certificates that others got, and whether one is to be renewed.
 const LOOK: Duration = Duration::from_secs(10);
@@ -28,10 +29,7 @@ const CHALLENGE: Duration = Duration::from_secs(60 * 60);
 /// How long to wait after a failure: twice as long after each, up to a day.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-/// What is sealed belongs to no tenant; the version keeps its keys apart from those of tickets.
-const NOBODY: TenantId = TenantId(0);
 const NO_ACCOUNT: AccountId = AccountId(0);
-const KEY_VERSION: u32 = 0xACE0_0001;
 const ACCOUNT: &str = "acme account";
 const CERTIFICATE: &str = "acme certificate";
 
@@ -241,7 +239,7 @@ impl AcmeKeeper {
             region: self.home,
             kms_key: None,
         };
-        let (key, wrapped) = self.ring.generate(NOBODY, KEY_VERSION, &home).await?;
+        let (key, wrapped) = self.ring.generate(NOBODY, ACME_VERSION, &home).await?;
         Ok(SealedSecret {
             provider: wrapped.provider,
             wrapped: wrapped.bytes,
@@ -254,7 +252,7 @@ impl AcmeKeeper {
             provider: secret.provider.clone(),
             bytes: secret.wrapped.clone(),
         };
-        let key = self.ring.unwrap(NOBODY, KEY_VERSION, &wrapped).await?;
+        let key = self.ring.unwrap(NOBODY, ACME_VERSION, &wrapped).await?;
         small_secret::open(&key, NOBODY, NO_ACCOUNT, purpose, &secret.sealed)
     }
 }

@@ -11,9 +11,10 @@ use crate::db::database::Database;
 use crate::db::ticket_keys::{self, StoredTicketKey};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
-use crate::domain::id::{RegionId, TenantId};
+use crate::domain::id::RegionId;
 use crate::domain::random;
 use crate::net::tickets::{LIFETIME_S, TicketKey, TicketKeys};
+use crate::server::own_keys::NOBODY;
 
 /// How long a key seals tickets.
 const TERM: Duration = Duration::from_secs(4 * 60 * 60);
@@ -23,8 +24,6 @@ const LOOK: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(150);
 /// A key opens tickets as long as those that it sealed last may be used.
 const KEPT: Duration = Duration::from_secs(4 * 60 * 60 + 150 + LIFETIME_S as u64);
-/// Ticket keys are wrapped as a tenant's data keys are, and belong to none.
-const NOBODY: TenantId = TenantId(0);
 
 /// The installation's keys as this instance knows them.
 pub struct SharedTicketKeys {
@@ -87,7 +86,7 @@ impl SharedTicketKeys {
     /// whatever becomes of the others.
     ///
     /// # Errors
-    /// Unavailable when database or key service do not answer; Unsupported when nothing wraps keys;
+    /// Unavailable when database or key service do not answer, or nothing wraps keys;
     /// Corrupt when a key was wrapped by something else.
     pub async fn look(&mut self) -> Result<()> {
         let now = self.db.now().await?;

@@ -23,7 +23,15 @@ fn keys_are_listed_rotated_rewrapped_and_destroyed() {
     assert_eq!(run(&["keys", "rotate", "acme"])["version"], 1);
     assert_eq!(run(&["keys", "rotate", "acme"])["version"], 2);
     assert_eq!(run(&["keys", "rewrap", "acme"])[0]["versions"], 2);
-    assert!(run(&["keys", "rewrap", "--all"]).as_array().unwrap().len() >= 2);
+    let all = run(&["keys", "rewrap", "--all"]);
+    assert!(all.as_array().unwrap().len() >= 3, "{all}");
+    // Those of TLS session tickets are nobody's.
+    assert_eq!(all[0]["installation"], true);
+    assert!(all[0]["versions"].as_u64().unwrap() >= 1, "{all}");
+    let own = run(&["keys", "list"]);
+    let purpose = own[0]["purpose"].as_str().unwrap();
+    assert!(purpose.contains("tickets"), "{own}");
+    assert_eq!(own[0]["provider"], "local");
     let keys = run(&["keys", "list", "acme"]);
     assert_eq!(
         (&keys[0]["current"], &keys[1]["current"]),
