@@ -418,6 +418,7 @@ pub mod jobs {
     pub mod copies;
     pub mod expire;
     pub mod fsck;
+    pub mod fsck_damage;
     pub mod fsck_report;
     pub mod fsck_stores;
     pub mod hash;

@@ -160,6 +160,30 @@ pub async fn last_past(tx: &mut TenantTx, node: NodeId) -> Result<Option<Entry>>
     row.as_ref().map(read).transpose()
 }
 
+/// A version that has a content: a live one, if any has.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn holder(tx: &mut TenantTx, content: ContentId) -> Result<Option<Entry>> {
+    let live = concat!(
+        "SELECT ",
+        columns!(""),
+        ", CAST(NULL AS bigint) FROM entries \
+         WHERE tenant = $1 AND content = $2 LIMIT 1"
+    );
+    if let Some(row) = tx.row(live, [content.as_bytes().into()]).await? {
+        return read(&row).map(Some);
+    }
+    let past = concat!(
+        "SELECT ",
+        columns!(""),
+        ", died FROM entries_past \
+         WHERE tenant = $1 AND content = $2 ORDER BY died DESC LIMIT 1"
+    );
+    let row = tx.row(past, [content.as_bytes().into()]).await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// A live child by its name.
 ///
 /// # Errors

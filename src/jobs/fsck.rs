@@ -10,6 +10,7 @@ use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, placement, uploads};
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{AccountId, ContentId};
+use crate::jobs::fsck_damage;
 use crate::jobs::fsck_report::{Depth, FsckReport, Repair};
 use crate::jobs::fsck_stores::Stores;
 use crate::jobs::hash;
@@ -196,7 +197,11 @@ async fn check_bytes(
                 }
                 Err(error) => return Err(error),
             };
-            let problem = format!("{}: content {} {wrong}", tenant.name, content.id);
+            let where_from = fsck_damage::told(vfs, tenant.id, content.id, stores).await?;
+            let problem = format!(
+                "{}: content {} {wrong}{where_from}",
+                tenant.name, content.id
+            );
             report.problems.push(problem);
         }
     }

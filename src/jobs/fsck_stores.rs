@@ -163,7 +163,10 @@ impl<'a> Stores<'a> {
         }
         let (name, place) = (&tenant.name, self.name(region));
         let problem = match found {
-            None => format!("{name}: blob {id} is missing in region {place}"),
+            None => {
+                let object = object(id);
+                format!("{name}: blob {id} is missing in region {place} (object {object})")
+            }
             Some(found) => {
                 format!("{name}: blob {id} has {found} bytes in region {place}, not {expected}")
             }
@@ -380,6 +383,13 @@ impl<'a> Stores<'a> {
             report.unchecked += 1;
         }
     }
+}
+
+/// What a blob's object is called behind a bucket's prefix, or in the folder of blobs.
+pub(in crate::jobs) fn object(id: BlobId) -> String {
+    let digits = id.to_string();
+    let first: String = digits.chars().take(2).collect();
+    format!("{first}/{digits}")
 }
 
 /// Copies that are not whole after all.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::client::{SshOptions, quote, sftp, sftp_ok};
 use crate::support::folder::{TempFolder, sha256, write_random};
-use crate::support::server::Server;
+use crate::support::server::{Server, sealift};
 
 const FRAME: u64 = 65_536 + 16;
 
@@ -45,6 +45,19 @@ fn a_damaged_frame_is_an_error_with_its_blob_in_the_log() {
     sftp_ok(&server, &options, &format!("get small {}\n", quote(&back)));
     assert_eq!(sha256(&small), sha256(&back));
     server.stop();
+    // Whoever restores it needs to know what, from where, and whose it is.
+    let ran = sealift(&["fsck", "--data", data.to_str().unwrap()], "");
+    let told = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{told}");
+    for word in [
+        format!(
+            "blob {id} is damaged in region main (object {}/{id})",
+            &id[..2]
+        ),
+        "the file '/large' has it".to_owned(),
+    ] {
+        assert!(told.contains(&word), "{word}: {told}");
+    }
 }
 
 /// Changes a byte in the fifth frame or so.
