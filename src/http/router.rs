@@ -6,7 +6,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
 use utoipa::OpenApi;
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, Required, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -110,7 +110,9 @@ fn whole(
         .with_state(web)
 }
 
-/// The document with paths as OpenAPI writes them: it has no parameters that take the rest of a path.
+/// The document with paths as OpenAPI writes them: it has no parameters that take the rest of a path. And with
+/// a name for each operation, which generators make functions or types of: those of our functions are not
+/// unique.
 fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::openapi::OpenApi {
     let paths = std::mem::take(&mut document.paths.paths);
     let paths = paths.into_iter();
@@ -123,15 +125,9 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
             {
                 keyed(post);
             }
-            if path.contains("{tenant}") {
-                let operations = [
-                    &mut item.get,
-                    &mut item.put,
-                    &mut item.post,
-                    &mut item.delete,
-                    &mut item.patch,
-                ];
-                for operation in operations.into_iter().flatten() {
+            for (method, operation) in operations_of(&mut item) {
+                operation.operation_id = Some(name(method, &path));
+                if path.contains("{tenant}") {
                     operation
                         .parameters
                         .get_or_insert_default()
@@ -142,6 +138,29 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
         })
         .collect();
     document
+}
+
+fn operations_of(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let operations = [
+        ("get", &mut item.get),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+        ("options", &mut item.options),
+        ("head", &mut item.head),
+        ("patch", &mut item.patch),
+    ];
+    let there = operations.into_iter();
+    there.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// An operation's name: its method, and the words of its path.
+fn name(method: &str, path: &str) -> String {
+    let words = path.strip_prefix(API).unwrap_or(path);
+    let words = words.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = words.filter(|word| !word.is_empty());
+    let name: Vec<_> = [method].into_iter().chain(words).collect();
+    name.join("_")
 }
 
 /// Says of an operation that it is carried out once for each key.

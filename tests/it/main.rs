@@ -150,6 +150,8 @@ mod https_files;
 mod https_hostile;
 mod https_idempotency;
 #[cfg(test)]
+mod https_openapi;
+#[cfg(test)]
 mod https_outage;
 #[cfg(test)]
 mod https_own;

@@ -26,6 +26,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 
 /// A key to be added.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewOwnKey)]
 struct NewKey {
     /// As it stands in a `.pub` file: `ssh-ed25519 AAAA... comment`.
     key: String,

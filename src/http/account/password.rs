@@ -26,6 +26,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 
 /// A change of the password.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = PasswordChange)]
 struct Change {
     /// The one that the account has.
     #[schema(format = Password)]

@@ -31,6 +31,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 
 /// A token to be made.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewToken)]
 struct Wanted {
     /// What its owner calls it: at most 100 bytes of plain text.
     name: String,
@@ -62,6 +63,7 @@ struct TokenView {
 
 /// A token that was made.
 #[derive(Serialize, ToSchema)]
+#[schema(as = MadeToken)]
 struct Made {
     /// What the program sends behind `Authorization: Bearer`. It is shown this once.
     token: String,

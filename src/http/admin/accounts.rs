@@ -34,6 +34,7 @@ pub struct Named {
 
 /// An account to be added. Without a password it is opened by keys only.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewAccount)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Its name within the tenant.
@@ -61,6 +62,7 @@ pub const HASHES: &str = "bringing the hash of a password";
 
 /// What becomes of an account; what is left out stays.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = AccountChange)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Whether it is kept out.

@@ -68,6 +68,7 @@ pub struct Verdict {
 
 /// Which records are wanted.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Wanted {
     /// Not before this time (RFC 3339).
     #[param(required = false, format = DateTime)]

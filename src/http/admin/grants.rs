@@ -44,6 +44,7 @@ pub struct GrantPage {
 
 /// A grant to be taken away.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Which {
     /// The account's name within the tenant.
     #[param(required = false)]

@@ -35,6 +35,7 @@ pub struct GroupPage {
 
 /// A group to be added.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewGroup)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Its name within the tenant.

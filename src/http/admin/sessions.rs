@@ -43,6 +43,7 @@ pub struct LivePage {
 
 /// Which sessions are wanted.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Which {
     /// Of this account, by its name within the tenant.
     #[param(required = false)]

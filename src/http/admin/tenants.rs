@@ -97,6 +97,7 @@ pub struct Tenant {
 
 /// A tenant to be added.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewTenant)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Its name: of a-z, 0-9 and ._-.
@@ -114,6 +115,7 @@ pub struct Wanted {
 
 /// What becomes of a tenant; what is left out stays.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = TenantChange)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Whether its accounts are kept out; their sessions end within seconds.

@@ -15,6 +15,7 @@ use crate::http::files::bundle::{COLLECTED, Collector, Item};
 use crate::http::files::pump::{self, Allowance, Outlet};
 use crate::http::files::zip::Zip;
 use crate::http::files::{disposition, place, tar};
+use crate::http::raw::Raw;
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -39,8 +40,8 @@ pub const PATHS: usize = 1000;
     ),
     responses(
         (status = 200, description = "the archive", content(
-            (Vec<u8> = "application/zip"),
-            (Vec<u8> = "application/x-tar"),
+            (Raw = "application/zip"),
+            (Raw = "application/x-tar"),
         )),
         Asking,
     )

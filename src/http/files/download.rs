@@ -16,6 +16,7 @@ use crate::http::files::place::Place;
 use crate::http::files::pump::{self, Allowance, Begun};
 use crate::http::files::range::{self, Part};
 use crate::http::files::{digest, disposition};
+use crate::http::raw::Raw;
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -23,6 +24,7 @@ use crate::vfs::read::FileReader;
 
 /// How a file is wanted.
 #[derive(Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Wish {
     /// Whether browsers may show it, if nothing in files of its kind runs: pictures, sound, video,
     /// plain text. All else is stored, whatever this says.
@@ -41,8 +43,8 @@ pub struct Wish {
     tag = "files",
     params(("path" = String, Path, description = "path of the file"), Wish),
     responses(
-        (status = 200, description = "the file", body = Vec<u8>, content_type = "*/*"),
-        (status = 206, description = "the part of the file that Range asks for", body = Vec<u8>, content_type = "*/*"),
+        (status = 200, description = "the file", body = Raw, content_type = "*/*"),
+        (status = 206, description = "the part of the file that Range asks for", body = Raw, content_type = "*/*"),
         (status = 304, description = "the client knows this version"),
         Asking,
         Ranging,

@@ -44,6 +44,7 @@ pub async fn look(visitor: Visitor, Place(path): Place) -> Result<Response, Prob
 
 /// How something is deleted.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct How {
     /// Delete a folder with all that is below it, as one change.
     #[serde(default)]

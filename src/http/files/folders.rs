@@ -65,6 +65,7 @@ pub async fn list(
 
 /// How a folder is made.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct How {
     /// Make the folders that are missing on the way, too, and be content if it is there.
     #[serde(default)]

@@ -15,6 +15,7 @@ use crate::vfs::search::NamePattern;
 
 /// What is searched for.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
     /// A part of the name in any case, or a pattern: `*` stands for any characters, `?` for one.
     #[param(min_length = 1, max_length = 255)]

@@ -17,6 +17,7 @@ use crate::http::files::condition;
 use crate::http::files::place::{self, Place};
 use crate::http::files::view::{self, EntryView};
 use crate::http::files::{digest, entries};
+use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::tags::Tags;
 use crate::http::visitor::Visitor;
@@ -28,6 +29,7 @@ use crate::vfs::write::FileWriter;
 
 /// How a file is put.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct How {
     /// Make the folders that are missing on the way.
     #[serde(default)]
@@ -48,7 +50,7 @@ pub struct How {
     path = "/files/{*path}",
     tag = "files",
     params(("path" = String, Path, description = "path of the file"), How),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Raw, content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "stored as a new version of the file", body = EntryView),
         (status = 201, description = "stored as a new file", body = EntryView),

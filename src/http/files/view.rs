@@ -39,6 +39,7 @@ pub struct EntryView {
 
 /// File or folder.
 #[derive(Serialize, ToSchema)]
+#[schema(as = EntryKind)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     File,

@@ -26,6 +26,7 @@ use crate::http::web::{API, Web};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[schema(as = LinkKind)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     /// A file or folder can be read.
@@ -37,6 +38,7 @@ enum Kind {
 
 /// A link to be made.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewLink)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Path of what it leads to, which may be renamed and moved afterwards.
@@ -76,6 +78,7 @@ pub struct Wanted {
 
 /// What is to be different about a link. What is left out stays; null takes away.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = LinkChange)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// What it is called.
@@ -149,6 +152,7 @@ pub struct ShareView {
 
 /// A link that was made.
 #[derive(Serialize, ToSchema)]
+#[schema(as = MadeLink)]
 pub struct Made {
     /// The text that the link stands and falls with. It is shown this once.
     token: String,

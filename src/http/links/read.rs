@@ -18,6 +18,7 @@ use crate::http::files::view::{self, Entries, EntryView};
 use crate::http::links::outsider::Outsider;
 use crate::http::links::veil;
 use crate::http::paging::{self, Paging};
+use crate::http::raw::Raw;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 use crate::vfs::selection::Purpose;
@@ -33,8 +34,8 @@ use crate::vfs::selection::Purpose;
     tag = "shared",
     params(("token" = String, Path, description = "the text of the link"), Wish),
     responses(
-        (status = 200, description = "the file", body = Vec<u8>, content_type = "*/*"),
-        (status = 206, description = "the part of the file that Range asks for", body = Vec<u8>, content_type = "*/*"),
+        (status = 200, description = "the file", body = Raw, content_type = "*/*"),
+        (status = 206, description = "the part of the file that Range asks for", body = Raw, content_type = "*/*"),
         (status = 304, description = "the client knows this version"),
         Visiting,
         Ranging,
@@ -86,8 +87,8 @@ pub async fn describe(
         Wish,
     ),
     responses(
-        (status = 200, description = "the file", body = Vec<u8>, content_type = "*/*"),
-        (status = 206, description = "the part of the file that Range asks for", body = Vec<u8>, content_type = "*/*"),
+        (status = 200, description = "the file", body = Raw, content_type = "*/*"),
+        (status = 206, description = "the part of the file that Range asks for", body = Raw, content_type = "*/*"),
         (status = 304, description = "the client knows this version"),
         Visiting,
         Ranging,
@@ -193,8 +194,8 @@ pub async fn list_in(
     ),
     responses(
         (status = 200, description = "the archive", content(
-            (Vec<u8> = "application/zip"),
-            (Vec<u8> = "application/x-tar"),
+            (Raw = "application/zip"),
+            (Raw = "application/x-tar"),
         )),
         Visiting,
     )

@@ -18,6 +18,7 @@ use crate::http::failures::{Piecing, Visiting};
 use crate::http::files::digest;
 use crate::http::links::outsider::Outsider;
 use crate::http::links::veil;
+use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer;
 use crate::http::uploads::checksum::Check;
@@ -39,6 +40,7 @@ pub fn tus_routes() -> OpenApiRouter<Web> {
 
 /// How a file is sent.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct How {
     /// Who sends it, for whom it is sent to; at most 200 bytes.
     sender: Option<String>,
@@ -67,7 +69,7 @@ pub struct Sent {
         ("path" = String, Path, description = "the name of the file"),
         How,
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Raw, content_type = "application/octet-stream"),
     responses(
         (status = 201, description = "stored", body = Sent),
         (status = 422, description = "what came does not have the checksum that the request says", body = ProblemDetails, content_type = "application/problem+json"),
@@ -190,7 +192,7 @@ async fn offer_one() -> Response {
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of the parts"),
         ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream", description = "the first piece, if any"),
+    request_body(content = Raw, content_type = "application/offset+octet-stream", description = "the first piece, if any"),
     responses(
         (status = 201, description = "begun; Location says where, Upload-Offset how far it is"),
         Visiting,
@@ -245,7 +247,7 @@ async fn look(State(web): State<Web>, outsider: Outsider, uri: Uri) -> Result<Re
         ("Upload-Length" = Option<u64>, Header, description = "how long it will be, if that was not said before"),
         ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
         (status = 204, description = "stored; Upload-Offset says how far it is. If it is complete, X-Sealift-Name says what the file is called"),
         Visiting,
@@ -293,7 +295,7 @@ async fn end(outsider: Outsider, uri: Uri) -> Result<StatusCode, Problem> {
         ("Tus-Resumable" = String, Header, description = "1.0.0"),
         ("X-HTTP-Method-Override" = String, Header, description = "PATCH, HEAD or DELETE"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
         (status = "default", description = "as that method", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 405, description = "it names no method of an upload", body = ProblemDetails, content_type = "application/problem+json"),

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::domain::id::UploadAddress;
+use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer::{self, UPLOAD_METADATA, UPLOAD_OFFSET};
 use crate::http::uploads::desk::Desk;
@@ -32,7 +33,7 @@ use crate::vfs::session::Session;
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of the parts"),
         ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream", description = "the first piece, if any"),
+    request_body(content = Raw, content_type = "application/offset+octet-stream", description = "the first piece, if any"),
     responses(
         (status = 201, description = "begun; Location says where, Upload-Offset how far it is"),
         (status = 400, description = "malformed, or parts that are not complete", body = ProblemDetails, content_type = "application/problem+json"),

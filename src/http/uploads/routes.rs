@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer::{
     self, EXTENSIONS, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_VERSION,
@@ -101,7 +102,7 @@ async fn head(State(web): State<Web>, visitor: Visitor, uri: Uri) -> Result<Resp
         ("Upload-Length" = Option<u64>, Header, description = "how long it will be, if that was not said before"),
         ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
         (status = 204, description = "stored; Upload-Offset says how far it is. If it is complete, it is published"),
         (status = 400, description = "malformed", body = ProblemDetails, content_type = "application/problem+json"),
@@ -164,7 +165,7 @@ async fn end(visitor: Visitor, uri: Uri) -> Result<StatusCode, Problem> {
         ("Tus-Resumable" = String, Header, description = "1.0.0"),
         ("X-HTTP-Method-Override" = String, Header, description = "PATCH, HEAD or DELETE"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
         (status = "default", description = "as that method", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 405, description = "it names no method of an upload", body = ProblemDetails, content_type = "application/problem+json"),

@@ -27,6 +27,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 
 /// Which of the list.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
     /// Only these: waiting, delivered or dead.
     #[param(required = false)]

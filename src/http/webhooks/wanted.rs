@@ -111,7 +111,7 @@ pub struct SentNews {
     /// What came of the last try.
     said: Option<String>,
     /// What is told.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     data: Value,
 }
 
