@@ -108,6 +108,10 @@ impl Session {
         self.require_to_send(&mut tx).await?;
         let addressed = addressed::find(&mut tx, self.owner(), id).await?;
         let mut addressed = addressed.ok_or_else(no_such_upload)?;
+        if addressed.done {
+            // Whoever had the hold sent the rest.
+            return Err(moved_on());
+        }
         let mut upload = found(&mut tx, &addressed).await?;
         let said = length.filter(|_| addressed.length.is_none());
         addressed.length = addressed.length.or(length);

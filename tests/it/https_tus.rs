@@ -1,6 +1,7 @@
 //! tus 1.0, rule by rule, with curl as the client.
 
 use std::io::Write as _;
+use std::thread;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -462,7 +463,7 @@ fn parallel_parts_become_one_file() {
     let bytes = noise(5, 12 << 20);
     let quarter = bytes.len() / 4;
     let parts: Vec<_> = (0..4).map(|_| tus.part(quarter)).collect();
-    std::thread::scope(|threads| {
+    thread::scope(|threads| {
         for (part, bytes) in parts.iter().zip(bytes.chunks(quarter)) {
             let tus = &tus;
             threads.spawn(move || {
@@ -509,4 +510,27 @@ fn parallel_parts_become_one_file() {
     let refused = tus.ask(&["--http1.1", "-X", "POST", "-H", &file], UPLOADS);
     assert_eq!(refused.status, 431);
     door.server.stop();
+}
+
+#[test]
+fn the_last_piece_sent_many_times_at_once_is_stored_once_and_nobody_is_sent_away() {
+    let door = HttpsDoor::up();
+    let tus = Tus::of(&door.server);
+    for round in 0..8 {
+        let at = tus.begin(&format!("/f{round}"), 5);
+        assert_eq!(tus.patch(&at, 0, b"firs", &[]).status, 204);
+        let told: Vec<_> = thread::scope(|scope| {
+            let send = || tus.patch(&at, 4, b"t", &[]).status;
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let stored = told.iter().filter(|status| **status == 204).count();
+        let rest = told.iter().filter(|status| **status != 204);
+        assert_eq!(stored, 1, "{told:?}");
+        assert!(
+            rest.clone().all(|status| matches!(status, 409 | 423)),
+            "{told:?}"
+        );
+        assert_eq!(tus.offset(&at), 5);
+    }
 }

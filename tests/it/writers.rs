@@ -13,7 +13,10 @@ use sealift::domain::rights::Rights;
 use sealift::domain::sum::SumKind;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::net::budget::Budget;
+use sealift::vfs::addressed::NewUpload;
+use sealift::vfs::addressed_piece::{Trust, Verdict};
 use sealift::vfs::options::WriteOptions;
+use sealift::vfs::rename::Overwrite;
 use sealift::vfs::session::Session;
 use sha2::{Digest, Sha256};
 
@@ -33,6 +36,7 @@ on_both!(
     who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync,
     bytes_that_were_written_over_before_they_were_published_go,
     who_writes_over_the_same_bytes_again_and_again_comes_to_the_quota,
+    who_sends_the_last_piece_after_another_did_is_told_to_ask_again,
 );
 
 async fn who_sets_a_mode_and_writes_nothing_sees_it_after_a_sync(dialect: Dialect) {
@@ -430,5 +434,28 @@ async fn what_was_read_counts_until_it_is_dropped_and_a_few_bytes_keep_nothing_e
     // What was being fetched ahead ends soon after its reader.
     until("all to be given back", async || budget.used() <= before).await;
     assert_eq!(few, vec![7; 2]);
+    clean(&world).await;
+}
+
+async fn who_sends_the_last_piece_after_another_did_is_told_to_ask_again(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let new = NewUpload {
+        path: Some(path("/a")),
+        overwrite: Overwrite::Forbid,
+        length: Some(4),
+        metadata: String::new(),
+        sender: None,
+    };
+    let id = ann.create_upload(new).await.unwrap();
+    let piece = || ann.write_piece(id, 0, None, Trust::AsItComes);
+    let mut first = piece().await.unwrap();
+    let second = piece().await.err().unwrap();
+    assert_eq!(second.kind(), ErrorKind::Stale, "it is under way");
+    assert!(first.write(Bytes::from_static(b"done")).await);
+    assert_eq!(first.finish(Verdict::Counts).await.unwrap(), 4);
+    let second = piece().await.err().unwrap();
+    assert_eq!(second.kind(), ErrorKind::Stale, "it is done, and not gone");
+    assert_eq!(get(&ann, &path("/a")).await.unwrap(), b"done");
     clean(&world).await;
 }

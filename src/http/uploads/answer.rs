@@ -114,10 +114,13 @@ pub fn expires(touched: Timestamp, expiry: Duration) -> Option<(HeaderName, Head
     Some((UPLOAD_EXPIRES, HeaderValue::try_from(text).ok()?))
 }
 
+/// The kind of problem of who comes second.
+pub const LOCKED: &str = "locked";
+
 /// An error of taking an upload over: who comes second is to ask again.
 pub fn locked(error: Error) -> Problem {
     match error.kind() {
-        ErrorKind::Stale => Problem::new(StatusCode::LOCKED, "locked", error.context()),
+        ErrorKind::Stale => Problem::new(StatusCode::LOCKED, LOCKED, error.context()),
         _ => error.into(),
     }
 }

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer::{
-    self, EXTENSIONS, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_VERSION,
+    self, EXTENSIONS, LOCKED, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_VERSION,
     UPLOAD_LENGTH, UPLOAD_OFFSET, VERSION,
 };
 use crate::http::uploads::checksum::ALGORITHMS;
@@ -266,7 +266,12 @@ pub async fn go_on(
             Some(0) => offset,
             _ => return Err(request::too_long()),
         },
-        false => receive(web, session, (id, offset, length), headers, &mut body).await?,
+        false => match receive(web, session, (id, offset, length), headers, &mut body).await {
+            Err(problem) if problem.word() == LOCKED => {
+                return Err(overtaken(desk, uri, offset, problem).await);
+            }
+            received => received?,
+        },
     };
     let mut answer = HeaderMap::new();
     answer.insert(UPLOAD_OFFSET, stored.into());
@@ -295,6 +300,15 @@ async fn standing(web: &Web, session: &Session, uri: &Uri) -> Result<Standing, P
 
 fn elsewhere(offset: u64) -> Problem {
     Problem::new(
+/// What who came second is told: that another request is writing, or how far that has brought the upload.
+async fn overtaken(desk: &Desk<'_>, uri: &Uri, offset: u64, locked: Problem) -> Problem {
+    match standing(desk.web, desk.session, uri).await {
+        Ok(standing) if standing.offset != offset => elsewhere(standing.offset),
+        Ok(_) => locked,
+        Err(problem) => problem,
+    }
+}
+
         StatusCode::CONFLICT,
         "other-offset",
         format!("the upload is at offset {offset}; go on from there"),
