@@ -162,6 +162,34 @@ fn downloads_are_refused_for_a_while_when_there_is_no_memory_for_them() {
 }
 
 #[test]
+fn an_archive_by_a_link_for_which_there_is_no_memory_is_not_counted() {
+    let settings = [("MEMORY__BUDGET", "16MiB"), ("HTTPS__STALL_TIME", "30s")];
+    let door = HttpsDoor::up_set(settings);
+    large(&door, 4 << 20);
+    let link = door.link(&json!({ "path": "/many", "max_downloads": 1 }));
+    let other = door.link(&json!({ "path": "/many" }));
+    let address = format!("{}/file", other.url);
+    let mut clients = Vec::new();
+    wait_for("the memory to be taken", SOON, || {
+        let mut client = Frames::to(&door, 1);
+        for stream in (0..100).map(|index| 2 * index + 1) {
+            client.ask(stream, &address, "bytes=0-");
+        }
+        client.send(PING, 0, 0, &[7; 8]);
+        client.wait(PING, 0);
+        clients.push(client);
+        (other.get("/file").status == 503).then_some(())
+    });
+    assert_eq!(link.get("/archive").status, 503);
+    assert_eq!(link.shown()["downloads"], 0);
+    drop(clients);
+    wait_for("room for an archive", SOON, || {
+        (link.get("/archive").status == 200).then_some(())
+    });
+    assert_eq!(link.shown()["downloads"], 1);
+}
+
+#[test]
 fn listings_that_nobody_takes_hold_no_more_memory_than_the_budget() {
     const BUDGET: u64 = 16 << 20;
     const LISTED: usize = 100;

@@ -60,20 +60,26 @@ pub async fn archive(
         }
     };
     let selection = visitor.0.select(&paths, Purpose::Archive).await?;
-    answer(&web, visitor.principal(), selection, format)
+    let principal = visitor.principal();
+    let allowance = allowance(&web, principal)?;
+    Ok(answer(&web, principal, allowance, (selection, format)))
+}
+
+/// The memory that an archive for `principal` cannot do without.
+///
+/// # Errors
+/// 503 when there is none, or they hold a fair part of it already.
+pub fn allowance(web: &Web, principal: &Principal) -> Result<Allowance, Problem> {
+    Allowance::of(web, principal, COLLECTED)
 }
 
 /// Answers with an archive.
-///
-/// # Errors
-/// 503 when there is no memory for it.
 pub fn answer(
     web: &Web,
     principal: &Principal,
-    selection: Selection,
-    format: Format,
-) -> Result<Response, Problem> {
-    let allowance = Allowance::of(web, principal, COLLECTED)?;
+    allowance: Allowance,
+    (selection, format): (Selection, Format),
+) -> Response {
     let name = match selection.name() {
         None | Some("") => "files",
         Some(name) => name,
@@ -96,7 +102,7 @@ pub fn answer(
             Format::Zip => write_zip(&selection, outlet, budget).await,
         }
     });
-    Ok((told, body).into_response())
+    (told, body).into_response()
 }
 
 /// What kind of archive it is.

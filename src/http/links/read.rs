@@ -228,11 +228,18 @@ pub async fn pack(
             _ => problem,
         }
     })?;
+    // Nobody has downloaded what there is no memory for.
+    let principal = session.principal();
+    let allowance = archive::allowance(&web, principal)?;
     if !web.accounts().count_archive(outsider.id()).await? {
         return Err(veil::over());
     }
-    let principal = outsider.session.principal();
-    archive::answer(&web, principal, selection, format)
+    Ok(archive::answer(
+        &web,
+        principal,
+        allowance,
+        (selection, format),
+    ))
 }
 
 async fn send(
