@@ -180,9 +180,9 @@ impl Directory {
         event: Option<EventId>,
     ) -> Result<u64> {
         let tenant = self.tenant(tenant).await?.id;
-        let id = self.id_of(tenant, which).await?;
         let now = self.db().now().await?;
         let mut tx = self.db().write(tenant).await?;
+        let id = find(&mut tx, which).await?.id;
         let count = deliveries::replay(&mut tx, id, event, now).await?;
         tx.commit().await?;
         if count > 0 {

@@ -159,3 +159,42 @@ fn others_may_do_nothing_with_webhooks() {
     }
     hooked.server.stop();
 }
+
+#[test]
+fn a_webhook_that_is_not_there_is_so_for_every_request() {
+    let hooked = Hooked::up();
+    let (server, secret) = (&hooked.server, "a good secret\n");
+    server.admin(&["tenant", "add", "bolt"], "");
+    let add = ["account", "add", "ann@bolt", "--password-stdin"];
+    server.admin(&add, secret);
+    server.admin(
+        &["account", "set", "ann@bolt", "--administrator", "true"],
+        "",
+    );
+    hooked.hook("http://127.0.0.1:9/", &[]);
+    let address = server.ready.listeners.https.unwrap();
+    let id = hooked.webhook(&["list", "demo"])[0]["id"].clone();
+    let at = format!("/webhooks/{}", id.as_str().unwrap());
+    let requests = [
+        ("GET", "", ""),
+        ("PATCH", "", r#"{"name": "other"}"#),
+        ("POST", "/secret", "{}"),
+        ("POST", "/test", ""),
+        ("POST", "/replay", "{}"),
+        ("GET", "/deliveries", ""),
+        ("DELETE", "", ""),
+    ];
+    for (method, rest, body) in requests {
+        let url = format!("https://{address}/api/v1{at}{rest}");
+        let words = ["-X", method, "-H", JSON, "-d", body];
+        let login = ["--user", "ann@bolt:a good secret"];
+        let others = ask(&[&login[..], &words].concat(), &url);
+        assert_eq!(others.status, 404, "{method} {rest}: {}", others.text());
+    }
+    assert_eq!(hooked.ask(&["-X", "DELETE"], &at).status, 204);
+    for (method, rest, body) in requests {
+        let gone = send(&hooked, method, &format!("{at}{rest}"), body);
+        assert_eq!(gone.status, 404, "{method} {rest}: {}", gone.text());
+    }
+    hooked.server.stop();
+}
