@@ -152,6 +152,7 @@ impl World {
             login,
             generation: account.generation,
             ceiling: account.ceiling,
+            sees_ways: true,
             home: VfsPath::root(),
             session: SessionId::random(),
             protocol: Protocol::Sftp,

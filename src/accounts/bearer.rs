@@ -155,6 +155,7 @@ impl Accounts {
         let mut principal = inner.principal(caller, account, from, session).await?;
         let scopes = bearer.means.scopes();
         principal.ceiling = principal.ceiling & scopes.ceiling();
+        principal.sees_ways &= scopes.contains(Scopes::FILES_READ);
         principal.administrator &= scopes.contains(Scopes::ADMIN);
         inner.begin(caller, &principal, from)?;
         if let Means::Token(_) = bearer.means {

@@ -517,6 +517,7 @@ impl Inner {
             login: caller.login.clone(),
             generation: account.generation,
             ceiling: account.ceiling,
+            sees_ways: true,
             home: home.unwrap_or_default(),
             session,
             protocol: from.protocol,

@@ -19,6 +19,7 @@ pub struct Access {
     ceiling: Rights,
     /// Nothing is held but on this and what is below it, whatever the grants are.
     within: Option<NodeId>,
+    sees_ways: bool,
     may_have_uploads: bool,
     seq: i64,
 }
@@ -30,6 +31,7 @@ impl Access {
             grants: grants.to_vec(),
             ceiling: principal.ceiling,
             within: principal.link.as_ref().map(|link| link.node),
+            sees_ways: principal.sees_ways,
             may_have_uploads: false,
             seq: 0,
         }
@@ -77,13 +79,14 @@ impl Access {
         }
     }
 
-    /// The children of `folder` through which the way leads to folders granted below it.
+    /// The children of `folder` through which the way leads to folders granted below it; none for who is not
+    /// shown the way.
     ///
     /// # Errors
     /// Unavailable when the database does not answer.
     pub async fn ways(&self, tx: &mut TenantTx, folder: NodeId) -> Result<BTreeSet<NodeId>> {
         let mut ways = BTreeSet::new();
-        if self.within.is_some() {
+        if self.within.is_some() || !self.sees_ways {
             return Ok(ways);
         }
         for grant in &self.grants {

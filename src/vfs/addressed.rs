@@ -117,11 +117,12 @@ impl Session {
     /// How far an upload is.
     ///
     /// # Errors
-    /// NotFound when there is none, it is another account's, or it has expired.
+    /// NotFound when there is none, it is another account's, or it has expired; Denied to who may write nothing.
     pub async fn upload_standing(&self, id: UploadAddress) -> Result<Standing> {
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
         let addressed = addressed::find(&mut tx, self.owner(), id).await?;
         let addressed = addressed.ok_or_else(no_such_upload)?;
+        self.require_to_send(&mut tx).await?;
         let upload = match addressed.done {
             true => None,
             false => Some(found(&mut tx, &addressed).await?),

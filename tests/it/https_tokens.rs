@@ -130,6 +130,50 @@ fn looking_needs_the_right_to_look() {
 }
 
 #[test]
+fn a_token_that_may_not_look_is_not_shown_the_way_home_and_finds_it() {
+    let door = HttpsDoor::up();
+    let add = ["account", "add", "ann@demo", "--password-stdin"];
+    door.server.admin(&add, "secret\n");
+    let ann = "ann@demo:secret";
+    let above = ["folders", "folders/home", "entries", "entries/home"];
+    let of = |scopes: &[&str]| {
+        let wanted = json!({ "name": "a", "scopes": scopes }).to_string();
+        let made = post(&door, &["--user", ann], TOKENS, &wanted);
+        made.json()["token"].as_str().unwrap().to_owned()
+    };
+    for scopes in [&["account"][..], &["files:write"]] {
+        let token = of(scopes);
+        for path in above {
+            let refused = by(&door, &token, &[], &format!("/api/v1/{path}"));
+            assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+        }
+        for path in ["/dav/", "/dav/home/"] {
+            let refused = by(&door, &token, &["-X", "PROPFIND"], path);
+            assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+        }
+    }
+    // It writes where it may.
+    let writer = of(&["files:write"]);
+    let put = ["-X", "PUT", "--data", "content"];
+    let make = ["-X", "POST"];
+    for (words, path) in [
+        (&make[..], "/api/v1/folders/home/ann/new"),
+        (&put, "/api/v1/files/home/ann/new/f"),
+        (&put, "/dav/home/ann/f"),
+    ] {
+        let done = by(&door, &writer, words, path);
+        assert_eq!(done.status, 201, "{path}: {}", done.text());
+    }
+    // Who may look is shown the way, and so is the account.
+    let reader = of(&["files:read"]);
+    for path in above {
+        let path = format!("/api/v1/{path}");
+        assert_eq!(by(&door, &reader, &[], &path).status, 200, "{path}");
+        assert_eq!(door.ask(&["--user", ann], &path).status, 200, "{path}");
+    }
+}
+
+#[test]
 fn a_token_makes_none_that_may_do_more_or_lasts_longer() {
     let door = HttpsDoor::up();
     let wanted =
@@ -266,6 +310,7 @@ fn a_token_that_may_not_write_takes_no_part_in_uploads() {
             "evil",
         ];
         assert_eq!(send(&piece, &at), 403);
+        assert_eq!(send(&["--head"], &at), 403);
         assert_eq!(send(&["-X", "DELETE"], &at), 403);
     }
     assert_eq!(tus.patch(&at, 4, b"good", &[]).status, 204);

@@ -79,6 +79,7 @@ async fn offer_one() -> Response {
         (status = 200, description = "Upload-Offset says how many bytes are durable"),
         (status = 400, description = "malformed"),
         (status = 401, description = "nobody has logged in"),
+        (status = 403, description = "the account, or its token, may write nowhere"),
         (status = 404, description = "there is no such upload, or it has expired"),
         (status = 410, description = "it has expired"),
         (status = 412, description = "another version of tus"),
@@ -145,6 +146,7 @@ async fn patch(
         (status = 204, description = "ended"),
         (status = 400, description = "malformed", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "the account, or its token, may write nowhere", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, description = "there is no such upload", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 412, description = "another version of tus", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 429, description = "too many are logged in", body = ProblemDetails, content_type = "application/problem+json"),
@@ -298,8 +300,6 @@ async fn standing(web: &Web, session: &Session, uri: &Uri) -> Result<Standing, P
     }
 }
 
-fn elsewhere(offset: u64) -> Problem {
-    Problem::new(
 /// What who came second is told: that another request is writing, or how far that has brought the upload.
 async fn overtaken(desk: &Desk<'_>, uri: &Uri, offset: u64, locked: Problem) -> Problem {
     match standing(desk.web, desk.session, uri).await {
@@ -309,6 +309,8 @@ async fn overtaken(desk: &Desk<'_>, uri: &Uri, offset: u64, locked: Problem) -> 
     }
 }
 
+fn elsewhere(offset: u64) -> Problem {
+    Problem::new(
         StatusCode::CONFLICT,
         "other-offset",
         format!("the upload is at offset {offset}; go on from there"),

@@ -228,6 +228,7 @@ impl World {
             },
             generation: 1,
             ceiling: Rights::ALL,
+            sees_ways: true,
             home: VfsPath::root(),
             session: SessionId::random(),
             protocol: Protocol::Sftp,
