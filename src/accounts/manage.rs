@@ -5,6 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
+use crate::accounts::login::Accounts;
+use crate::accounts::sessions::Sessions;
 use crate::db::audit::Happening;
 use crate::db::commit::{Committer, Operation, Record};
 use crate::db::database::Database;
@@ -23,6 +25,8 @@ pub struct Directory {
     /// Who the audit log says it was.
     actor: Actor,
     pub(in crate::accounts) rounds: u32,
+    /// Those that go on in this process, where it has any.
+    sessions: Option<Sessions>,
 }
 
 /// Let in or kept out.
@@ -95,6 +99,17 @@ impl Directory {
             committer,
             actor: Actor::operator(),
             rounds,
+            sessions: None,
+        }
+    }
+
+    /// The same, which ends the sessions that go on here as soon as it has changed their account; those
+    /// elsewhere end within seconds.
+    #[must_use]
+    pub fn over_sessions_of(self, accounts: &Accounts) -> Self {
+        Self {
+            sessions: Some(accounts.inner.sessions.clone()),
+            ..self
         }
     }
 
@@ -166,10 +181,13 @@ impl Directory {
         tenant: TenantId,
         operation: impl Operation,
     ) -> Result<()> {
-        self.committer
-            .run(tenant, &self.actor, operation)
-            .await
-            .map(|_| ())
+        self.committer.run(tenant, &self.actor, operation).await?;
+        if let Some(sessions) = &self.sessions
+            && let Err(error) = sessions.look_at(self.db(), tenant).await
+        {
+            tracing::debug!(error = ?error, "sessions of a changed account end a moment later");
+        }
+        Ok(())
     }
 
     pub(in crate::accounts) async fn write_down(

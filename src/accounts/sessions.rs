@@ -319,28 +319,53 @@ impl Sessions {
             by_tenant.entry(live.tenant).or_default().push(live.clone());
         }
         for (tenant, sessions) in by_tenant {
-            let mut ids: Vec<_> = sessions.iter().map(|live| live.account).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            let (standings, asked) = {
-                let mut tx = db.read(tenant).await?;
-                let asked = match self.shared.instance.get() {
-                    Some(instance) => live_sessions::asked(&mut tx, *instance).await?,
-                    None => Vec::new(),
-                };
-                (accounts::standings(&mut tx, &ids).await?, asked)
-            };
-            asked.into_iter().for_each(|id| self.ask_end(id));
-            for live in sessions {
-                let goes_on = standings.get(&live.account).is_some_and(|standing| {
-                    !standing.disabled && standing.generation == live.generation
-                });
-                if !goes_on {
-                    live.end(Ended::Changed);
-                }
-            }
+            self.end_changed(db, tenant, &sessions).await?;
         }
         published
+    }
+
+    /// Ends those of a tenant whose account has changed, or whose end somebody wanted, without waiting for
+    /// the next look at all.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub(in crate::accounts) async fn look_at(&self, db: &Database, tenant: TenantId) -> Result<()> {
+        let sessions: Vec<_> = {
+            let live = self.lock();
+            let going_on = live.values().filter(|live| !live.ended.is_cancelled());
+            going_on
+                .filter(|live| live.tenant == tenant)
+                .cloned()
+                .collect()
+        };
+        match sessions.is_empty() {
+            true => Ok(()),
+            false => self.end_changed(db, tenant, &sessions).await,
+        }
+    }
+
+    async fn end_changed(&self, db: &Database, tenant: TenantId, sessions: &[Live]) -> Result<()> {
+        let mut ids: Vec<_> = sessions.iter().map(|live| live.account).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let (standings, asked) = {
+            let mut tx = db.read(tenant).await?;
+            let asked = match self.shared.instance.get() {
+                Some(instance) => live_sessions::asked(&mut tx, *instance).await?,
+                None => Vec::new(),
+            };
+            (accounts::standings(&mut tx, &ids).await?, asked)
+        };
+        asked.into_iter().for_each(|id| self.ask_end(id));
+        for live in sessions {
+            let goes_on = standings.get(&live.account).is_some_and(|standing| {
+                !standing.disabled && standing.generation == live.generation
+            });
+            if !goes_on {
+                live.end(Ended::Changed);
+            }
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Live>> {

@@ -247,7 +247,7 @@ fn http(
         backups: installation.settings.jobs.blob_grace,
         ..installation.settings.http.front.clone()
     };
-    let directory = installation.directory();
+    let directory = installation.directory().over_sessions_of(accounts);
     let (vfs, accounts) = (vfs.clone(), accounts.clone());
     let challenges = acme::challenges(installation.database().clone());
     let regions = regions(installation);

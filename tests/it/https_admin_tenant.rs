@@ -334,3 +334,28 @@ fn the_number_of_a_removed_account_is_never_another_s() {
     let checked = admin.server().admin(&["fsck", "--json"], "");
     assert!(checked.contains(r#""clean":true"#), "{checked}");
 }
+
+#[test]
+fn a_password_that_was_changed_lets_nobody_in_any_more() {
+    let admin = two_tenants();
+    let me = |password: &str| {
+        let user = format!("ann@demo:{password}");
+        admin.door.ask(&["--user", &user], "/api/v1/me").status
+    };
+    let mut old = "secret".to_owned();
+    for round in 0..6 {
+        assert_eq!(me(&old), 200);
+        let new = format!("secret {round}");
+        let body = json!({ "password": new }).to_string();
+        match round % 2 {
+            0 => {
+                let words = admin_door::json("PUT", &body);
+                let set = admin.account_asks(CHIEF, &words, "/accounts/ann/password");
+                assert_eq!(set.status, 204, "{}", set.text());
+            }
+            _ => drop(admin.done("PUT", "/tenants/demo/accounts/ann/password", Some(&body))),
+        }
+        assert_eq!(me(&old), 401, "at once, on the same instance");
+        old = new;
+    }
+}
