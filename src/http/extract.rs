@@ -18,6 +18,9 @@ use crate::http::web::Web;
 /// Most bytes of a JSON body.
 pub const JSON_BYTES: usize = 64 * 1024;
 
+/// The kind of problem of a body that is longer.
+pub const TOO_LARGE: &str = "too-large";
+
 /// A JSON body of up to [`JSON_BYTES`]. Refused with 400, 408, 413 and 415.
 pub struct JsonBody<T>(pub T);
 
@@ -83,7 +86,7 @@ pub async fn whole(mut body: Body, most: usize, time: Duration) -> Result<Bytes,
             if bytes.len() + piece.len() > most {
                 let detail = format!("the body must not be longer than {most} bytes");
                 let status = StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(Problem::new(status, "too-large", detail));
+                return Err(Problem::new(status, TOO_LARGE, detail));
             }
             bytes.extend_from_slice(&piece);
         }

@@ -20,7 +20,7 @@ use crate::accounts::once::{Ours, Standing};
 use crate::domain::error::Error;
 use crate::domain::principal::Protocol;
 use crate::http::admin::operator::AtOperators;
-use crate::http::extract::{JSON_BYTES, whole};
+use crate::http::extract::{JSON_BYTES, TOO_LARGE, whole};
 use crate::http::reply::Problem;
 use crate::http::visitor;
 use crate::http::web::{API, Web};
@@ -81,7 +81,8 @@ pub fn is_meant(method: &Method, path: &str) -> bool {
 async fn stand(web: &Web, parts: Parts, body: Body, next: Next) -> Result<Response, Problem> {
     let key = key(&parts)?.to_owned();
     let visit = visitor::visit(&parts, web, Protocol::Https).await?.visit;
-    let bytes = whole(body, JSON_BYTES, web.settings().stall_time).await?;
+    let bytes = whole(body, JSON_BYTES, web.settings().stall_time).await;
+    let bytes = bytes.map_err(too_long)?;
     let fingerprint = fingerprint(&key, &visit.means, &parts, &bytes);
     let named = Sha256::digest(key.as_bytes()).into();
     let standing = web.accounts().stand(&visit.principal, named, fingerprint);
@@ -112,6 +113,17 @@ async fn stand(web: &Web, parts: Parts, body: Body, next: Next) -> Result<Respon
         settle(&ours, response).await
     });
     task.await.map_err(|error| Error::internal(error).into())
+}
+
+/// Says that it is for the key that a body is too long: the first piece of an upload may have any length without.
+fn too_long(problem: Problem) -> Problem {
+    match problem.word() {
+        TOO_LARGE => problem.saying(format!(
+            "a body that comes with an Idempotency-Key has at most {JSON_BYTES} bytes; begin an upload without its \
+             first piece, or without the key"
+        )),
+        _ => problem,
+    }
 }
 
 /// Keeps the answer to what was carried out; forgets a request that changed nothing and failed.
