@@ -51,9 +51,20 @@ pub async fn challenge(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses requests of which proxies on the way may think otherwise than we do: without one host, or in
-/// a coding that nobody takes apart (RFC 9112 sections 3.2 and 6.1).
+/// Refuses requests of which proxies on the way may think otherwise than we do: without one host, in a coding
+/// that nobody takes apart (RFC 9112 sections 3.2 and 6.1), for two hosts (RFC 9113 section 8.3.1), or by two
+/// logins.
 pub async fn unambiguous(request: Request, next: Next) -> Response {
+    if is_for_two_hosts(&request) {
+        let detail =
+            "the request names two hosts; let 'Host' be what ':authority' is, or leave it out";
+        return Problem::malformed(detail).into_response();
+    }
+    let mut logins = request.headers().get_all(header::AUTHORIZATION).iter();
+    if logins.nth(1).is_some() {
+        let detail = "the request logs in more than once; send 'Authorization' once";
+        return Problem::malformed(detail).into_response();
+    }
     if request.version() == Version::HTTP_11 {
         let mut hosts = request.headers().get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
@@ -70,6 +81,27 @@ pub async fn unambiguous(request: Request, next: Next) -> Response {
         return Problem::new(StatusCode::NOT_IMPLEMENTED, "unsupported", detail).into_response();
     }
     next.run(request).await
+}
+
+/// Whether what HTTP/2 says in `:authority` and what stands in `Host` differ.
+fn is_for_two_hosts(request: &Request) -> bool {
+    if request.version() != Version::HTTP_2 {
+        return false;
+    }
+    // The port of https may be left out.
+    let plain = |host: &[u8]| {
+        host.strip_suffix(b":443")
+            .unwrap_or(host)
+            .to_ascii_lowercase()
+    };
+    let authority = request.uri().authority();
+    let authority = authority.map(|name| plain(name.as_str().as_bytes()));
+    let hosts = request.headers().get_all(header::HOST).iter();
+    let mut named = authority
+        .into_iter()
+        .chain(hosts.map(|host| plain(host.as_bytes())));
+    let first = named.next();
+    named.any(|other| Some(other) != first)
 }
 
 /// Adds the headers that keep browsers from doing harm.

@@ -83,6 +83,10 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
         ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\nHost: a b/c@d\r\n", "400"),
         (
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\nAuthorization: Basic Yzpk\r\n",
+            "400",
+        ),
+        (
             "PUT /api/v1/files/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n",
             "501",
         ),
@@ -93,6 +97,59 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
         stream.flush().unwrap();
         let answer = to_the_end(stream);
         assert_eq!(answer.split(' ').nth(1), Some(status), "{head}: {answer}");
+    }
+}
+
+#[test]
+fn a_request_of_http_2_for_two_hosts_is_refused() {
+    const OK: u8 = 0x88;
+    const BAD_REQUEST: u8 = 0x8c;
+    let door = HttpsDoor::up();
+    for (hosts, status) in [
+        (&[][..], OK),
+        (&["a.example"], OK),
+        (&["A.example:443"], OK),
+        (&["b.example"], BAD_REQUEST),
+        (&["a.example", "b.example"], BAD_REQUEST),
+        (&["a.example:444"], BAD_REQUEST),
+    ] {
+        let always = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.example"),
+            (":path", "/healthz"),
+        ];
+        let mut head = Vec::new();
+        for (name, value) in always
+            .into_iter()
+            .chain(hosts.iter().map(|host| ("host", *host)))
+        {
+            head.push(0);
+            for text in [name, value] {
+                // So short that the length is one byte.
+                head.push(u8::try_from(text.len()).unwrap());
+                head.extend_from_slice(text.as_bytes());
+            }
+        }
+        let mut stream = secure(door.address(), &[b"h2"]);
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let headers = [0, 0, u8::try_from(head.len()).unwrap(), 1, 5, 0, 0, 0, 1];
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let request = [&preface[..], &settings, &headers, &head].concat();
+        stream.write_all(&request).unwrap();
+        stream.flush().unwrap();
+        let answer = loop {
+            let mut frame = [0; 9];
+            stream.read_exact(&mut frame).unwrap();
+            let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+            let mut held = vec![0; length as usize];
+            stream.read_exact(&mut held).unwrap();
+            if frame[3] == 1 {
+                break held;
+            }
+        };
+        // The first of its headers, as HPACK has it (RFC 7541 appendix A).
+        assert_eq!(answer[0], status, "{hosts:?}");
     }
 }
 
