@@ -41,7 +41,7 @@ impl Proven {
     /// The proof's own.
     pub async fn prove(&self) -> Result<()> {
         let look = || (self.proof)(self.inner.clone());
-        self.passed.get_or_try_init(look).await.map(|()| ())
+        self.passed.get_or_try_init(look).await.copied()
     }
 
     async fn store(&self) -> Result<&Arc<dyn BlobStore>> {
