@@ -1,6 +1,6 @@
 //! RMD: deletes an empty folder.
 
-use crate::domain::node::NodeKind;
+use crate::domain::rights::Rights;
 use crate::ftp::reply::Reply;
 use crate::ftp::verb::Verb;
 use crate::ftp::work::{Action, Done, Task, Work};
@@ -13,14 +13,18 @@ pub const RMD: Verb = Verb::new("RMD", "<folder>", |state, argument| {
     }
     Ok(Action::Work(Work::Files(Task::new(
         move |files| async move {
+            let session = &files.session;
+            let rights = session.rights(&path).await;
             // Deleting would not mind what broke off in it, which listings show.
-            if files.session.stat(&path).await?.kind == NodeKind::Folder
-                && !files.session.list(&path).await?.next_page().await?.is_empty()
+            if rights.is_ok_and(|rights| rights.contains(Rights::LIST))
+                && let Ok(mut names) = session.list(&path).await
+                && names.next_page().await.is_ok_and(|page| !page.is_empty())
             {
-                let sentence = "the folder is not empty: MLSD shows what is in it, which may be a file that broke off";
+                let sentence =
+                    "the folder is not empty; MLSD shows what is in it, also what broke off";
                 return Err(Reply::new(550, sentence));
             }
-            files.session.remove_folder(&path).await?;
+            session.remove_folder(&path).await?;
             Ok(Done::new(250, "deleted"))
         },
     ))))
