@@ -10,7 +10,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::random;
 use crate::sftp::context::Caller;
 use crate::sftp::folders::FolderLane;
-use crate::sftp::hold::{Hold, Ties};
+use crate::sftp::hold::{Hold, Leaving, Ties};
 use crate::sftp::reads::ReadFile;
 use crate::sftp::request::HandleId;
 use crate::sftp::writes::{Asked, HandleUse, WriteLane, WriteWork};
@@ -68,20 +68,6 @@ pub enum Closed {
     Told,
     /// The file it led to is to be left.
     Leaving(WriteLane, Leaving),
-}
-
-/// A handle being closed that led to a file being written. Dropped when that is settled.
-pub struct Leaving {
-    handles: Handles,
-    ties: Ties,
-    _done: oneshot::Sender<()>,
-}
-
-impl Leaving {
-    /// Whether no other handle leads to the file; no name does either, then, from now on.
-    pub fn is_last(&self) -> bool {
-        self.handles.lock().leave(&self.ties)
-    }
 }
 
 impl Table {
@@ -166,11 +152,8 @@ impl Handles {
             waits: lane.ties.is_held(),
             settled,
         });
-        let leaving = Leaving {
-            handles: self.clone(),
-            ties: lane.ties.clone(),
-            _done: done,
-        };
+        let (handles, ties) = (self.clone(), lane.ties.clone());
+        let leaving = Leaving::new(move || handles.lock().leave(&ties), done);
         Some(Closed::Leaving(lane, leaving))
     }
 

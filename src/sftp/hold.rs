@@ -64,6 +64,29 @@ impl Drop for Hold {
     }
 }
 
+/// A handle being closed that led to a file being written. Dropped when that is settled.
+pub struct Leaving {
+    leave: Box<dyn Fn() -> bool + Send>,
+    _done: oneshot::Sender<()>,
+}
+
+impl Leaving {
+    /// `leave` takes the handle away and says whether it was the last; whoever waits for the close has the other
+    /// end of `done`.
+    pub fn new(leave: impl Fn() -> bool + Send + 'static, done: oneshot::Sender<()>) -> Self {
+        Self {
+            leave: Box::new(leave),
+            _done: done,
+        }
+    }
+
+    /// Takes the handle away, to be called once. Says whether no other leads to the file; no name does either,
+    /// then, from now on.
+    pub fn is_last(&self) -> bool {
+        (self.leave)()
+    }
+}
+
 /// The names on which a request depends.
 pub struct Near(Vec<VfsPath>);
 

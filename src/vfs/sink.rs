@@ -259,7 +259,11 @@ impl BlobSink {
             let is_held = more <= self.held();
             // Later pieces take all that they need before they begin, so that it is memory used before.
             let begins = self.feed.is_some() && self.out.is_empty();
-            if self.out.len() < wanted && (is_held && !begins || self.grow(wanted) || is_held) {
+            let has_room = match begins {
+                true => self.grow(wanted) || is_held,
+                false => is_held || (self.out.len() < wanted && self.grow(wanted)),
+            };
+            if has_room && self.out.len() < wanted {
                 return Ok(true);
             }
             let length = self.given + self.out.len() as u64;
