@@ -148,6 +148,7 @@ mod https_dav_locks;
 mod https_files;
 #[cfg(test)]
 mod https_hostile;
+#[cfg(test)]
 mod https_idempotency;
 #[cfg(test)]
 mod https_openapi;
@@ -249,6 +250,7 @@ mod selecting;
 mod sftp_crossing;
 #[cfg(test)]
 mod sftp_extensions;
+#[cfg(test)]
 mod sftp_order;
 #[cfg(test)]
 mod sftp_raw;
@@ -258,6 +260,7 @@ mod ssh_audit;
 mod sshfs;
 #[cfg(test)]
 mod storage;
+#[cfg(test)]
 mod superseded;
 #[cfg(test)]
 mod syslog;
