@@ -661,7 +661,7 @@ async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dia
 
 async fn a_copy_that_takes_long_is_left_to_who_makes_it(dialect: Dialect) {
     let two = Two::new(dialect).await;
-    let content = vec![7; 3 << 20];
+    let content = vec![7; 20 << 20];
     put(&two.session, &path("/large"), &content).await.unwrap();
     two.move_to(THERE).await;
     let other = two.world.beside();

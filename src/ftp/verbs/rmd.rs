@@ -1,5 +1,6 @@
 //! RMD: deletes an empty folder.
 
+use crate::domain::id::NodeId;
 use crate::domain::rights::Rights;
 use crate::ftp::reply::Reply;
 use crate::ftp::verb::Verb;
@@ -15,13 +16,16 @@ pub const RMD: Verb = Verb::new("RMD", "<folder>", |state, argument| {
         move |files| async move {
             let session = &files.session;
             let rights = session.rights(&path).await;
+            let may = rights.is_ok_and(|rights| rights.contains(Rights::LIST | Rights::DELETE));
             // Deleting would not mind what broke off in it, which listings show.
-            if rights.is_ok_and(|rights| rights.contains(Rights::LIST))
+            if may
                 && let Ok(mut names) = session.list(&path).await
-                && names.next_page().await.is_ok_and(|page| !page.is_empty())
+                && let Ok(page) = names.next_page().await
+                && page.iter().any(|entry| entry.node == NodeId::NIL)
             {
-                let sentence =
-                    "the folder is not empty; MLSD shows what is in it, also what broke off";
+                let sentence = format!(
+                    "the folder '{path}' is not empty; delete what is in it first, also what broke off"
+                );
                 return Err(Reply::new(550, sentence));
             }
             session.remove_folder(&path).await?;
