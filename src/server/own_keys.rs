@@ -3,13 +3,14 @@
 
 use serde::Serialize;
 
-use crate::crypto::keyring::{Keeper, KeyHome, WrappedKey};
+use crate::crypto::keyring::{KeyHome, WrappedKey};
 use crate::db::own_keys::{self, OwnKey, Purpose};
 use crate::db::regions;
 use crate::domain::error::Result;
 use crate::domain::id::TenantId;
 use crate::server::installation::Installation;
 use crate::server::keys;
+use crate::vfs::key_care::kept_at;
 
 /// What is sealed belongs to no tenant.
 pub const NOBODY: TenantId = TenantId(0);
@@ -42,14 +43,7 @@ pub async fn list(installation: &Installation) -> Result<Vec<OwnKeyView>> {
             Purpose::AcmeCertificate { host, .. } => format!("certificate of {host}"),
             Purpose::Tickets { id } => format!("TLS session tickets {id}"),
         };
-        let (region, kms_key) = match wrapped(&key).keeper() {
-            Keeper::Kms { region, key_id } => {
-                let name = names.iter().find(|(id, _)| *id == region);
-                let name = name.map_or_else(|| region.to_string(), |(_, name)| name.clone());
-                (Some(name), Some(key_id))
-            }
-            Keeper::Local | Keeper::Unknown => (None, None),
-        };
+        let (region, kms_key) = kept_at(wrapped(&key).keeper(), &names);
         OwnKeyView {
             purpose,
             provider: key.provider,

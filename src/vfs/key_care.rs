@@ -14,7 +14,7 @@ use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
-use crate::domain::id::TenantId;
+use crate::domain::id::{RegionId, TenantId};
 use crate::domain::principal::Actor;
 use crate::vfs::keys::{AddKey, TenantKeys, destroyed, home, stored, wrapped};
 
@@ -80,14 +80,7 @@ pub async fn list(db: &Database, tenant: TenantId) -> Result<Vec<KeyView>> {
     drop(tx);
     let latest = rows.last().map(|(key, _)| key.version);
     let view = |(key, created_at): (StoredKey, Timestamp)| {
-        let (region, kms_key) = match wrapped(&key).keeper() {
-            Keeper::Kms { region, key_id } => {
-                let name = names.iter().find(|(id, _)| *id == region);
-                let name = name.map_or_else(|| region.to_string(), |(_, name)| name.clone());
-                (Some(name), Some(key_id))
-            }
-            Keeper::Local | Keeper::Unknown => (None, None),
-        };
+        let (region, kms_key) = kept_at(wrapped(&key).keeper(), &names);
         KeyView {
             version: key.version,
             current: Some(key.version) == latest,
@@ -206,6 +199,19 @@ impl Operation for Replace {
 
 /// The audit log's word for wrapping anew.
 pub(in crate::vfs) const REWRAP: &str = "keys-rewrap";
+
+/// The region of the key service that keeps a key, by its name among `names`, and the service's key; nothing of
+/// one that a key file keeps.
+pub fn kept_at(keeper: Keeper, names: &[(RegionId, String)]) -> (Option<String>, Option<String>) {
+    match keeper {
+        Keeper::Kms { region, key_id } => {
+            let name = names.iter().find(|(id, _)| *id == region);
+            let name = name.map_or_else(|| region.to_string(), |(_, name)| name.clone());
+            (Some(name), Some(key_id))
+        }
+        Keeper::Local | Keeper::Unknown => (None, None),
+    }
+}
 
 fn shown(wrapped: &WrappedKey) -> String {
     match wrapped.keeper() {

@@ -2,26 +2,15 @@
 //! name.
 
 use std::fs;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
+use crate::ftp_going_on::begin;
 use crate::support::ftp_door::{FtpDoor, SECRET, ask, code, get, next, noise, put, size};
-use crate::support::ftp_raw::{FtpRaw, Stream};
+use crate::support::ftp_raw::Stream;
 use crate::support::wait::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const LARGE: usize = 20 << 20;
-
-/// Begins an upload and sends what is there so far.
-fn begin(client: &mut FtpRaw, line: &str, content: &[u8]) -> Stream {
-    let mut codes = Vec::new();
-    let port = client.prepare_data(&mut codes).unwrap().unwrap();
-    assert_eq!(code(client, line), 150, "{line}");
-    let mut stream = client.open(port).unwrap();
-    stream.write_all(content).unwrap();
-    stream.flush().unwrap();
-    stream
-}
 
 /// Waits until the server has read all that was sent.
 fn is_read(stream: &Stream) {

@@ -15,7 +15,7 @@ use crate::support::wait::wait_for;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Begins an upload and sends what is there so far.
-fn begin(client: &mut FtpRaw, line: &str, content: &[u8]) -> Stream {
+pub(crate) fn begin(client: &mut FtpRaw, line: &str, content: &[u8]) -> Stream {
     let mut codes = Vec::new();
     let port = client.prepare_data(&mut codes).unwrap().unwrap();
     assert_eq!(code(client, line), 150, "{line}");
