@@ -40,14 +40,14 @@ pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Res
     let mut chain = Vec::with_capacity(names.len() + 1);
     let (mut grants, mut has_upload, mut seq) = (Vec::new(), false, 0);
     for row in &rows {
-        match row.int(12)? {
+        match row.int(13)? {
             -1 => grants.push(Grant {
                 subject: Subject::Account(account),
                 node: NodeId::from_slice(&row.bytes(0)?)?,
                 rights: Rights::from_bits(row.int(5)?),
             }),
             -2 => has_upload = true,
-            -3 => seq = row.int(10)?,
+            -3 => seq = row.int(11)?,
             depth => chain.push((depth, entries::read(row)?)),
         }
     }
@@ -86,25 +86,25 @@ fn statement(dialect: Dialect, names: usize) -> String {
     let _ = write!(
         sql,
         "), walk AS (SELECT 0 AS depth, e.node, e.parent, e.name, e.kind, e.content, e.size, \
-         e.owner, e.mode, e.modified, e.accessed, e.born FROM entries e \
+         e.owner, e.mode, e.modified, e.accessed, e.created, e.born FROM entries e \
          WHERE e.tenant = $1 AND e.parent = $2 AND e.name = '' \
          UNION ALL SELECT w.depth + 1, e.node, e.parent, e.name, e.kind, e.content, e.size, \
-         e.owner, e.mode, e.modified, e.accessed, e.born \
+         e.owner, e.mode, e.modified, e.accessed, e.created, e.born \
          FROM walk w JOIN parts p ON p.depth = w.depth + 1 {child}) \
-         SELECT node, parent, name, kind, content, size, owner, mode, modified, accessed, born, \
+         SELECT node, parent, name, kind, content, size, owner, mode, modified, accessed, created, born, \
          CAST(NULL AS bigint), CAST(depth AS bigint) FROM walk \
-         UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
+         UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
          FROM grants WHERE tenant = $1 AND subject_kind = 1 AND subject = $4 \
-         UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
+         UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1 \
          FROM grants WHERE tenant = $1 AND subject_kind = 2 AND subject IN \
          (SELECT group_id FROM group_members WHERE tenant = $1 AND account = $4) \
-         UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, seq, NULL, -3 \
+         UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, seq, NULL, -3 \
          FROM clocks WHERE tenant = $1",
     );
     if let Some(above) = names.checked_sub(1) {
         let _ = write!(
             sql,
-            " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+            " UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
              -2 WHERE EXISTS (SELECT 1 FROM uploads u WHERE u.tenant = $1 AND u.account = $4 \
              AND u.parent = (SELECT node FROM walk WHERE depth = {above}) AND u.name = ${}) \
              OR EXISTS (SELECT 1 FROM uploads u WHERE u.tenant = $1 AND u.account = $4 \

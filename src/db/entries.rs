@@ -46,6 +46,8 @@ macro_rules! columns {
             $prefix,
             "accessed, ",
             $prefix,
+            "created, ",
+            $prefix,
             "born"
         )
     };
@@ -366,7 +368,7 @@ pub async fn insert(tx: &mut TenantTx, entry: &Entry) -> Result<()> {
             "INSERT INTO entries (tenant, ",
             columns!(""),
             ") \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
         ),
         values(entry),
     )
@@ -381,7 +383,8 @@ pub async fn insert(tx: &mut TenantTx, entry: &Entry) -> Result<()> {
 pub async fn replace(tx: &mut TenantTx, entry: &Entry) -> Result<()> {
     tx.execute(
         "UPDATE entries SET parent = $3, name = $4, kind = $5, content = $6, size = $7, \
-         owner = $8, mode = $9, modified = $10, accessed = $11, born = $12 \
+         owner = $8, mode = $9, modified = $10, accessed = $11, created = $12, \
+         born = $13 \
          WHERE tenant = $1 AND node = $2",
         values(entry),
     )
@@ -483,7 +486,7 @@ pub async fn forget(tx: &mut TenantTx, node: NodeId, died: i64) -> Result<()> {
 }
 
 /// In the order of [`read`], but for `died`.
-pub(in crate::db) fn values(entry: &Entry) -> [Value; 11] {
+pub(in crate::db) fn values(entry: &Entry) -> [Value; 12] {
     [
         entry.node.as_bytes().into(),
         entry.parent.as_bytes().into(),
@@ -498,11 +501,13 @@ pub(in crate::db) fn values(entry: &Entry) -> [Value; 11] {
         i64::from(entry.attributes.mode).into(),
         entry.attributes.modified.0.into(),
         entry.attributes.accessed.0.into(),
+        entry.attributes.created.map(|created| created.0).into(),
         entry.born.into(),
     ]
 }
 
-/// Columns: node, parent, name, kind, content, size, owner, mode, modified, accessed, born, died.
+/// Columns: node, parent, name, kind, content, size, owner, mode, modified, accessed, created, born,
+/// died.
 pub(in crate::db) fn read(row: &Row) -> Result<Entry> {
     let content = row.opt_bytes(4)?;
     Ok(Entry {
@@ -517,9 +522,10 @@ pub(in crate::db) fn read(row: &Row) -> Result<Entry> {
             mode: u32::try_from(row.int(7)?).unwrap_or(0),
             modified: Timestamp(row.int(8)?),
             accessed: Timestamp(row.int(9)?),
+            created: row.opt_int(10)?.map(Timestamp),
         },
-        born: row.int(10)?,
-        died: row.opt_int(11)?,
+        born: row.int(11)?,
+        died: row.opt_int(12)?,
     })
 }
 

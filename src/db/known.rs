@@ -195,7 +195,7 @@ pub(in crate::db) async fn about_all(
     let mut known = Known::default();
     let mut clock = None;
     for row in rows {
-        match row.int(12)? {
+        match row.int(13)? {
             0 => clock = Some(row),
             1 => known.found(entries::read(&row)?),
             2 => {
@@ -251,16 +251,16 @@ up(node) AS (\
  UNION SELECT e.parent FROM up u CROSS JOIN LATERAL (SELECT x.parent FROM entries x \
  WHERE x.tenant = $1 AND x.node = u.node OFFSET 0) e) \
 SELECT f.node, f.parent, f.name, f.kind, f.content, f.size, f.owner, f.mode, f.modified, f.accessed, \
- f.born, NULL::bigint, 1::bigint FROM found f \
+ f.created, f.born, NULL::bigint, 1::bigint FROM found f \
 UNION ALL \
 SELECT e.node, e.parent, e.name, e.kind, e.content, e.size, e.owner, e.mode, e.modified, e.accessed, \
- e.born, NULL, 2 FROM up u CROSS JOIN LATERAL (SELECT * FROM entries x \
+ e.created, e.born, NULL, 2 FROM up u CROSS JOIN LATERAL (SELECT * FROM entries x \
  WHERE x.tenant = $1 AND x.node = u.node OFFSET 0) e \
 UNION ALL \
-SELECT g.node, NULL, NULL, g.subject, NULL, g.rights, NULL, NULL, NULL, NULL, NULL, NULL, 3 \
+SELECT g.node, NULL, NULL, g.subject, NULL, g.rights, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 3 \
  FROM grants g WHERE g.tenant = $1 AND g.subject_kind = 1 AND g.subject = ANY($5::bigint[]) \
 UNION ALL \
-SELECT g.node, NULL, NULL, m.account, NULL, g.rights, NULL, NULL, NULL, NULL, NULL, NULL, 3 \
+SELECT g.node, NULL, NULL, m.account, NULL, g.rights, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 3 \
  FROM group_members m JOIN grants g \
  ON g.tenant = $1 AND g.subject_kind = 2 AND g.subject = m.group_id \
  WHERE m.tenant = $1 AND m.account = ANY($5) \
@@ -268,17 +268,17 @@ UNION ALL \
 SELECT NULL, NULL, NULL, NULL, NULL, u.account, \
  CASE WHEN u.account = 0 THEN t.quota_bytes ELSE a.quota_bytes END, \
  u.bytes, u.files, u.reserved_bytes, u.reserved_files, \
- CASE WHEN u.account = 0 THEN t.quota_files ELSE a.quota_files END, 4 \
+ CASE WHEN u.account = 0 THEN t.quota_files ELSE a.quota_files END, NULL, 4 \
  FROM usage u JOIN tenants t ON t.id = u.tenant \
  LEFT JOIN accounts a ON a.tenant = u.tenant AND a.id = u.account \
  WHERE u.tenant = $1 AND (u.account = 0 OR u.account = ANY($5)) \
 UNION ALL \
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 5 \
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 5 \
  WHERE EXISTS (SELECT 1 FROM asked a CROSS JOIN LATERAL (SELECT 1 FROM uploads x \
  WHERE x.tenant = $1 AND x.account = a.account AND x.parent = a.parent AND x.name = a.name OFFSET 0) u) \
  OR EXISTS (SELECT 1 FROM asked a CROSS JOIN LATERAL (SELECT 1 FROM uploads x \
  WHERE x.tenant = $1 AND x.account = a.account AND x.node = a.node OFFSET 0) u) \
 UNION ALL \
 SELECT NULL, NULL, c.temporary COLLATE \"C\", c.seq, c.audit_hash, c.at, NULL, c.audit_number, \
- cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), c.listening, NULL, NULL, 0 \
+ cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), c.listening, NULL, NULL, NULL, 0 \
  FROM clocks c WHERE c.tenant = $1";

@@ -100,6 +100,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0017_news.sql"),
         postgres: include_str!("../../migrations/0017_news.postgres.sql"),
     },
+    Migration {
+        version: 18,
+        shared: include_str!("../../migrations/0018_created.sql"),
+        postgres: include_str!("../../migrations/0018_created.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.

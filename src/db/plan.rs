@@ -135,7 +135,7 @@ impl<const N: usize> Table<N> {
 }
 
 struct Columns {
-    entries: Table<12>,
+    entries: Table<13>,
     contents: Table<3>,
     extents: Table<5>,
     stored: Table<5>,
@@ -155,6 +155,7 @@ impl Default for Columns {
                 texts(),
                 ints(),
                 bytes(),
+                ints(),
                 ints(),
                 ints(),
                 ints(),
@@ -185,6 +186,7 @@ impl Columns {
             mode,
             modified,
             accessed,
+            created,
             born,
         ] = entries::values(&plan.entry);
         let replaces = i64::from(plan.replaces);
@@ -200,6 +202,7 @@ impl Columns {
             mode,
             modified,
             accessed,
+            created,
             born,
             replaces.into(),
         ]);
@@ -246,30 +249,30 @@ macro_rules! write_all {
 "\
 WITH new AS MATERIALIZED (SELECT * FROM unnest($2::bytea[], $3::bytea[], $4::text[], $5::bigint[], \
  $6::bytea[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
- $13::bigint[]) AS t(node, parent, name, kind, content, size, owner, mode, modified, accessed, born, \
- replaces)), \
+ $13::bigint[], $14::bigint[]) AS t(node, parent, name, kind, content, size, owner, mode, modified, accessed, created, \
+ born, replaces)), \
 buried AS (INSERT INTO entries_past (tenant, node, parent, name, kind, content, size, owner, mode, \
- modified, accessed, born, died) SELECT e.tenant, e.node, e.parent, e.name, e.kind, e.content, e.size, \
- e.owner, e.mode, e.modified, e.accessed, e.born, n.born FROM new n CROSS JOIN LATERAL \
+ modified, accessed, created, born, died) SELECT e.tenant, e.node, e.parent, e.name, e.kind, e.content, e.size, \
+ e.owner, e.mode, e.modified, e.accessed, e.created, e.born, n.born FROM new n CROSS JOIN LATERAL \
  (SELECT * FROM entries x WHERE x.tenant = $1 AND x.node = n.node OFFSET 0) e \
  WHERE n.replaces = 1), \
 written AS (INSERT INTO entries AS e (tenant, node, parent, name, kind, content, size, owner, mode, \
- modified, accessed, born) SELECT $1, node, parent, name, kind, content, size, owner, mode, modified, \
- accessed, born FROM new \
+ modified, accessed, created, born) SELECT $1, node, parent, name, kind, content, size, owner, mode, modified, \
+ accessed, created, born FROM new \
  ON CONFLICT (tenant, node) DO UPDATE SET parent = excluded.parent, name = excluded.name, \
  kind = excluded.kind, content = excluded.content, size = excluded.size, owner = excluded.owner, \
  mode = excluded.mode, modified = excluded.modified, accessed = excluded.accessed, \
- born = excluded.born RETURNING e.xmax <> 0 AS was_there), \
+ created = excluded.created, born = excluded.born RETURNING e.xmax <> 0 AS was_there), \
 held AS (INSERT INTO contents (tenant, id, size, sha256, uses) \
  SELECT $1, t.id, t.size, t.sha256, 1 \
- FROM unnest($14::bytea[], $15::bigint[], $16::bytea[]) AS t(id, size, sha256)), \
+ FROM unnest($15::bytea[], $16::bigint[], $17::bytea[]) AS t(id, size, sha256)), \
 laid AS (INSERT INTO extents (tenant, content, start, length, blob, blob_start) \
  SELECT $1, t.content, t.start, t.length, t.blob, t.blob_start \
- FROM unnest($17::bytea[], $18::bigint[], $19::bigint[], $20::bytea[], $21::bigint[]) \
+ FROM unnest($18::bytea[], $19::bigint[], $20::bigint[], $21::bytea[], $22::bigint[]) \
  AS t(content, start, length, blob, blob_start)), \
 linked AS (INSERT INTO blobs AS b (tenant, id, state, size, finished, key_version, instance, uses, at, \
  region) SELECT $1, t.id, 2, t.size, t.finished, 0, t.id, t.uses, t.at, 0 \
- FROM unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) \
+ FROM unnest($23::bytea[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[]) \
  AS t(id, size, finished, uses, at) \
  ON CONFLICT (tenant, id) DO UPDATE SET state = 2, size = excluded.size, \
  finished = excluded.finished, uses = b.uses + excluded.uses, at = excluded.at, \
@@ -277,12 +280,12 @@ linked AS (INSERT INTO blobs AS b (tenant, id, state, size, finished, key_versio
  WHERE b.state IN (1, 2) RETURNING b.xmax <> 0 AS was_there), \
 used AS (INSERT INTO usage AS u (tenant, account, bytes, files, reserved_bytes, reserved_files) \
  SELECT $1, t.account, t.bytes, t.files, 0, 0 \
- FROM unnest($27::bigint[], $28::bigint[], $29::bigint[]) AS t(account, bytes, files) \
+ FROM unnest($28::bigint[], $29::bigint[], $30::bigint[]) AS t(account, bytes, files) \
  WHERE EXISTS (SELECT 1 FROM usage y WHERE y.tenant = $1 AND y.account = t.account OFFSET 0) \
  ON CONFLICT (tenant, account) DO UPDATE SET bytes = u.bytes + excluded.bytes, \
  files = u.files + excluded.files), \
-lines AS MATERIALIZED (SELECT * FROM unnest($30::bigint[], $31::bytea[], $32::bigint[], $33::text[], \
- $34::bigint[], $35::bytea[], $36::text[], $37::text[], $38::text[], $39::bigint[], $40::bytea[]) \
+lines AS MATERIALIZED (SELECT * FROM unnest($31::bigint[], $32::bytea[], $33::bigint[], $34::text[], \
+ $35::bigint[], $36::bytea[], $37::text[], $38::text[], $39::text[], $40::bigint[], $41::bytea[]) \
  AS t(seq, id, at, kind, account, session, protocol, address, detail, number, hash)), \
 changed AS (INSERT INTO changes (tenant, seq, id, at, kind, account, session, protocol, address, \
  detail, audit_number, audit_hash) SELECT $1, seq, id, at, kind, account, session, protocol, address, \
@@ -292,7 +295,7 @@ happened AS (INSERT INTO events (tenant, at, kind, account, session, protocol, a
  hash FROM lines WHERE seq IS NULL), \
 ",
 $tell,
-"moved AS (UPDATE clocks SET seq = $41, at = $42, audit_number = $43, audit_hash = $44 \
+"moved AS (UPDATE clocks SET seq = $42, at = $43, audit_number = $44, audit_hash = $45 \
  WHERE tenant = $1) \
 SELECT (SELECT count(*) FROM linked WHERE was_there), (SELECT count(*) FROM written WHERE was_there)"
         )
@@ -307,6 +310,6 @@ const WRITE_ALL: &str = write_all!("");
 /// The same, with what is to be told.
 const WRITE_ALL_AND_TELL: &str = write_all!(
     "told AS (INSERT INTO outbox (tenant, number, part, id, topic, at, only_to, path, from_path, data) \
-     SELECT $1, t.* FROM unnest($45::bigint[], $46::bigint[], $47::bytea[], $48::bigint[], \
-     $49::bigint[], $50::bytea[], $51::text[], $52::text[], $53::text[]) AS t), "
+     SELECT $1, t.* FROM unnest($46::bigint[], $47::bigint[], $48::bytea[], $49::bigint[], \
+     $50::bigint[], $51::bytea[], $52::text[], $53::text[], $54::text[]) AS t), "
 );

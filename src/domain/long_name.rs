@@ -75,6 +75,7 @@ mod tests {
                 mode,
                 modified,
                 accessed: modified,
+                created: None,
             },
             born: 1,
             died: None,

@@ -44,6 +44,9 @@ pub struct Attributes {
     pub modified: Timestamp,
     /// Time of last access, as a client set it; reading does not change it.
     pub accessed: Timestamp,
+    /// Time of creation, where a client set one; else that at which the node was made holds
+    /// ([`Entry::created`]).
+    pub created: Option<Timestamp>,
 }
 
 impl Attributes {
@@ -53,6 +56,7 @@ impl Attributes {
             mode: 0o644,
             modified: now,
             accessed: now,
+            created: None,
         }
     }
 
@@ -71,6 +75,7 @@ impl Attributes {
             mode: update.mode.map_or(self.mode, |mode| mode & 0o7777),
             modified: update.modified.unwrap_or(self.modified),
             accessed: update.accessed.unwrap_or(self.accessed),
+            created: update.created.or(self.created),
         }
     }
 }
@@ -84,6 +89,8 @@ pub struct AttributeUpdate {
     pub modified: Option<Timestamp>,
     /// Time of last access.
     pub accessed: Option<Timestamp>,
+    /// Time of creation.
+    pub created: Option<Timestamp>,
 }
 
 impl AttributeUpdate {
@@ -99,6 +106,7 @@ impl AttributeUpdate {
             mode: later.mode.or(self.mode),
             modified: later.modified.or(self.modified),
             accessed: later.accessed.or(self.accessed),
+            created: later.created.or(self.created),
         }
     }
 }
@@ -129,6 +137,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// When it was created: as a client said, else when the node was made, to the millisecond.
+    pub fn created(&self) -> Timestamp {
+        let minted = || self.node.minted();
+        self.attributes.created.unwrap_or_else(minted)
+    }
+
     /// What tells this version from all others of the tenant.
     pub fn version(&self) -> Version {
         Version {

@@ -77,7 +77,7 @@ impl Facts {
                 ("modify", _) => Some(out.write_str(&time(attributes.modified))),
                 // Of what broke off, and is published nowhere, nobody knows either.
                 ("create" | "unique", _) if entry.node == NodeId::NIL => None,
-                ("create", _) => Some(out.write_str(&time(entry.node.minted()))),
+                ("create", _) => Some(out.write_str(&time(entry.created()))),
                 ("perm", _) => Some(out.write_str(&permissions(entry.kind, rights))),
                 ("unique", _) => Some(write!(out, "{}", entry.node)),
                 ("UNIX.mode", _) => Some(write!(out, "{:04o}", attributes.mode)),

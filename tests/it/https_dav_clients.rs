@@ -251,6 +251,7 @@ fn explorer_connects_saves_renames_and_deletes() {
     for shown in [
         "<D:getcontentlength>16</D:getcontentlength>",
         "<D:getlastmodified>Tue, 14 Nov 2023 22:13:22 GMT</D:getlastmodified>",
+        "<D:creationdate>2023-11-14T22:13:20Z</D:creationdate>",
         "<D:displayname>New Text Document.txt</D:displayname>",
     ] {
         assert!(found.contains(shown), "{found}");

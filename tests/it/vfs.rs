@@ -11,6 +11,7 @@ use sealift::db::sql::{Dialect, TenantTx};
 use sealift::db::tenants::NewTenant;
 use sealift::db::usage::{self, Amount};
 use sealift::domain::change::Committed;
+use sealift::domain::clock::Timestamp;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::id::{NodeId, RegionId};
 use sealift::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
@@ -35,6 +36,7 @@ on_both!(
     a_full_store_leaves_the_old_file_and_no_leftovers,
     a_listing_shows_only_the_way_to_what_is_granted,
     a_second_creator_is_refused,
+    a_time_of_creation_stays_with_its_file,
     denials_name_the_missing_right,
     files_that_are_mostly_holes_do_not_overflow_the_counters,
     folders_cannot_move_into_each_other_at_once,
@@ -453,6 +455,39 @@ async fn a_deleted_folder_comes_back_whole_and_counts_again(dialect: Dialect) {
         assert_eq!((space.used_bytes, space.used_files), (5000, 3));
         clean(&world).await;
     }
+}
+
+async fn a_time_of_creation_stays_with_its_file(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    let (old, new) = (path("/old"), path("/new"));
+    put(&ann, &old, b"first").await.unwrap();
+    let made = ann.stat(&old).await.unwrap();
+    assert_eq!(made.created(), made.node.minted());
+    let long_ago = Timestamp::from_seconds(1_000_000_000);
+    let update = AttributeUpdate {
+        created: Some(long_ago),
+        ..AttributeUpdate::default()
+    };
+    ann.set_attributes(&old, update).await.unwrap();
+    // Sent anew, renamed, deleted and brought back.
+    put(&ann, &old, b"second").await.unwrap();
+    ann.rename(&old, &new, Overwrite::Forbid).await.unwrap();
+    ann.remove_file(&new).await.unwrap();
+    let restore = Restore { node: made.node };
+    let actor = ann.principal().actor();
+    let committer = world.vfs.committer();
+    committer
+        .run(world.tenant.id, &actor, restore)
+        .await
+        .unwrap();
+    let there = ann.stat(&new).await.unwrap();
+    assert_eq!((there.node, there.created()), (made.node, long_ago));
+    // A copy is another file.
+    ann.copy_file(&new, &old, Overwrite::Forbid).await.unwrap();
+    let copy = ann.stat(&old).await.unwrap();
+    assert_eq!(copy.created(), copy.node.minted());
+    clean(&world).await;
 }
 
 async fn folders_cannot_move_into_each_other_at_once(dialect: Dialect) {

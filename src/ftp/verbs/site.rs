@@ -71,7 +71,7 @@ fn utime(state: &State, rest: &str) -> Result<Action, Reply> {
     let mut words = rest.rsplitn(5, ' ');
     let zone = words.next().unwrap_or_default();
     let times: Option<Vec<_>> = words.by_ref().take(3).map(facts::parse_time).collect();
-    let (Some([_, modified, accessed]), Some(path)) = (times.as_deref(), words.next()) else {
+    let (Some([created, modified, accessed]), Some(path)) = (times.as_deref(), words.next()) else {
         return Err(wrong());
     };
     if !zone.eq_ignore_ascii_case("UTC") {
@@ -79,6 +79,7 @@ fn utime(state: &State, rest: &str) -> Result<Action, Reply> {
     }
     let update = AttributeUpdate {
         accessed: Some(*accessed),
+        created: Some(*created),
         ..times::modification(*modified)
     };
     let path = argument::path(path, state)?;

@@ -54,18 +54,25 @@ pub const MFMT: Verb = Verb::new("MFMT", "YYYYMMDDHHMMSS <path>", |state, argume
     Ok(setting(named, modification(modified), 213, told))
 });
 
-/// MFCT: sets the time of creation, which here is a matter of record.
-pub const MFCT: Verb = Verb::new("MFCT", "YYYYMMDDHHMMSS <path>", |_, _| {
-    Err(Reply::new(
-        504,
-        "the time of creation cannot be changed; MFMT sets that of modification",
-    ))
+/// MFCT: sets the time of creation. The log of changes keeps its own.
+pub const MFCT: Verb = Verb::new("MFCT", "YYYYMMDDHHMMSS <path>", |state, argument| {
+    let text = argument.text(state)?;
+    let (time, path) = text.split_once(' ').unwrap_or((&text, ""));
+    let created = facts::parse_time(time)
+        .ok_or_else(|| Reply::new(501, "write MFCT YYYYMMDDHHMMSS and a path"))?;
+    let named = argument::path(path, state)?;
+    let told = format!("Create={}; {path}", facts::time(created));
+    let update = AttributeUpdate {
+        created: Some(created),
+        ..AttributeUpdate::default()
+    };
+    Ok(setting(named, update, 213, told))
 });
 
 /// MFF: sets facts.
 pub const MFF: Verb = Verb::new(
     "MFF",
-    "modify=YYYYMMDDHHMMSS;UNIX.mode=0644; <path>",
+    "modify=YYYYMMDDHHMMSS;create=YYYYMMDDHHMMSS;UNIX.mode=0644; <path>",
     |state, argument| {
         let text = argument.text(state)?;
         let (list, path) = text.split_once(' ').unwrap_or((&text, ""));
@@ -75,11 +82,12 @@ pub const MFF: Verb = Verb::new(
             let wrong = || Reply::new(501, format!("'{fact}' is not right"));
             match name.to_ascii_lowercase().as_str() {
                 "modify" => update.modified = Some(facts::parse_time(value).ok_or_else(wrong)?),
+                "create" => update.created = Some(facts::parse_time(value).ok_or_else(wrong)?),
                 "unix.mode" => update.mode = Some(mode(value).ok_or_else(wrong)?),
                 _ => {
                     return Err(Reply::new(
                         504,
-                        "modify and UNIX.mode can be set, and nothing else",
+                        "modify, create and UNIX.mode can be set, and nothing else",
                     ));
                 }
             }

@@ -232,8 +232,8 @@ fn is(name: &PropertyName, known: &str) -> bool {
     name.space == DAV && name.name == known
 }
 
-/// When the node was made: its id says so.
+/// When it was created, to the second.
 fn created(entry: &Entry) -> Option<String> {
-    let second = entry.node.minted().seconds();
+    let second = entry.created().seconds();
     Some(Instant::from_second(second).ok()?.to_string())
 }

@@ -102,6 +102,7 @@ fn deed(instruction: &Instruction) -> Deed {
         // As clients of ownCloud have it: seconds since 1970.
         (xml::DAV, "lastmodified") => text.and_then(seconds).map(modified),
         (MICROSOFT, "Win32LastAccessTime") => text.and_then(condition::time).map(accessed),
+        (MICROSOFT, "Win32CreationTime") => text.and_then(condition::time).map(created),
         _ => None,
     };
     if let Some(update) = time {
@@ -159,6 +160,13 @@ fn modified(time: Timestamp) -> AttributeUpdate {
 fn accessed(time: Timestamp) -> AttributeUpdate {
     AttributeUpdate {
         accessed: Some(time),
+        ..AttributeUpdate::default()
+    }
+}
+
+fn created(time: Timestamp) -> AttributeUpdate {
+    AttributeUpdate {
+        created: Some(time),
         ..AttributeUpdate::default()
     }
 }

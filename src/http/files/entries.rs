@@ -90,6 +90,9 @@ pub struct Attributes {
     /// Time of last access, RFC 3339.
     #[schema(format = "date-time")]
     accessed: Option<String>,
+    /// Time of creation, RFC 3339.
+    #[schema(format = "date-time")]
+    created: Option<String>,
     /// Unix permission bits, in octal.
     #[schema(pattern = "^[0-7]{1,4}$")]
     mode: Option<String>,
@@ -122,6 +125,7 @@ pub async fn set(
         mode: attributes.mode.as_deref().map(mode).transpose()?,
         modified: attributes.modified.as_deref().map(view::time).transpose()?,
         accessed: attributes.accessed.as_deref().map(view::time).transpose()?,
+        created: attributes.created.as_deref().map(view::time).transpose()?,
     };
     session.set_attributes(&path, update).await?;
     show(&visitor.0, &path, StatusCode::OK).await

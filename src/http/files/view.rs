@@ -25,6 +25,8 @@ pub struct EntryView {
     size: u64,
     /// When its content was last changed, as clients may set it: RFC 3339 in UTC.
     modified: String,
+    /// When it was created, as clients may set it: RFC 3339 in UTC. Copies are created when they are made.
+    created: String,
     /// Unix permission bits, in octal; nothing in them is enforced.
     mode: String,
     /// Names this version, for If-Match and If-None-Match.
@@ -58,6 +60,7 @@ impl EntryView {
             },
             size: entry.size,
             modified: entry.attributes.modified.to_string(),
+            created: entry.created().to_string(),
             mode: format!("{:04o}", entry.attributes.mode & 0o7777),
             etag: condition::tag(entry),
             sha256: None,
