@@ -10,15 +10,34 @@ use crate::sftp::room::Place;
 
 /// So much is handed on at once; what SSH holds beyond our counts is a few of these.
 const BATCH_BYTES: usize = 64 * 1024;
+/// So much data most clients take in one packet of SSH (RFC 4254 section 5.1; OpenSSH, paramiko, AsyncSSH).
+const PACKET_BYTES: usize = 32 * 1024;
 /// What is longer gains more by going together than by going at once.
 const SMALL_BYTES: usize = 4 * 1024;
 
 /// A reply on its way.
 struct Reply {
     bytes: Bytes,
+    /// What comes behind these bytes: a slice of what was read, which may be long.
+    data: Bytes,
     /// Counted until the reply is handed on.
     _ticket: Option<Ticket>,
     _place: Option<Place>,
+}
+
+impl Reply {
+    fn new(bytes: Bytes, ticket: Option<Ticket>, place: Option<Place>) -> Self {
+        Self {
+            bytes,
+            data: Bytes::new(),
+            _ticket: ticket,
+            _place: place,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() + self.data.len()
+    }
 }
 
 /// Where replies are put; never waits. What may be put is bounded by tickets and places.
@@ -68,37 +87,42 @@ impl Replies {
 
     /// Sends a small reply.
     pub fn send(&self, ticket: Ticket, bytes: Bytes) {
-        self.put(bytes, Some(ticket), None);
+        self.put(Reply::new(bytes, Some(ticket), None));
     }
 
     /// Sends a reply that has a place.
     pub fn send_placed(&self, ticket: Ticket, place: Place, bytes: Bytes) {
-        self.put(bytes, Some(ticket), Some(place));
+        self.put(Reply::new(bytes, Some(ticket), Some(place)));
+    }
+
+    /// Sends a reply that has a place and ends with `data`, of which only the first packet is copied.
+    pub fn send_data(&self, ticket: Ticket, place: Place, head: Bytes, mut data: Bytes) {
+        let room = PACKET_BYTES.saturating_sub(head.len());
+        let rest = data.split_off(room.min(data.len()));
+        let bytes = Bytes::from([head, data].concat());
+        self.put(Reply {
+            data: rest,
+            ..Reply::new(bytes, Some(ticket), Some(place))
+        });
     }
 
     /// Sends what no request asked for by a number: the version.
     pub fn send_version(&self, bytes: Bytes) {
-        self.put(bytes, None, None);
+        self.put(Reply::new(bytes, None, None));
     }
 
-    fn put(&self, bytes: Bytes, _ticket: Option<Ticket>, _place: Option<Place>) {
+    fn put(&self, mut reply: Reply) {
         // What one puts after the other stays behind it, and nothing else has an order.
         let mut queued = self.queued.lock();
-        let goes_at_once = bytes.len() <= SMALL_BYTES && *queued == 0;
-        let bytes = match goes_at_once {
-            false => bytes,
-            true => match (self.short_cut)(bytes) {
+        if reply.len() <= SMALL_BYTES && *queued == 0 {
+            reply.bytes = match (self.short_cut)(reply.bytes) {
                 Ok(()) => return,
                 Err(bytes) => bytes,
-            },
-        };
+            };
+        }
         *queued += 1;
         // When the other end is gone, so is the client.
-        let _ = self.queue.send(Reply {
-            bytes,
-            _ticket,
-            _place,
-        });
+        let _ = self.queue.send(reply);
     }
 }
 
@@ -122,14 +146,17 @@ impl Outlet {
                 let Ok(next) = self.replies.try_recv() else {
                     break;
                 };
-                total += next.bytes.len();
+                total += next.len();
                 gathered.push(next);
             }
-            let mut bytes = joined(&gathered, total);
-            while !bytes.is_empty() {
-                let part = bytes.split_to(bytes.len().min(BATCH_BYTES));
-                if !send(part).await {
-                    return;
+            let last = gathered.last_mut().map(|last| &mut last.data);
+            let last = last.map(std::mem::take).unwrap_or_default();
+            for mut bytes in [joined(&gathered), last] {
+                while !bytes.is_empty() {
+                    let part = bytes.split_to(bytes.len().min(BATCH_BYTES));
+                    if !send(part).await {
+                        return;
+                    }
                 }
             }
             *self.queued.lock() -= gathered.len();
@@ -138,16 +165,19 @@ impl Outlet {
 }
 
 fn length(replies: &[Reply]) -> usize {
-    replies.iter().map(|reply| reply.bytes.len()).sum()
+    replies.iter().map(Reply::len).sum()
 }
 
-fn joined(replies: &[Reply], total: usize) -> Bytes {
-    if let [only] = replies {
+fn joined(replies: &[Reply]) -> Bytes {
+    if let [only] = replies
+        && only.data.is_empty()
+    {
         return only.bytes.clone();
     }
-    let mut out = BytesMut::with_capacity(total);
+    let mut out = BytesMut::with_capacity(length(replies));
     for reply in replies {
         out.extend_from_slice(&reply.bytes);
+        out.extend_from_slice(&reply.data);
     }
     out.freeze()
 }
@@ -160,6 +190,7 @@ mod tests {
     use crate::net::budget::Budget;
     use crate::sftp::ledger::Ledger;
     use crate::sftp::packet::Packets;
+    use crate::sftp::room::Room;
 
     #[tokio::test]
     async fn replies_go_together_in_order_and_in_parts() {
@@ -184,6 +215,37 @@ mod tests {
         let sizes: Vec<_> = sent.iter().map(Bytes::len).collect();
         assert_eq!(sizes, [BATCH_BYTES, 70_003 - BATCH_BYTES, 3]);
         assert!(ledger.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn long_data_go_as_they_were_read() {
+        let ledger = Ledger::new(Budget::new(0));
+        let room = Room::new(Budget::new(64 << 20));
+        let (replies, outlet) = Replies::new(Err);
+        let read = Bytes::from(vec![7; 200_000]);
+        let head = Bytes::from_static(b"head");
+        for length in [2, read.len()] {
+            let place = room.take(length).await;
+            let data = read.slice(..length);
+            replies.send_data(ledger.request().unwrap(), place, head.clone(), data);
+        }
+        drop(replies);
+        let sent = RefCell::new(Vec::new());
+        outlet
+            .run(|bytes| {
+                sent.borrow_mut().push(bytes);
+                std::future::ready(true)
+            })
+            .await;
+        let sent = sent.into_inner();
+        let expected = [b"head", &read[..2], b"head", &read].concat();
+        assert_eq!(sent.concat(), expected);
+        // In its place, behind what fills the first packet.
+        let rest = &read[PACKET_BYTES - head.len()..];
+        assert_eq!(sent[1].as_ptr(), rest.as_ptr());
+        let sizes: Vec<_> = sent.iter().map(Bytes::len).collect();
+        let (front, rest) = (PACKET_BYTES + 6, rest.len() % BATCH_BYTES);
+        assert_eq!(sizes, [front, BATCH_BYTES, BATCH_BYTES, rest]);
     }
 
     #[tokio::test]

@@ -118,7 +118,7 @@ async fn answer(context: &Context, read: Read, place: Place, mut turn: Turn) {
     match data {
         Ok(_) if length == 0 => {
             // As OpenSSH's server does, wherever the file ends.
-            let bytes = reply::data(caller.id, b"");
+            let bytes = reply::data_head(caller.id, 0);
             context.reply(caller, bytes);
         }
         Ok(data) if data.is_empty() => {
@@ -126,8 +126,8 @@ async fn answer(context: &Context, read: Read, place: Place, mut turn: Turn) {
             context.reply(caller, bytes);
         }
         Ok(data) => {
-            let bytes = reply::data(caller.id, &data);
-            context.replies.send_placed(caller.ticket, place, bytes);
+            let head = reply::data_head(caller.id, data.len());
+            context.replies.send_data(caller.ticket, place, head, data);
         }
         Err(error) => context.reply_error(caller, &error),
     }

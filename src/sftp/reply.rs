@@ -129,13 +129,13 @@ pub fn handle(id: u32, handle: HandleId) -> Bytes {
     })
 }
 
-/// SSH_FXP_DATA.
-pub fn data(id: u32, data: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(DATA_OVERHEAD + data.len());
-    put_length(&mut out, DATA_OVERHEAD - 4 + data.len());
+/// What stands before the data in a SSH_FXP_DATA with `length` bytes of them.
+pub fn data_head(id: u32, length: usize) -> Bytes {
+    let mut out = BytesMut::with_capacity(DATA_OVERHEAD);
+    put_length(&mut out, DATA_OVERHEAD - 4 + length);
     out.put_u8(DATA);
     out.put_u32(id);
-    put_string(&mut out, data);
+    put_length(&mut out, length);
     out.freeze()
 }
 
@@ -354,8 +354,8 @@ mod tests {
         for bytes in [
             version(),
             ok(1),
-            data(1, b"abc"),
-            data(1, b""),
+            [&data_head(1, 3)[..], b"abc"].concat().into(),
+            data_head(1, 0),
             real_path(1, "/a"),
             handle(1, HandleId::NONE),
             limits(1, 5),

@@ -474,7 +474,7 @@ impl Lane {
 
     async fn read(&mut self, caller: Caller, offset: u64, length: usize) {
         if length == 0 {
-            let bytes = reply::data(caller.id, b"");
+            let bytes = reply::data_head(caller.id, 0);
             return self.context.reply(caller, bytes);
         }
         let place = place(&self.context, length.min(MAX_DATA_BYTES)).await;
@@ -484,10 +484,10 @@ impl Lane {
                 self.context.reply(caller, bytes);
             }
             Ok(data) => {
-                let bytes = reply::data(caller.id, &data);
+                let head = reply::data_head(caller.id, data.len());
                 self.context
                     .replies
-                    .send_placed(caller.ticket, place, bytes);
+                    .send_data(caller.ticket, place, head, data);
             }
             Err(error) => self.context.reply_error(caller, &error),
         }
