@@ -227,6 +227,11 @@ fn uploads_replace_only_what_they_are_told_to() {
     let taken = door.put("/f", "x", &["-H", "If-None-Match: *"]);
     assert_eq!((taken.status, taken.problem().as_str()), (412, "changed"));
     assert_eq!(door.put("/g", "x", &["-H", "If-None-Match: *"]).status, 201);
+    let other_than = format!("If-None-Match: \"x\", {old}");
+    let known = door.put("/f", "x", &["-H", &other_than]);
+    assert_eq!((known.status, known.problem().as_str()), (412, "changed"));
+    assert_eq!(door.put("/h", "x", &["-H", &other_than]).status, 201);
+    assert_eq!(door.put("/h", "y", &["-H", &other_than]).status, 200);
     let known = format!("If-Match: {old}");
     assert_eq!(door.put("/f", "new", &["-H", &known]).status, 200);
     let changed = door.put("/f", "x", &["-H", &known]);

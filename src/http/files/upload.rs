@@ -202,14 +202,7 @@ pub async fn store(
 
 /// Whose conditions hold when it is opened and when it is published.
 fn target(session: &Session, headers: &HeaderMap) -> Result<(Session, Create), Problem> {
-    let is_new = match condition::if_none_match(headers)? {
-        None => false,
-        Some(Tags::Any) => true,
-        Some(Tags::Of(_)) => {
-            let detail = "of an upload, If-None-Match can only be '*': the file must not be there";
-            return Err(Problem::malformed(detail));
-        }
-    };
+    let is_new = condition::if_none_match(headers)? == Some(Tags::Any);
     let create = match (condition::if_match(headers)?, is_new) {
         (None, false) => Create::IfMissing,
         (None, true) => Create::New,
