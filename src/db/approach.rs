@@ -1,12 +1,14 @@
-//! The way to a path and what an account may do along it, in one statement: on PostgreSQL each is a
-//! way there and back.
+//! The way to a path and what an account may do along it: from PostgreSQL by one statement, since each is
+//! a way there and back; from SQLite, which is called in place, by small ones, since it makes a table
+//! of its own for every part of a large one.
 
 use std::fmt::Write as _;
 
 use sqlx::AssertSqlSafe;
 
-use crate::db::entries;
-use crate::db::grants::{Grant, Subject};
+use crate::db::clocks;
+use crate::db::entries::{self, Moment};
+use crate::db::grants::{self, Grant, Subject};
 use crate::db::sql::{Dialect, TenantTx};
 use crate::db::value::Value;
 use crate::domain::error::{Error, Result};
@@ -33,10 +35,52 @@ pub struct Approach {
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Result<Approach> {
+    match tx.dialect() {
+        Dialect::Postgres => at_once(tx, names, account).await,
+        Dialect::Sqlite => step_by_step(tx, names, account).await,
+    }
+}
+
+async fn step_by_step(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Result<Approach> {
+    let chain = entries::resolve(tx, names, Moment::Now).await?;
+    let folder = names
+        .len()
+        .checked_sub(1)
+        .and_then(|depth| chain.get(depth));
+    let has_upload = match (folder, names.last()) {
+        (Some(folder), Some(name)) => {
+            let node = chain
+                .get(names.len())
+                .map(|entry| entry.node.as_bytes().to_vec());
+            let found = tx.row(
+                "SELECT 1 FROM uploads WHERE tenant = $1 AND account = $2 AND parent = $3 AND name = $4 \
+                 UNION ALL \
+                 SELECT 1 FROM uploads WHERE tenant = $1 AND account = $2 AND node = $5 LIMIT 1",
+                [
+                    account.0.into(),
+                    folder.node.as_bytes().into(),
+                    name.as_str().into(),
+                    node.into(),
+                ],
+            );
+            found.await?.is_some()
+        }
+        _ => false,
+    };
+    Ok(Approach {
+        chain,
+        grants: grants::of_account(tx, account).await?,
+        has_upload,
+        seq: clocks::latest(tx).await?.seq,
+    })
+}
+
+async fn at_once(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Result<Approach> {
     let mut args: Vec<Value> = vec![NodeId::NIL.as_bytes().into(), "".into(), account.0.into()];
     args.extend(names.iter().map(|name| name.as_str().into()));
-    let sql = statement(tx.dialect(), names.len());
-    let rows = tx.rows_of(AssertSqlSafe(sql), args).await?;
+    let rows = tx
+        .rows_of(AssertSqlSafe(statement(names.len())), args)
+        .await?;
     let mut chain = Vec::with_capacity(names.len() + 1);
     let (mut grants, mut has_upload, mut seq) = (Vec::new(), false, 0);
     for row in &rows {
@@ -66,18 +110,9 @@ pub async fn along(tx: &mut TenantTx, names: &[Name], account: AccountId) -> Res
 
 /// Rows of four kinds, told apart by the last column: entries with their depth, grants (-1), one when
 /// there is an upload (-2), and the clock (-3). Of entries the columns are those of [`entries::read`].
-fn statement(dialect: Dialect, names: usize) -> String {
-    // Left to themselves the planners go through all of a tenant: PostgreSQL's while it knows no statistics,
-    // SQLite's when a path has more than thirty names.
-    let child = match dialect {
-        Dialect::Postgres => {
-            "CROSS JOIN LATERAL (SELECT * FROM entries x \
-             WHERE x.tenant = $1 AND x.parent = w.node AND x.name = p.name OFFSET 0) e"
-        }
-        Dialect::Sqlite => {
-            "CROSS JOIN entries e ON e.tenant = $1 AND e.parent = w.node AND e.name = p.name"
-        }
-    };
+/// `OFFSET 0` has each entry looked up by its key: left to itself the planner goes through all of a tenant
+/// while it knows no statistics.
+fn statement(names: usize) -> String {
     let mut sql = String::from("WITH RECURSIVE parts(depth, name) AS (VALUES (0, $3)");
     for depth in 1..=names {
         // Writing to a String cannot fail.
@@ -90,7 +125,9 @@ fn statement(dialect: Dialect, names: usize) -> String {
          WHERE e.tenant = $1 AND e.parent = $2 AND e.name = '' \
          UNION ALL SELECT w.depth + 1, e.node, e.parent, e.name, e.kind, e.content, e.size, \
          e.owner, e.mode, e.modified, e.accessed, e.created, e.born \
-         FROM walk w JOIN parts p ON p.depth = w.depth + 1 {child}) \
+         FROM walk w JOIN parts p ON p.depth = w.depth + 1 \
+         CROSS JOIN LATERAL (SELECT * FROM entries x \
+         WHERE x.tenant = $1 AND x.parent = w.node AND x.name = p.name OFFSET 0) e) \
          SELECT node, parent, name, kind, content, size, owner, mode, modified, accessed, created, born, \
          CAST(NULL AS bigint), CAST(depth AS bigint) FROM walk \
          UNION ALL SELECT node, NULL, NULL, NULL, NULL, rights, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1 \

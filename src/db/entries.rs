@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 
 use sqlx::AssertSqlSafe;
 
-use crate::db::sql::{Row, TenantTx};
+use crate::db::sql::{Dialect, Row, TenantTx};
 use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, ContentId, NodeId};
 use crate::domain::node::{Attributes, Entry, NodeKind};
 use crate::domain::path::Name;
+
+/// More folders above each other than this are taken for a loop.
+pub(in crate::db) const MOST_FOLDERS: usize = 1_000;
 
 /// The moment at which the tree is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +61,26 @@ macro_rules! columns {
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn resolve(tx: &mut TenantTx, names: &[Name], moment: Moment) -> Result<Vec<Entry>> {
-    if let Moment::At(seq) = moment {
-        return resolve_past(tx, names, seq).await;
+    if moment == Moment::Now && tx.dialect() == Dialect::Postgres {
+        return resolve_at_once(tx, names).await;
     }
-    // CROSS JOIN keeps SQLite from going through all entries, when there are more than thirty names.
+    let mut chain: Vec<Entry> = Vec::with_capacity(names.len() + 1);
+    let mut parent = NodeId::NIL;
+    for name in std::iter::once("").chain(names.iter().map(Name::as_str)) {
+        let found = match moment {
+            Moment::At(seq) => child_at(tx, parent, name, seq).await?,
+            Moment::Now => child(tx, parent, name).await?,
+        };
+        let Some(entry) = found else {
+            break;
+        };
+        parent = entry.node;
+        chain.push(entry);
+    }
+    Ok(chain)
+}
+
+async fn resolve_at_once(tx: &mut TenantTx, names: &[Name]) -> Result<Vec<Entry>> {
     let mut sql = String::from("WITH RECURSIVE parts(depth, name) AS (VALUES (0, $3)");
     let mut args: Vec<Value> = vec![NodeId::NIL.as_bytes().into(), "".into()];
     for (index, name) in names.iter().enumerate() {
@@ -85,19 +104,6 @@ pub async fn resolve(tx: &mut TenantTx, names: &[Name], moment: Moment) -> Resul
     ));
     let rows = tx.rows_of(AssertSqlSafe(sql), args).await?;
     rows.iter().map(read).collect()
-}
-
-async fn resolve_past(tx: &mut TenantTx, names: &[Name], seq: i64) -> Result<Vec<Entry>> {
-    let mut chain: Vec<Entry> = Vec::with_capacity(names.len() + 1);
-    let mut parent = NodeId::NIL;
-    for name in std::iter::once("").chain(names.iter().map(Name::as_str)) {
-        let Some(entry) = child_at(tx, parent, name, seq).await? else {
-            break;
-        };
-        parent = entry.node;
-        chain.push(entry);
-    }
-    Ok(chain)
 }
 
 async fn child_at(
@@ -211,6 +217,17 @@ pub async fn child(tx: &mut TenantTx, parent: NodeId, name: &str) -> Result<Opti
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn ancestors(tx: &mut TenantTx, node: NodeId) -> Result<Vec<Entry>> {
+    if tx.dialect() == Dialect::Sqlite {
+        let mut chain: Vec<Entry> = Vec::new();
+        let mut next = node;
+        while chain.len() < MOST_FOLDERS
+            && let Some(entry) = live(tx, next).await?
+        {
+            next = entry.parent;
+            chain.push(entry);
+        }
+        return Ok(chain);
+    }
     let rows = tx
         .rows(
             concat!(

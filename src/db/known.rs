@@ -14,9 +14,6 @@ use crate::domain::news::Listening;
 use crate::domain::node::Entry;
 use crate::domain::rights::Rights;
 
-/// More folders above each other than this are taken for a loop.
-const MOST_FOLDERS: usize = 1_000;
-
 /// What is asked about one publish.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -89,7 +86,7 @@ impl Known {
     pub fn ancestors(&self, node: NodeId) -> Vec<Entry> {
         let mut chain = Vec::new();
         let mut next = self.entries.get(&node);
-        while let Some(entry) = next.filter(|_| chain.len() < MOST_FOLDERS) {
+        while let Some(entry) = next.filter(|_| chain.len() < entries::MOST_FOLDERS) {
             chain.push(entry.clone());
             next = self.entries.get(&entry.parent);
         }
