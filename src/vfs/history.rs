@@ -13,9 +13,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{NodeId, TenantId};
 use crate::domain::node::{Entry, NodeKind};
-use crate::domain::path::VfsPath;
+use crate::domain::path::{MAX_LEVELS, VfsPath};
 use crate::domain::principal::Actor;
-use crate::vfs::access::{is_a_folder, no_such, not_a_folder};
+use crate::vfs::access::{below, is_a_folder, no_such, not_a_folder, path_of, place_of};
 use crate::vfs::listing::Listing;
 use crate::vfs::news;
 use crate::vfs::read::FileReader;
@@ -116,25 +116,25 @@ pub struct Restore {
 #[async_trait]
 impl Operation for Restore {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        if entries::live(tx, self.node).await?.is_some() {
+        if let Some(live) = entries::live(tx, self.node).await? {
+            let chain = way_to(tx, live.parent).await?;
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
-                "this is not deleted, or was brought back already",
+                format!(
+                    "this is not deleted, or was brought back already: it is '{}'",
+                    path_of(&below(&chain, &live))
+                ),
             ));
         }
         let past = entries::last_past(tx, self.node)
             .await?
-            .ok_or_else(|| Error::not_found("the past of this is not kept any more"))?;
-        let mut chain = entries::ancestors(tx, past.parent).await?;
-        if chain.last().is_none_or(|top| top.parent != NodeId::NIL) {
-            return Err(Error::not_found(
-                "the folder it was in is deleted; bring that back first",
-            ));
-        }
+            .ok_or_else(not_kept)?;
+        let chain = way_to(tx, past.parent).await?;
+        let path = path_of(&below(&chain, &past));
         if entries::child(tx, past.parent, &past.name).await?.is_some() {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
-                format!("there is another '{}' now; rename it first", past.name),
+                format!("there is another '{path}' now; rename that first"),
             ));
         }
         let back = Amount::one(past.size);
@@ -151,10 +151,56 @@ impl Operation for Restore {
             ..past
         };
         entries::insert(tx, &entry).await?;
-        chain.reverse();
         let news = news::restored(tx.listening(), &entry, &chain);
         Ok(Record::Change(
-            Happening::new("restore", entry.name).telling(news),
+            Happening::new("restore", path).telling(news),
         ))
     }
+}
+
+/// The folders from the root to `folder`.
+///
+/// # Errors
+/// NotFound when it is deleted, or one above: with the path of the uppermost, which has to be brought back
+/// first, unless it is not kept.
+async fn way_to(tx: &mut TenantTx, folder: NodeId) -> Result<Vec<Entry>> {
+    let (mut lowest, mut deleted) = (folder, None);
+    // What was deleted out of a folder was so before that was: the way leads up each time, and ends.
+    for _ in 0..=MAX_LEVELS {
+        let mut chain = entries::ancestors(tx, lowest).await?;
+        let above = chain.last().map_or(lowest, |top| top.parent);
+        if above == NodeId::NIL {
+            chain.reverse();
+            return match deleted {
+                None => Ok(chain),
+                Some(first) => Err(deleted_above(&below(&chain, &first))),
+            };
+        }
+        let past = entries::last_past(tx, above).await?.ok_or_else(|| {
+            Error::not_found(
+                "a folder above it was deleted and is not kept any more: it cannot be brought back",
+            )
+        })?;
+        lowest = past.parent;
+        deleted = Some(past);
+    }
+    Err(Error::not_found(
+        "folders above it were deleted, each out of the next; bring the uppermost back first",
+    ))
+}
+
+fn deleted_above(chain: &[Entry]) -> Error {
+    let node = chain.last().map_or(NodeId::NIL, |last| last.node);
+    Error::not_found(format!(
+        "the folder '{}' is deleted; bring that back first: it is {node}",
+        path_of(chain)
+    ))
+    .at(place_of(chain))
+}
+
+fn not_kept() -> Error {
+    Error::not_found(
+        "nothing that was deleted and is still kept has this id; what is deleted is kept for the tenant's \
+         retention",
+    )
 }
