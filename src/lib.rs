@@ -98,6 +98,7 @@ pub mod db {
     pub mod copies;
     pub mod data_keys;
     pub mod database;
+    pub mod deleted;
     pub mod deliveries;
     pub mod detached;
     pub mod entries;
@@ -185,6 +186,7 @@ pub mod vfs {
     pub mod copy_folder;
     pub mod copying;
     pub mod damage;
+    pub mod deleted;
     pub mod draft;
     pub mod early;
     pub mod feed;

@@ -22,6 +22,14 @@ impl NodeKind {
         }
     }
 
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+        }
+    }
+
     /// Takes a stored kind.
     ///
     /// # Errors

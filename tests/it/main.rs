@@ -71,6 +71,8 @@ mod crossing;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod deleted;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod exec;
