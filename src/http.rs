@@ -18,6 +18,7 @@ pub mod admin {
     pub mod audit;
     pub mod credentials;
     pub mod data_keys;
+    pub mod deleted;
     pub mod grants;
     pub mod groups;
     pub mod operator;

@@ -12,7 +12,7 @@ pub enum Role {
     Monitor,
     /// Everything.
     Operator,
-    /// Sees everything but secrets, ends sessions, unlocks accounts.
+    /// Sees everything but secrets, ends sessions, unlocks accounts, brings back what was deleted.
     Support,
 }
 
@@ -23,7 +23,7 @@ pub enum Power {
     Alter,
     /// To change tenants themselves: their limits, where they are, their data keys.
     Govern,
-    /// To end sessions and unlock accounts.
+    /// To end sessions, unlock accounts and bring back what was deleted.
     Help,
     /// To read figures of the whole server.
     Measure,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn support_changes_nothing_that_stays_and_a_monitor_sees_nothing_of_tenants() {
+    fn support_alters_and_governs_nothing_and_a_monitor_sees_nothing_of_tenants() {
         for power in [Power::Alter, Power::Govern] {
             assert!(!Role::Support.may(power));
             assert!(Role::Operator.may(power));

@@ -38,7 +38,7 @@ struct Document;
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Sealift administration",
-    description = "What operators of a Sealift server do: tenants, accounts, rights, keys, sessions, audit logs.",
+    description = "What operators of a Sealift server do: tenants, accounts, rights, keys, sessions, deleted files, audit logs.",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
 struct OperatorsDocument;

@@ -160,6 +160,13 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
             None,
             [404, 404, 403],
         ),
+        ("GET", "/tenants/demo/deleted", None, seen),
+        (
+            "POST",
+            "/tenants/demo/deleted/00000000000000000000000000000001/restore",
+            None,
+            [404, 404, 403],
+        ),
         ("GET", "/tenants/demo/audit", None, seen),
         ("GET", "/tenants/demo/audit/export", None, seen),
         ("GET", "/tenants/demo/audit/verify", None, seen),

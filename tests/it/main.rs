@@ -73,6 +73,8 @@ mod damage;
 #[cfg(test)]
 mod deleted;
 #[cfg(test)]
+mod deleted_doors;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod exec;

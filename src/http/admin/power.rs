@@ -26,7 +26,7 @@ demands! {
     Altering = Alter;
     /// Changes tenants themselves.
     Governing = Govern;
-    /// Ends sessions, unlocks accounts.
+    /// Ends sessions, unlocks accounts, brings back what was deleted.
     Helping = Help;
     /// Reads figures of the server.
     Measuring = Measure;

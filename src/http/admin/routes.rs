@@ -4,7 +4,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::admin::{
-    accounts, audit, credentials, data_keys, grants, groups, sessions, tenants,
+    accounts, audit, credentials, data_keys, deleted, grants, groups, sessions, tenants,
 };
 use crate::http::web::Web;
 
@@ -28,6 +28,8 @@ pub fn of_tenant() -> OpenApiRouter<Web> {
         .routes(routes!(grants::take))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(deleted::list))
+        .routes(routes!(deleted::restore))
         .routes(routes!(audit::search))
         .routes(routes!(audit::export))
         .routes(routes!(audit::verify))

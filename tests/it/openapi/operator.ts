@@ -56,6 +56,9 @@ const sent = await client.GET('/api/v1/tenants/{tenant}/webhooks/{webhook}/deliv
 const told: unknown = come(sent).items[0]?.data['path']
 assert.equal(told, undefined)
 
+const deleted = await client.GET('/api/v1/tenants/{tenant}/deleted', { params: { ...acme, query: { path: '/', limit: 1 } } })
+assert.deepEqual(come(deleted).items, [])
+
 const records = await client.GET('/api/v1/tenants/{tenant}/audit', { params: { ...acme, query: { kind: 'account-add' } } })
 assert.equal(come(records).items.length, 1)
 console.log('done')
