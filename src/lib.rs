@@ -499,6 +499,7 @@ pub mod cli {
     pub mod arguments;
     pub mod audit;
     pub mod check_config;
+    pub mod deleted;
     pub mod fsck;
     pub mod ftp_options;
     pub mod grant;

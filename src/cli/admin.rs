@@ -37,8 +37,8 @@ pub struct Create {
     /// What the audit logs call the operator
     #[arg(long)]
     name: String,
-    /// operator may do everything; support sees everything but secrets, ends sessions and unlocks accounts;
-    /// monitor reads figures of the server
+    /// operator may do everything; support sees everything but secrets, ends sessions, unlocks accounts and
+    /// brings back what was deleted; monitor reads figures of the server
     #[arg(long)]
     role: Role,
     /// How long it is good, as in 90d; for ever without

@@ -6,6 +6,7 @@ use crate::cli::account::Account;
 use crate::cli::admin::Admin;
 use crate::cli::audit::Audit;
 use crate::cli::check_config::CheckConfig;
+use crate::cli::deleted::Deleted;
 use crate::cli::fsck::Fsck;
 use crate::cli::grant::Grant;
 use crate::cli::group::Group;
@@ -44,6 +45,8 @@ enum Command {
     Keys(Keys),
     #[command(subcommand)]
     Webhook(Webhook),
+    #[command(subcommand)]
+    Deleted(Deleted),
     #[command(subcommand)]
     Audit(Audit),
     #[command(subcommand)]
@@ -92,6 +95,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Grant(grant) => grant.run().await,
         Command::Keys(keys) => keys.run().await,
         Command::Webhook(webhook) => webhook.run().await,
+        Command::Deleted(deleted) => deleted.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Admin(admin) => admin.run().await,
         Command::Fsck(fsck) => fsck.run().await,

@@ -1,4 +1,5 @@
-//! What was deleted, seen and brought back: by operators and support, and by a tenant's administrators.
+//! What was deleted, seen and brought back: by operators and support, by a tenant's administrators, and at the
+//! command line.
 
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::support::admin_door::{AdminDoor, token};
 use crate::support::hooked::Hooked;
 use crate::support::https_door::{Answer, HttpsDoor};
 use crate::support::receiver::Receiver;
+use crate::support::server::{Server, sealift};
 use crate::support::wait::wait_for;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -349,5 +351,69 @@ fn webhooks_are_told_of_what_is_brought_back() {
     );
     assert_eq!(told[0].body["data"]["node"], a);
     assert_eq!(told[0].body["data"]["size"], 2);
+    // And at the command line, beside the server.
+    let node = node(&all, "in");
+    hooked
+        .server
+        .admin(&["deleted", "restore", "demo", &node], "");
+    let told = receiver.wait_for(2);
+    assert_eq!(
+        told[1].what(),
+        ("folder.restored".to_owned(), "/in".to_owned())
+    );
+    assert_eq!(told[1].body["data"]["protocol"], "admin");
+    assert_eq!(hooked.ask(&[], "/files/in/b").text(), "/in/b");
     hooked.server.stop();
+}
+
+#[test]
+fn the_command_line_lists_and_brings_back_beside_the_server() {
+    let door = HttpsDoor::up();
+    let server: &Server = &door.server;
+    let run = |words: &[&str]| -> Value {
+        let said = server.admin(&[words, &["--json"]].concat(), "");
+        serde_json::from_str(&said).unwrap()
+    };
+    store(&door, &["/in/a", "/in/b", "/in/d/c"]);
+    for path in ["/in/a", "/in/b", "/in/d"] {
+        delete(&door, path);
+    }
+    assert_eq!(run(&["deleted", "list", "demo"]), json!([]));
+    let all = run(&["deleted", "list", "demo", "/in"]);
+    let all = all.as_array().unwrap();
+    let paths: Vec<_> = all.iter().map(|one| &one["path"]).collect();
+    assert_eq!(paths, ["/in/a", "/in/b", "/in/d"]);
+    let said = server.admin(&["deleted", "list", "demo", "/in", "--limit", "2"], "");
+    assert!(said.contains("/in/b") && !said.contains("/in/d"), "{said}");
+    assert!(said.contains("raise --limit"), "{said}");
+    assert!(said.contains("demo") && said.contains("5 B"), "{said}");
+
+    let data = server.data().to_str().unwrap();
+    let refused = |words: &[&str], code: i32, subject: &str| {
+        let words = [&["deleted"][..], words, &["--data", data]].concat();
+        let ran = sealift(&words, "");
+        let errors = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(code), "{words:?}: {errors}");
+        assert!(errors.contains(subject), "{words:?}: {errors}");
+    };
+    let [a, b, d] = ["a", "b", "d"].map(|name| node(all, name));
+    delete(&door, "/in");
+    let first = "'/in' is deleted; bring that back first";
+    refused(&["restore", "demo", &a], 1, first);
+    let above = node(run(&["deleted", "list", "demo"]).as_array().unwrap(), "in");
+    for one in [&above, &a, &d] {
+        run(&["deleted", "restore", "demo", one]);
+    }
+    let said = server.admin(&["deleted", "restore", "demo", &b], "");
+    assert_eq!(said, "/in/b is there again\n");
+    for path in ["/in/a", "/in/b", "/in/d/c"] {
+        assert_eq!(door.get(path, &[]).text(), path);
+    }
+    refused(&["restore", "demo", &a], 1, "it is '/in/a'");
+    refused(&["restore", "demo", "a"], 2, "32 lowercase hex digits");
+    refused(&["restore", "nowhere", &a], 1, "nowhere");
+    refused(&["list", "demo", "/in/a"], 1, "is a file");
+    refused(&["list", "demo", "in"], 1, "start with '/'");
+    let log = server.admin(&["audit", "list", "demo"], "");
+    assert!(log.contains("restore") && log.contains("/in/d"), "{log}");
 }
