@@ -124,6 +124,7 @@ pub mod db {
     pub mod own_keys;
     pub mod placement;
     pub mod plan;
+    pub mod postgres;
     pub mod properties;
     pub mod queue;
     pub mod regions;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr as _};
 
+use crate::db::postgres::PostgresTx;
 use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
 use crate::db::sqlite::{Place, SqlitePool};
 use crate::domain::clock::{Clock, Timestamp};
@@ -288,6 +289,13 @@ async fn open_postgres(url: &str, connections: u32) -> Result<Pools> {
         .options([
             ("statement_timeout", "60s"),
             ("lock_timeout", "30s"),
+            // No transaction of ours waits for anything but its own statements: one that does is of an instance
+            // that is frozen or lost, and others must not wait for its locks.
+            ("idle_in_transaction_session_timeout", "20s"),
+            // The same, for when its machine or the line to it is lost.
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
             // Compiling a statement takes longer than any of ours runs.
             ("jit", "off"),
         ])
@@ -319,7 +327,7 @@ async fn postgres_tenant(pool: &PgPool, begin: &str, tenant: TenantId) -> Result
 
 /// Boxed: connecting takes 4 KiB of a future, and whatever asks the database would hold them.
 async fn postgres(pool: &PgPool, begin: impl Into<String>) -> Result<Link> {
-    let begin = pool.begin_with(AssertSqlSafe(begin.into()));
+    let begin = PostgresTx::begin(pool, AssertSqlSafe(begin.into()).into_sql_str());
     Ok(Link::Postgres(Box::pin(begin).await.map_err(from_sqlx)?))
 }
 

@@ -4,9 +4,10 @@
 //! always the tenant, bound by the transaction itself: a statement cannot forget it.
 
 use rusqlite::types::Value as Column;
-use sqlx::postgres::{PgArguments, PgRow, Postgres};
-use sqlx::{Arguments, Row as _, SqlSafeStr, Transaction};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments, Row as _, SqlSafeStr};
 
+use crate::db::postgres::PostgresTx;
 use crate::db::sqlite::SqliteTx;
 use crate::db::value::Value;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -103,7 +104,7 @@ impl Row {
 
 /// An open transaction.
 pub(in crate::db) enum Link {
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PostgresTx),
     Sqlite(SqliteTx),
 }
 
@@ -113,7 +114,7 @@ impl Link {
         let rows = match self {
             Self::Postgres(tx) => {
                 let rows = sqlx::query_with(sql, postgres_arguments(args)?)
-                    .fetch_all(&mut **tx)
+                    .fetch_all(tx.connection())
                     .await;
                 let rows = rows.map_err(from_sqlx)?.into_iter();
                 rows.map(|row| Row(RowKind::Postgres(row))).collect()
@@ -131,7 +132,7 @@ impl Link {
         let asked = Asked::of("statement");
         let touched = match self {
             Self::Postgres(tx) => sqlx::query_with(sql, postgres_arguments(args)?)
-                .execute(&mut **tx)
+                .execute(tx.connection())
                 .await
                 .map(|done| done.rows_affected())
                 .map_err(from_sqlx)?,
@@ -144,7 +145,7 @@ impl Link {
     async fn script(&mut self, sql: impl SqlSafeStr) -> Result<()> {
         match self {
             Self::Postgres(tx) => sqlx::raw_sql(sql)
-                .execute(&mut **tx)
+                .execute(tx.connection())
                 .await
                 .map(|_| ())
                 .map_err(from_sqlx),
@@ -403,11 +404,12 @@ pub(in crate::db) fn from_sqlx(error: sqlx::Error) -> Error {
     .because(error)
 }
 
-/// SQLSTATE classes 08, 40, 53, 57, 58 and 25006 (a standby).
+/// SQLSTATE classes 08, 40, 53, 57, 58, 25006 (a standby), 25P03 (idle in a transaction for too long) and 55P03 (a
+/// lock that somebody else has held for too long).
 fn database_kind(code: &str) -> ErrorKind {
     match code {
         "53100" => ErrorKind::StorageFull,
-        "25006" => ErrorKind::Unavailable,
+        "25006" | "25P03" | "55P03" => ErrorKind::Unavailable,
         _ if ["08", "40", "53", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class)) =>

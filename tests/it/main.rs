@@ -241,6 +241,8 @@ mod restic;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
+mod row_locks;
+#[cfg(test)]
 mod s3;
 #[cfg(test)]
 mod s3_check;

@@ -1,0 +1,43 @@
+//! Changes that wait for a row of PostgreSQL's that somebody else holds.
+
+use sealift::db::sql::Dialect;
+use sealift::domain::error::ErrorKind;
+
+use crate::support::wait::until;
+use crate::support::world::{World, clean, path, put};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_waits_in_vain_leaves_nothing_to_those_after_it() {
+    let world = World::new(Dialect::Postgres).await;
+    let ann = world.account("ann").await;
+    let (db, tenant) = (world.vfs.database(), world.tenant.id);
+    let mut holder = db.write(tenant).await.unwrap();
+    let lock = "SELECT 1 FROM clocks FOR UPDATE";
+    holder.rows_without_tenant(lock).await.unwrap();
+    let waiting = tokio::spawn({
+        let ann = ann.clone();
+        async move { put(&ann, &path("/late"), b"late").await }
+    });
+    until("the change to be given up", async || {
+        let mut tx = db.read(tenant).await.unwrap();
+        // As lock_timeout does it, which nobody wants to wait for here.
+        let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        tx.rows_without_tenant(cancel).await.unwrap();
+        waiting.is_finished()
+    })
+    .await;
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    drop(holder);
+    // On whichever connection.
+    for number in 0..30 {
+        put(&ann, &path(&format!("/{number}")), b"x").await.unwrap();
+    }
+    let mut tx = db.read(tenant).await.unwrap();
+    let aborted = "SELECT 1 FROM pg_stat_activity \
+                   WHERE datname = current_database() AND state = 'idle in transaction (aborted)'";
+    assert_eq!(tx.rows_without_tenant(aborted).await.unwrap().len(), 0);
+    drop(tx);
+    clean(&world).await;
+}
