@@ -14,6 +14,9 @@ use crate::http::reply::Problem;
 /// of who holds a lock.
 const BYTES: usize = 64 * 1024;
 const NAMES: usize = 200;
+/// Most namespaces that may be declared around one element: looking a name up takes the parser the time of all
+/// of them, for each of them.
+const SPACES: usize = 32;
 const NAME_BYTES: usize = 1000;
 const OWNER_BYTES: usize = 4 * 1024;
 
@@ -169,6 +172,11 @@ fn text(bytes: &[u8]) -> Result<&str, Problem> {
 }
 
 fn parse(text: &str) -> Result<Document<'_>, Problem> {
+    if most_spaces(text) > SPACES {
+        return Err(Problem::malformed(format!(
+            "the body declares more than {SPACES} namespaces around one element; declare each where it is used"
+        )));
+    }
     let document = Document::parse(text)
         .map_err(|error| Problem::malformed(format!("the body is not well-formed XML: {error}")))?;
     // Names in XML 1.0 section 2: a prefix cannot be taken back.
@@ -177,6 +185,57 @@ fn parse(text: &str) -> Result<Document<'_>, Problem> {
         true => Err(Problem::malformed("a prefix stands for an empty namespace")),
         false => Ok(document),
     }
+}
+
+/// How many declarations of namespaces hold at once, where they are most; of what is not well-formed, perhaps
+/// fewer.
+fn most_spaces(text: &str) -> usize {
+    let (mut open, mut now, mut most) = (Vec::new(), 0, 0);
+    let mut rest = text;
+    while let Some((_, tag)) = rest.split_once('<') {
+        let end = match tag {
+            _ if tag.starts_with("!--") => "-->",
+            _ if tag.starts_with("![CDATA[") => "]]>",
+            _ if tag.starts_with('?') => "?>",
+            _ => ">",
+        };
+        let (tag, behind) = match end {
+            ">" => tag.split_at(end_of_tag(tag)),
+            _ => ("", tag.split_once(end).map_or("", |(_, behind)| behind)),
+        };
+        rest = behind;
+        match tag.strip_prefix('/') {
+            Some(_) => now -= open.pop().unwrap_or(0),
+            None => {
+                let declared = tag.matches("xmlns").count();
+                most = most.max(now + declared);
+                if end == ">" && !tag.ends_with('/') {
+                    now += declared;
+                    open.push(declared);
+                }
+            }
+        }
+    }
+    most
+}
+
+/// Where a tag ends: at the first `>` that is not in the value of an attribute.
+fn end_of_tag(tag: &str) -> usize {
+    let mut quote = None;
+    let mut bytes = tag.bytes();
+    let end = bytes.position(|byte| match (quote, byte) {
+        (None, b'>') => true,
+        (None, b'"' | b'\'') => {
+            quote = Some(byte);
+            false
+        }
+        (Some(open), _) if open == byte => {
+            quote = None;
+            false
+        }
+        _ => false,
+    });
+    end.unwrap_or(tag.len())
 }
 
 fn root<'a>(document: &'a Document<'a>, wanted: &str) -> Result<Node<'a, 'a>, Problem> {
@@ -244,6 +303,28 @@ mod tests {
         let names =
             propfind("\u{feff}<a:propfind xmlns:a='DAV:'><a:propname/></a:propfind>".as_bytes());
         assert_eq!(names.unwrap(), Wanted::Names);
+    }
+
+    #[test]
+    fn namespaces_are_many_only_where_each_is_used() {
+        let each: String = (0..200)
+            .map(|n| {
+                format!(
+                    "<x{n} xmlns='urn:{n}'/><!-- <a xmlns:b='c'> --><p:y xmlns:p='urn:>{n}'></p:y>"
+                )
+            })
+            .collect();
+        assert_eq!(most_spaces(&format!("<a xmlns='DAV:'>{each}</a>")), 2);
+        let around: String = (0..40).map(|n| format!(" xmlns:a{n}='u'")).collect();
+        let nested: String = (0..40).map(|n| format!("<a xmlns:a{n}='u'>")).collect();
+        for text in [
+            format!("<propfind xmlns='DAV:'{around}><allprop/></propfind>"),
+            format!("<propfind xmlns='DAV:'><allprop/>{nested}"),
+            format!("<propfind xmlns='DAV:'><?a ?><![CDATA[>]]>{nested}"),
+        ] {
+            assert!(most_spaces(&text) > 40, "{text}");
+            assert!(propfind(text.as_bytes()).is_err());
+        }
     }
 
     #[test]
