@@ -98,13 +98,28 @@ impl VfsPath {
         Ok(path)
     }
 
-    /// Reads an absolute path, as an administrator writes it.
+    /// The same, but `.` and `..` are refused: some clients and proxies resolve them before we see them and
+    /// some do not, and a script that puts a name of one or two dots into a path means no folder above it.
     ///
     /// # Errors
     /// Invalid, as [`VfsPath::resolve`].
+    pub fn exact(base: &Self, raw: &[u8]) -> Result<Self> {
+        let mut names = raw.split(|byte| *byte == b'/');
+        match names.any(|name| matches!(name, b"." | b"..")) {
+            true => Err(Error::invalid(
+                "a path must not have '.' or '..' among its names",
+            )),
+            false => Self::resolve(base, raw),
+        }
+    }
+
+    /// Reads an absolute path, as administrators and programs write it.
+    ///
+    /// # Errors
+    /// Invalid, as [`VfsPath::exact`].
     pub fn parse(text: &str) -> Result<Self> {
         match text.starts_with('/') {
-            true => Self::resolve(&Self::root(), text.as_bytes()),
+            true => Self::exact(&Self::root(), text.as_bytes()),
             false => Err(Error::invalid("a path must start with '/'")),
         }
     }
@@ -201,6 +216,18 @@ mod tests {
     fn dot_dot_stops_at_the_root() {
         assert_eq!(resolve("/home/a", "../../../../etc"), "/etc");
         assert_eq!(resolve("/", ".."), "/");
+    }
+
+    #[test]
+    fn dots_are_no_names_of_a_path_that_means_what_it_says() {
+        for text in ["/../a", "/a/.", "/a/../b", "/customers/../", "a", ""] {
+            assert!(VfsPath::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(VfsPath::parse("//a///b/").unwrap().to_string(), "/a/b");
+        assert!(VfsPath::parse("/...").is_ok());
+        let home = VfsPath::parse("/home").unwrap();
+        assert!(VfsPath::exact(&home, b"../a").is_err());
+        assert_eq!(VfsPath::exact(&home, b"a").unwrap().to_string(), "/home/a");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::admin_door::{self, AdminDoor};
 use crate::support::https_door::Answer;
+use crate::support::server::sealift;
 use crate::support::wait::wait_for;
 use crate::support::web_client::{Browser, post};
 
@@ -129,6 +130,37 @@ fn administrators_do_to_their_tenant_what_operators_do_but_govern_it() {
     admin.server().audit_with("who did it", |log| {
         log.contains("making an account an administrator") && !log.contains("ben@demo (by operator")
     });
+}
+
+#[test]
+fn a_path_with_dots_in_it_gives_nothing_away() {
+    let admin = two_tenants();
+    let refused = |method: &str, path: &str, body: Value| {
+        let body = body.to_string();
+        let answer = admin.account_asks(CHIEF, &admin_door::json(method, &body), path);
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid"));
+        assert!(answer.text().contains("'..'"), "{}", answer.text());
+    };
+    // As a script has it that puts an empty name, or one of two dots, into a path.
+    for home in ["/customers/../", "/home/../..", "/home/."] {
+        let wanted = json!({ "user": "ben", "password": "secret", "home": home });
+        refused("POST", "/accounts", wanted);
+        refused("PATCH", "/accounts/ann", json!({ "home": home }));
+        let grant = json!({ "user": "ann", "path": home, "rights": "list,read" });
+        refused("PUT", "/grants", grant);
+    }
+    let line = [
+        "account",
+        "add",
+        "ben@demo",
+        "--no-password",
+        "--home",
+        "/home/../..",
+    ];
+    let data = admin.server().data().to_str().unwrap();
+    let ran = sealift(&[&line[..], &["--data", data]].concat(), "");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(!ran.status.success() && said.contains("'..'"), "{said}");
 }
 
 #[test]

@@ -113,6 +113,10 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
             "no event",
         ),
         (
+            r#"{"name": "a", "url": "https://1.1.1.1/", "events": ["all"], "path": "/in/../.."}"#,
+            "'..'",
+        ),
+        (
             r#"{"name": "", "url": "https://1.1.1.1/", "events": ["all"]}"#,
             "a name",
         ),

@@ -14,7 +14,6 @@ use crate::http::admin::acting::Admin;
 use crate::http::admin::power::{Helping, Seeing};
 use crate::http::extract::{Params, PathOf};
 use crate::http::failures::Asking;
-use crate::http::files::place;
 use crate::http::paging::{self, Paging};
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::web::Web;
@@ -100,7 +99,7 @@ pub async fn list(
     Params(paging): Params<Paging>,
 ) -> Result<Json<DeletedItems>, Problem> {
     let (limit, after) = (paging.limit()?, paging.place::<Place>()?);
-    let folder = out.path.as_deref().map(place::absolute).transpose()?;
+    let folder = out.path.as_deref().map(VfsPath::parse).transpose()?;
     let folder = folder.unwrap_or_else(VfsPath::root);
     let database = web.vfs().database();
     let page = deleted::list(database, admin.id, &folder, after, limit).await?;

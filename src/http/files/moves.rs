@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::domain::node::NodeKind;
+use crate::domain::path::VfsPath;
 use crate::http::extract::JsonBody;
 use crate::http::failures::{Asking, Changing, Reading};
 use crate::http::files::view::EntryView;
@@ -59,7 +60,7 @@ pub async fn move_entry(
     headers: HeaderMap,
     JsonBody(way): JsonBody<Way>,
 ) -> Result<Response, Problem> {
-    let (from, to) = (place::absolute(&way.from)?, place::absolute(&way.to)?);
+    let (from, to) = (VfsPath::parse(&way.from)?, VfsPath::parse(&way.to)?);
     let session = entries::conditioned(&visitor.0, &headers)?;
     session.rename(&from, &to, way.overwrite()).await?;
     entries::show(&visitor.0, &to, StatusCode::OK).await
@@ -86,7 +87,7 @@ pub async fn copy(
     headers: HeaderMap,
     JsonBody(way): JsonBody<Way>,
 ) -> Result<Response, Problem> {
-    let (from, to) = (place::absolute(&way.from)?, place::absolute(&way.to)?);
+    let (from, to) = (VfsPath::parse(&way.from)?, VfsPath::parse(&way.to)?);
     let session = entries::conditioned(&visitor.0, &headers)?;
     let seen = visitor.0.look(&from).await;
     if seen.is_ok_and(|seen| seen.entry.kind == NodeKind::Folder) {

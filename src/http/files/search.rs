@@ -6,7 +6,6 @@ use serde::Deserialize;
 use crate::domain::path::VfsPath;
 use crate::http::extract::Params;
 use crate::http::failures::Asking;
-use crate::http::files::place;
 use crate::http::files::view::{Entries, EntryView};
 use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
@@ -41,13 +40,9 @@ pub async fn search(
     Params(paging): Params<Paging>,
 ) -> Result<Json<Entries>, Problem> {
     let pattern = NamePattern::parse(&query.name)?;
-    let under = query.under.as_deref().map(place::absolute).transpose()?;
+    let under = query.under.as_deref().map(VfsPath::parse).transpose()?;
     let under = under.unwrap_or_else(VfsPath::root);
-    let after = paging
-        .after()?
-        .as_deref()
-        .map(place::absolute)
-        .transpose()?;
+    let after = paging.after()?.as_deref().map(VfsPath::parse).transpose()?;
     let limit = paging.limit()?;
     let found = visitor
         .0

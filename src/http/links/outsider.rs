@@ -17,7 +17,6 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Protocol;
 use crate::domain::rights::Rights;
 use crate::http::basic::Credentials;
-use crate::http::files::place;
 use crate::http::links::veil;
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
@@ -204,7 +203,10 @@ impl Outsider {
     /// 400 when it is no path.
     pub fn place(&self) -> Result<VfsPath, Problem> {
         let path = self.path.as_deref().unwrap_or_default();
-        place::absolute(&format!("/{}", path.trim_start_matches('/')))
+        Ok(VfsPath::parse(&format!(
+            "/{}",
+            path.trim_start_matches('/')
+        ))?)
     }
 
     /// The name that stands behind the link, as it was sent.

@@ -12,12 +12,12 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::LinkId;
 use crate::domain::link::{LinkKind, LinkLimits};
 use crate::domain::node::NodeKind;
+use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::domain::secret::Secret;
 use crate::http::account::owner::Owner;
 use crate::http::extract::{JsonBody, Params, PathOf};
 use crate::http::failures::{Asking, Reading};
-use crate::http::files::place;
 use crate::http::files::view;
 use crate::http::links::outsider::base;
 use crate::http::paging::{self, Paging};
@@ -197,7 +197,7 @@ pub async fn add(
     owner: Owner,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Response, Problem> {
-    let path = place::absolute(&wanted.path)?;
+    let path = VfsPath::parse(&wanted.path)?;
     let (kind, uses) = match wanted.kind {
         Kind::Download => (LinkKind::Download, wanted.max_downloads),
         Kind::Upload => (LinkKind::Upload, wanted.max_files),

@@ -55,7 +55,7 @@ impl Metadata {
     /// Invalid when nothing names it, or by a name that no file may have.
     pub fn place(&self, home: &VfsPath) -> Result<VfsPath> {
         if let Some(path) = self.values.get("path") {
-            return VfsPath::resolve(home, path);
+            return VfsPath::exact(home, path);
         }
         let name = self.values.get("filename").or(self.values.get("name"));
         let name = name.ok_or_else(|| {
@@ -68,7 +68,7 @@ impl Metadata {
             .get("folder")
             .filter(|folder| !folder.is_empty())
         {
-            Some(folder) => VfsPath::resolve(home, folder)?,
+            Some(folder) => VfsPath::exact(home, folder)?,
             None => home.clone(),
         };
         folder.join(Name::parse(name)?)
@@ -136,10 +136,9 @@ mod tests {
             some("/b/c/a")
         );
         assert_eq!(place(&[("filename", "a"), ("folder", "")]), some("/home/a"));
-        assert_eq!(
-            place(&[("filename", "a"), ("path", "/b/../c/d")]),
-            some("/c/d")
-        );
+        assert_eq!(place(&[("filename", "a"), ("path", "/c/d")]), some("/c/d"));
+        assert_eq!(place(&[("path", "/b/../c/d")]), None);
+        assert_eq!(place(&[("filename", "a"), ("folder", "..")]), None);
         assert_eq!(place(&[("filename", "../a")]), None);
         assert_eq!(place(&[("filename", "..")]), None);
         assert_eq!(place(&[("type", "x")]), None);
