@@ -196,6 +196,11 @@ fn a_link_ends_by_its_maker_by_time_and_by_its_count_in_the_same_words() {
     assert_eq!(expiring.get("").status, 200);
     let once = door.link(&json!({ "path": "/private/team/a.txt", "max_downloads": 1 }));
     assert_eq!(once.ask(&["--head"], "/file").status, 200);
+    let archive = once.ask(&["--head"], "/archive");
+    assert_eq!(
+        (archive.status, archive.header("content-type")),
+        (200, Some("application/zip"))
+    );
     assert_eq!(once.get("/file").status, 200);
     assert_eq!(once.get("/file").status, 410);
     assert_eq!(once.shown()["state"], "used-up");

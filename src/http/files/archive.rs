@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use crc32fast::Hasher;
 
@@ -14,7 +14,7 @@ use crate::http::failures::Asking;
 use crate::http::files::bundle::{COLLECTED, Collector, Item};
 use crate::http::files::pump::{self, Allowance, Outlet};
 use crate::http::files::zip::Zip;
-use crate::http::files::{disposition, place, tar};
+use crate::http::files::{disposition, tar};
 use crate::http::raw::Raw;
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
@@ -49,6 +49,7 @@ pub const PATHS: usize = 1000;
 pub async fn archive(
     State(web): State<Web>,
     visitor: Visitor,
+    method: Method,
     Params(query): Params<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let (paths, format) = read(&query)?;
@@ -60,6 +61,9 @@ pub async fn archive(
         }
     };
     let selection = visitor.0.select(&paths, Purpose::Archive).await?;
+    if method == Method::HEAD {
+        return Ok(describe(&selection, format));
+    }
     let principal = visitor.principal();
     let allowance = allowance(&web, principal)?;
     Ok(answer(&web, principal, allowance, (selection, format)))
@@ -73,13 +77,12 @@ pub fn allowance(web: &Web, principal: &Principal) -> Result<Allowance, Problem>
     Allowance::of(web, principal, COLLECTED)
 }
 
-/// Answers with an archive.
-pub fn answer(
-    web: &Web,
-    principal: &Principal,
-    allowance: Allowance,
-    (selection, format): (Selection, Format),
-) -> Response {
+/// The answer without the archive, for who asks for no more (HEAD): nothing is read or counted.
+pub fn describe(selection: &Selection, format: Format) -> Response {
+    head(selection, format).into_response()
+}
+
+fn head(selection: &Selection, format: Format) -> [(HeaderName, HeaderValue); 2] {
     let name = match selection.name() {
         None | Some("") => "files",
         Some(name) => name,
@@ -88,13 +91,23 @@ pub fn answer(
         Format::Tar => ("application/x-tar", "tar"),
         Format::Zip => ("application/zip", "zip"),
     };
-    let told = [
+    [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (
             header::CONTENT_DISPOSITION,
             disposition::attachment(&format!("{name}.{ending}")),
         ),
-    ];
+    ]
+}
+
+/// Answers with an archive.
+pub fn answer(
+    web: &Web,
+    principal: &Principal,
+    allowance: Allowance,
+    (selection, format): (Selection, Format),
+) -> Response {
+    let told = head(&selection, format);
     let budget = web.vfs().budget().clone();
     let body: Body = pump::body(web, principal, allowance, |outlet| async move {
         match format {
@@ -123,7 +136,7 @@ pub fn read(query: &[(String, String)]) -> Result<(Vec<VfsPath>, Format), Proble
     let mut format = Format::Zip;
     for (key, value) in query {
         match (key.as_str(), value.as_str()) {
-            ("path", path) => paths.push(place::absolute(path)?),
+            ("path", path) => paths.push(VfsPath::parse(path)?),
             ("format", "tar") => format = Format::Tar,
             ("format", "zip") => format = Format::Zip,
             ("format", _) => return Err(Problem::malformed("format is zip or tar")),

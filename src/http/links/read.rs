@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 
 use crate::accounts::link_downloads::Part;
@@ -203,6 +203,7 @@ pub async fn list_in(
 pub async fn pack(
     State(web): State<Web>,
     outsider: Outsider,
+    method: Method,
     Params(query): Params<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     outsider.require(LinkKind::Download)?;
@@ -228,6 +229,9 @@ pub async fn pack(
             _ => problem,
         }
     })?;
+    if method == Method::HEAD {
+        return Ok(archive::describe(&selection, format));
+    }
     // Nobody has downloaded what there is no memory for.
     let principal = session.principal();
     let allowance = archive::allowance(&web, principal)?;
