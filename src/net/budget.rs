@@ -80,7 +80,16 @@ impl Budget {
     /// As [`Budget::try_take`], for what one cannot do without, and keeps for long: up to half of the
     /// whole, whatever others do with what is spare.
     pub fn try_take_granted(&self, bytes: usize) -> Option<Grant> {
-        let (counts, most) = (&self.counts, self.total() / 2);
+        self.grant(bytes, self.total() / 2)
+    }
+
+    /// The same, for who has many of them: leaves an eighth of that half to others.
+    pub fn try_take_many_granted(&self, bytes: usize) -> Option<Grant> {
+        self.grant(bytes, self.total() / 16 * 7)
+    }
+
+    fn grant(&self, bytes: usize, most: usize) -> Option<Grant> {
+        let counts = &self.counts;
         let more = |granted: usize| granted.checked_add(bytes).filter(|sum| *sum <= most);
         let order = (Ordering::AcqRel, Ordering::Acquire);
         counts.granted.fetch_update(order.0, order.1, more).ok()?;

@@ -96,7 +96,7 @@ impl Session {
         length: Option<u64>,
         trust: Trust,
     ) -> Result<PieceWriter> {
-        let admission = self.vfs.admit(self.principal.tenant, sink::GRANTED)?;
+        let admission = self.vfs.admit(&self.principal, sink::GRANTED)?;
         let hold = {
             let mut tx = self.vfs.database().read(self.principal.tenant).await?;
             let addressed = addressed::find(&mut tx, self.owner(), id).await?;

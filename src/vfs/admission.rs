@@ -4,23 +4,28 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::TenantId;
+use crate::domain::id::{AccountId, TenantId};
 use crate::domain::measures;
 use crate::net::budget::{Budget, Grant, Share};
 
-/// A tenant with no more uploads than this may begin another one while there is any memory left.
+/// A tenant with no more uploads than this may begin another one while there is any memory left, and an account
+/// while there is any that its tenant may have.
 const FEW: usize = 32;
 
-/// Counts the uploads of each tenant, so that none takes the memory in which others begin theirs.
+/// Counts the uploads of each tenant and of each account, so that none takes the memory in which others begin
+/// theirs.
 #[derive(Default)]
 pub struct Admissions {
-    open: Mutex<HashMap<TenantId, usize>>,
+    open: Mutex<HashMap<Whose, usize>>,
 }
+
+/// Whose uploads are counted: a tenant's, or one account's.
+type Whose = (TenantId, Option<AccountId>);
 
 /// The memory that an upload is granted as long as it is open.
 pub struct Admission {
     admissions: Arc<Admissions>,
-    tenant: TenantId,
+    whose: [Whose; 2],
     _memory: Memory,
 }
 
@@ -32,21 +37,26 @@ enum Memory {
 }
 
 impl Admissions {
-    /// Grants `bytes` to one more upload of `tenant`, from the half of the memory that is for this, or
-    /// else from what is spare. The last eighth is for those tenants that have few.
+    /// Grants `bytes` to one more upload of an account of a tenant, from the half of the memory that is for this, or
+    /// else from what is spare. The last eighth of that half is for accounts that have few, and of all memory for
+    /// tenants that have few.
     ///
     /// # Errors
     /// Busy when there is no memory for it.
     pub fn admit(
         self: &Arc<Self>,
         budget: &Budget,
-        tenant: TenantId,
+        (tenant, account): (TenantId, AccountId),
         bytes: usize,
     ) -> Result<Admission> {
+        let whose = [(tenant, None), (tenant, Some(account))];
         let mut open = self.lock();
-        let count = open.get(&tenant).copied().unwrap_or(0);
-        let granted = budget.try_take_granted(bytes).map(Memory::Granted);
-        let spare = || match count < FEW {
+        let [is_few, has_few] = whose.map(|whose| open.get(&whose).is_none_or(|open| *open < FEW));
+        let granted = match has_few {
+            true => budget.try_take_granted(bytes),
+            false => budget.try_take_many_granted(bytes),
+        };
+        let spare = || match is_few {
             true => budget
                 .try_take(bytes)
                 .ok_or("the server is short of memory; try again in a moment"),
@@ -55,21 +65,24 @@ impl Admissions {
                  close some and try again",
             ),
         };
-        let memory = granted.map_or_else(|| spare().map(Memory::Share), Ok);
+        let memory =
+            granted.map_or_else(|| spare().map(Memory::Share), |it| Ok(Memory::Granted(it)));
         let memory = memory.map_err(|context| {
             measures::memory_refused("upload");
             Error::new(ErrorKind::Busy, context)
         })?;
-        open.insert(tenant, count + 1);
+        for one in whose {
+            *open.entry(one).or_default() += 1;
+        }
         drop(open);
         Ok(Admission {
             admissions: Arc::clone(self),
-            tenant,
+            whose,
             _memory: memory,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Whose, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,10 +90,12 @@ impl Admissions {
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut open = self.admissions.lock();
-        if let Some(count) = open.get_mut(&self.tenant) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.tenant);
+        for whose in self.whose {
+            if let Some(count) = open.get_mut(&whose) {
+                *count -= 1;
+                if *count == 0 {
+                    open.remove(&whose);
+                }
             }
         }
     }
@@ -93,7 +108,8 @@ mod tests {
     #[test]
     fn a_tenant_that_opens_all_it_can_leaves_room_for_another() {
         let (admissions, budget) = (Arc::new(Admissions::default()), Budget::new(1000));
-        let (greedy, other) = (TenantId(1), TenantId(2));
+        let greedy = (TenantId(1), AccountId(1));
+        let other = (TenantId(2), AccountId(2));
         let mut held = Vec::new();
         let refused = loop {
             match admissions.admit(&budget, greedy, 10) {
@@ -101,7 +117,13 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert_eq!((refused.kind(), held.len()), (ErrorKind::Busy, 87));
+        assert_eq!((refused.kind(), held.len()), (ErrorKind::Busy, 80));
+        // Of the same tenant, but another account.
+        let neighbour = (greedy.0, AccountId(3));
+        while let Ok(admission) = admissions.admit(&budget, neighbour, 10) {
+            held.push(admission);
+        }
+        assert_eq!(held.len(), 87);
         let others: Vec<_> = (0..13)
             .map(|_| admissions.admit(&budget, other, 10).unwrap())
             .collect();

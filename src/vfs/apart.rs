@@ -130,7 +130,7 @@ impl Session {
             base: None,
             resumed: None,
             discard: None,
-            admission: self.vfs().admit(self.principal().tenant, sink::GRANTED)?,
+            admission: self.vfs().admit(self.principal(), sink::GRANTED)?,
         };
         let (vfs, principal) = (self.vfs().clone(), self.principal().clone());
         Ok(FileWriter::new(vfs, principal, options, start))

@@ -7,7 +7,8 @@ use tokio_util::task::TaskTracker;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
 use crate::domain::error::Result;
-use crate::domain::id::{InstanceId, RegionId, TenantId};
+use crate::domain::id::{InstanceId, RegionId};
+use crate::domain::principal::Principal;
 use crate::net::budget::Budget;
 use crate::storage::regions::Regions;
 use crate::storage::store::BlobStore;
@@ -127,9 +128,10 @@ impl Vfs {
     }
 
     /// Grants memory to an upload; see [`Admissions::admit`].
-    pub(in crate::vfs) fn admit(&self, tenant: TenantId, bytes: usize) -> Result<Admission> {
+    pub(in crate::vfs) fn admit(&self, principal: &Principal, bytes: usize) -> Result<Admission> {
         let shared = &self.shared;
-        shared.admissions.admit(&shared.budget, tenant, bytes)
+        let whose = (principal.tenant, principal.account);
+        shared.admissions.admit(&shared.budget, whose, bytes)
     }
 
     /// This process.

@@ -467,7 +467,7 @@ impl Session {
         };
         let entry = found.unwrap_or_else(|| self.new_file(parent.node, name.as_str()));
         drop(tx);
-        let admission = self.vfs.admit(self.principal.tenant, sink::GRANTED)?;
+        let admission = self.vfs.admit(&self.principal, sink::GRANTED)?;
         let (resumed, discard) = match kept {
             Some(upload) if options.goes_on() => {
                 let resumed = resume::take_over(&self.vfs, &self.principal, upload).await?;
