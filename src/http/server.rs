@@ -53,8 +53,8 @@ const HEADER_LIST_BYTES: u32 = 16 * 1024;
 const STREAMS: u32 = 128;
 /// What one HTTP/2 stream, and all of a connection together, may send ahead, in bytes: so much that one
 /// upload fills a long line. (Of strangers far less is read ahead; see `standing`.)
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 12 << 20;
 /// What a response may have waiting in HTTP/2, in bytes.
 const SEND_BYTES: usize = 256 * 1024;
 /// How often HTTP/2 asks a silent client whether it is there, and how long it may take to answer.
