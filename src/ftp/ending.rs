@@ -59,12 +59,13 @@ impl Ending {
             Self::Refused(reply) => reply,
             Self::Reset => Reply::new(
                 426,
-                "the data connection broke; what came is kept, go on with REST or APPE",
+                "the data connection broke; go on with REST, a download from what you have, an upload from what SIZE tells",
             ),
             Self::SessionEnded(why) => Reply::new(426, why.sentence()),
             Self::Stalled => Reply::new(
                 426,
-                "nothing came through for too long; what came is kept, go on with REST or APPE",
+                "nothing came through for too long; go on with REST, a download from what you have, an upload from what \
+                 SIZE tells",
             ),
             Self::Stopped => Reply::new(426, "the server is closing; go on when it is back"),
             Self::TlsFailed => Reply::new(
@@ -77,11 +78,11 @@ impl Ending {
             ),
             Self::Truncated => Reply::new(
                 426,
-                "TLS was cut off, so that nobody knows whether this was all; what came is kept",
+                "TLS was cut off, so that nobody knows whether this was all; SIZE tells what is kept",
             ),
             Self::Unfinished => Reply::new(
                 426,
-                "the stream of MODE Z ended before its end; what came is kept",
+                "the stream of MODE Z ended before its end; SIZE tells what is kept",
             ),
         }
     }

@@ -156,7 +156,9 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     };
     let (month, day, hour, minute) = (part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?);
     let at = DateTime::new(year, month, day, hour, minute, seconds, 0).ok()?;
-    let at = at.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    // The last day of year 9999 is beyond what is reckoned with; programs write it for "never".
+    let at = at.to_zoned(TimeZone::UTC);
+    let at = at.map_or(jiff::Timestamp::MAX, |at| at.timestamp());
     let micros = match fraction {
         None => 0,
         Some(digits) if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) => {
@@ -188,6 +190,8 @@ mod tests {
             assert_eq!(time(Timestamp(micros)), text);
         }
         assert_eq!(parse_time("202601020304"), parse_time("20260102030400"));
+        let never = parse_time("99991231235959").unwrap();
+        assert_eq!(time(never), "99991230220000.999");
         assert_eq!(parse_time("20260102030460"), parse_time("20260102030459"));
     }
 
