@@ -127,6 +127,10 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
             }
             for (method, operation) in operations_of(&mut item) {
                 operation.operation_id = Some(name(method, &path));
+                if port == Port::Public {
+                    let description = "the connection was made for another tenant's host";
+                    fails(operation, "421", description);
+                }
                 if path.contains("{tenant}") {
                     operation
                         .parameters
@@ -179,9 +183,6 @@ fn keyed(operation: &mut Operation) {
         .parameters
         .get_or_insert_default()
         .push(key.into());
-    let problem = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("ProblemDetails")))
-        .build();
     for (status, description) in [
         ("400", "the request is malformed"),
         ("408", "the body did not come"),
@@ -192,13 +193,20 @@ fn keyed(operation: &mut Operation) {
         ("413", "the body is too long"),
         ("422", "the key belongs to another request"),
     ] {
-        let responses = &mut operation.responses.responses;
-        responses.entry(status.to_owned()).or_insert_with(|| {
-            let response = ResponseBuilder::new().description(description);
-            let response = response.content("application/problem+json", problem.clone());
-            response.build().into()
-        });
+        fails(operation, status, description);
     }
+}
+
+/// Says of an operation how it may fail, unless it says so itself.
+fn fails(operation: &mut Operation, status: &str, description: &str) {
+    let responses = &mut operation.responses.responses;
+    responses.entry(status.to_owned()).or_insert_with(|| {
+        let problem = Ref::from_schema_name("ProblemDetails");
+        let problem = ContentBuilder::new().schema(Some(problem)).build();
+        let response = ResponseBuilder::new().description(description);
+        let response = response.content("application/problem+json", problem);
+        response.build().into()
+    });
 }
 
 /// The parameter of paths below a tenant: what is below is written once, also where no path names one.

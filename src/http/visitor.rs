@@ -141,7 +141,7 @@ async fn bearer(
 /// Where a request comes from, and the tenant that the name of the host stands for.
 ///
 /// # Errors
-/// 503 when the database does not answer.
+/// 421 when the connection was made for another tenant's host; 503 when the database does not answer.
 pub async fn whence(
     parts: &Parts,
     web: &Web,
@@ -153,10 +153,7 @@ pub async fn whence(
         ))
     })?;
     let address = peer.behind(&web.settings().forwarders, &parts.headers);
-    let tenant = match host(parts, peer) {
-        Some(host) => web.hosts().tenant_of(web.accounts(), &host).await?,
-        None => None,
-    };
+    let tenant = tenant(parts, web, peer).await?;
     let door = Door {
         protocol,
         address,
@@ -165,12 +162,35 @@ pub async fn whence(
     Ok((door, tenant))
 }
 
-/// The name of the host that was asked for, without its port. The handshake's name goes first: what a
-/// request says may differ from it (RFC 9110 section 7.4).
-fn host(parts: &Parts, peer: &Peer) -> Option<String> {
-    if let Some(name) = &peer.server_name {
-        return Some(name.to_string());
+/// The tenant that the name of the host stands for: that of the handshake, which goes first (RFC 9110 section
+/// 7.4), or else the one that the request says. By a connection whose certificate has several names browsers ask
+/// for all of these (RFC 9113 section 9.1.1); for another tenant's they are to make another.
+async fn tenant(parts: &Parts, web: &Web, peer: &Peer) -> Result<Option<String>, Problem> {
+    let (hosts, accounts) = (web.hosts(), web.accounts());
+    let said = said(parts);
+    let Some(name) = peer.server_name.as_deref() else {
+        return match said {
+            Some(said) => Ok(hosts.tenant_of(accounts, &said).await?),
+            None => Ok(None),
+        };
+    };
+    let tenant = hosts.tenant_of(accounts, name).await?;
+    let (Some(own), Some(said)) = (&tenant, said.filter(|said| said != name)) else {
+        return Ok(tenant);
+    };
+    match hosts.tenant_of(accounts, &said).await? {
+        Some(other) if other != *own => {
+            let detail = "this connection was made for another tenant's host than the request is for; send it \
+                          again by a new connection, whose TLS handshake names the host that the request names";
+            let status = StatusCode::MISDIRECTED_REQUEST;
+            Err(Problem::new(status, "misdirected", detail))
+        }
+        _ => Ok(tenant),
     }
+}
+
+/// The name of the host that the request says, without its port.
+fn said(parts: &Parts) -> Option<String> {
     let said = parts.headers.get(header::HOST).map(HeaderValue::to_str);
     let said = said.and_then(Result::ok);
     let authority = parts.uri.authority().map(|authority| authority.as_str());

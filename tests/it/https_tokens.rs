@@ -484,6 +484,62 @@ fn where_the_host_stands_for_a_tenant_tokens_of_others_are_strangers() {
 }
 
 #[test]
+fn a_request_for_another_tenants_host_than_the_connection_is_misdirected() {
+    let door = HttpsDoor::up();
+    let token = made(&door, &json!({ "name": "a", "scopes": ["account"] }));
+    door.server.admin(&["tenant", "add", "bolt"], "");
+    for (tenant, host) in [
+        ("demo", "demo.example"),
+        ("demo", "also.example"),
+        ("bolt", "bolt.example"),
+    ] {
+        door.server
+            .admin(&["tenant", "host", "add", tenant, host], "");
+    }
+    let port = door.address().port();
+    let (bearer, user) = (format!("Authorization: Bearer {token}"), door.user());
+    let shown = [["-H", bearer.as_str()], ["--user", user.as_str()]];
+    for version in ["--http1.1", "--http2"] {
+        // The name in the handshake is that of the address, the one of the request stands in `Host`.
+        let at = |connection: &str, request: &str, path: &str, shown: &[&str]| {
+            let resolve = format!("{connection}:{port}:127.0.0.1");
+            let host = format!("Host: {request}:{port}");
+            let words = [&[version, "--resolve", &resolve, "-H", &host][..], shown].concat();
+            let url = format!("https://{connection}:{port}{path}");
+            crate::support::https_door::ask(&words, &url)
+        };
+        for shown in shown {
+            for (connection, request) in [
+                ("demo.example", "bolt.example"),
+                ("bolt.example", "Demo.example"),
+            ] {
+                let refused = at(connection, request, ME, &shown);
+                assert_eq!(
+                    (refused.status, refused.problem().as_str()),
+                    (421, "misdirected"),
+                    "{version} {connection} {request}"
+                );
+                assert_eq!(at(connection, request, "/dav/", &shown).status, 421);
+            }
+            for (connection, request) in [
+                ("demo.example", "demo.example"),
+                ("demo.example", "also.example"),
+                ("demo.example", "nobody.example"),
+                ("nobody.example", "bolt.example"),
+                ("nobody.example", "demo.example"),
+            ] {
+                let let_in = at(connection, request, ME, &shown).status;
+                assert_eq!(let_in, 200, "{version} {connection} {request}");
+            }
+        }
+        let link = at("demo.example", "bolt.example", "/api/v1/shared/x", &[]);
+        assert_eq!(link.status, 421);
+        let health = at("demo.example", "bolt.example", "/healthz", &[]);
+        assert_eq!(health.status, 200);
+    }
+}
+
+#[test]
 fn tokens_that_cannot_be_are_not_made() {
     let door = HttpsDoor::up();
     for wanted in [
