@@ -1,6 +1,6 @@
 //! Whom a request comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName};
@@ -32,13 +32,27 @@ impl Peer {
                 break;
             }
             // What cannot be read was not written by a proxy of ours: what came last is known.
-            match hop.trim().parse::<IpAddr>() {
-                Ok(named) => address = named.to_canonical(),
-                Err(_) => break,
+            match hop_of(hop.trim()) {
+                Some(named) => address = named.to_canonical(),
+                None => break,
             }
         }
         address
     }
+}
+
+/// The address of a client as proxies write it: alone or with a port, in quotes or without.
+fn hop_of(text: &str) -> Option<IpAddr> {
+    let inner = text.strip_prefix('"');
+    let text = inner.map_or(Some(text), |inner| inner.strip_suffix('"'))?;
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Ok(with_port) = text.parse::<SocketAddr>() {
+        return Some(with_port.ip());
+    }
+    let bare = text.strip_prefix('[')?.strip_suffix(']')?;
+    bare.parse().ok().map(IpAddr::V6)
 }
 
 #[cfg(test)]
@@ -70,7 +84,37 @@ mod tests {
             client("10.0.0.1", &["1.1.1.1, 198.51.100.7", "10.0.0.2"]),
             "198.51.100.7"
         );
-        assert_eq!(client("10.0.0.1", &["junk"]), "10.0.0.1");
+        for junk in [
+            "junk",
+            "",
+            "\"",
+            "\"203.0.113.2",
+            "[203.0.113.2]",
+            "203.0.113.2:",
+            "203.0.113.2:99999",
+            "[2001:db8::3",
+            "unknown",
+            "_hidden",
+        ] {
+            assert_eq!(client("10.0.0.1", &[junk]), "10.0.0.1", "{junk}");
+        }
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_port_and_quotes_are_no_part_of_an_address() {
+        for (hop, address) in [
+            ("203.0.113.2:4711", "203.0.113.2"),
+            ("\"203.0.113.2:4711\"", "203.0.113.2"),
+            ("\"203.0.113.2\"", "203.0.113.2"),
+            ("2001:db8::3", "2001:db8::3"),
+            ("[2001:db8::3]", "2001:db8::3"),
+            ("[2001:db8::3]:4711", "2001:db8::3"),
+            ("\"[2001:db8::3]:4711\"", "2001:db8::3"),
+            ("[::ffff:203.0.113.2]:4711", "203.0.113.2"),
+            ("1.1.1.1:1, 203.0.113.2:4711 , 10.0.0.2:80", "203.0.113.2"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[hop]), address, "{hop}");
+        }
     }
 }

@@ -35,6 +35,23 @@ fn an_account_is_known_by_its_password_over_both_versions_of_http() {
 }
 
 #[test]
+fn clients_behind_a_proxy_are_known_by_the_address_that_it_writes_with_a_port_or_without() {
+    let door = HttpsDoor::up_with(&[("FORWARDERS", "127.0.0.0/8")]);
+    for (said, address) in [
+        ("203.0.113.1", "203.0.113.1"),
+        ("203.0.113.2:4711", "203.0.113.2"),
+        ("\"[2001:db8::3]:4711\"", "2001:db8::3"),
+        ("[2001:db8::4]", "2001:db8::4"),
+    ] {
+        let forwarded = format!("X-Forwarded-For: {said}");
+        assert_eq!(door.demo(&["-H", &forwarded], "/api/v1/me").status, 200);
+        let written = format!("\"address\":\"{address}\"");
+        door.server
+            .audit_with(said, |log| log.contains(LOGIN) && log.contains(&written));
+    }
+}
+
+#[test]
 fn strangers_and_wrong_passwords_are_refused_in_problem_details() {
     let door = HttpsDoor::up();
     let stranger = door.ask(&[], "/api/v1/me");
