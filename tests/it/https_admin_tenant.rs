@@ -27,6 +27,51 @@ fn two_tenants() -> AdminDoor {
 const CHIEF: &str = "chief@demo";
 
 #[test]
+fn null_lifts_what_can_be_lifted_and_is_refused_of_the_rest() {
+    let admin = two_tenants();
+    let alter =
+        |path: &str, body: &Value| admin.root(&admin_door::json("PATCH", &body.to_string()), path);
+    let ann = "/tenants/demo/accounts/ann";
+    let limits = json!({
+        "networks": ["127.0.0.0/8"], "principals": ["ann@example"], "methods": ["password"], "sessions": 5,
+        "quota_bytes": 5, "quota_files": 5, "door_options": "stall=60s",
+    });
+    let set = alter(ann, &limits);
+    assert_eq!(set.status, 200, "{}", set.text());
+    for (name, limit) in limits.as_object().unwrap() {
+        assert_eq!(&set.json()[name], limit, "{name}");
+        let lifted = alter(ann, &json!({ name: null }));
+        assert_eq!(lifted.status, 200, "{name}: {}", lifted.text());
+        assert_eq!(lifted.json()[name], Value::Null, "{name}");
+    }
+    let of_accounts = [
+        "disabled",
+        "administrator",
+        "home",
+        "ceiling",
+        "appended_code",
+        "clear_text",
+    ];
+    let of_tenants = ["disabled", "retention_seconds", "region"];
+    let all = of_accounts.iter().map(|name| (ann, name));
+    for (path, name) in all.chain(of_tenants.iter().map(|name| ("/tenants/demo", name))) {
+        // Nothing of it is done, not what can be either.
+        let refused = alter(path, &json!({ *name: null, "quota_files": 7 }));
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (400, "invalid"),
+            "{path} {name}"
+        );
+        let named = format!("'{name}' cannot be null");
+        assert!(refused.text().contains(&named), "{}", refused.text());
+        assert_eq!(admin.root(&[], path).json()["quota_files"], Value::Null);
+    }
+    let body = r#"{"networks":null}"#;
+    let own = admin.account_asks(CHIEF, &admin_door::json("PATCH", body), "/accounts/ann");
+    assert_eq!(own.status, 200, "{}", own.text());
+}
+
+#[test]
 fn administrators_do_to_their_tenant_what_operators_do_but_govern_it() {
     let admin = two_tenants();
     let ask = |words: &[&str], path: &str| admin.account_asks(CHIEF, words, path);

@@ -468,6 +468,23 @@ fn what_a_link_may_not_be_is_refused() {
 }
 
 #[test]
+fn null_takes_a_name_and_patterns_from_a_link() {
+    let door = stocked();
+    let wanted = json!({
+        "path": "/private/team", "kind": "upload", "name": "in", "patterns": ["*.pdf"], "password": "open sesame",
+    });
+    let link = door.link(&wanted);
+    let altered = link.alter(&json!({ "name": null, "patterns": null }));
+    assert_eq!(altered.status, 200, "{}", altered.text());
+    let shown = link.shown();
+    assert_eq!(
+        (&shown["name"], &shown["patterns"]),
+        (&json!(""), &json!([]))
+    );
+    assert_eq!(shown["has_password"], true);
+}
+
+#[test]
 fn a_maker_sees_their_links_newest_first_in_pages() {
     let door = stocked();
     let links: Vec<_> = (0..5)

@@ -66,13 +66,21 @@ pub const HASHES: &str = "bringing the hash of a password";
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Whether it is kept out.
-    disabled: Option<bool>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = bool, required = false)]
+    disabled: Option<Option<bool>>,
     /// Whether it administers its tenant; only operators may change it.
-    administrator: Option<bool>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = bool, required = false)]
+    administrator: Option<Option<bool>>,
     /// Its home folder, made where it is missing; its rights stay as they are.
-    home: Option<String>,
-    /// No grant reaches beyond this.
-    ceiling: Option<String>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = String, required = false)]
+    home: Option<Option<String>>,
+    /// No grant reaches beyond this; `all`: it is without.
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = String, required = false)]
+    ceiling: Option<Option<String>>,
     /// Most bytes of live files; null: no limit.
     #[serde(default, deserialize_with = "wish::limit")]
     #[schema(value_type = Option<u64>, required = false)]
@@ -90,13 +98,21 @@ pub struct Change {
     #[schema(value_type = Option<Vec<String>>, required = false)]
     methods: Option<Option<Vec<String>>>,
     /// Whether the code may stand behind the password.
-    appended_code: Option<bool>,
-    /// Networks that it may come from; empty: anywhere.
-    networks: Option<Vec<String>>,
-    /// Names in certificates that open it; empty: its own.
-    principals: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = bool, required = false)]
+    appended_code: Option<Option<bool>>,
+    /// Networks that it may come from; empty or null: anywhere.
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = Option<Vec<String>>, required = false)]
+    networks: Option<Option<Vec<String>>>,
+    /// Names in certificates that open it; empty or null: its own.
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = Option<Vec<String>>, required = false)]
+    principals: Option<Option<Vec<String>>>,
     /// Whether it may log in by plain FTP; only operators may change it.
-    clear_text: Option<bool>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = bool, required = false)]
+    clear_text: Option<Option<bool>>,
     /// Words for FTP; null: what the tenant and the settings say; only operators may change them.
     #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(value_type = Option<String>, required = false)]
@@ -278,27 +294,31 @@ impl Change {
             Some(None) => Some(None),
             None => None,
         };
-        let networks = self.networks.map(|all| {
+        let home = wish::never_null("home", self.home)?;
+        let ceiling = wish::never_null("ceiling", self.ceiling)?;
+        let disabled = wish::never_null("disabled", self.disabled)?;
+        let networks = self.networks.map(Option::unwrap_or_default);
+        let networks = networks.map(|all| {
             let parse = |text: &String| text.parse::<Network>().map_err(Error::invalid);
             all.iter().map(parse).collect::<Result<Vec<_>, _>>()
         });
         Ok(AccountChange {
-            access: self.disabled.map(|disabled| match disabled {
+            access: disabled.map(|disabled| match disabled {
                 true => Access::Refuse,
                 false => Access::Allow,
             }),
-            administrator: self.administrator,
-            ceiling: self.ceiling.map(|text| text.parse()).transpose()?,
-            home: self.home.as_deref().map(VfsPath::parse).transpose()?,
+            administrator: wish::never_null("administrator", self.administrator)?,
+            ceiling: ceiling.map(|text| text.parse()).transpose()?,
+            home: home.as_deref().map(VfsPath::parse).transpose()?,
             quota_bytes: self.quota_bytes,
             quota_files: self.quota_files,
             login: LoginChange {
                 methods,
-                appended_code: self.appended_code,
+                appended_code: wish::never_null("appended_code", self.appended_code)?,
                 networks: networks.transpose()?,
-                principals: self.principals,
+                principals: self.principals.map(Option::unwrap_or_default),
                 sessions: self.sessions,
-                clear_text: self.clear_text,
+                clear_text: wish::never_null("clear_text", self.clear_text)?,
                 door_options: self.door_options,
             },
         })

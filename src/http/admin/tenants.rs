@@ -119,10 +119,13 @@ pub struct Wanted {
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Whether its accounts are kept out; their sessions end within seconds.
-    disabled: Option<bool>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = bool, required = false)]
+    disabled: Option<Option<bool>>,
     /// How long deleted and replaced files are kept.
-    #[schema(maximum = 3_153_600_000_u64)]
-    retention_seconds: Option<u64>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = u64, required = false, maximum = 3_153_600_000_u64)]
+    retention_seconds: Option<Option<u64>>,
     /// Most bytes of live files; null: no limit.
     #[serde(default, deserialize_with = "wish::limit")]
     #[schema(value_type = Option<u64>, required = false)]
@@ -140,7 +143,9 @@ pub struct Change {
     #[schema(value_type = Option<String>, required = false)]
     door_options: Option<Option<String>>,
     /// Another region, to which its files follow while transfers go on.
-    region: Option<String>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = String, required = false)]
+    region: Option<Option<String>>,
     /// A second region, where copies of its files are kept; null: none.
     #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(value_type = Option<String>, required = false)]
@@ -260,8 +265,10 @@ pub async fn alter(
         return Err(Problem::malformed(detail));
     }
     // What may fail goes first, before anything has changed.
+    let disabled = wish::never_null("disabled", change.disabled)?;
+    let kept = wish::never_null("retention_seconds", change.retention_seconds)?;
     let regions = web.regions();
-    let region = match change.region {
+    let region = match wish::never_null("region", change.region)? {
         Some(name) => Some((regions.find(Purpose::Move(name.clone())).await?, name)),
         None => None,
     };
@@ -280,14 +287,14 @@ pub async fn alter(
         key_care::try_kms_key(web.vfs().keys(), id, key, "kms_key").await?;
     }
     let of_row = TenantChange {
-        access: change.disabled.map(|disabled| match disabled {
+        access: disabled.map(|disabled| match disabled {
             true => Access::Refuse,
             false => Access::Allow,
         }),
         limits: TenantLimits {
             quota_bytes: change.quota_bytes,
             quota_files: change.quota_files,
-            retention: change.retention_seconds.map(retention).transpose()?,
+            retention: kept.map(retention).transpose()?,
         },
         sessions: change.sessions,
         door_options: change.door_options,

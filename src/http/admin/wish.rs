@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::accounts::manage::Limit;
+use crate::http::reply::Problem;
 
 /// A limit: none when it is null. What is not said is left by `#[serde(default)]`.
 ///
@@ -25,4 +26,18 @@ where
     T: Deserialize<'a>,
 {
     Option::deserialize(from).map(Some)
+}
+
+/// What a change says of a field that cannot be none.
+///
+/// # Errors
+/// 400 when it is null.
+pub fn never_null<T>(field: &str, said: Option<Option<T>>) -> Result<Option<T>, Problem> {
+    match said {
+        Some(None) => Err(Problem::malformed(format!(
+            "'{field}' cannot be null; leave it out, so that it stays as it is"
+        ))),
+        Some(value) => Ok(value),
+        None => Ok(None),
+    }
 }

@@ -82,7 +82,9 @@ pub struct Wanted {
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// What it is called.
-    name: Option<String>,
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    name: Option<Option<String>>,
     /// What has to be given to use it.
     #[serde(default, deserialize_with = "said")]
     #[schema(format = Password, value_type = Option<String>)]
@@ -108,7 +110,9 @@ pub struct Change {
     #[schema(minimum = 0, value_type = Option<i64>)]
     max_size: Option<Option<i64>>,
     /// Names that files may have which are sent.
-    patterns: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<Vec<String>>)]
+    patterns: Option<Option<Vec<String>>>,
 }
 
 /// A link, without its text.
@@ -336,13 +340,13 @@ pub async fn alter(
         None => None,
     };
     let change = LinkChange {
-        name: change.name,
+        name: change.name.map(Option::unwrap_or_default),
         password: change.password.map(|password| password.map(Secret::new)),
         expires_at,
         uses: many(uses)?,
         bytes: many(change.max_bytes)?,
         size: many(change.max_size)?,
-        patterns: change.patterns,
+        patterns: change.patterns.map(Option::unwrap_or_default),
     };
     let altered = web
         .accounts()
