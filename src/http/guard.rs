@@ -52,14 +52,9 @@ pub async fn challenge(request: Request, next: Next) -> Response {
 }
 
 /// Refuses requests of which proxies on the way may think otherwise than we do: without one host, in a coding
-/// that nobody takes apart (RFC 9112 sections 3.2 and 6.1), for two hosts (RFC 9113 section 8.3.1), or by two
-/// logins.
+/// that nobody takes apart (RFC 9112 sections 3.2 and 6.1), for two hosts (RFC 9113 section 8.3.1; over HTTP/1.1
+/// an address with a host beside 'Host'), or by two logins.
 pub async fn unambiguous(request: Request, next: Next) -> Response {
-    if is_for_two_hosts(&request) {
-        let detail =
-            "the request names two hosts; let 'Host' be what ':authority' is, or leave it out";
-        return Problem::malformed(detail).into_response();
-    }
     let mut logins = request.headers().get_all(header::AUTHORIZATION).iter();
     if logins.nth(1).is_some() {
         let detail = "the request logs in more than once; send 'Authorization' once";
@@ -75,6 +70,17 @@ pub async fn unambiguous(request: Request, next: Next) -> Response {
             return Problem::malformed(detail).into_response();
         }
     }
+    if is_for_two_hosts(&request) {
+        let detail = match request.version() {
+            Version::HTTP_2 => {
+                "the request names two hosts; let 'Host' be what ':authority' is, or leave it out"
+            }
+            _ => {
+                "the request names two hosts; let 'Host' be the one of the address, or ask for the path alone"
+            }
+        };
+        return Problem::malformed(detail).into_response();
+    }
     let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         let detail = "the only transfer coding that is taken is chunked";
@@ -83,11 +89,8 @@ pub async fn unambiguous(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Whether what HTTP/2 says in `:authority` and what stands in `Host` differ.
+/// Whether the host of the address (what HTTP/2 says in `:authority`) and what stands in `Host` differ.
 fn is_for_two_hosts(request: &Request) -> bool {
-    if request.version() != Version::HTTP_2 {
-        return false;
-    }
     // The port of https may be left out.
     let plain = |host: &[u8]| {
         host.strip_suffix(b":443")

@@ -82,6 +82,11 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
         ("GET /healthz HTTP/1.1\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\nHost: a b/c@d\r\n", "400"),
+        ("GET https://a/healthz HTTP/1.1\r\nHost: a\r\n", "200"),
+        ("GET https://a/healthz HTTP/1.1\r\nHost: A:443\r\n", "200"),
+        ("GET https://a/healthz HTTP/1.1\r\nHost: b\r\n", "400"),
+        ("GET https://a:444/healthz HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET https://a/healthz HTTP/1.1\r\n", "400"),
         (
             "GET /healthz HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\nAuthorization: Basic Yzpk\r\n",
             "400",
