@@ -10,6 +10,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, LockToken, NodeId};
 use crate::domain::lock::Lock;
+use crate::domain::node::{Entry, NodeKind};
 
 const COLUMNS: &str = "token, node, account, deep, shared, owner, expires_at, made";
 
@@ -95,6 +96,19 @@ pub async fn count(tx: &mut TenantTx, account: AccountId, now: Timestamp) -> Res
     let sql = "SELECT count(*) FROM locks WHERE tenant = $1 AND account = $2 AND expires_at > $3";
     let row = tx.row(sql, [account.0.into(), now.0.into()]).await?;
     row.map_or(Ok(0), |row| row.count(0))
+}
+
+/// Whether a file was made for a lock, which may have ended since, and nothing became of it: others are told of it
+/// when something does.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn made(tx: &mut TenantTx, entry: &Entry) -> Result<bool> {
+    if entry.kind != NodeKind::File || entry.content.is_some() {
+        return Ok(false);
+    }
+    let sql = "SELECT 1 FROM changes WHERE tenant = $1 AND seq = $2 AND kind = 'lock'";
+    Ok(tx.row(sql, [entry.born.into()]).await?.is_some())
 }
 
 /// Has a lock hold until another time.

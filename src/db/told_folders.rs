@@ -8,7 +8,7 @@ use crate::db::deliveries::{self, Place};
 use crate::db::entries::{self, Moment};
 use crate::db::sql::{Row, TenantTx};
 use crate::db::webhooks::Webhook;
-use crate::db::{contents, outbox};
+use crate::db::{contents, locks, outbox};
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -154,6 +154,9 @@ async fn look_into(
                 ..*folder
             };
             add(tx, &below).await?;
+            continue;
+        }
+        if locks::made(tx, &entry).await? {
             continue;
         }
         last.part += 1;

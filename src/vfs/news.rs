@@ -1,7 +1,7 @@
 //! What is told to others of changes of the tree. Nothing is put together for tenants that nobody listens to.
 
-use crate::db::contents;
 use crate::db::sql::TenantTx;
+use crate::db::{contents, locks};
 use crate::domain::error::Result;
 use crate::domain::news::{Listening, News};
 use crate::domain::node::{Entry, NodeKind};
@@ -67,8 +67,34 @@ pub(in crate::vfs) fn stored(
     })
 }
 
+/// Whether nobody was told of something that is there, though its name is not temporary: it was made for a lock.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::vfs) async fn is_untold(tx: &mut TenantTx, entry: &Entry) -> Result<bool> {
+    match tx.listening() {
+        Some(_) => locks::made(tx, entry).await,
+        None => Ok(false),
+    }
+}
+
 /// Tells that something was deleted, with all below it.
-pub(in crate::vfs) fn deleted(
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::vfs) async fn deleted(
+    tx: &mut TenantTx,
+    principal: &Principal,
+    entry: &Entry,
+    path: &str,
+) -> Result<Option<News>> {
+    match is_untold(tx, entry).await? {
+        true => Ok(None),
+        false => Ok(of_end(tx.listening(), principal, entry, path)),
+    }
+}
+
+fn of_end(
     listening: Option<&Listening>,
     principal: &Principal,
     entry: &Entry,
@@ -83,8 +109,8 @@ pub(in crate::vfs) fn deleted(
     (!listening.hides(path)).then_some(news)
 }
 
-/// Tells that something has another name. A file that had a temporary one, or takes the place of another,
-/// is stored by that; of a folder that had one, so is each file below.
+/// Tells that something has another name. A file that had a temporary one, or that nobody was told of (`untold`),
+/// or takes the place of another, is stored by that; of a folder that had one, so is each file below.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -92,14 +118,15 @@ pub(in crate::vfs) async fn renamed(
     tx: &mut TenantTx,
     principal: &Principal,
     moved: &Entry,
-    replaced: bool,
+    (replaced, untold): (bool, bool),
     (from, to): (&VfsPath, &VfsPath),
 ) -> Result<Vec<News>> {
     let (from, to) = (from.to_string(), to.to_string());
     let Some(listening) = tx.listening().cloned() else {
         return Ok(Vec::new());
     };
-    let (was_hidden, is_hidden) = (listening.hides(&from), listening.hides(&to));
+    let was_hidden = untold || listening.hides(&from);
+    let is_hidden = listening.hides(&to);
     if was_hidden && is_hidden {
         return Ok(Vec::new());
     }

@@ -80,7 +80,7 @@ impl Operation for Remove {
             supersede(tx, account, place, Some(entry.node), next.at).await?;
         }
         kill(tx, &entry, next).await?;
-        let news = news::deleted(tx.listening(), &self.principal, &entry, &path);
+        let news = news::deleted(tx, &self.principal, &entry, &path).await?;
         Ok(Record::Change(Happening::new("delete", path).telling(news)))
     }
 }
@@ -113,12 +113,7 @@ pub(in crate::vfs) async fn replace(
     next: Committed,
 ) -> Result<Option<News>> {
     kill(tx, gone, next).await?;
-    Ok(news::deleted(
-        tx.listening(),
-        principal,
-        gone,
-        &path.to_string(),
-    ))
+    news::deleted(tx, principal, gone, &path.to_string()).await
 }
 
 /// Fails when the last entry of a chain is, or lies in, what is to be replaced by it.

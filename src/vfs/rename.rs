@@ -96,6 +96,7 @@ impl Operation for Rename {
         let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
         };
+        let untold = news::is_untold(tx, &entry).await?;
         let moved = Entry {
             parent: parent.node,
             name: name.as_str().to_owned(),
@@ -113,7 +114,8 @@ impl Operation for Rename {
             contents::add_use(tx, content).await?;
         }
         let places = (&self.from, &self.to);
-        let news = news::renamed(tx, &self.principal, &moved, replaced, places).await?;
+        let before = (replaced, untold);
+        let news = news::renamed(tx, &self.principal, &moved, before, places).await?;
         let detail = format!("{} -> {}", self.from, self.to);
         Ok(Record::Change(
             Happening::new("rename", detail).telling(gone).telling(news),

@@ -473,6 +473,43 @@ fn a_file_that_a_lock_made_is_told_once_it_is_put() {
 }
 
 #[test]
+fn of_a_file_that_a_lock_made_nothing_is_told_before_something_becomes_of_it() {
+    let hooked = Hooked::up();
+    let (server, receiver) = (&hooked.server, Receiver::start());
+    hooked.hook(&receiver.url("/"), &["--events", "all"]);
+    let address = server.ready.listeners.https.unwrap();
+    let dav = Dav::of(address, &format!("{DEMO}:{}", server.password()));
+    let made = |path: &str| {
+        let token = dav.locked(path, &[]);
+        assert_eq!(dav.unlock(path, &token).status, 204);
+    };
+    let delete = |path: &str, words: &[&str]| {
+        let gone = dav.ask("DELETE", path, words);
+        assert_eq!(gone.status, 204, "{}", gone.text());
+    };
+    made("/gone");
+    delete("/gone", &[]);
+    let token = dav.locked("/held", &[]);
+    delete("/held", &["-H", &format!("If: ({token})")]);
+    made("/moved");
+    assert_eq!(dav.go("MOVE", "/moved", "/there", &[]).status, 201);
+    delete("/there", &[]);
+    assert_eq!(dav.put("/empty", "", &[]).status, 201);
+    delete("/empty", &[]);
+    dav.put("/last", "x", &[]);
+    hooked.settled("/last");
+    let expected = [
+        ("file.stored", "/there"),
+        ("file.deleted", "/there"),
+        ("file.stored", "/empty"),
+        ("file.deleted", "/empty"),
+        ("file.stored", "/last"),
+    ];
+    assert_eq!(told(&receiver), pairs(&expected));
+    hooked.server.stop();
+}
+
+#[test]
 fn a_folder_with_a_temporary_name_and_its_new_name_are_one_event_of_each_file() {
     let hooked = Hooked::up();
     let receiver = Receiver::start();
