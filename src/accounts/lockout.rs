@@ -251,6 +251,7 @@ pub(in crate::accounts) fn wait(time: Duration) -> Error {
         ErrorKind::Busy,
         format!("too many failed logins; try again in {seconds} {unit}"),
     )
+    .after(time)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// What every fallible function of the crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -116,6 +117,7 @@ pub struct Error {
     kind: ErrorKind,
     context: String,
     place: Option<String>,
+    wait: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -126,6 +128,7 @@ impl Error {
             kind,
             context: context.into(),
             place: None,
+            wait: None,
             source: None,
         }
     }
@@ -135,6 +138,13 @@ impl Error {
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());
+        self
+    }
+
+    /// Says after how long it can be tried again, for programs.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         self
     }
 
@@ -179,6 +189,11 @@ impl Error {
     /// Which file or folder stands in the way, if that is said.
     pub fn place(&self) -> Option<&str> {
         self.place.as_deref()
+    }
+
+    /// After how long it can be tried again, if that is known.
+    pub fn wait(&self) -> Option<Duration> {
+        self.wait
     }
 
     /// The sentence for the person at the other end.

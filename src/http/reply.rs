@@ -122,9 +122,17 @@ impl From<Error> for Problem {
             Concern::Outage => tracing::warn!(error = ?error, "a request failed"),
         }
         let (status, word) = status(error.kind());
-        Self {
+        let problem = Self {
             place: error.place().map(str::to_owned),
             ..Self::new(status, word, error.context())
+        };
+        match error.wait() {
+            Some(wait) => {
+                let seconds = wait.as_millis().div_ceil(1000);
+                let seconds = HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX));
+                problem.with(header::RETRY_AFTER, seconds)
+            }
+            None => problem,
         }
     }
 }

@@ -419,6 +419,17 @@ fn wrong_passwords_of_a_link_are_slowed_down_and_its_maker_is_not() {
     assert!(refused.contains(&429), "{refused:?}");
     let locked = by(&link, "open sesame");
     assert_eq!((locked.status, locked.problem().as_str()), (429, "busy"));
+    let wait = locked
+        .header("retry-after")
+        .unwrap()
+        .parse::<u64>()
+        .unwrap();
+    let said = format!("try again in {wait} second");
+    assert!(
+        wait > 0 && locked.text().contains(&said),
+        "{wait}: {}",
+        locked.text()
+    );
     assert_eq!(by(&other, "open sesame").status, 200);
     assert_eq!(door.demo(&[], "/api/v1/me").status, 200);
 }
