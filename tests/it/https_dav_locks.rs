@@ -222,6 +222,25 @@ fn a_lock_ends_by_itself_unless_it_is_kept() {
 }
 
 #[test]
+fn more_conditions_than_are_taken_are_refused_by_a_sentence_that_says_how_many_are() {
+    let door = HttpsDoor::up();
+    let ann = demo(&door);
+    let token = ann.locked("/f", &[]);
+    let with = |count: usize| {
+        let held = format!("If: {}", format!("({token})").repeat(count));
+        ann.put("/f", "x", &["-H", &held])
+    };
+    assert_eq!(with(100).status, 204);
+    let refused = with(101);
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text().contains("101 conditions, and 100 at most"),
+        "{}",
+        refused.text()
+    );
+}
+
+#[test]
 fn the_rights_to_write_are_needed_for_a_lock() {
     let door = HttpsDoor::up();
     demo(&door).put("/f", "old", &[]);

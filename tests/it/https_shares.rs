@@ -474,8 +474,17 @@ fn what_a_link_may_not_be_is_refused() {
         let answer = post(wanted.clone());
         assert_eq!(answer.status, status, "{wanted}: {}", answer.text());
     }
+    for late in ["9999-12-31T23:59:59Z", "9999-12-30T22:00:00.5Z"] {
+        let late = post(json!({ "path": at, "expires_at": late }));
+        assert_eq!(late.status, 400);
+        let most = "a time is at most 9999-12-30T22:00:00Z";
+        assert!(late.text().contains(most), "{}", late.text());
+    }
     let listed = door.demo(&[], SHARES).json();
     assert_eq!(listed["items"], json!([]));
+    let last = post(json!({ "path": at, "expires_at": "9999-12-30T22:00:00Z" }));
+    assert_eq!(last.status, 201, "{}", last.text());
+    assert_eq!(last.json()["expires_at"], "9999-12-30T22:00:00.000000Z");
 }
 
 #[test]

@@ -56,6 +56,14 @@ impl If {
         let parsed = parsed.ok_or_else(|| {
             Problem::malformed("the header If does not have the form of RFC 4918 section 10.4")
         })?;
+        let count: usize = parsed.lists.iter().map(|list| list.conditions.len()).sum();
+        if count > MOST {
+            let detail = format!(
+                "the header If has {count} conditions, and {MOST} at most are taken; name the locks and versions \
+                 of what this request changes alone"
+            );
+            return Err(Problem::malformed(detail));
+        }
         Ok(Some(parsed))
     }
 
@@ -168,7 +176,7 @@ async fn entry_at(session: &Session, path: &VfsPath) -> Result<Option<Entry>, Fa
 
 /// Takes what the header says; none when it does not have its form.
 fn parse(text: &str) -> Option<If> {
-    let (mut lists, mut about, mut count) = (Vec::new(), None, 0);
+    let (mut lists, mut about) = (Vec::new(), None);
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('<') {
@@ -185,10 +193,9 @@ fn parse(text: &str) -> Option<If> {
         while !inner.starts_with(')') {
             let (condition, after) = condition(inner)?;
             conditions.push(condition);
-            count += 1;
             inner = after.trim_start();
         }
-        if conditions.is_empty() || count > MOST {
+        if conditions.is_empty() {
             return None;
         }
         lists.push(List {
