@@ -46,18 +46,13 @@ pub enum Touch {
 
 impl Held {
     /// Fails when the last entry of a chain is locked by others. Where there is nothing yet that is the
-    /// folder, which gets one more name. Tells the locks on the chain, with the place of each.
+    /// folder, which gets one more name.
     ///
     /// # Errors
     /// Locked; Unavailable when the database does not answer.
-    pub(in crate::vfs) async fn check(
-        &self,
-        tx: &mut TenantTx,
-        chain: &[Entry],
-    ) -> Result<Vec<(usize, Lock)>> {
+    pub(in crate::vfs) async fn check(&self, tx: &mut TenantTx, chain: &[Entry]) -> Result<()> {
         let found = on_chain(tx, chain, self.now).await?;
-        self.check_from(&found, chain, chain.len().saturating_sub(1))?;
-        Ok(found)
+        self.check_from(&found, chain, chain.len().saturating_sub(1))
     }
 
     /// The same for the entries of a chain from `first` on, with the locks on all of the chain.
@@ -231,7 +226,7 @@ impl<O> Unlocked<O> {
         };
         let is_folder = last.kind == NodeKind::Folder;
         if missing == 1 || touch == Touch::Node || (touch == Touch::Replaced && !is_folder) {
-            return self.held.check(tx, &chain).await.map(drop);
+            return self.held.check(tx, &chain).await;
         }
         // The folder loses a name, which a lock on it forbids as well.
         let found = on_chain(tx, &chain, self.held.now).await?;

@@ -190,13 +190,10 @@ impl Operation for Publish {
             let mut chain = known.ancestors(place.folder);
             chain.reverse();
             chain.extend(place.current.clone());
-            let locks = held.check(tx, &chain).await?;
-            let mut made = locks
-                .iter()
-                .filter_map(|(_, lock)| Some((lock.node, lock.made?)));
-            let current = place.current.as_ref();
-            let current = current.map(|entry| (entry.node, entry.born));
-            place.is_blank = made.any(|made| current == Some(made));
+            held.check(tx, &chain).await?;
+            if let Some(entry) = &place.current {
+                place.is_blank = news::is_untold(tx, entry).await?;
+            }
         }
         if let Some(entry) = &place.current
             && self.edits.is_empty()

@@ -496,6 +496,8 @@ fn of_a_file_that_a_lock_made_nothing_is_told_before_something_becomes_of_it() {
     delete("/there", &[]);
     assert_eq!(dav.put("/empty", "", &[]).status, 201);
     delete("/empty", &[]);
+    made("/late");
+    assert_eq!(dav.put("/late", "some", &[]).status, 204);
     dav.put("/last", "x", &[]);
     hooked.settled("/last");
     let expected = [
@@ -503,9 +505,13 @@ fn of_a_file_that_a_lock_made_nothing_is_told_before_something_becomes_of_it() {
         ("file.deleted", "/there"),
         ("file.stored", "/empty"),
         ("file.deleted", "/empty"),
+        ("file.stored", "/late"),
         ("file.stored", "/last"),
     ];
     assert_eq!(told(&receiver), pairs(&expected));
+    let all = receiver.received();
+    let late = all.iter().find(|one| one.body["data"]["path"] == "/late");
+    assert_eq!(late.unwrap().body["data"]["replaced"], false);
     hooked.server.stop();
 }
 
