@@ -21,6 +21,9 @@ const NAMES: [&str; 7] = [
     "UNIX.mode",
 ];
 
+/// 9999-12-30 22:00:00, the last second that is reckoned with.
+const LAST: Timestamp = Timestamp(253_402_207_200_000_000);
+
 /// Which facts are shown (OPTS MLST).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts([bool; NAMES.len()]);
@@ -156,9 +159,10 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     };
     let (month, day, hour, minute) = (part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?);
     let at = DateTime::new(year, month, day, hour, minute, seconds, 0).ok()?;
-    // The last day of year 9999 is beyond what is reckoned with; programs write it for "never".
-    let at = at.to_zoned(TimeZone::UTC);
-    let at = at.map_or(jiff::Timestamp::MAX, |at| at.timestamp());
+    let Ok(at) = at.to_zoned(TimeZone::UTC).map(|at| at.timestamp()) else {
+        // On the last day of year 9999, which programs write for "never".
+        return Some(LAST);
+    };
     let micros = match fraction {
         None => 0,
         Some(digits) if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) => {
@@ -169,7 +173,7 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
             six.parse().ok()?
         }
     };
-    Some(Timestamp(at.as_microsecond() + micros))
+    Some(Timestamp(at.as_microsecond() + micros).min(LAST))
 }
 
 #[cfg(test)]
@@ -191,7 +195,7 @@ mod tests {
         }
         assert_eq!(parse_time("202601020304"), parse_time("20260102030400"));
         let never = parse_time("99991231235959").unwrap();
-        assert_eq!(time(never), "99991230220000.999");
+        assert_eq!(time(never), "99991230220000");
         assert_eq!(parse_time("20260102030460"), parse_time("20260102030459"));
     }
 

@@ -2,6 +2,7 @@
 
 use sealift::db::sql::Dialect;
 use sealift::domain::error::ErrorKind;
+use tokio::task::JoinSet;
 
 use crate::support::wait::until;
 use crate::support::world::{World, clean, path, put};
@@ -14,20 +15,21 @@ async fn a_change_that_waits_in_vain_leaves_nothing_to_those_after_it() {
     let mut holder = db.write(tenant).await.unwrap();
     let lock = "SELECT 1 FROM clocks FOR UPDATE";
     holder.rows_without_tenant(lock).await.unwrap();
-    let waiting = tokio::spawn({
-        let ann = ann.clone();
-        async move { put(&ann, &path("/late"), b"late").await }
-    });
+    let mut waiting = JoinSet::new();
+    let late = ann.clone();
+    waiting.spawn(async move { put(&late, &path("/late"), b"late").await });
+    let mut outcome = None;
     until("the change to be given up", async || {
         let mut tx = db.read(tenant).await.unwrap();
         // As lock_timeout does it, which nobody wants to wait for here.
         let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
         tx.rows_without_tenant(cancel).await.unwrap();
-        waiting.is_finished()
+        outcome = waiting.try_join_next();
+        outcome.is_some()
     })
     .await;
-    let error = waiting.await.unwrap().unwrap_err();
+    let error = outcome.unwrap().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     drop(holder);
     // On whichever connection.
