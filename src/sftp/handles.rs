@@ -1,19 +1,18 @@
 //! The open handles of one channel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::path::VfsPath;
 use crate::domain::random;
-use crate::sftp::context::Caller;
 use crate::sftp::folders::FolderLane;
-use crate::sftp::hold::{Hold, Leaving, Ties};
+use crate::sftp::hold::{Leaving, Near, Ties};
 use crate::sftp::reads::ReadFile;
 use crate::sftp::request::HandleId;
-use crate::sftp::writes::{Asked, HandleUse, WriteLane, WriteWork};
+use crate::sftp::writes::{HandleUse, WriteLane};
 
 /// What a handle leads to.
 #[derive(Clone)]
@@ -31,6 +30,8 @@ pub enum Open {
 pub struct Handles {
     table: Arc<Mutex<Table>>,
     most: usize,
+    /// The number of the request about names that was done last.
+    done: watch::Receiver<u64>,
 }
 
 #[derive(Default)]
@@ -38,22 +39,22 @@ struct Table {
     open: HashMap<HandleId, Open>,
     /// The files being written, by the names that still lead to them.
     writing: HashMap<Arc<VfsPath>, WriteLane>,
-    /// The files of which a handle is being closed.
-    closing: Vec<Closing>,
+    /// What is being published: because a handle is closed, or because that was asked for.
+    publishing: Vec<Publishing>,
+    /// The requests about names that wait or are being done, by their numbers.
+    asked: VecDeque<(u64, Arc<Near>)>,
 }
 
-/// A file of which a handle is being closed.
-struct Closing {
+/// A file that is to be published.
+struct Publishing {
     path: Arc<VfsPath>,
     /// The number of the request.
     number: u64,
-    /// Whether requests came before it for which the file waits.
-    waits: bool,
     /// The other end is dropped when it is settled.
     settled: oneshot::Receiver<()>,
 }
 
-impl Closing {
+impl Publishing {
     fn is_settled(&mut self) -> bool {
         !matches!(
             self.settled.try_recv(),
@@ -80,14 +81,29 @@ impl Table {
         }
         is_last
     }
+
+    /// A file is to be published by the request of this number. What is returned is to be dropped when that is
+    /// settled.
+    fn publish(&mut self, path: Arc<VfsPath>, number: u64) -> oneshot::Sender<()> {
+        let (done, settled) = oneshot::channel();
+        self.publishing.retain_mut(|other| !other.is_settled());
+        self.publishing.push(Publishing {
+            path,
+            number,
+            settled,
+        });
+        done
+    }
 }
 
 impl Handles {
-    /// No handles, and never more than `most`.
-    pub fn new(most: usize) -> Self {
+    /// No handles, and never more than `most`; `done` tells the number of the request about names that was done
+    /// last.
+    pub fn new(most: usize, done: watch::Receiver<u64>) -> Self {
         Self {
             table: Arc::default(),
             most,
+            done,
         }
     }
 
@@ -105,10 +121,19 @@ impl Handles {
         }
     }
 
-    /// Adds what was opened. Ids are drawn at random, so that one of another session, or one that
-    /// was closed, leads nowhere.
-    pub fn insert(&self, opened: Open) -> HandleId {
+    /// Adds what the request of this number opened. Ids are drawn at random, so that one of another session, or one
+    /// that was closed, leads nowhere.
+    pub fn insert(&self, opened: Open, number: u64) -> HandleId {
         let mut table = self.lock();
+        if let Open::Write(path, lane) = &opened {
+            // Those that came since do not know of it yet.
+            let later = table.asked.iter().filter(|(other, _)| *other > number);
+            for (other, near) in later {
+                if lane.ties.after() > 0 || near.touches(path) {
+                    lane.ties.hold(*other);
+                }
+            }
+        }
         loop {
             let id = HandleId::new(random::bytes());
             if id != HandleId::NONE && !table.open.contains_key(&id) {
@@ -144,42 +169,46 @@ impl Handles {
         let Open::Write(path, lane) = removed else {
             return Some(Closed::Told);
         };
-        let (done, settled) = oneshot::channel();
-        table.closing.retain_mut(|closing| !closing.is_settled());
-        table.closing.push(Closing {
-            path,
-            number,
-            waits: lane.ties.is_held(),
-            settled,
-        });
+        let done = table.publish(path, number);
         let (handles, ties) = (self.clone(), lane.ties.clone());
         let leaving = Leaving::new(move || handles.lock().leave(&ties), done);
         Some(Closed::Leaving(lane, leaving))
     }
 
-    /// Has the files being written wait whose path `touches`, and those that wait already, until what is
-    /// returned is dropped.
-    pub fn hold(&self, touches: impl Fn(&VfsPath) -> bool) -> Vec<Hold> {
-        let table = self.lock();
-        let held = table.writing.iter();
-        held.filter(|(path, lane)| lane.ties.is_held() || touches(path))
-            .map(|(_, lane)| lane.hold())
-            .collect()
+    /// A file at `path` is to be published as the request of this number asks. What is returned is to be dropped when
+    /// that is settled.
+    pub fn publish(&self, path: Arc<VfsPath>, number: u64) -> oneshot::Sender<()> {
+        self.lock().publish(path, number)
     }
 
-    /// Waits until those closes are settled on whose path what the request of this number does depends, as
-    /// `touches` says: those that came before it, and those that wait for no other.
-    /// Not for two who wait for one file.
-    pub async fn settle(&self, number: u64, touches: impl Fn(&VfsPath) -> bool) {
-        let touched: Vec<Closing> = {
+    /// Has what is asked from now on through handles of files being written wait for the request about names of this
+    /// number: of those whose path it touches, and of those that wait for an earlier one, which may rename them.
+    pub fn hold(&self, number: u64, near: Arc<Near>) {
+        let mut table = self.lock();
+        let done = *self.done.borrow();
+        while table.asked.front().is_some_and(|(other, _)| *other <= done) {
+            table.asked.pop_front();
+        }
+        for (path, lane) in &table.writing {
+            if lane.ties.after() > done || near.touches(path) {
+                lane.ties.hold(number);
+            }
+        }
+        table.asked.push_back((number, near));
+    }
+
+    /// Waits until what earlier requests publish is settled whose path the request of this number touches. Never for
+    /// a later one: that may wait for this one. Not for two who wait for one file.
+    pub async fn settle(&self, number: u64, near: &Near) {
+        let touched: Vec<Publishing> = {
             let mut table = self.lock();
-            let touched = |closing: &mut Closing| {
-                (closing.number < number || !closing.waits) && touches(&closing.path)
-            };
-            table.closing.extract_if(.., touched).collect()
+            let touched =
+                |other: &mut Publishing| other.number < number && near.touches(&other.path);
+            table.publishing.extract_if(.., touched).collect()
         };
-        for closing in touched {
-            drop(closing.settled.await);
+        for publishing in touched {
+            // Nothing is sent: it is dropped when it is over.
+            let _ = publishing.settled.await;
         }
     }
 
@@ -216,21 +245,6 @@ impl Handles {
             .collect()
     }
 
-    /// Gives `work` to the file being written at `path`, for a request about that name for which `holds` wait;
-    /// gives these and the caller back when there is none, or it is closed.
-    pub fn ask_writer(
-        &self,
-        path: &VfsPath,
-        caller: Caller,
-        work: WriteWork,
-        holds: Vec<Hold>,
-    ) -> Option<Asked> {
-        match self.lock().writing.get(path) {
-            Some(lane) => lane.ask(caller, work, holds),
-            None => Some((caller, holds)),
-        }
-    }
-
     /// Forgets the names at `path` and below, which were deleted or given to others. Returns the files
     /// that are being written there, which are to hear of it.
     pub fn unlink(&self, path: &VfsPath) -> Vec<WriteLane> {
@@ -261,9 +275,9 @@ impl Handles {
                 table.writing.insert(name, lane);
             }
         }
-        for closing in &mut table.closing {
-            if let Some(moved) = moved_path(&closing.path, from, to) {
-                closing.path = moved;
+        for publishing in &mut table.publishing {
+            if let Some(moved) = moved_path(&publishing.path, from, to) {
+                publishing.path = moved;
             }
         }
         for open in table.open.values_mut() {
@@ -276,21 +290,6 @@ impl Handles {
                 Open::Read(None, _) => {}
             }
         }
-    }
-
-    /// Takes all out; what is being closed is still waited for.
-    pub fn clear(&self) {
-        let all = {
-            let mut table = self.lock();
-            let closing = std::mem::take(&mut table.closing);
-            let empty = Table {
-                closing,
-                ..Table::default()
-            };
-            std::mem::replace(&mut *table, empty)
-        };
-        // Dropped outside the lock.
-        drop(all);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

@@ -1,8 +1,10 @@
-//! What keeps the order between names and handles: a file being written does what was asked of it behind a
-//! request about its name only when that is done (draft-ietf-secsh-filexfer-02 section 6.1).
+//! What keeps the order between names and handles (draft-ietf-secsh-filexfer-02 section 6.1).
+//!
+//! The requests of a channel are numbered as they come, and none waits for one with a larger number: so however many
+//! wait, the one with the smallest number goes on, and there is no circle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -16,7 +18,7 @@ pub struct Ties(Arc<Counts>);
 #[derive(Default)]
 struct Counts {
     handles: AtomicUsize,
-    holds: AtomicUsize,
+    after: AtomicU64,
 }
 
 impl Ties {
@@ -30,37 +32,19 @@ impl Ties {
         self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// It waits for one more request: what that keeps until it is done, and what the file waits for.
-    pub fn hold(&self) -> (Hold, oneshot::Receiver<()>) {
-        self.0.holds.fetch_add(1, Ordering::AcqRel);
-        let (done, over) = oneshot::channel();
-        let hold = Hold {
-            ties: self.clone(),
-            _done: done,
-        };
-        (hold, over)
+    /// What is asked of it through handles from now on waits for the request about names of this number.
+    pub fn hold(&self, number: u64) {
+        self.0.after.store(number, Ordering::Release);
     }
 
-    /// Whether it waits for any.
-    pub fn is_held(&self) -> bool {
-        self.0.holds.load(Ordering::Acquire) > 0
+    /// For which request about names that waits which is asked of it now; 0 is none.
+    pub fn after(&self) -> u64 {
+        self.0.after.load(Ordering::Acquire)
     }
 
     /// Whether both are of the same file.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-/// Dropped when a request is done that a file waits for.
-pub struct Hold {
-    ties: Ties,
-    _done: oneshot::Sender<()>,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.ties.0.holds.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

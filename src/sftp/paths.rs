@@ -1,12 +1,13 @@
 //! Requests about names: one after the other, in the order they came, since a client may see the
-//! difference. One that touches a file being closed waits until that is settled.
+//! difference. One that touches a file that an earlier request publishes waits until that is settled; a file being
+//! written is asked itself, which answers behind what earlier requests asked of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -17,12 +18,12 @@ use crate::sftp::context::{Caller, Context};
 use crate::sftp::folders::FolderLane;
 use crate::sftp::gate::Waiting;
 use crate::sftp::handles::{Handles, Open};
-use crate::sftp::hold::{Hold, Near};
+use crate::sftp::hold::Near;
 use crate::sftp::reads::{ReadFile, Turns};
 use crate::sftp::reply::{self, FileSystem};
 use crate::sftp::request::{HandleId, OpenFlags, PathRequest, SpaceForm, SumRequest};
 use crate::sftp::sums::SumWork;
-use crate::sftp::writes::{Asked, HandleUse, Order, WriteLane, WriteWork};
+use crate::sftp::writes::{HandleUse, Order, WriteLane};
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::rename::Overwrite;
 use crate::vfs::write::Fate;
@@ -36,9 +37,7 @@ pub struct PathWork {
     /// How many requests of the channel came before it.
     pub number: u64,
     /// The names on which it depends.
-    pub near: Near,
-    /// Files being written that wait until it is done.
-    pub holds: Vec<Hold>,
+    pub near: Arc<Near>,
     /// Its names, counted until it is done.
     pub waiting: Waiting,
 }
@@ -53,6 +52,8 @@ pub struct PathLane {
     pub sums: UnboundedSender<SumWork>,
     /// Owns the tasks of what is opened.
     pub tasks: TaskTracker,
+    /// The number of the request that was done last.
+    pub done: watch::Sender<u64>,
     /// Of the request that is being done.
     pub number: u64,
 }
@@ -69,48 +70,45 @@ impl PathLane {
                 request,
                 number,
                 near,
-                holds,
                 waiting,
             } = work;
             self.number = number;
-            self.settle(|path| near.touches(path)).await;
-            let Some((caller, holds)) = self.ask_writer(caller, &request, holds) else {
-                continue;
-            };
-            // What was closed just now.
-            self.settle(|path| near.touches(path)).await;
+            tokio::select! {
+                () = self.context.broken.cancelled() => return,
+                () = self.handles.settle(number, &near) => {}
+            }
             if let PathRequest::Sum { path, wanted } = request {
                 Box::pin(self.sum(caller, &path, wanted)).await;
+                self.done.send_replace(number);
                 continue;
             }
             let id = caller.id;
             // Boxed: most sessions wait most of the time.
-            let done = Box::pin(self.answer(id, request)).await;
-            drop((holds, waiting));
-            match done {
+            let answer = Box::pin(self.answer(id, request)).await;
+            // Before the client hears of it, so that nothing waits that it asks next.
+            drop(waiting);
+            self.done.send_replace(number);
+            match answer {
                 Ok(bytes) => self.context.reply(caller, bytes),
                 Err(error) => self.context.reply_error(caller, &error),
             }
         }
     }
 
-    /// Waits for the closes that the request that is being done may see.
-    async fn settle(&self, touches: impl Fn(&VfsPath) -> bool) {
-        self.handles.settle(self.number, touches).await;
-    }
-
-    /// A file being written is asked itself: before it is published nobody else knows of it, and
-    /// clients look by name at what they have just opened (sshfs). None when it will answer.
-    fn ask_writer(&self, caller: Caller, request: &PathRequest, holds: Vec<Hold>) -> Option<Asked> {
-        let (raw, work) = match request {
-            PathRequest::SetStat { path, wanted } => (path, WriteWork::Set(*wanted)),
-            PathRequest::Stat { path } => (path, WriteWork::Stat),
-            _ => return Some((caller, holds)),
+    /// Asks a file being written, and waits for the answer, but not when the client is gone.
+    async fn ask<T>(
+        &self,
+        lane: &WriteLane,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> Result<T> {
+        let (sender, answer) = oneshot::channel();
+        lane.order(self.number, order(sender));
+        let answer = tokio::select! {
+            () = self.context.broken.cancelled() => None,
+            answer = answer => answer.ok(),
         };
-        match self.resolve(raw) {
-            Ok(path) => self.handles.ask_writer(&path, caller, work, holds),
-            Err(_) => Some((caller, holds)),
-        }
+        answer
+            .ok_or_else(|| Error::new(ErrorKind::Stale, "the file was closed meanwhile; try again"))
     }
 
     fn resolve(&self, raw: &[u8]) -> Result<VfsPath> {
@@ -160,7 +158,9 @@ impl PathLane {
                 self.handles.check_room()?;
                 let handle = match flags.writes() {
                     true => self.open_write(path, flags, wanted).await?,
-                    false => self.handles.insert(self.open_read(path).await?),
+                    false => self
+                        .handles
+                        .insert(self.open_read(path).await?, self.number),
                 };
                 return Ok(reply::handle(id, handle));
             }
@@ -173,7 +173,8 @@ impl PathLane {
                 let context = self.context.clone();
                 let lane = FolderLane::start(context, folder, listing, own, &self.tasks);
                 let opened = Open::Folder(Arc::new(path), lane);
-                return Ok(reply::handle(id, self.handles.insert(opened)));
+                let handle = self.handles.insert(opened, self.number);
+                return Ok(reply::handle(id, handle));
             }
             PathRequest::RealPath { path } => {
                 // OpenSSH's server takes no path as the current one.
@@ -206,19 +207,35 @@ impl PathLane {
                 self.rename(from, to, overwrite(replace)).await?;
             }
             PathRequest::SetStat { path, wanted } => {
-                self.set(&self.resolve(&path)?, wanted).await?;
+                let path = self.resolve(&path)?;
+                match self.handles.writer(&path) {
+                    Some(lane) => {
+                        let set = self.ask(&lane, |done| Order::Set(wanted, done));
+                        set.await??;
+                    }
+                    None => self.set(&path, wanted).await?,
+                }
             }
             PathRequest::Space { path, form } => {
-                files.stat(&self.resolve(&path)?).await?;
+                self.entry(&self.resolve(&path)?).await?;
                 return self.space(id, form).await;
             }
             PathRequest::Stat { path } => {
-                let entry = files.stat(&self.resolve(&path)?).await?;
+                let entry = self.entry(&self.resolve(&path)?).await?;
                 return Ok(reply::attributes(id, &self.context.viewer, &entry));
             }
             PathRequest::Sum { .. } => return Err(Error::internal("a checksum has its own lane")),
         }
         Ok(reply::ok(id))
+    }
+
+    /// A file being written is asked itself: before it is published nobody else knows of it, and clients look by name
+    /// at what they have just opened (sshfs).
+    async fn entry(&self, path: &VfsPath) -> Result<Entry> {
+        match self.handles.writer(path) {
+            Some(lane) => self.ask(&lane, Order::Entry).await,
+            None => self.context.files.stat(path).await,
+        }
     }
 
     /// A file that this session writes and nobody knows of yet is renamed by its own lane: what another
@@ -251,7 +268,7 @@ impl PathLane {
                 ));
             }
         }
-        let fate = match self.rename_own(own.as_ref(), &from, &to, overwrite).await? {
+        let fate = match self.rename_own(own.as_ref(), &to, overwrite).await? {
             true => Fate::Promised,
             false => {
                 self.context.files.rename(&from, &to, overwrite).await?;
@@ -269,27 +286,19 @@ impl PathLane {
     async fn rename_own(
         &self,
         own: Option<&WriteLane>,
-        from: &VfsPath,
         to: &VfsPath,
         overwrite: Overwrite,
     ) -> Result<bool> {
         let Some(lane) = own else {
             return Ok(false);
         };
-        let (done, renamed) = oneshot::channel();
-        lane.order(Order::Rename {
-            to: to.clone(),
+        let to = to.clone();
+        let renamed = self.ask(lane, |done| Order::Rename {
+            to,
             overwrite,
             done,
         });
-        match renamed.await {
-            Ok(renamed) => renamed,
-            Err(_) => {
-                // It was closed just now.
-                self.settle(|closed| closed == from).await;
-                Ok(false)
-            }
-        }
+        renamed.await?
     }
 
     /// Nobody knows of a file at `path`, but this session may be writing it: one that was not published
@@ -298,16 +307,10 @@ impl PathLane {
         let Some(lane) = self.handles.writer(path) else {
             return Err(unknown);
         };
-        let (sender, goes) = oneshot::channel();
-        lane.order(Order::Unlink(Fate::Deleted, sender));
-        match goes.await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(unknown),
-            Err(_) => {
-                // It was closed just now.
-                self.settle(|closed| closed == path).await;
-                self.context.files.remove_file(path).await
-            }
+        let goes = self.ask(&lane, |goes| Order::Unlink(Fate::Deleted, goes));
+        match goes.await? {
+            true => Ok(()),
+            false => Err(unknown),
         }
     }
 
@@ -315,10 +318,8 @@ impl PathLane {
     /// elsewhere. What is asked next finds their names free.
     async fn unlink(&self, path: &VfsPath, fate: Fate) {
         for lane in self.handles.unlink(path) {
-            let (sender, done) = oneshot::channel();
-            lane.order(Order::Unlink(fate, sender));
-            // Done, or closed, when the other end is dropped.
-            drop(done.await);
+            // Whether it goes is its own affair.
+            let _ = self.ask(&lane, |goes| Order::Unlink(fate, goes)).await;
         }
     }
 
@@ -326,10 +327,7 @@ impl PathLane {
     async fn own_entries(&self, folder: &VfsPath) -> BTreeMap<String, Entry> {
         let mut own = BTreeMap::new();
         for (name, lane) in self.handles.writers_in(folder) {
-            let (sender, entry) = oneshot::channel();
-            lane.order(Order::Entry(sender));
-            // One that is closed before it answers is in the listing.
-            if let Ok(entry) = entry.await {
+            if let Ok(entry) = self.ask(&lane, Order::Entry).await {
                 let named = Entry {
                     name: name.clone(),
                     ..entry
@@ -342,19 +340,11 @@ impl PathLane {
 
     /// What this session wrote itself it sees as it is now.
     async fn open_read(&self, path: VfsPath) -> Result<Open> {
-        let own = match self.handles.writer(&path) {
+        let reader = match self.handles.writer(&path) {
             Some(lane) => {
                 self.context.files.check_read(&path).await?;
-                ask(&lane, Order::Read).await.ok()
+                self.ask(&lane, Order::Read).await??
             }
-            None => None,
-        };
-        if own.is_none() {
-            // It may have been closed just now.
-            self.settle(|closed| *closed == path).await;
-        }
-        let reader = match own {
-            Some(reader) => reader,
             None => self.context.files.open_read(&path).await?,
         };
         let file = ReadFile {
@@ -387,7 +377,10 @@ impl PathLane {
         // Handles of one session on one file share it, as they do on a disk.
         if let Some((id, lane)) = self.handles.share(&path, handle) {
             let goes_on = match flags.truncates() {
-                true => ask(&lane, Order::Truncate).await,
+                true => {
+                    let cut = self.ask(&lane, Order::Truncate).await;
+                    cut.and_then(|cut| cut)
+                }
                 false => Ok(true),
             };
             if let Ok(true) = goes_on {
@@ -397,8 +390,6 @@ impl PathLane {
             // What an error ended is left to the handles that it has; this one begins anew.
             goes_on?;
         }
-        // It may have been closed just now.
-        self.settle(|closed| *closed == path).await;
         let create = match (flags.creates(), flags.is_exclusive()) {
             (true, true) => Create::New,
             (true, false) => Create::IfMissing,
@@ -417,10 +408,11 @@ impl PathLane {
             self.context.clone(),
             writer,
             handle,
-            self.context.ledger.file(),
+            self.done.subscribe(),
             &self.tasks,
         );
-        Ok(self.handles.insert(Open::Write(Arc::new(path), lane)))
+        let opened = Open::Write(Arc::new(path), lane);
+        Ok(self.handles.insert(opened, self.number))
     }
 
     async fn set(&self, path: &VfsPath, wanted: Wanted) -> Result<()> {
@@ -490,21 +482,6 @@ impl PathLane {
             SpaceForm::StatVfs => reply::space(id, system),
         })
     }
-}
-
-/// Asks a file being written, and waits for the answer.
-async fn ask<T>(
-    lane: &WriteLane,
-    order: impl FnOnce(oneshot::Sender<Result<T>>) -> Order,
-) -> Result<T> {
-    let (sender, answer) = oneshot::channel();
-    lane.order(order(sender));
-    answer.await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Stale,
-            "the file was closed meanwhile; try again",
-        ))
-    })
 }
 
 fn overwrite(replace: bool) -> Overwrite {

@@ -4,9 +4,11 @@
 //! into another, what is done through a handle being written into the handle's own, which waits for
 //! requests about its name that came before.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
@@ -46,7 +48,8 @@ pub struct SftpSession {
 impl SftpSession {
     /// Starts the lanes of a channel as tasks of `tasks`.
     pub fn start(context: Context, max_handles: usize, tasks: &TaskTracker) -> Self {
-        let handles = Handles::new(max_handles);
+        let (done, names) = watch::channel(0);
+        let handles = Handles::new(max_handles, names);
         let broken = context.broken.clone();
         let (reads, read_queue) = unbounded_channel();
         tasks.spawn(reads::run(context.clone(), read_queue));
@@ -58,6 +61,7 @@ impl SftpSession {
             handles: handles.clone(),
             sums: sums.clone(),
             tasks: tasks.clone(),
+            done,
             number: 0,
         };
         tasks.spawn(lane.run(path_queue));
@@ -96,7 +100,6 @@ impl SftpSession {
     pub fn finish(self) {
         // Queues end when their senders are dropped; the token only stops what has not begun.
         drop(self.broken.disarm());
-        self.handles.clear();
     }
 
     fn greet(&mut self, version: u32) -> Result<()> {
@@ -173,7 +176,7 @@ impl SftpSession {
     fn write(
         &self,
         caller: Caller,
-        path: &VfsPath,
+        path: &Arc<VfsPath>,
         lane: &WriteLane,
         request: HandleRequest,
     ) -> Result<()> {
@@ -193,10 +196,10 @@ impl SftpSession {
             },
             HandleRequest::SetStat(wanted) => WriteWork::Set(wanted),
             HandleRequest::Stat => WriteWork::Stat,
-            HandleRequest::Sync => WriteWork::Sync,
+            HandleRequest::Sync => WriteWork::Sync(self.handles.publish(path.clone(), self.number)),
             request => return self.about_path(caller, path, request),
         };
-        lane.push(caller, work);
+        lane.push(self.number, caller, work);
         Ok(())
     }
 
@@ -209,16 +212,7 @@ impl SftpSession {
         let source = match self.handles.find(request.read) {
             Some(Open::Read(_, file)) => CopySource::File(file),
             Some(Open::Write(_, lane)) if lane.handle.reads => {
-                let (sender, source) = oneshot::channel();
-                let ticket = self.context.ledger.request()?;
-                lane.push(
-                    Caller {
-                        id: caller.id,
-                        ticket,
-                    },
-                    WriteWork::Source(sender),
-                );
-                CopySource::Lane(source)
+                CopySource::Lane(lane.source(self.number))
             }
             _ => {
                 self.refuse(caller, "the file to copy from is not open for reading");
@@ -232,7 +226,7 @@ impl SftpSession {
             request,
             to,
         };
-        target.push(caller, work);
+        target.push(self.number, caller, work);
         Ok(())
     }
 
@@ -285,12 +279,12 @@ impl SftpSession {
 
     fn push_path(&self, caller: Caller, request: PathRequest) -> Result<()> {
         let waiting = self.context.gate.hold(request.bytes() + REQUEST_BYTES)?;
-        let near = Near::of(&request, &self.context.files.principal().home);
+        let near = Arc::new(Near::of(&request, &self.context.files.principal().home));
+        self.handles.hold(self.number, near.clone());
         let work = PathWork {
             caller,
             request,
             number: self.number,
-            holds: self.handles.hold(|path| near.touches(path)),
             near,
             waiting,
         };
@@ -303,7 +297,9 @@ impl SftpSession {
         match self.handles.close(handle, self.number) {
             None => self.refuse(caller, "this handle is not open"),
             Some(Closed::Told) => self.context.reply_ok(caller),
-            Some(Closed::Leaving(lane, leaving)) => lane.push(caller, WriteWork::Close(leaving)),
+            Some(Closed::Leaving(lane, leaving)) => {
+                lane.push(self.number, caller, WriteWork::Close(leaving));
+            }
         }
     }
 

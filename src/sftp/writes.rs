@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ use crate::domain::path::VfsPath;
 use crate::sftp::attrs::Wanted;
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::gate::Waiting;
-use crate::sftp::hold::{Hold, Leaving, Ties};
+use crate::sftp::hold::{Leaving, Ties};
 use crate::sftp::ledger::OpenFile;
 use crate::sftp::packet::MAX_DATA_BYTES;
 use crate::sftp::reads::ReadFile;
@@ -51,12 +51,10 @@ pub enum WriteWork {
     },
     /// To set attributes.
     Set(Wanted),
-    /// To say what a copy of it would share now. Answers the copy, not the client.
-    Source(oneshot::Sender<Result<CountedSource>>),
     /// To show its attributes.
     Stat,
-    /// To store and publish what there is.
-    Sync,
+    /// To store and publish what there is; the sender is dropped when that is settled.
+    Sync(oneshot::Sender<()>),
     /// To write.
     Write {
         /// Where to start, in bytes; none is the end.
@@ -69,9 +67,9 @@ pub enum WriteWork {
 }
 
 /// What the other lanes of the session ask of a file being written. It answers when it has done what
-/// clients asked before.
+/// was asked before.
 pub enum Order {
-    /// To show its attributes, in a listing.
+    /// To show its attributes.
     Entry(oneshot::Sender<Entry>),
     /// To be read as it is now.
     Read(oneshot::Sender<Result<FileReader>>),
@@ -84,6 +82,10 @@ pub enum Order {
         /// How it went.
         done: oneshot::Sender<Result<bool>>,
     },
+    /// To set attributes.
+    Set(Wanted, oneshot::Sender<Result<()>>),
+    /// To say what a copy of it would share now.
+    Source(oneshot::Sender<Result<CountedSource>>),
     /// To start again from nothing; says whether it does: not after an error, which ended this upload.
     Truncate(oneshot::Sender<Result<bool>>),
     /// To go when it is closed, since its name is gone; says whether it does.
@@ -91,11 +93,15 @@ pub enum Order {
 }
 
 /// What comes into the queue.
-enum Item {
-    /// What a request about the file's name asks of it. What waits for that waits for this.
-    Asked(Caller, WriteWork, Vec<Hold>),
-    /// To wait until a request about the file's name is done.
-    Hold(oneshot::Receiver<()>),
+struct Item {
+    /// Of the request that asks.
+    number: u64,
+    /// Of the request about names for which it waits; 0 is none.
+    after: u64,
+    task: Task,
+}
+
+enum Task {
     Order(Order),
     Work(Caller, WriteWork),
 }
@@ -135,20 +141,21 @@ pub struct HandleUse {
 }
 
 impl WriteLane {
-    /// Gives `writer` to a task of `tasks`.
+    /// Gives `writer` to a task of `tasks`; `names` tells the number of the request about names that was done last.
     pub fn start(
         context: Context,
         writer: FileWriter,
         handle: HandleUse,
-        file: OpenFile,
+        names: watch::Receiver<u64>,
         tasks: &TaskTracker,
     ) -> Self {
         let (work, queue) = unbounded_channel();
         let lane = Lane {
+            _file: context.ledger.file(),
             context,
             writer,
+            names,
             failed: None,
-            _file: file,
         };
         tasks.spawn(lane.run(queue));
         let ties = Ties::default();
@@ -165,38 +172,40 @@ impl WriteLane {
         }
     }
 
-    /// Adds to the queue.
-    pub fn push(&self, caller: Caller, work: WriteWork) {
-        // The task ends before the queue only after a close, and then no handle leads here.
-        let _ = self.work.send(Item::Work(caller, work));
+    /// Adds what the request of this number asks through a handle.
+    pub fn push(&self, number: u64, caller: Caller, work: WriteWork) {
+        self.add(number, self.ties.after(), Task::Work(caller, work));
     }
 
-    /// Adds what a request about the file's name asks of it, for which `holds` wait; gives these and the caller
-    /// back when the file was closed.
-    pub fn ask(&self, caller: Caller, work: WriteWork, holds: Vec<Hold>) -> Option<Asked> {
-        match self.work.send(Item::Asked(caller, work, holds)).err()?.0 {
-            Item::Asked(caller, _, holds) => Some((caller, holds)),
-            Item::Hold(_) | Item::Order(_) | Item::Work(..) => None,
-        }
+    /// Adds what a request about names asks that is being done; its sender is dropped when the file is closed before.
+    pub fn order(&self, number: u64, order: Order) {
+        self.add(number, 0, Task::Order(order));
     }
 
-    /// Has what is asked of the file from now on wait until what is returned is dropped.
-    pub fn hold(&self) -> Hold {
-        let (hold, over) = self.ties.hold();
-        // Who was closed has nothing more to do.
-        let _ = self.work.send(Item::Hold(over));
-        hold
+    /// Adds that the request of this number copies from the file; what is returned tells what.
+    pub fn source(&self, number: u64) -> oneshot::Receiver<Result<CountedSource>> {
+        let (sender, source) = oneshot::channel();
+        let order = Task::Order(Order::Source(sender));
+        self.add(number, self.ties.after(), order);
+        source
     }
 
-    /// Adds what another lane asks; its sender is dropped when the file is closed before.
-    pub fn order(&self, order: Order) {
-        let _ = self.work.send(Item::Order(order));
+    fn add(&self, number: u64, after: u64, task: Task) {
+        // The task ends before the queue only after a close, and then no handle leads here, or when the client is
+        // gone.
+        let _ = self.work.send(Item {
+            number,
+            after,
+            task,
+        });
     }
 }
 
 struct Lane {
     context: Context,
     writer: FileWriter,
+    /// The number of the request about names that was done last.
+    names: watch::Receiver<u64>,
     /// The first write that failed: nothing is published after it.
     failed: Option<Error>,
     _file: OpenFile,
@@ -206,31 +215,33 @@ impl Lane {
     async fn run(mut self, items: UnboundedReceiver<Item>) {
         let mut queue = Queue {
             items,
-            behind: VecDeque::new(),
+            waiting: VecDeque::new(),
         };
         while let Some(item) = queue.next().await {
-            let (caller, work) = match item {
-                Item::Asked(caller, work, holds) => {
-                    Box::pin(self.tell(caller, work)).await;
-                    drop(holds);
-                    continue;
+            let Item {
+                number,
+                after,
+                task,
+            } = item;
+            if after > *self.names.borrow() {
+                let mut names = self.names.clone();
+                let done = async { names.wait_for(|done| *done >= after).await.is_ok() };
+                if Box::pin(self.wait(&mut queue, number, done)).await != Some(true) {
+                    break;
                 }
-                Item::Work(caller, work) => (caller, work),
-                Item::Hold(over) => {
-                    // Nothing is sent: it is dropped when it is over.
-                    drop(Box::pin(self.wait(&mut queue, over)).await);
-                    continue;
-                }
-                Item::Order(order) => {
+            }
+            let (caller, work) = match task {
+                Task::Order(order) => {
                     Box::pin(self.obey(order)).await;
                     continue;
                 }
+                Task::Work(caller, work) => (caller, work),
             };
             match work {
                 // All but writing is boxed: there is one of these for every open file.
                 WriteWork::Close(leaving) => {
                     if leaving.is_last() {
-                        Box::pin(self.end(queue)).await;
+                        drop(queue);
                         return Box::pin(self.close(caller, leaving)).await;
                     }
                     let synced = Box::pin(self.sync()).await;
@@ -245,8 +256,12 @@ impl Lane {
                     let source = match source {
                         CopySource::File(file) => Ok(CopyFrom::File(file)),
                         CopySource::Lane(source) => {
-                            let source = Box::pin(self.wait(&mut queue, source)).await;
-                            source.unwrap_or_else(|_| Err(closed())).map(CopyFrom::Lane)
+                            match Box::pin(self.wait(&mut queue, number, source)).await {
+                                Some(source) => {
+                                    source.unwrap_or_else(|_| Err(closed())).map(CopyFrom::Lane)
+                                }
+                                None => break,
+                            }
                         }
                     };
                     Box::pin(self.copy(caller, source, request, to)).await;
@@ -254,13 +269,18 @@ impl Lane {
                 WriteWork::Read { offset, length } => {
                     Box::pin(self.read(caller, offset, length)).await;
                 }
-                WriteWork::Set(_) | WriteWork::Stat => Box::pin(self.tell(caller, work)).await,
-                WriteWork::Source(sender) => {
-                    // The copy may have been given up.
-                    let _ = sender.send(Box::pin(self.source()).await);
+                WriteWork::Set(wanted) => {
+                    let set = Box::pin(self.set(wanted)).await;
+                    self.context.reply_status(caller, set);
                 }
-                WriteWork::Sync => {
+                WriteWork::Stat => {
+                    let entry = self.writer.entry();
+                    let bytes = reply::attributes(caller.id, &self.context.viewer, &entry);
+                    self.context.reply(caller, bytes);
+                }
+                WriteWork::Sync(settled) => {
                     let synced = Box::pin(self.sync()).await;
+                    drop(settled);
                     self.context.reply_status(caller, synced);
                 }
                 WriteWork::Write {
@@ -277,51 +297,30 @@ impl Lane {
         self.writer.abandon().await;
     }
 
-    /// Waits, and does in the meantime what requests about names ask for that are being done: one of them may
-    /// be what is waited for. What was asked through handles stays behind.
-    async fn wait<T>(&mut self, queue: &mut Queue, until: impl Future<Output = T>) -> T {
+    /// Waits before doing what the request of this number asks, and does in the meantime what earlier ones ask: one of
+    /// them may be what is waited for. What later ones ask stays behind. None when the client is gone, and nothing is
+    /// to be waited for any more.
+    async fn wait<T>(
+        &mut self,
+        queue: &mut Queue,
+        number: u64,
+        until: impl Future<Output = T>,
+    ) -> Option<T> {
+        let broken = self.context.broken.clone();
         let mut until = pin!(until);
         loop {
             let item = tokio::select! {
-                over = until.as_mut() => return over,
+                () = broken.cancelled() => return None,
+                over = until.as_mut() => return Some(over),
                 Some(item) = queue.items.recv() => item,
             };
             match item {
-                Item::Order(order) => self.obey(order).await,
-                Item::Asked(caller, work, holds) => {
-                    self.tell(caller, work).await;
-                    drop(holds);
-                }
-                item => queue.behind.push_back(item),
-            }
-        }
-    }
-
-    /// Takes nothing more from the queue, and answers what was asked by name before the last handle was closed.
-    async fn end(&mut self, mut queue: Queue) {
-        queue.items.close();
-        let behind = std::mem::take(&mut queue.behind).into_iter();
-        let rest = behind.chain(std::iter::from_fn(|| queue.items.try_recv().ok()));
-        for item in rest {
-            match item {
-                Item::Asked(caller, work, _) => self.tell(caller, work).await,
-                Item::Work(caller, _) => self.context.reply_error(caller, &closed()),
-                Item::Hold(_) | Item::Order(_) => {}
-            }
-        }
-    }
-
-    /// Sets or shows attributes.
-    async fn tell(&mut self, caller: Caller, work: WriteWork) {
-        match work {
-            WriteWork::Set(wanted) => {
-                let set = self.set(wanted).await;
-                self.context.reply_status(caller, set);
-            }
-            _ => {
-                let entry = self.writer.entry();
-                let bytes = reply::attributes(caller.id, &self.context.viewer, &entry);
-                self.context.reply(caller, bytes);
+                Item {
+                    number: asked,
+                    task: Task::Order(order),
+                    ..
+                } if asked < number => self.obey(order).await,
+                item => queue.put(item),
             }
         }
     }
@@ -352,6 +351,8 @@ impl Lane {
                 };
                 drop(done.send(renamed));
             }
+            Order::Set(wanted, sender) => drop(sender.send(self.set(wanted).await)),
+            Order::Source(sender) => drop(sender.send(self.source().await)),
             Order::Truncate(sender) => {
                 let has_ended = self.failed.is_some() || self.writer.has_ended();
                 let cut = match has_ended {
@@ -406,7 +407,7 @@ impl Lane {
         to: Option<u64>,
     ) {
         match self.try_copy(source, request, to).await {
-            // Less than asked for is there, as OpenSSH's server tells it.
+            // Less than asked for is there. OpenSSH's server says so only when its last buffers stay empty.
             Ok(Some(copied)) if copied < request.length => {
                 let bytes = reply::end(caller.id);
                 self.context.reply(caller, bytes);
@@ -517,22 +518,29 @@ fn closed() -> Error {
     Error::new(ErrorKind::Stale, "the file was closed meanwhile")
 }
 
-/// A request about a file's name that the file does not answer, and what waits for it.
-pub type Asked = (Caller, Vec<Hold>);
-
-/// What is to be done, in order.
+/// What is to be done, in the order of the requests.
 struct Queue {
     items: UnboundedReceiver<Item>,
-    /// What came while the file waited: before all that is still in `items`.
-    behind: VecDeque<Item>,
+    /// What came already.
+    waiting: VecDeque<Item>,
 }
 
 impl Queue {
     async fn next(&mut self) -> Option<Item> {
-        match self.behind.pop_front() {
+        // A request about names asks when it is being done, and then is before what came after it.
+        while let Ok(item) = self.items.try_recv() {
+            self.put(item);
+        }
+        match self.waiting.pop_front() {
             Some(item) => Some(item),
             None => self.items.recv().await,
         }
+    }
+
+    fn put(&mut self, item: Item) {
+        let place = |other: &Item| other.number <= item.number;
+        self.waiting
+            .insert(self.waiting.partition_point(place), item);
     }
 }
 

@@ -96,8 +96,8 @@ pub(crate) struct Channel {
     packets: Packets,
     unread: Bytes,
     tasks: TaskTracker,
-    budget: Budget,
-    ledger: Ledger,
+    pub(crate) budget: Budget,
+    pub(crate) ledger: Ledger,
     next: u32,
 }
 
@@ -195,12 +195,17 @@ impl Channel {
         reply
     }
 
-    pub(crate) async fn open_file(&mut self, name: &str, flags: u32) -> Bytes {
+    pub(crate) fn send_open(&mut self, name: &str, flags: u32) -> u32 {
         let mut rest = BytesMut::new();
         rest.put_u32(flags);
         rest.put_u32(0);
-        let reply = self.ask(OPEN, &[name.as_bytes()], &rest).await;
-        assert_eq!(reply.kind, HANDLE, "{reply:?}");
+        self.send(OPEN, &[name.as_bytes()], &rest)
+    }
+
+    pub(crate) async fn open_file(&mut self, name: &str, flags: u32) -> Bytes {
+        let id = self.send_open(name, flags);
+        let reply = self.receive().await;
+        assert_eq!((reply.kind, reply.id), (HANDLE, id), "{reply:?}");
         reply.string()
     }
 
