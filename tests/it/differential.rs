@@ -8,9 +8,22 @@ use crate::support::server::Server;
 const SEQUENCES: u64 = 25;
 const OPERATIONS: &str = "150";
 
-/// A failure names its seed; `SEALIFT_SEED` begins with it.
+/// Rounds of requests that nobody waits for.
+const PIPELINED: u64 = 60;
+const BURSTS: &str = "8";
+
 #[test]
 fn random_operations_end_as_with_openssh() {
+    compare("differential.py", SEQUENCES, OPERATIONS);
+}
+
+#[test]
+fn requests_sent_without_waiting_end_as_with_openssh() {
+    compare("pipelined.py", PIPELINED, BURSTS);
+}
+
+/// A failure names its seed; `SEALIFT_SEED` begins with it.
+fn compare(script: &str, sequences: u64, length: &str) {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));
     let theirs = folder.folder("theirs");
@@ -19,9 +32,9 @@ fn random_operations_end_as_with_openssh() {
     let words = [
         theirs.to_str().unwrap(),
         &first,
-        &SEQUENCES.to_string(),
-        OPERATIONS,
+        &sequences.to_string(),
+        length,
     ];
-    succeed(&run(paramiko("differential.py", &server, &words), ""));
+    succeed(&run(paramiko(script, &server, &words), ""));
     server.stop();
 }

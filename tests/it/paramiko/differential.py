@@ -7,9 +7,7 @@ What differs on purpose is named in EXCEPTIONS and ALLOWANCES; docs/sftp.md tell
 import os
 import posixpath
 import random
-import socket
 import stat
-import subprocess
 import sys
 
 from connect import arguments, sftp
@@ -17,6 +15,7 @@ from packets import APPEND, BAD_MESSAGE, CREATE, FAILURE, NO_SUCH_FILE, OK, READ
 from packets import Client, attributes
 from paramiko import sftp as wire
 from paramiko.sftp import int64
+from reference import reference
 
 BLOCK = 4096
 # Times that the script sets are before this; all others are what the clocks say.
@@ -47,22 +46,6 @@ uploads: other sessions see what a handle writes when it is closed
 
 class Different(Exception):
     pass
-
-
-class Pipe(socket.socket):
-    """A socket that paramiko takes for a channel."""
-
-    def get_name(self):
-        return "reference"
-
-
-def reference(folder):
-    """OpenSSH's server at the other end of a pair of sockets, as sshd starts it."""
-    here, there = socket.socketpair()
-    program = ["/usr/lib/openssh/sftp-server", "-u", "022", "-d", folder]
-    process = subprocess.Popen(program, stdin=there, stdout=there)
-    there.close()
-    return process, Client(Pipe(fileno=here.detach()))
 
 
 class File:
@@ -412,7 +395,7 @@ class Sequence:
 folder, first, count, operations = arguments()
 failures = 0
 for seed in range(int(first), int(first) + int(count)):
-    process, theirs = reference(folder)
+    process, theirs = reference(folder, Client)
     ours = sftp(Client)
     sequence = Sequence(seed, theirs, ours)
     try:
