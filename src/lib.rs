@@ -136,6 +136,7 @@ pub mod db {
     pub mod tenant_hosts;
     pub mod tenants;
     pub mod ticket_keys;
+    pub mod timekeeper;
     pub mod together;
     pub mod told_folders;
     pub mod upload_edits;
@@ -418,6 +419,7 @@ pub mod sftp {
 
 /// Purge, accounting, clean-up and checks: leased, idempotent, retried.
 pub mod jobs {
+    pub mod clock_watch;
     pub mod copies;
     pub mod expire;
     pub mod fsck;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr as _};
@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr as _};
 use crate::db::postgres::PostgresTx;
 use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
 use crate::db::sqlite::{Place, SqlitePool};
+use crate::db::timekeeper::{Side, Timekeeper};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
@@ -36,7 +37,7 @@ pub enum Location {
 #[derive(Clone)]
 enum TimeSource {
     /// PostgreSQL's own clock, so that all instances agree.
-    Database,
+    Database(Arc<Timekeeper>),
     /// A clock that is passed in: SQLite, and tests.
     Passed(Arc<dyn Clock>),
 }
@@ -72,18 +73,26 @@ impl Database {
         connections: u32,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let (pools, time) = match location {
+        let place = Place::Here;
+        match location {
             Location::Postgres(url) => {
-                (open_postgres(url, connections).await?, TimeSource::Database)
+                let keeper = Arc::new(Timekeeper::new(clock));
+                let db = Self {
+                    pools: open_postgres(url, connections).await?,
+                    time: TimeSource::Database(keeper.clone()),
+                    clock: keeper,
+                    place,
+                };
+                db.now().await?;
+                Ok(db)
             }
-            Location::Sqlite(path) => (open_sqlite(path).await?, TimeSource::Passed(clock.clone())),
-        };
-        Ok(Self {
-            pools,
-            time,
-            clock,
-            place: Place::Here,
-        })
+            Location::Sqlite(path) => Ok(Self {
+                pools: open_sqlite(path).await?,
+                time: TimeSource::Passed(clock.clone()),
+                clock,
+                place,
+            }),
+        }
     }
 
     /// The same, for work in the background: statements that take long keep nobody's thread.
@@ -119,7 +128,8 @@ impl Database {
         }
     }
 
-    /// This machine's clock, for what no other instance looks at; see [`Database::now`].
+    /// The same time as [`Database::now`], as this process knows it without asking: see [`Timekeeper`]. What
+    /// other instances wrote may be compared with it as long as a second makes no difference.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
@@ -130,19 +140,30 @@ impl Database {
     /// # Errors
     /// Unavailable when no connection can be had.
     pub async fn now(&self) -> Result<Timestamp> {
-        if let Some(now) = self.passed_time() {
-            return Ok(now);
-        }
-        let row = self
-            .system_read()
-            .await?
+        let keeper = match &self.time {
+            TimeSource::Database(keeper) => keeper,
+            TimeSource::Passed(clock) => return Ok(clock.now()),
+        };
+        let mut tx = self.system_read().await?;
+        let asked = Instant::now();
+        let row = tx
             .row(
                 "SELECT cast(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
                 [],
             )
             .await?
             .ok_or_else(|| Error::internal("the database told no time"))?;
-        Ok(Timestamp(row.int(0)?))
+        let now = Timestamp(row.int(0)?);
+        keeper.told(now, asked, Instant::now());
+        Ok(now)
+    }
+
+    /// How far this machine's own clock is from the database's; none where they are one.
+    pub fn clock_off(&self) -> Option<(Duration, Side)> {
+        match &self.time {
+            TimeSource::Database(keeper) => Some(keeper.off()),
+            TimeSource::Passed(_) => None,
+        }
     }
 
     /// Whether the database answers, and would take changes: a standby does not.
@@ -167,7 +188,7 @@ impl Database {
     /// The time a change would be given now; none when PostgreSQL must be asked.
     pub(in crate::db) fn passed_time(&self) -> Option<Timestamp> {
         match &self.time {
-            TimeSource::Database => None,
+            TimeSource::Database(_) => None,
             TimeSource::Passed(clock) => Some(clock.now()),
         }
     }

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::login::Accounts;
-use crate::domain::clock::SystemClock;
 use crate::ftp::reply::Reply;
 use crate::ftp::session::{self, Accepted, FAREWELL, Parts};
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Policy, Start};
@@ -80,9 +79,9 @@ impl FtpServer {
             proxies: admission.proxies.clone(),
             settings: Arc::new(self.settings),
             tls: self.tls,
+            clock: self.vfs.database().clock().clone(),
             vfs: self.vfs,
             accounts: self.accounts,
-            clock: Arc::new(SystemClock),
             drain: drain.clone(),
             end,
         });

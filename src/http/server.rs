@@ -21,7 +21,6 @@ use tracing::Instrument as _;
 
 use crate::accounts::login::Accounts;
 use crate::accounts::manage::Directory;
-use crate::domain::clock::SystemClock;
 use crate::domain::spans;
 use crate::http::admin::regions::Regions;
 use crate::http::ahead::Ahead;
@@ -110,7 +109,7 @@ impl HttpServer {
         readiness: Readiness,
         regions: Regions,
     ) -> Self {
-        let clock = Arc::new(SystemClock);
+        let clock = vfs.database().clock().clone();
         Self {
             tls: tls.map(|tls| tls.speaking(&[b"h2", b"http/1.1"])),
             web: Web::new(

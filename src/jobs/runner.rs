@@ -1,5 +1,6 @@
 //! The instance's lease, and the jobs that run while it lives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use crate::db::tenants::Tenant;
 use crate::db::{instances, leases, tenants};
 use crate::domain::error::Result;
 use crate::domain::measures;
+use crate::jobs::clock_watch::ClockWatch;
 use crate::jobs::sweep::Keep;
 use crate::jobs::{copies, expire, hash, mend, orphans, purge, settle, sweep};
 use crate::vfs::service::Vfs;
@@ -57,14 +59,22 @@ impl Jobs {
     /// Unavailable when the database does not answer.
     pub async fn start(vfs: Vfs, settings: JobSettings) -> Result<Self> {
         renew(&vfs).await?;
+        let clocks = Arc::new(ClockWatch::default());
+        clocks.look(vfs.database());
         let jobs = Self {
             vfs: vfs.in_background(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        jobs.spawn(RENEW, |vfs| async move {
-            if let Err(error) = renew(&vfs).await {
-                tracing::warn!(error = ?error, "the instance's lease was not renewed");
+        jobs.spawn(RENEW, move |vfs| {
+            let clocks = clocks.clone();
+            async move {
+                match renew(&vfs).await {
+                    Ok(()) => clocks.look(vfs.database()),
+                    Err(error) => {
+                        tracing::warn!(error = ?error, "the instance's lease was not renewed");
+                    }
+                }
             }
         });
         jobs.spawn(settings.interval, move |vfs| async move {

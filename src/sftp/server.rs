@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::login::Accounts;
-use crate::domain::clock::SystemClock;
 use crate::net::budget::Budget;
 use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
@@ -66,10 +65,10 @@ impl SftpServer {
         let parts = Arc::new(Parts {
             ssh: Arc::new(ssh_config(&self.settings, self.host_keys)),
             settings: Arc::new(self.settings),
+            clock: self.vfs.database().clock().clone(),
             vfs: self.vfs,
             accounts: self.accounts,
             budget: self.budget,
-            clock: Arc::new(SystemClock),
             drain: drain.clone(),
             end,
         });

@@ -301,4 +301,6 @@ mod winscp;
 #[cfg(test)]
 mod writers;
 #[cfg(test)]
+mod wrong_clocks;
+#[cfg(test)]
 mod x509;

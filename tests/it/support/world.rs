@@ -16,7 +16,7 @@ use sealift::db::sql::{Dialect, TenantTx};
 use sealift::db::tenants::{self, NewTenant, Tenant};
 use sealift::db::usage;
 use sealift::domain::change::Committed;
-use sealift::domain::clock::{Clock, ManualClock, Timestamp};
+use sealift::domain::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use sealift::domain::error::Result;
 use sealift::domain::id::{AccountId, InstanceId, RegionId, SessionId};
 use sealift::domain::node::AttributeUpdate;
@@ -118,9 +118,48 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
         let db = database(dialect, &folder, &clock).await;
         let tenant = tenants::add(&db, &tenant).await.unwrap();
-        let now = clock.now();
         let regions = regions(clock.clone());
-        let instance = InstanceId::mint(now);
+        Self::on(db, clock, tenant, regions, budget, ring, folder).await
+    }
+
+    /// Two instances on one PostgreSQL, by whose time both go, and one store. The second one's own clock, which
+    /// stands still until the test moves it, is ahead by so much.
+    pub(crate) async fn apart(ahead: Duration) -> (Self, Self) {
+        let urls = Postgres::shared().fresh_database();
+        let (owner, server) = (
+            Location::Postgres(urls.owner),
+            Location::Postgres(urls.server),
+        );
+        let db = Database::open(&owner, 2, Arc::new(SystemClock)).await;
+        let db = db.unwrap();
+        migrate::migrate(&db, "sealift_server").await.unwrap();
+        db.close().await;
+        let right = Database::open(&server, 8, Arc::new(SystemClock)).await;
+        let clock = Arc::new(ManualClock::new(SystemClock.now().plus(ahead)));
+        let wrong = Database::open(&server, 8, clock.clone()).await.unwrap();
+        let regions = Regions::one(Arc::new(MemoryStore::default()));
+        let right = right.unwrap();
+        let tenant = tenants::add(&right, &new_tenant("acme")).await.unwrap();
+        let ring = KeyRing::for_tests();
+        let on = async |db| {
+            let (tenant, regions) = (tenant.clone(), regions.clone());
+            let (budget, ring) = (Budget::new(64 << 20), ring.clone());
+            let folder = TempFolder::new();
+            Self::on(db, clock.clone(), tenant, regions, budget, ring, folder).await
+        };
+        (on(right).await, on(wrong).await)
+    }
+
+    async fn on(
+        db: Database,
+        clock: Arc<ManualClock>,
+        tenant: Tenant,
+        regions: Regions,
+        budget: Budget,
+        ring: KeyRing,
+        folder: TempFolder,
+    ) -> Self {
+        let instance = InstanceId::mint(db.clock().now());
         let lease = Duration::from_secs(1 << 30);
         instances::renew(&db, instance, lease).await.unwrap();
         let committer = Committer::new(db);

@@ -1,0 +1,119 @@
+//! Instances whose own clock is wrong: by the database's time they all agree on what is over.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sealift::accounts::login::{Accounts, LoginSettings};
+use sealift::accounts::manage::Directory;
+use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
+use sealift::accounts::sessions::SessionLimits;
+use sealift::accounts::verify::PasswordSettings;
+use sealift::db::instances;
+use sealift::db::timekeeper::Side;
+use sealift::domain::error::{ErrorKind, Result};
+use sealift::domain::principal::Principal;
+use sealift::domain::secret::Secret;
+use sealift::server::keys::source;
+
+use crate::support::installation::{door, name};
+use crate::support::wait::until;
+use crate::support::world::{World, clean, get, path, put, replace, update};
+
+const ROUNDS: u32 = 1_000;
+/// How much the clock of one of the instances is ahead.
+const AHEAD: Duration = Duration::from_secs(3600);
+/// Of both instances: less than that.
+const LEASE: Duration = Duration::from_secs(600);
+
+async fn apart() -> (World, World) {
+    let (right, wrong) = World::apart(AHEAD).await;
+    for one in [&right, &wrong] {
+        let renewed = instances::renew(one.vfs.database(), one.vfs.instance(), LEASE);
+        renewed.await.unwrap();
+    }
+    (right, wrong)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_lives_elsewhere_is_left_alone() {
+    let (right, wrong) = apart().await;
+    right.account("ann").await;
+    let (mine, theirs) = (right.session_of("ann").await, wrong.session_of("ann").await);
+    let (at, bytes) = (path("/f"), vec![7; 30 << 20]);
+    let mut writer = mine.open_write(&at, replace()).await.unwrap();
+    for (index, chunk) in bytes.chunks(1 << 20).enumerate() {
+        if index == 20 {
+            let hidden = theirs.stat(&at).await.unwrap_err();
+            assert_eq!(hidden.kind(), ErrorKind::NotFound);
+            let refused = theirs.open_write(&at, update()).await.err().unwrap();
+            assert_eq!(refused.kind(), ErrorKind::Busy);
+            // Another one that is stored as a whole takes nothing away from it either.
+            put(&theirs, &at, b"whole").await.unwrap();
+        }
+        let (offset, chunk) = ((index << 20) as u64, Bytes::copy_from_slice(chunk));
+        writer.write_at(offset, chunk).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    assert!(get(&theirs, &at).await.unwrap() == bytes);
+    wrong.vfs.drain().await;
+    clean(&right).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_clock_may_be_set_while_it_runs() {
+    let (right, wrong) = apart().await;
+    for _ in 0..2 {
+        let now = right.vfs.database().now().await.unwrap();
+        let known = wrong.vfs.database().clock().now();
+        let apart = known.since(now).max(now.since(known));
+        assert!(apart < Duration::from_secs(60), "{apart:?}");
+        let (off, side) = wrong.vfs.database().clock_off().unwrap();
+        assert_eq!(side, Side::Ahead);
+        assert!(off > AHEAD / 2, "{off:?}");
+        wrong.clock.advance(AHEAD);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_fails_to_log_in_there_waits_no_longer_elsewhere() {
+    let (right, wrong) = apart().await;
+    let directory = Directory::new(right.vfs.committer().clone(), ROUNDS);
+    let mut ann = NewAccount::new(name("ann@acme"));
+    ann.password = NewPassword::Plain(Secret::new("secret"));
+    directory.add_account(ann).await.unwrap();
+    let (here, there) = (accounts(&right).await, accounts(&wrong).await);
+    // The fourth has to be waited for.
+    for _ in 0..4 {
+        let refused = log_in(&there, "wrong").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
+    }
+    until("the wait to be over", async || {
+        match log_in(&here, "secret").await {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
+                false
+            }
+        }
+    })
+    .await;
+}
+
+async fn accounts(world: &World) -> Accounts {
+    let settings = LoginSettings {
+        passwords: PasswordSettings {
+            rounds: ROUNDS,
+            at_once: 2,
+            waiting: 100,
+        },
+        sessions: SessionLimits::default(),
+    };
+    let keys = source(world.vfs.keys().clone());
+    let started = Accounts::start(world.vfs.committer().clone(), settings, keys);
+    started.await.unwrap()
+}
+
+async fn log_in(accounts: &Accounts, password: &str) -> Result<Principal> {
+    let (password, door) = (Secret::new(password), door("192.0.2.7"));
+    accounts.login_password("ann@acme", &password, door).await
+}
