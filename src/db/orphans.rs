@@ -2,7 +2,6 @@
 
 use crate::db::sql::{Row, TenantTx};
 use crate::db::uploads::{self, Upload, read};
-use crate::db::usage::{self, Amount};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::{AccountId, InstanceId, NodeId};
@@ -88,33 +87,19 @@ impl Orphan {
     }
 
     async fn release(&self, tx: &mut TenantTx) -> Result<()> {
-        let Upload {
-            id,
-            account,
-            reserved,
-            size,
-            ..
-        } = self.upload;
-        let own = self.file.filter(|(_, owner)| *owner == Some(account));
-        let credit = own.map_or(0, |(size, _)| size);
-        let durable = i64::try_from(size).unwrap_or(i64::MAX);
-        let bytes = durable
-            .saturating_sub(credit)
-            .clamp(0, reserved.bytes.max(0));
+        let upload = &self.upload;
         tx.execute(
-            "UPDATE uploads SET instance = $3, epoch = epoch + 1, reserved_bytes = $4 \
-             WHERE tenant = $1 AND id = $2",
+            "UPDATE uploads SET instance = $3, epoch = epoch + 1 WHERE tenant = $1 AND id = $2",
             [
-                id.as_bytes().into(),
+                upload.id.as_bytes().into(),
                 InstanceId::NIL.as_bytes().into(),
-                bytes.into(),
             ],
         )
         .await?;
-        let back = Amount {
-            bytes: bytes - reserved.bytes,
-            files: 0,
-        };
-        usage::charge(tx, Some(account), Amount::default(), back).await
+        let own = self
+            .file
+            .filter(|(_, owner)| *owner == Some(upload.account));
+        let credit = own.map_or(0, |(size, _)| size);
+        uploads::hold_back_durable(tx, upload, u64::try_from(credit).unwrap_or(0)).await
     }
 }

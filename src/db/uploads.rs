@@ -224,6 +224,30 @@ pub async fn keep(tx: &mut TenantTx, id: UploadId, epoch: i64, at: Timestamp) ->
     Ok(())
 }
 
+/// Has the quota hold back for an upload no more than what is durable of it, beyond `credit` bytes that come free
+/// when it is published.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn hold_back_durable(tx: &mut TenantTx, upload: &Upload, credit: u64) -> Result<()> {
+    let durable = i64::try_from(upload.size.saturating_sub(credit)).unwrap_or(i64::MAX);
+    let held = upload.reserved.bytes;
+    let bytes = durable.clamp(0, held.max(0));
+    if bytes == held {
+        return Ok(());
+    }
+    tx.execute(
+        "UPDATE uploads SET reserved_bytes = $3 WHERE tenant = $1 AND id = $2",
+        [upload.id.as_bytes().into(), bytes.into()],
+    )
+    .await?;
+    let back = Amount {
+        bytes: bytes - held,
+        files: 0,
+    };
+    usage::charge(tx, Some(upload.account), Amount::default(), back).await
+}
+
 /// What uploads hold back, by account.
 ///
 /// # Errors

@@ -185,6 +185,11 @@ impl Operation for Leave {
             match self.remains {
                 Remains::Keep if !is_overtaken(tx, &upload).await? => {
                     uploads::keep(tx, id, epoch, next.at).await?;
+                    // It was written by an instance that is gone, perhaps, which meant to send more.
+                    let own = live(tx, upload.node).await?;
+                    let own = own.filter(|entry| entry.owner == Some(upload.account));
+                    let credit = own.map_or(0, |entry| entry.size);
+                    uploads::hold_back_durable(tx, &upload, credit).await?;
                 }
                 Remains::Discard | Remains::Keep => uploads::end(tx, id, epoch, next.at).await?,
             }

@@ -38,6 +38,7 @@ on_both!(
     a_frozen_writer_changes_nothing_after_a_take_over,
     a_resumed_upload_ends_with_the_hash_of_the_whole,
     an_upload_of_a_dead_instance_is_gone_on_with_by_another,
+    an_upload_of_a_dead_instance_that_is_read_holds_back_what_is_durable_of_it,
     an_upload_of_a_living_connection_is_not_taken_over,
     broken_off_uploads_are_listed_in_their_place,
     nothing_is_published_by_closing_what_was_not_gone_on_with,
@@ -484,6 +485,37 @@ async fn an_upload_of_a_dead_instance_is_gone_on_with_by_another(dialect: Dialec
     assert!(get(&theirs, &at).await.unwrap() == bytes);
     other.vfs.drain().await;
     clean(&world).await;
+}
+
+async fn an_upload_of_a_dead_instance_that_is_read_holds_back_what_is_durable_of_it(
+    dialect: Dialect,
+) {
+    let world = World::new(dialect).await;
+    let other = second_instance(&world).await;
+    world.account("ann").await;
+    let (mine, theirs) = (world.session_of("ann").await, other.session_of("ann").await);
+    let (at, bytes) = (path("/a"), noise(40 * MIB));
+    let mut frozen = mine.open_write(&at, replace()).await.unwrap();
+    for (index, part) in bytes[..20 * MIB].chunks(MIB).enumerate() {
+        write(&mut frozen, index * MIB, part).await;
+        world.clock.advance(Duration::from_secs(1));
+    }
+    trickle(&world, &mut frozen, &bytes, 20 * MIB).await;
+    let db = world.vfs.database();
+    instances::release(db, world.vfs.instance()).await.unwrap();
+    let held = theirs.space().await.unwrap().used_bytes;
+    let kept = size(&theirs, &at).await;
+    assert!(held > kept, "{held}");
+    // Before anybody has swept up.
+    let read = get(&theirs, &at).await.unwrap();
+    assert_eq!(read.len() as u64, kept);
+    other.vfs.drain().await;
+    assert_eq!(theirs.space().await.unwrap().used_bytes, kept);
+    go_on(&theirs, &at, &bytes).await;
+    assert_eq!(theirs.space().await.unwrap().used_bytes, bytes.len() as u64);
+    drop(frozen);
+    world.vfs.drain().await;
+    clean(&other).await;
 }
 
 async fn a_frozen_writer_changes_nothing_after_a_take_over(dialect: Dialect) {
