@@ -61,6 +61,13 @@ pub struct BlobRecord {
     pub at: Timestamp,
 }
 
+impl BlobRecord {
+    /// Whether its object was removed once, and it is only remembered: see [`remember`].
+    pub fn is_remembered(&self) -> bool {
+        self.state == BlobState::Deleting && self.instance == InstanceId::NIL
+    }
+}
+
 /// Announces blobs before their first byte is written. May be repeated.
 ///
 /// # Errors
@@ -228,15 +235,20 @@ pub async fn spare(
     Ok(())
 }
 
-/// Gives up a blob that nothing names, unless it is live.
+/// Gives up a blob that nothing names, unless it is live. One that is only remembered is removed once more, soon:
+/// its writer was there after all.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn discard(tx: &mut TenantTx, id: BlobId, at: Timestamp) -> Result<()> {
     tx.execute(
-        "UPDATE blobs SET state = 4, at = $3 \
+        "UPDATE blobs SET at = CASE WHEN state = 4 AND instance = $4 THEN 0 ELSE $3 END, state = 4 \
          WHERE tenant = $1 AND id = $2 AND state IN (1, 3, 4) AND uses = 0",
-        [id.as_bytes().into(), at.0.into()],
+        [
+            id.as_bytes().into(),
+            at.0.into(),
+            InstanceId::NIL.as_bytes().into(),
+        ],
     )
     .await?;
     Ok(())
@@ -268,19 +280,42 @@ pub async fn release_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
     .await
 }
 
-/// Up to `limit` blobs whose object is to be removed.
+/// Up to `limit` blobs whose object is to be removed; those that are only remembered when that was before `until`.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn deleting(tx: &mut TenantTx, limit: i64) -> Result<Vec<BlobRecord>> {
+pub async fn deleting(tx: &mut TenantTx, until: Timestamp, limit: i64) -> Result<Vec<BlobRecord>> {
     let rows = tx
         .rows(
             "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
-             WHERE tenant = $1 AND state = 4 LIMIT $2",
-            [limit.into()],
+             WHERE tenant = $1 AND state = 4 AND (instance <> $3 OR at <= $2) LIMIT $4",
+            [
+                until.0.into(),
+                InstanceId::NIL.as_bytes().into(),
+                limit.into(),
+            ],
         )
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// Remembers a blob that was never finished and whose object is removed, if there was one: its writer may have been
+/// frozen, and store it when it wakes up, or a request that nobody waits for any more may be carried out late. Once
+/// it is [`deleting`] again, its object is removed for the last time.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn remember(tx: &mut TenantTx, id: BlobId, at: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE blobs SET instance = $3, at = $4 WHERE tenant = $1 AND id = $2 AND state = 4",
+        [
+            id.as_bytes().into(),
+            InstanceId::NIL.as_bytes().into(),
+            at.0.into(),
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Forgets a blob whose object is gone.

@@ -69,6 +69,21 @@ pub async fn add(tx: &mut TenantTx, id: BlobId, region: RegionId, at: Timestamp)
     Ok(added > 0)
 }
 
+/// Has a copy removed that somebody made, or tried to make, while it was given up and forgotten, or about to be: the
+/// object may be there, or come late. Nothing happens when it is known otherwise, or the blob's own.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn retract(tx: &mut TenantTx, id: BlobId, region: RegionId, at: Timestamp) -> Result<()> {
+    let sql = "INSERT INTO blob_copies (tenant, id, region, state, at) \
+         SELECT t.id, $2, $3, 5, $4 FROM tenants t WHERE t.id = $1 AND NOT EXISTS (SELECT 1 FROM blobs b \
+         WHERE b.tenant = $1 AND b.id = $2 AND b.region = $3) \
+         ON CONFLICT (tenant, id, region) DO UPDATE SET at = $4 WHERE blob_copies.state = 5";
+    tx.execute(sql, [id.as_bytes().into(), region.0.into(), at.0.into()])
+        .await?;
+    Ok(())
+}
+
 /// Notes that a copy that was noted to be there is not whole.
 ///
 /// # Errors
@@ -215,24 +230,45 @@ pub async fn doom(
     Ok(doomed > 0)
 }
 
+/// A copy whose object is to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doomed {
+    /// The blob.
+    pub id: BlobId,
+    /// Where the copy is.
+    pub region: RegionId,
+    /// When it was last heard of.
+    pub at: Timestamp,
+}
+
 /// Up to `limit` copies whose object is to be removed.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn doomed(tx: &mut TenantTx, limit: i64) -> Result<Vec<(BlobId, RegionId)>> {
-    let sql = "SELECT id, region FROM blob_copies WHERE tenant = $1 AND state = 5 LIMIT $2";
+pub async fn doomed(tx: &mut TenantTx, limit: i64) -> Result<Vec<Doomed>> {
+    let sql = "SELECT id, region, at FROM blob_copies WHERE tenant = $1 AND state = 5 LIMIT $2";
     let rows = tx.rows(sql, [limit.into()]).await?;
-    rows.iter().map(place).collect()
+    let doomed = rows.iter().map(|row| {
+        let (id, region) = place(row)?;
+        let at = Timestamp(row.int(2)?);
+        Ok(Doomed { id, region, at })
+    });
+    doomed.collect()
 }
 
-/// Forgets a copy whose object is gone.
+/// Forgets a copy whose object is gone, unless somebody made it since [`doomed`] told of it.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn forget(tx: &mut TenantTx, id: BlobId, region: RegionId) -> Result<()> {
+pub async fn forget(tx: &mut TenantTx, doomed: &Doomed) -> Result<()> {
     tx.execute(
-        "DELETE FROM blob_copies WHERE tenant = $1 AND id = $2 AND region = $3 AND state = 5",
-        [id.as_bytes().into(), region.0.into()],
+        "DELETE FROM blob_copies \
+         WHERE tenant = $1 AND id = $2 AND region = $3 AND state = 5 AND at = $4",
+        [
+            doomed.id.as_bytes().into(),
+            doomed.region.0.into(),
+            doomed.at.0.into(),
+        ],
     )
     .await?;
     Ok(())

@@ -160,19 +160,21 @@ impl Round<'_> {
             (info.id, copied)
         });
         let mut copies = futures_util::stream::iter(copies).buffer_unordered(AT_ONCE);
-        let mut done = Vec::new();
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
         while let Some((id, copied)) = copies.next().await {
             match copied {
                 Ok(()) => done.push(id),
                 Err(error) => {
                     tracing::warn!(blob = %id, tenant.id = %self.tenant, region = %to, error = ?error, "a blob was not copied; it is tried again");
                     outcome.failed.get_or_insert(error);
+                    failed.push(id);
                 }
             }
         }
         outcome.copied += done.len() as u64;
         let note = Note {
-            ids: done.clone(),
+            done: done.clone(),
+            failed,
             to,
         };
         committer.run(self.tenant, &Actor::job(), note).await?;
@@ -217,16 +219,23 @@ impl Operation for Announce {
     }
 }
 
+/// Afterwards. Meanwhile the tenant may have been moved elsewhere, and its copies swept up.
 struct Note {
-    ids: Vec<BlobId>,
+    done: Vec<BlobId>,
+    failed: Vec<BlobId>,
     to: RegionId,
 }
 
 #[async_trait]
 impl Operation for Note {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        for id in &self.ids {
-            copies::add(tx, *id, self.to, next.at).await?;
+        for id in &self.done {
+            if !copies::add(tx, *id, self.to, next.at).await? {
+                copies::retract(tx, *id, self.to, next.at).await?;
+            }
+        }
+        for id in &self.failed {
+            copies::retract(tx, *id, self.to, next.at).await?;
         }
         Ok(Record::Nothing)
     }

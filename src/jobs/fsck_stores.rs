@@ -130,6 +130,8 @@ impl<'a> Stores<'a> {
                     BlobState::Live | BlobState::Condemned => {
                         self.check_object(tenant, &blob, report).await?;
                     }
+                    // What is only remembered has no object, or one that its writer stored late.
+                    BlobState::Deleting if blob.is_remembered() => {}
                     BlobState::Deleting => report.orphans += 1,
                     BlobState::Writing => {}
                 }

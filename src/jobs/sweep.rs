@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use crate::crypto::open::sealed_bytes;
-use crate::db::blobs::BlobInfo;
+use crate::db::blobs::{BlobInfo, BlobRecord};
 use crate::db::commit::{Operation, Record};
+use crate::db::copies::Doomed;
 use crate::db::sql::TenantTx;
 use crate::db::{addressed, blobs, copies, kept, locks, orphans};
 use crate::domain::change::Committed;
@@ -26,7 +27,8 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
     /// A blob that nothing names any more: longer than the database's own backups are kept, so
-    /// that a database restored from one still has its blobs.
+    /// that a database restored from one still has its blobs. As long a blob is remembered that its writer did
+    /// not finish, and might yet.
     pub blob_grace: Duration,
     /// An upload that broke off.
     pub upload_expiry: Duration,
@@ -42,16 +44,17 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
     let now = vfs.database().now().await?;
     let release = Release { keep, now };
     vfs.committer().run(tenant, &actor, release).await?;
-    let copies = sweep_copies(vfs, tenant, now.minus(keep.blob_grace)).await;
-    let blobs = sweep_blobs(vfs, tenant).await;
+    let until = now.minus(keep.blob_grace);
+    let copies = sweep_copies(vfs, tenant, until).await;
+    let blobs = sweep_blobs(vfs, tenant, until, now).await;
     Ok(copies? + blobs?)
 }
 
-async fn sweep_blobs(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
+async fn sweep_blobs(vfs: &Vfs, tenant: TenantId, until: Timestamp, now: Timestamp) -> Result<u64> {
     let mut removed = 0;
     loop {
         let mut tx = vfs.database().read(tenant).await?;
-        let batch = blobs::deleting(&mut tx, BATCH).await?;
+        let batch = blobs::deleting(&mut tx, until, BATCH).await?;
         drop(tx);
         if batch.is_empty() {
             return Ok(removed);
@@ -66,17 +69,28 @@ async fn sweep_blobs(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
                 true => store.delete(blob.info.id).await?,
                 false => store.discard(blob.info.id).await?,
             }
-            Ok(blob.info.id)
+            Ok(blob)
         }));
-        let (mut gone, failed) = gone.await;
-        removed += gone.len() as u64;
-        gone.extend(given_up.into_iter().map(|blob| blob.info.id));
-        let committer = vfs.committer();
-        committer.run(tenant, &Actor::job(), Forget(gone)).await?;
+        let (gone, failed) = gone.await;
+        let first = gone.iter().filter(|blob| !blob.is_remembered());
+        removed += first.count() as u64;
+        let (remembered, forgotten): (Vec<_>, Vec<_>) = gone.into_iter().partition(may_come_late);
+        let ids = |blobs: Vec<BlobRecord>| blobs.into_iter().map(|blob| blob.info.id);
+        let forget = Forget {
+            forgotten: ids(forgotten).chain(ids(given_up)).collect(),
+            remembered: ids(remembered).collect(),
+            at: now,
+        };
+        vfs.committer().run(tenant, &Actor::job(), forget).await?;
         if let Some(error) = failed {
             return Err(error);
         }
     }
+}
+
+/// Whether an object that was just removed may be stored after that: its writer did not say that it is done.
+fn may_come_late(blob: &BlobRecord) -> bool {
+    !blob.info.finished && !blob.is_remembered()
 }
 
 /// Whether the settings name a region: nobody can remove anything in another one.
@@ -109,11 +123,11 @@ async fn sweep_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<u
         }
         let (batch, given_up): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .partition(|(_, region)| is_named(vfs, *region));
-        warn_of_given_up(tenant, given_up.iter().map(|(_, region)| *region));
-        let gone = some_at_a_time(batch.into_iter().map(|(id, region)| async move {
-            vfs.store(region)?.discard(id).await?;
-            Ok((id, region))
+            .partition(|doomed| is_named(vfs, doomed.region));
+        warn_of_given_up(tenant, given_up.iter().map(|doomed| doomed.region));
+        let gone = some_at_a_time(batch.into_iter().map(|doomed| async move {
+            vfs.store(doomed.region)?.discard(doomed.id).await?;
+            Ok(doomed)
         }));
         let (mut gone, failed) = gone.await;
         removed += gone.len() as u64;
@@ -215,13 +229,20 @@ impl Operation for Release {
     }
 }
 
-struct Forget(Vec<BlobId>);
+struct Forget {
+    forgotten: Vec<BlobId>,
+    remembered: Vec<BlobId>,
+    at: Timestamp,
+}
 
 #[async_trait]
 impl Operation for Forget {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        for id in &self.0 {
+        for id in &self.forgotten {
             blobs::forget(tx, *id).await?;
+        }
+        for id in &self.remembered {
+            blobs::remember(tx, *id, self.at).await?;
         }
         Ok(Record::Nothing)
     }
@@ -242,13 +263,13 @@ impl Operation for Doom {
     }
 }
 
-struct ForgetCopies(Vec<(BlobId, RegionId)>);
+struct ForgetCopies(Vec<Doomed>);
 
 #[async_trait]
 impl Operation for ForgetCopies {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        for (id, region) in &self.0 {
-            copies::forget(tx, *id, *region).await?;
+        for doomed in &self.0 {
+            copies::forget(tx, doomed).await?;
         }
         Ok(Record::Nothing)
     }

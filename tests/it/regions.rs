@@ -46,6 +46,7 @@ on_both!(
     leavings_are_removed_while_another_region_does_not_answer,
     no_store_sees_content_or_names,
     a_copy_that_takes_long_is_left_to_who_makes_it,
+    copies_that_are_made_after_the_tenant_has_moved_back_are_removed,
     what_is_gone_everywhere_is_not_said_to_have_a_copy,
     a_region_that_is_lost_for_good_does_not_stop_housekeeping,
     what_is_said_once_not_to_be_there_is_asked_for_again,
@@ -683,6 +684,41 @@ async fn a_copy_that_takes_long_is_left_to_who_makes_it(dialect: Dialect) {
     put(&two.session, &path("/next"), b"next").await.unwrap();
     two.replicate_to(HERE).await;
     assert!(copying::run(&other.vfs, other.tenant.id).await.unwrap() >= 1);
+}
+
+async fn copies_that_are_made_after_the_tenant_has_moved_back_are_removed(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.move_to(THERE).await;
+    let other = two.world.beside();
+    two.faults[1].hold(Operation::Put);
+    two.faults[1].hold(Operation::Finish);
+    let before = two.faults[1].calls(Operation::Put);
+    let copying = two.copy();
+    let meanwhile = async {
+        until("copies to be under way", async || {
+            two.faults[1].calls(Operation::Put) > before
+        })
+        .await;
+        two.move_to(HERE).await;
+        let copied = copying::run(&other.vfs, other.tenant.id).await;
+        assert_eq!(copied.unwrap(), 0);
+        two.sweep(Duration::from_secs(3600)).await;
+        two.faults[1].release(Operation::Put);
+        two.faults[1].release(Operation::Finish);
+    };
+    // What came in pieces was removed under the hands of who made it, which is told.
+    let (copied, ()) = tokio::join!(copying, meanwhile);
+    assert!(copied.is_ok_and(|copied| copied > 0) || !objects(&two.stores[1]).await.is_empty());
+    for _ in 0..2 {
+        two.world.clock.advance(Duration::from_secs(1));
+        two.copy().await.unwrap();
+        two.sweep(Duration::ZERO).await;
+    }
+    assert!(objects(&two.stores[1]).await.is_empty());
+    assert_eq!(objects(&two.stores[0]).await.len() as u64, FILES);
+    two.assert_readable().await;
+    two.assert_clean().await;
 }
 
 async fn what_is_gone_everywhere_is_not_said_to_have_a_copy(dialect: Dialect) {

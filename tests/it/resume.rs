@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::poll;
+use sealift::db::blobs;
 use sealift::db::contents;
 use sealift::db::instances;
 use sealift::db::sql::Dialect;
 use sealift::db::tenants::NewTenant;
 use sealift::domain::error::ErrorKind;
-use sealift::domain::id::RegionId;
+use sealift::domain::id::{BlobId, RegionId};
 use sealift::domain::path::VfsPath;
 use sealift::domain::sum::SumKind;
+use sealift::jobs::fsck;
+use sealift::jobs::fsck_report::{Depth, Repair};
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::storage::faulty::Operation;
 use sealift::vfs::options::{Create, WriteOptions};
@@ -44,6 +47,7 @@ on_both!(
     nothing_is_published_by_closing_what_was_not_gone_on_with,
     storing_that_is_given_up_loses_nothing,
     two_cannot_go_on_with_one_upload,
+    what_a_frozen_instance_stores_late_is_removed,
     what_broke_off_can_be_renamed_and_deleted,
     what_is_to_be_whole_or_nothing_leaves_nothing,
     what_was_to_replace_a_file_counts_from_its_first_byte,
@@ -516,6 +520,55 @@ async fn an_upload_of_a_dead_instance_that_is_read_holds_back_what_is_durable_of
     drop(frozen);
     world.vfs.drain().await;
     clean(&other).await;
+}
+
+async fn what_a_frozen_instance_stores_late_is_removed(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let other = second_instance(&world).await;
+    world.account("ann").await;
+    let mine = world.session_of("ann").await;
+    let (db, instance) = (world.vfs.database(), world.vfs.instance());
+    let store = world.vfs.store(RegionId::MAIN).unwrap().clone();
+    let round = async || {
+        let round = runner::round(&other.vfs, JobSettings::default());
+        round.await.unwrap();
+    };
+    // It has the object in hand when its lease runs out.
+    world.faults.hold(Operation::Put);
+    let (at, bytes) = (path("/a"), noise(200_000));
+    let mut storing = Box::pin(put(&mine, &at, &bytes));
+    until("the object to be on its way", async || {
+        assert!(poll!(&mut storing).is_pending());
+        world.faults.calls(Operation::Put) > 0
+    })
+    .await;
+    instances::release(db, instance).await.unwrap();
+    round().await;
+    let lease = Duration::from_secs(1 << 30);
+    instances::renew(db, instance, lease).await.unwrap();
+    world.faults.release(Operation::Put);
+    let refused = storing.await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Stale);
+    world.vfs.drain().await;
+    assert_eq!(store.list(None, 10).await.unwrap().len(), 1);
+    round().await;
+    assert!(store.list(None, 10).await.unwrap().is_empty());
+    // What comes when its writer is gone is removed later. Until then it is no orphan.
+    let mut tx = db.read(world.tenant.id).await.unwrap();
+    let known = blobs::scan(&mut tx, BlobId::NIL, 100).await.unwrap();
+    drop(tx);
+    let late = known.iter().find(|blob| blob.is_remembered()).unwrap();
+    let late = late.info.id;
+    store.put(late, Bytes::from_static(b"late")).await.unwrap();
+    clean(&other).await;
+    let report = fsck::check(&other.vfs, Repair::No, Depth::Records).await;
+    assert_eq!(report.unwrap().orphans, 0);
+    round().await;
+    world.clock.advance(Duration::from_secs(9 * 24 * 3600));
+    round().await;
+    assert!(store.list(None, 10).await.unwrap().is_empty());
+    let mut tx = db.read(world.tenant.id).await.unwrap();
+    assert!(blobs::find(&mut tx, late).await.unwrap().is_none());
 }
 
 async fn a_frozen_writer_changes_nothing_after_a_take_over(dialect: Dialect) {
