@@ -192,6 +192,16 @@ mod tests {
     use crate::sftp::packet::Packets;
     use crate::sftp::room::Room;
 
+    async fn all_of(outlet: Outlet) -> Vec<Bytes> {
+        let sent = RefCell::new(Vec::new());
+        let send = |bytes| {
+            sent.borrow_mut().push(bytes);
+            std::future::ready(true)
+        };
+        outlet.run(send).await;
+        sent.into_inner()
+    }
+
     #[tokio::test]
     async fn replies_go_together_in_order_and_in_parts() {
         let ledger = Ledger::new(Budget::new(0));
@@ -203,14 +213,7 @@ mod tests {
             replies.send(ledger.request().unwrap(), bytes.into());
         }
         drop(replies);
-        let sent = RefCell::new(Vec::new());
-        outlet
-            .run(|bytes| {
-                sent.borrow_mut().push(bytes);
-                std::future::ready(true)
-            })
-            .await;
-        let sent = sent.into_inner();
+        let sent = all_of(outlet).await;
         assert_eq!(sent.concat(), expected);
         let sizes: Vec<_> = sent.iter().map(Bytes::len).collect();
         assert_eq!(sizes, [BATCH_BYTES, 70_003 - BATCH_BYTES, 3]);
@@ -230,14 +233,7 @@ mod tests {
             replies.send_data(ledger.request().unwrap(), place, head.clone(), data);
         }
         drop(replies);
-        let sent = RefCell::new(Vec::new());
-        outlet
-            .run(|bytes| {
-                sent.borrow_mut().push(bytes);
-                std::future::ready(true)
-            })
-            .await;
-        let sent = sent.into_inner();
+        let sent = all_of(outlet).await;
         let expected = [b"head", &read[..2], b"head", &read].concat();
         assert_eq!(sent.concat(), expected);
         // In its place, behind what fills the first packet.

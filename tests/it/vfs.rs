@@ -25,6 +25,7 @@ use sealift::storage::faulty::Operation;
 use sealift::vfs::history::Restore;
 use sealift::vfs::options::{Create, WriteOptions};
 use sealift::vfs::rename::Overwrite;
+use sealift::vfs::session::Session;
 
 use crate::support::dialects::on_both;
 use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
@@ -443,18 +444,18 @@ async fn a_deleted_folder_comes_back_whole_and_counts_again(dialect: Dialect) {
             assert_eq!((space.used_bytes, space.used_files), (0, 0));
         }
         clean(&world).await;
-        let restore = Restore { node: folder.node };
-        let actor = ann.principal().actor();
-        let committer = world.vfs.committer();
-        committer
-            .run(world.tenant.id, &actor, restore)
-            .await
-            .unwrap();
+        restore(&world, &ann, folder.node).await;
         assert_eq!(get(&ann, &path("/d/e/x")).await.unwrap(), [1; 5000]);
         let space = ann.space().await.unwrap();
         assert_eq!((space.used_bytes, space.used_files), (5000, 3));
         clean(&world).await;
     }
+}
+
+async fn restore(world: &World, by: &Session, node: NodeId) {
+    let (committer, actor) = (world.vfs.committer(), by.principal().actor());
+    let restored = committer.run(world.tenant.id, &actor, Restore { node });
+    restored.await.unwrap();
 }
 
 async fn a_time_of_creation_stays_with_its_file(dialect: Dialect) {
@@ -474,13 +475,7 @@ async fn a_time_of_creation_stays_with_its_file(dialect: Dialect) {
     put(&ann, &old, b"second").await.unwrap();
     ann.rename(&old, &new, Overwrite::Forbid).await.unwrap();
     ann.remove_file(&new).await.unwrap();
-    let restore = Restore { node: made.node };
-    let actor = ann.principal().actor();
-    let committer = world.vfs.committer();
-    committer
-        .run(world.tenant.id, &actor, restore)
-        .await
-        .unwrap();
+    restore(&world, &ann, made.node).await;
     let there = ann.stat(&new).await.unwrap();
     assert_eq!((there.node, there.created()), (made.node, long_ago));
     // A copy is another file.
