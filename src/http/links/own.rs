@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::accounts::own_links::{LinkChange, NewLink, OwnLink};
@@ -16,6 +16,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::domain::secret::Secret;
 use crate::http::account::owner::Owner;
+use crate::http::admin::wish;
 use crate::http::extract::{JsonBody, Params, PathOf};
 use crate::http::failures::{Asking, Reading};
 use crate::http::files::view;
@@ -82,35 +83,35 @@ pub struct Wanted {
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// What it is called.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(value_type = Option<String>)]
     name: Option<Option<String>>,
     /// What has to be given to use it.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(format = Password, value_type = Option<String>)]
     password: Option<Option<String>>,
     /// When it ends, RFC 3339.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(format = "date-time", value_type = Option<String>)]
     expires_at: Option<Option<String>>,
     /// Most downloads, with those that were counted.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(minimum = 1, value_type = Option<i64>)]
     max_downloads: Option<Option<i64>>,
     /// Most files that may be sent, with those that were.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(minimum = 1, value_type = Option<i64>)]
     max_files: Option<Option<i64>>,
     /// Most bytes that may be sent in all, with those that were.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(minimum = 0, value_type = Option<i64>)]
     max_bytes: Option<Option<i64>>,
     /// Most bytes of one file that is sent.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(minimum = 0, value_type = Option<i64>)]
     max_size: Option<Option<i64>>,
     /// Names that files may have which are sent.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(value_type = Option<Vec<String>>)]
     patterns: Option<Option<Vec<String>>>,
 }
@@ -410,13 +411,6 @@ fn shown(web: &Web, own: OwnLink) -> ShareView {
         max_size: limits.size,
         patterns: limits.patterns,
     }
-}
-
-/// A number that was said; null is one, too.
-fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(from).map(Some)
 }
 
 fn amount(said: i64) -> Result<u64, Problem> {
