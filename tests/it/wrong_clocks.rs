@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sealift::accounts::login::{Accounts, LoginSettings};
+use sealift::accounts::login::Accounts;
 use sealift::accounts::manage::Directory;
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
-use sealift::accounts::sessions::SessionLimits;
-use sealift::accounts::verify::PasswordSettings;
 use sealift::db::instances;
 use sealift::db::timekeeper::Side;
 use sealift::domain::error::{ErrorKind, Result};
@@ -15,7 +13,7 @@ use sealift::domain::principal::Principal;
 use sealift::domain::secret::Secret;
 use sealift::server::keys::source;
 
-use crate::support::installation::{door, name};
+use crate::support::installation::{door, name, quick_logins};
 use crate::support::wait::until;
 use crate::support::world::{World, clean, get, path, put, replace, update};
 
@@ -100,14 +98,7 @@ async fn who_fails_to_log_in_there_waits_no_longer_elsewhere() {
 }
 
 async fn accounts(world: &World) -> Accounts {
-    let settings = LoginSettings {
-        passwords: PasswordSettings {
-            rounds: ROUNDS,
-            at_once: 2,
-            waiting: 100,
-        },
-        sessions: SessionLimits::default(),
-    };
+    let settings = quick_logins();
     let keys = source(world.vfs.keys().clone());
     let started = Accounts::start(world.vfs.committer().clone(), settings, keys);
     started.await.unwrap()

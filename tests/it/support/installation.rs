@@ -42,6 +42,18 @@ pub(crate) struct Installation {
     _folder: Option<TempFolder>,
 }
 
+/// How people log in where nobody guesses passwords.
+pub(crate) fn quick_logins() -> LoginSettings {
+    LoginSettings {
+        passwords: PasswordSettings {
+            rounds: ROUNDS,
+            at_once: 2,
+            waiting: 100,
+        },
+        sessions: SessionLimits::default(),
+    }
+}
+
 impl Installation {
     pub(crate) async fn sqlite() -> Self {
         let folder = TempFolder::new();
@@ -64,14 +76,7 @@ impl Installation {
         let clock = clock();
         let committer = Committer::new(open(&location, &clock).await);
         let directory = Directory::new(committer.clone(), ROUNDS);
-        let settings = LoginSettings {
-            passwords: PasswordSettings {
-                rounds: ROUNDS,
-                at_once: 2,
-                waiting: 100,
-            },
-            sessions: SessionLimits::default(),
-        };
+        let settings = quick_logins();
         let keys = TenantKeys::new(committer.clone(), KeyRing::for_tests(), KEY_LIFE);
         let keys = source(Arc::new(keys));
         let accounts = Accounts::start(committer.clone(), settings, keys.clone());
