@@ -456,6 +456,7 @@ pub mod config {
     pub mod region_values;
     pub mod regions;
     pub mod settings;
+    pub mod sftp;
     pub mod source;
     pub mod telemetry;
     pub mod tls;

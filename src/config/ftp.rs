@@ -43,10 +43,7 @@ impl FtpSection {
         let policy = clear.policy;
         let tls = PortSection { policy, ..self.tls }.read("ftps", from);
         let default = self.front;
-        let mut count = |key, default: usize, most| {
-            let default = u32::try_from(default).unwrap_or(u32::MAX);
-            from.within("ftp", key, default, 1..=most) as usize
-        };
+        let mut count = |key, default, most| from.count("ftp", key, default, 1..=most);
         let login_attempts = count("login_attempts", default.login_attempts, 100);
         let connections = ConnectionLimits {
             total: count("sessions", default.connections.total, 1_000_000),

@@ -42,10 +42,7 @@ impl HttpSection {
         };
         let metrics = from.checked("metrics", "listen", self.metrics, is_here);
         let default = self.front;
-        let mut count = |key, default: usize| {
-            let default = u32::try_from(default).unwrap_or(u32::MAX);
-            from.within("https", key, default, 1..=1_000_000) as usize
-        };
+        let mut count = |key, default| from.count("https", key, default, 1..=1_000_000);
         let connections = ConnectionLimits {
             total: count("connections", default.connections.total),
             per_address: count("connections_per_address", default.connections.per_address),

@@ -93,6 +93,18 @@ impl Reader {
         })
     }
 
+    /// As [`Reader::within`], for how many of something there may be.
+    pub fn count(
+        &mut self,
+        section: &str,
+        key: &'static str,
+        default: usize,
+        range: RangeInclusive<u32>,
+    ) -> usize {
+        let default = u32::try_from(default).unwrap_or(u32::MAX);
+        self.within(section, key, default, range) as usize
+    }
+
     /// As [`Reader::take`], for a value that must pass `check`, which says what to write instead.
     pub fn checked<T: Setting>(
         &mut self,

@@ -1,7 +1,6 @@
 //! All settings of an installation, and how they are read.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::config::ftp::FtpSection;
 use crate::config::http::HttpSection;
 use crate::config::reader::{Known, Reader};
 use crate::config::regions::{self, MAIN, RegionSettings, StoreSettings};
+use crate::config::sftp::SftpSection;
 use crate::config::source::{self, Problem, Values};
 use crate::config::value::{KeyKind, LogFormat, Size};
 use crate::config::{telemetry, tls, webhooks};
@@ -20,7 +20,6 @@ use crate::jobs::webhook_settings::WebhookSettings;
 use crate::net::acme::AcmeSettings;
 use crate::net::certificates::PemFiles;
 use crate::net::limit::ConnectionLimits;
-use crate::sftp::algorithms::Algorithms;
 use crate::sftp::settings::SftpSettings;
 use crate::telemetry::settings::TelemetrySettings;
 
@@ -93,17 +92,6 @@ impl std::fmt::Debug for DatabaseSettings {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-/// The SFTP front end.
-#[derive(Clone, Debug)]
-pub struct SftpSection {
-    /// Where it listens.
-    pub listen: Vec<SocketAddr>,
-    /// The folder of the SSH host keys; missing ones are made.
-    pub host_keys: PathBuf,
-    /// All else.
-    pub front: SftpSettings,
 }
 
 /// What is logged, and how.
@@ -331,81 +319,11 @@ impl DatabaseSettings {
     }
 }
 
-impl SftpSection {
-    fn read(self, from: &mut Reader) -> Self {
-        Self {
-            listen: from.take("sftp", "listen", self.listen),
-            host_keys: from.take("sftp", "host_keys", self.host_keys),
-            front: front(self.front, from),
-        }
-    }
-}
-
-fn front(default: SftpSettings, from: &mut Reader) -> SftpSettings {
-    let second = Duration::from_secs(1);
-    let banner = from.take("sftp", "banner", default.banner.unwrap_or_default());
-    let idle = from.within(
-        "sftp",
-        "idle_time",
-        default.idle_time.unwrap_or_default(),
-        Duration::ZERO..=YEARS,
-    );
-    SftpSettings {
-        algorithms: algorithms(default.algorithms, from),
-        proxies: from.take("sftp", "proxies", default.proxies),
-        banner: (!banner.is_empty()).then_some(banner),
-        login_time: from.within(
-            "limits",
-            "login_time",
-            default.login_time,
-            second..=600 * second,
-        ),
-        login_attempts: count(
-            from,
-            "sftp",
-            "login_attempts",
-            default.login_attempts,
-            1..=100,
-        ),
-        idle_time: (!idle.is_zero()).then_some(idle),
-        keepalive: from.within("sftp", "keepalive", default.keepalive, second..=DAY),
-        sessions: count(from, "sftp", "sessions", default.sessions, 1..=1_000_000),
-        channels: count(from, "sftp", "channels", default.channels, 1..=1000),
-        handles: count(from, "sftp", "handles", default.handles, 1..=100_000),
-        rekey_bytes: {
-            let default = Size(default.rekey_bytes as u64);
-            let size = from.within(
-                "sftp",
-                "rekey_bytes",
-                default,
-                Size(1 << 20)..=Size(1 << 30),
-            );
-            usize::try_from(size.0).unwrap_or(usize::MAX)
-        },
-        rekey_time: from.within("sftp", "rekey_time", default.rekey_time, 60 * second..=DAY),
-    }
-}
-
-fn algorithms(default: Algorithms, from: &mut Reader) -> Algorithms {
-    let words = [
-        ("compatible", Algorithms::Compatible),
-        ("strict", Algorithms::Strict),
-    ];
-    let find = |given: &str| words.iter().find(|(word, _)| *word == given);
-    let default = words.iter().find(|(_, meant)| *meant == default);
-    let default = default.map_or("strict", |(word, _)| word).to_owned();
-    let given = from.checked("sftp", "algorithms", default, |given: &String| {
-        let wanted = "write \"strict\" or \"compatible\"".to_owned();
-        find(given).map(drop).ok_or(wanted)
-    });
-    find(&given).map_or(Algorithms::Strict, |(_, meant)| *meant)
-}
-
 fn limits(default: ConnectionLimits, from: &mut Reader) -> ConnectionLimits {
     const KEY: &str = "connections_per_address";
     let read = ConnectionLimits {
-        total: count(from, "limits", "connections", default.total, 1..=1_000_000),
-        per_address: count(from, "limits", KEY, default.per_address, 1..=1_000_000),
+        total: from.count("limits", "connections", default.total, 1..=1_000_000),
+        per_address: from.count("limits", KEY, default.per_address, 1..=1_000_000),
     };
     if read.per_address > read.total && from.is_given("limits", KEY) {
         from.report(
@@ -419,7 +337,7 @@ fn limits(default: ConnectionLimits, from: &mut Reader) -> ConnectionLimits {
 fn sessions(default: SessionLimits, from: &mut Reader) -> SessionLimits {
     let mut read = |key, default: u64| {
         let default = usize::try_from(default).unwrap_or(usize::MAX);
-        count(from, "limits", key, default, 1..=1_000_000) as u64
+        from.count("limits", key, default, 1..=1_000_000) as u64
     };
     SessionLimits {
         per_account: read("sessions_per_account", default.per_account),
@@ -444,17 +362,6 @@ fn jobs(default: JobSettings, from: &mut Reader) -> JobSettings {
             minute..=YEARS,
         ),
     }
-}
-
-fn count(
-    from: &mut Reader,
-    section: &'static str,
-    key: &'static str,
-    default: usize,
-    range: RangeInclusive<u32>,
-) -> usize {
-    let default = u32::try_from(default).unwrap_or(u32::MAX);
-    from.within(section, key, default, range) as usize
 }
 
 #[cfg(test)]

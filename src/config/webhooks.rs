@@ -25,10 +25,7 @@ pub fn read(default: WebhookSettings, from: &mut Reader) -> WebhookSettings {
     let give_up_after = time("give_up_after", default.give_up_after, soon, 30 * DAY);
     let keep_delivered = time("keep_delivered", default.keep_delivered, soon, 365 * DAY);
     let keep_dead = time("keep_dead", default.keep_dead, soon, 365 * DAY);
-    let mut count = |key, default: usize| {
-        let default = u32::try_from(default).unwrap_or(u32::MAX);
-        from.within(SECTION, key, default, 1..=1_000) as usize
-    };
+    let mut count = |key, default| from.count(SECTION, key, default, 1..=1_000);
     let at_once = count("at_once", default.at_once);
     let at_once_each = count("at_once_each", default.at_once_each);
     WebhookSettings {
