@@ -118,6 +118,7 @@ pub mod db {
     pub mod login_guard;
     pub mod migrate;
     pub mod once;
+    pub mod operation;
     pub mod operators;
     pub mod orphans;
     pub mod outbox;
@@ -210,6 +211,7 @@ pub mod vfs {
     pub mod look;
     pub mod make_folder;
     pub mod news;
+    pub mod opening;
     pub mod options;
     pub mod own_view;
     pub mod piece;
@@ -217,6 +219,7 @@ pub mod vfs {
     pub mod prefix;
     pub mod properties;
     pub mod publish;
+    pub mod published;
     pub mod read;
     pub mod recycled;
     pub mod remove;
@@ -234,6 +237,7 @@ pub mod vfs {
     pub mod spare;
     pub mod start;
     pub mod sums;
+    pub mod target;
     pub mod upload;
     pub mod walk;
     pub mod write;
@@ -258,8 +262,10 @@ pub mod accounts {
     pub mod attempt;
     pub mod bearer;
     pub mod cache;
+    pub mod caller;
     pub mod certificate;
     pub mod confirmation;
+    pub mod door;
     pub mod home;
     pub mod link_downloads;
     pub mod links;
@@ -318,6 +324,7 @@ pub mod ftp {
     pub mod line;
     pub mod listing;
     pub mod login;
+    pub mod opened;
     pub mod options;
     pub mod outlet;
     pub mod passive;

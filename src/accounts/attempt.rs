@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 
+use crate::accounts::caller::Caller;
 use crate::accounts::certificate::{Certificate, UNTRUSTED};
-use crate::accounts::login::{Accounts, Caller, Door, PublicKeyBlob, unauthenticated};
+use crate::accounts::door::{Door, PublicKeyBlob};
+use crate::accounts::login::{Accounts, unauthenticated};
 use crate::accounts::methods::{Course, Method, Secrets, Stage, Standing};
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::secrets::{Given, Proof};

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::accounts::caller::Caller;
+use crate::accounts::door::Door;
 use crate::accounts::lockout;
-use crate::accounts::login::{Accounts, Caller, Door, Inner};
+use crate::accounts::login::{Accounts, Inner};
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::db::audit::Happening;
 use crate::db::sql::TenantTx;

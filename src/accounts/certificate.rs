@@ -5,7 +5,9 @@
 
 use std::net::IpAddr;
 
-use crate::accounts::login::{Caller, Door, Inner, PublicKeyBlob};
+use crate::accounts::caller::Caller;
+use crate::accounts::door::{Door, PublicKeyBlob};
+use crate::accounts::login::Inner;
 use crate::accounts::public_key::{PublicKey, fingerprint};
 use crate::db::accounts::Account;
 use crate::db::authorities;

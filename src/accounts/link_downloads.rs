@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use crate::accounts::login::{Accounts, Door};
+use crate::accounts::door::Door;
+use crate::accounts::login::Accounts;
 use crate::db::link_downloads::{self, Counted, Wanted};
 use crate::domain::error::Result;
 use crate::domain::id::{LinkId, TenantId};

@@ -7,9 +7,11 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 
+use crate::accounts::caller::Caller;
+use crate::accounts::door::Door;
 use crate::accounts::home::path_of;
 use crate::accounts::lockout;
-use crate::accounts::login::{Accounts, Caller, Door, Inner};
+use crate::accounts::login::{Accounts, Inner};
 use crate::accounts::secrets::{Compared, Lock};
 use crate::accounts::ticket::Ticket;
 use crate::db::audit::Happening;

@@ -1,13 +1,13 @@
 //! Logging in, through whichever door: who is meant, what they must prove, what becomes of it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::cache::Cache;
+use crate::accounts::caller::{Caller, NOT_IN_THE_CLEAR, barred};
+use crate::accounts::door::{Door, PublicKeyBlob, Secrecy};
 use crate::accounts::home::path_of;
 use crate::accounts::lockout::{self, Lockout, Try};
-use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::second_factor::KeySource;
 use crate::accounts::sessions::{Ended, SessionLimits, Sessions};
@@ -18,20 +18,19 @@ use crate::db::audit::Happening;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
 use crate::db::login_guard;
-use crate::db::second_factors::{self, SecondFactor};
+use crate::db::second_factors;
 use crate::db::tenant_hosts;
-use crate::db::tenants::{self, Tenant};
+use crate::db::tenants;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
 use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
 use crate::domain::measures;
 use crate::domain::news::News;
-use crate::domain::principal::{Actor, DoorOptions, LoginName, Principal, Protocol};
+use crate::domain::principal::{Actor, DoorOptions, LoginName, Principal};
 use crate::domain::secret::Secret;
 use crate::domain::topic::Topic;
-use crate::net::limit::{Failures, neighbourhood};
-use crate::net::network::Network;
+use crate::net::limit::Failures;
 
 /// How long a password that was right is remembered, and how many are.
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
@@ -51,37 +50,6 @@ pub struct LoginSettings {
     pub sessions: SessionLimits,
 }
 
-/// Whether what is typed can be read on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secrecy {
-    /// It can: nothing encrypts the connection.
-    Clear,
-    /// It cannot.
-    Sealed,
-}
-
-/// Where somebody knocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Door {
-    /// Which protocol is spoken.
-    pub protocol: Protocol,
-    /// The peer's address.
-    pub address: IpAddr,
-    /// Whether what is typed travels encrypted.
-    pub secrecy: Secrecy,
-}
-
-impl Door {
-    /// What counts as one address, as it is stored.
-    pub(in crate::accounts) fn neighbourhood(self) -> String {
-        neighbourhood(self.address).to_string()
-    }
-}
-
-/// A public key in SSH's wire encoding (RFC 4253 section 6.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKeyBlob(pub Vec<u8>);
-
 /// The one way in for all protocols. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts {
@@ -99,85 +67,6 @@ pub(in crate::accounts) struct Inner {
     pub(in crate::accounts) false_tickets: Failures,
     pub(in crate::accounts) sessions: Sessions,
     pub(in crate::accounts) keys: KeySource,
-}
-
-/// What a name that was typed stands for.
-pub(in crate::accounts) struct Caller {
-    pub(in crate::accounts) login: LoginName,
-    pub(in crate::accounts) tenant: Tenant,
-    /// None when there is no such account.
-    pub(in crate::accounts) account: Option<Account>,
-    pub(in crate::accounts) second_factor: Option<SecondFactor>,
-    /// The account, or the made-up one that counts the failures of a name that does not exist.
-    pub(in crate::accounts) counted: AccountId,
-    /// Why nothing opens it now, for the operator.
-    pub(in crate::accounts) barred: Option<&'static str>,
-}
-
-impl Caller {
-    /// The account, unless nothing opens it.
-    pub(in crate::accounts) fn usable(&self) -> Option<&Account> {
-        self.account.as_ref().filter(|_| self.barred.is_none())
-    }
-
-    /// What must be proven to be let in. Nothing leads in where the account's rules make no sense.
-    pub(in crate::accounts) fn course(&self) -> Course {
-        let Some(account) = self.usable() else {
-            return Course::nowhere();
-        };
-        let policy = match account.rules.methods.as_deref() {
-            None => Ok(Policy::default()),
-            Some(text) => text.parse(),
-        };
-        match policy {
-            Ok(policy) => Course::new(&policy, self.equipment(account)),
-            Err(error) => {
-                tracing::error!(user.id = %self.login, error = ?error, "an account's login methods make no sense");
-                Course::nowhere()
-            }
-        }
-    }
-
-    fn door_options(&self) -> DoorOptions {
-        let account = self.account.as_ref();
-        DoorOptions {
-            account: account.and_then(|account| account.rules.door_options.clone()),
-            tenant: self.tenant.door_options.clone(),
-        }
-    }
-
-    fn equipment(&self, account: &Account) -> Equipment {
-        Equipment {
-            password: account.password.is_some(),
-            second_factor: self.second_factor.is_some(),
-            appended_code: account.rules.appended_code,
-        }
-    }
-}
-
-const NOT_IN_THE_CLEAR: &str = "it may not log in in the clear";
-
-/// Why nothing opens the account from there.
-fn barred(tenant: &Tenant, account: Option<&Account>, from: Door) -> Option<&'static str> {
-    let Some(account) = account else {
-        return Some("no such account");
-    };
-    if account.disabled {
-        return Some("the account is disabled");
-    }
-    if tenant.disabled {
-        return Some("the tenant is disabled");
-    }
-    if from.secrecy == Secrecy::Clear && !account.rules.clear_text {
-        return Some(NOT_IN_THE_CLEAR);
-    }
-    let networks = account.rules.networks.as_deref()?;
-    let from = from.address;
-    let is_listed = |text: &str| text.parse::<Network>().is_ok_and(|net| net.contains(from));
-    match networks.split_ascii_whitespace().any(is_listed) {
-        true => None,
-        false => Some("it may not log in from this address"),
-    }
 }
 
 impl Accounts {

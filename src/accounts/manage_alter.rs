@@ -8,7 +8,7 @@ use crate::accounts::manage_accounts::{AccountView, account, record, shown};
 use crate::accounts::manage_logins::{LoginChange, LoginView, shown_rules};
 use crate::db::accounts::{self, Account};
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
 use crate::db::{account_office, folders, login_guard};

@@ -8,7 +8,7 @@ use crate::accounts::public_key::PublicKey;
 use crate::db::accounts;
 use crate::db::audit::Happening;
 use crate::db::authorities::{self, Authority, Revocation};
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};

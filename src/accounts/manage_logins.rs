@@ -12,7 +12,7 @@ use crate::accounts::second_factor::{self, KeySource};
 use crate::crypto::totp::TotpSecret;
 use crate::db::accounts::{self, Account, LoginRules};
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::second_factors::{self, SecondFactor};
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;

@@ -13,8 +13,8 @@ use crate::accounts::webhook_views::{
 };
 use crate::crypto::webhook_signature::SigningSecret;
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
 use crate::db::deliveries::{self, DeliveryState, Place};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::webhooks::{self, Webhook, WebhookState};
 use crate::domain::change::Committed;

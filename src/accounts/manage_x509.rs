@@ -15,7 +15,7 @@ use crate::accounts::x509::{CertificateRule, fingerprint};
 use crate::db::account_certificates::{self, AccountCertificate};
 use crate::db::accounts;
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::x509::{self, X509Authority, X509Crl};
 use crate::domain::change::Committed;

@@ -1,6 +1,7 @@
 //! What an account does for itself: proving again who it is, and reading what is written of it.
 
-use crate::accounts::login::{Accounts, Door, unauthenticated};
+use crate::accounts::door::Door;
+use crate::accounts::login::{Accounts, unauthenticated};
 use crate::accounts::secrets::Given;
 use crate::db::audit::{self, AuditRecord, Span};
 use crate::domain::error::Result;

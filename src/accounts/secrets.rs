@@ -3,8 +3,10 @@
 use zeroize::Zeroizing;
 
 use crate::accounts::cache::Lookup;
+use crate::accounts::caller::Caller;
+use crate::accounts::door::Door;
 use crate::accounts::lockout::{self, Try};
-use crate::accounts::login::{Caller, Door, Inner};
+use crate::accounts::login::Inner;
 use crate::accounts::second_factor;
 use crate::accounts::verify::Outcome;
 use crate::crypto::totp::DIGITS;

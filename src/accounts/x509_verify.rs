@@ -11,7 +11,8 @@ use webpki::{
 };
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
-use crate::accounts::login::{Caller, Inner};
+use crate::accounts::caller::Caller;
+use crate::accounts::login::Inner;
 use crate::accounts::x509::Presented;
 use crate::db::account_certificates;
 use crate::db::x509::{self, X509Authority, X509Crl};

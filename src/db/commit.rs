@@ -19,11 +19,11 @@ use crate::db::database::Database;
 use crate::db::in_place::{InPlace, Turn};
 use crate::db::known::{Known, Question};
 use crate::db::once::{self, Attempt as Once};
+use crate::db::operation::{Operation, Record};
 use crate::db::queue::Queues;
 use crate::db::sql::{Dialect, TenantTx};
 use crate::db::together::{self, Member, Outcome, Planned};
 use crate::domain::change::Committed;
-use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ChangeId, TenantId};
 use crate::domain::measures;
@@ -40,37 +40,6 @@ const ATTEMPTS: u32 = 9;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 /// How long an event for which nobody waits is kept for others to come with it.
 const SOON: Duration = Duration::from_millis(5);
-
-/// What a tenant's transaction does under the lock of its clock row.
-///
-/// May be applied several times: it must keep nothing of an earlier attempt. What is written to the
-/// audit log is never applied to a database that has it already; after a commit whose outcome is
-/// not known, [`Record::Nothing`] and [`Record::Raise`] may be.
-#[async_trait]
-pub trait Operation: Send + Sync + 'static {
-    /// Reads and writes rows. `next` is the number and time the change will have if this returns
-    /// [`Record::Change`]. An error undoes what was written and takes no number.
-    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record>;
-
-    /// How it can be planned together with others; none when it has to be applied. Either way the
-    /// same comes of it.
-    fn planned(&self) -> Option<&dyn Planned> {
-        None
-    }
-}
-
-/// What is written down of an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// A change of the tree: takes the next number.
-    Change(Happening),
-    /// Only a line in the audit log.
-    Event(Happening),
-    /// Nothing: reservations, checkpoints.
-    Nothing,
-    /// Nothing, and later changes are later than this time.
-    Raise(Timestamp),
-}
 
 /// Runs operations, those that wait together in one transaction. Cheap to clone.
 #[derive(Clone)]

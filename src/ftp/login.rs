@@ -1,7 +1,8 @@
 //! Logging in over FTP: from USER, PASS and ACCT to a principal. Every error leaves a stranger.
 
 use crate::accounts::attempt::{Attempt, Question, Step};
-use crate::accounts::login::{Accounts, Door, Secrecy};
+use crate::accounts::door::{Door, Secrecy};
+use crate::accounts::login::Accounts;
 use crate::accounts::presence::Presence;
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::principal::{DoorOptions, Principal, Protocol};

@@ -11,9 +11,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::domain::node::{AttributeUpdate, Entry, NodeKind};
-use crate::domain::path::VfsPath;
-use crate::domain::rights::Rights;
 use crate::ftp::ascii::{FromNetwork, ToNetwork};
 use crate::ftp::cuts::Cuts;
 use crate::ftp::data_connection;
@@ -22,22 +19,18 @@ use crate::ftp::deflate::{Packer, Unpacker};
 use crate::ftp::ending::Ending;
 use crate::ftp::files::Files;
 use crate::ftp::intake::Intake;
-use crate::ftp::listing::{self, ListRequest, Style, Viewer};
+use crate::ftp::listing;
+use crate::ftp::opened::{List, Opened};
 use crate::ftp::outlet::{DataWire, Outlet};
 use crate::ftp::passive::Passive;
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::Ends;
 use crate::ftp::state::{Form, Mode};
-use crate::ftp::unique;
 use crate::ftp::wire::Wire;
 use crate::ftp::work::{How, Plan, What};
 use crate::net::budget::Budget;
 use crate::net::read_ahead::ReadAhead;
-use crate::vfs::listing::Listing;
-use crate::vfs::options::{Create, WriteOptions};
-use crate::vfs::publish::Published;
 use crate::vfs::read::FileReader;
-use crate::vfs::resume;
 use crate::vfs::write::FileWriter;
 
 /// Bytes moved at a time when there is memory, and when there is not.
@@ -95,60 +88,10 @@ pub enum Line {
     Passive(Passive),
 }
 
-/// What is open.
-enum Opened {
-    List(Box<List>),
-    Read(FileReader, u64),
-    Write(Box<FileWriter>, Name),
-}
-
-/// The name of what is stored.
-struct Name {
-    /// In full.
-    path: String,
-    /// As the client is told, if it did not choose it.
-    promised: Option<String>,
-}
-
-impl Name {
-    /// What is said when it is stored: also where, if it was renamed while it came.
-    fn stored(self, published: Option<Published>) -> String {
-        let now = published.map(|published| published.path);
-        match (now.filter(|now| *now != self.path), self.promised) {
-            (Some(now), _) => format!("stored as '{now}', which it was renamed to meanwhile"),
-            (None, Some(name)) => format!("stored; FILE: {name}"),
-            (None, None) => "stored".to_owned(),
-        }
-    }
-}
-
-impl Opened {
-    /// What is said before bytes flow.
-    fn invitation(&self) -> String {
-        match self {
-            Self::List(_) => "here come the names".to_owned(),
-            Self::Read(..) => "here comes the file".to_owned(),
-            // RFC 1123 section 4.1.2.9: in these words.
-            Self::Write(_, name) => match &name.promised {
-                Some(name) => format!("FILE: {name}"),
-                None => "send the file".to_owned(),
-            },
-        }
-    }
-}
-
-struct List {
-    request: ListRequest,
-    viewer: Viewer,
-    /// A file that was asked for itself.
-    file: Option<Entry>,
-    names: Option<Listing>,
-}
-
 impl Transfer {
     /// Carries it out.
     pub async fn run(mut self, cuts: Cuts) -> Ending {
-        let opened = match self.open().await {
+        let opened = match Opened::of(&self.files, &self.plan.what).await {
             Ok(opened) => opened,
             Err(reply) => return Ending::Refused(reply),
         };
@@ -161,125 +104,6 @@ impl Transfer {
             moved = self.move_bytes(&mut opened) => moved,
         };
         self.finish(opened, moved).await
-    }
-
-    async fn open(&self) -> Result<Opened, Reply> {
-        match &self.plan.what {
-            What::List(request) => {
-                let list = self.open_list(request.clone()).await?;
-                Ok(Opened::List(Box::new(list)))
-            }
-            What::Retrieve { path, from } => {
-                let file = self.files.session.open_read(path).await?;
-                let size = file.entry().size;
-                self.files.told.check(path, size)?;
-                if *from > size {
-                    let sentence = format!("the file has {size} bytes, so that none is at {from}");
-                    return Err(Reply::new(554, sentence));
-                }
-                Ok(Opened::Read(file, *from))
-            }
-            What::Store { path, how } => self.open_write(path, *how).await,
-        }
-    }
-
-    async fn open_list(&self, request: ListRequest) -> Result<List, Reply> {
-        let session = &self.files.session;
-        let request = request.settled(session).await;
-        let is_for_programs = matches!(request.style, Style::Facts(_));
-        let entry = session.stat(&request.path).await?;
-        if entry.kind == NodeKind::File {
-            if is_for_programs || request.pattern.is_some() {
-                let sentence = format!("'{}' is a file; MLST tells of it", request.path);
-                return Err(Reply::new(501, sentence));
-            }
-            return Ok(List {
-                viewer: self.files.viewer(Rights::NONE),
-                request,
-                file: Some(entry),
-                names: None,
-            });
-        }
-        let rights = match is_for_programs {
-            true => session.rights(&request.path).await?,
-            false => Rights::NONE,
-        };
-        Ok(List {
-            viewer: self.files.viewer(rights),
-            names: Some(session.list(&request.path).await?),
-            request,
-            file: None,
-        })
-    }
-
-    async fn open_write(&self, path: &VfsPath, how: How) -> Result<Opened, Reply> {
-        let session = &self.files.session;
-        let options = |create, truncate, append| WriteOptions {
-            create,
-            truncate,
-            append,
-            resumable: true,
-            attributes: AttributeUpdate::default(),
-        };
-        if matches!(how, How::Append | How::From(_)) && session.is_being_sent(path).await? {
-            return Err(Reply::error(&resume::held_elsewhere()));
-        }
-        // The session itself is about to change the file.
-        let told = self.files.told.take(path);
-        let mut name = Name {
-            path: path.to_string(),
-            promised: None,
-        };
-        let mut writer = match how {
-            How::Append => {
-                session
-                    .open_write(path, options(Create::IfMissing, false, true))
-                    .await?
-            }
-            How::From(_) => {
-                session
-                    .open_write(path, options(Create::IfMissing, false, false))
-                    .await?
-            }
-            How::Replace => {
-                session
-                    .open_write(path, options(Create::IfMissing, true, false))
-                    .await?
-            }
-            How::Unique(told) => {
-                let path = unique::near(path)?;
-                name.path = path.to_string();
-                name.promised = Some(unique::told(&path, told));
-                session
-                    .open_write(&path, options(Create::New, true, false))
-                    .await?
-            }
-        };
-        writer.announce();
-        if let (Some(told), How::Append | How::From(_)) = (told, how)
-            && told != writer.entry().size
-        {
-            let size = writer.entry().size;
-            writer.keep().await;
-            let sentence = format!(
-                "SIZE told {told} bytes, and {size} are here now: send SIZE again and go on from there"
-            );
-            return Err(Reply::new(450, sentence));
-        }
-        // What somebody else made of it meanwhile is not what the client goes on from.
-        if matches!(how, How::From(_)) || told.is_some() {
-            writer.pin();
-        }
-        if let How::From(from) = how {
-            let size = writer.entry().size;
-            if from > size {
-                writer.keep().await;
-                let sentence =
-                    format!("{size} bytes are here, so that nothing can go on at {from}");
-                return Err(Reply::new(554, sentence));
-            }
-        }
-        Ok(Opened::Write(Box::new(writer), name))
     }
 
     /// Tells the client `text` when the data connection is there, or about to be made.

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::attempt::{Attempt, Step};
 use crate::accounts::bearer::Means;
-use crate::accounts::login::{Accounts, Door};
+use crate::accounts::door::Door;
+use crate::accounts::login::Accounts;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::Principal;

@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 
-use crate::accounts::login::{Door, Secrecy};
+use crate::accounts::door::{Door, Secrecy};
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::domain::principal::{LoginName, Principal, Protocol};
 use crate::http::basic::Credentials;

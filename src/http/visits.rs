@@ -11,7 +11,8 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::bearer::{Means, SessionLife};
-use crate::accounts::login::{Accounts, Door};
+use crate::accounts::door::Door;
+use crate::accounts::login::Accounts;
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::{Principal, Protocol};

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use crate::db::blobs::BlobInfo;
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::sql::TenantTx;
 use crate::db::{clocks, copies, leases};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::{self, BlobRecord, BlobState};
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::Tenant;
 use crate::db::{copies, placement, regions};

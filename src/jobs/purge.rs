@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::Tenant;
 use crate::db::{clocks, contents, detached, entries, properties};

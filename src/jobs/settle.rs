@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::Amount;
 use crate::db::{detached, entries};

@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 
 use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::{BlobInfo, BlobRecord};
-use crate::db::commit::{Operation, Record};
 use crate::db::copies::Doomed;
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::{addressed, blobs, copies, kept, locks, orphans};
 use crate::domain::change::Committed;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
 use crate::db::deliveries::{self, Keeping};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::webhooks::{self, WebhookState};
 use crate::db::{leases, outbox};

@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::login::{Accounts, Door, Secrecy};
+use crate::accounts::door::{Door, Secrecy};
+use crate::accounts::login::Accounts;
 use crate::accounts::presence::Presence;
 use crate::domain::clock::Clock;
 use crate::domain::principal::Protocol;

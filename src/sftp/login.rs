@@ -8,7 +8,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::accounts::attempt::{Attempt, Question, Step};
 use crate::accounts::certificate::Certificate;
-use crate::accounts::login::{Accounts, Door, PublicKeyBlob};
+use crate::accounts::door::{Door, PublicKeyBlob};
+use crate::accounts::login::Accounts;
 use crate::accounts::presence::Presence;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::Principal;

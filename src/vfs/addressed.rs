@@ -7,8 +7,8 @@
 use async_trait::async_trait;
 
 use crate::db::addressed::{self, Addressed, Destination, Owner, Purpose};
-use crate::db::commit::{Operation, Record};
 use crate::db::grants;
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Upload};
 use crate::db::usage::{self, Amount};
@@ -21,9 +21,9 @@ use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, is_a_folder, parent_of};
 use crate::vfs::landing;
-use crate::vfs::publish::Target;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
+use crate::vfs::target::Target;
 
 /// Longest file, in bytes.
 pub const MAX_SIZE: u64 = i64::MAX as u64;

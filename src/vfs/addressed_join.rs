@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::db::addressed::{self, Addressed, Purpose};
 use crate::db::blobs::BlobInfo;
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Upload};
 use crate::db::usage::{self, Amount};
@@ -19,9 +19,11 @@ use crate::domain::node::AttributeUpdate;
 use crate::domain::path::VfsPath;
 use crate::vfs::addressed::{found, no_such_upload, target};
 use crate::vfs::landing;
-use crate::vfs::publish::{Over, Publish, Report};
+use crate::vfs::publish::Publish;
+use crate::vfs::published::Report;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
+use crate::vfs::target::Over;
 
 /// Most pieces that a file may be joined of.
 const MOST_RUNS: usize = 100_000;

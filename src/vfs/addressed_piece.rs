@@ -5,8 +5,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::db::addressed::{self, Addressed, Purpose};
-use crate::db::commit::{Operation, Record};
 use crate::db::entries;
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{Progress, Upload};
 use crate::domain::change::Committed;
@@ -22,11 +22,13 @@ use crate::vfs::draft::{Draft, LastByte, Place};
 use crate::vfs::gather::gather;
 use crate::vfs::landing;
 use crate::vfs::pieces::Hold;
-use crate::vfs::publish::{Over, Publish, Report};
+use crate::vfs::publish::Publish;
+use crate::vfs::published::Report;
 use crate::vfs::resume;
 use crate::vfs::service::Vfs;
 use crate::vfs::session::Session;
 use crate::vfs::sink;
+use crate::vfs::target::Over;
 use crate::vfs::upload::{Leave, Remains};
 
 /// So much is written before the quota is asked for it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::{entries, folders};
 use crate::domain::change::Committed;
@@ -21,12 +21,12 @@ use crate::vfs::addressed;
 use crate::vfs::condition::{self, Pinned};
 use crate::vfs::held::Touch;
 use crate::vfs::options::WriteOptions;
-use crate::vfs::publish::Target;
 use crate::vfs::remove::kill;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
 use crate::vfs::sink;
 use crate::vfs::start::Start;
+use crate::vfs::target::Target;
 use crate::vfs::write::FileWriter;
 
 impl Session {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Progress, Upload};
 use crate::db::usage::Amount;

@@ -12,8 +12,8 @@ use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{BlobId, ContentId, InstanceId, UploadId};
 use crate::domain::principal::Principal;
 use crate::vfs::draft::Draft;
-use crate::vfs::publish::Target;
 use crate::vfs::service::Vfs;
+use crate::vfs::target::Target;
 use crate::vfs::upload::{Advance, Begin, Leave, Remains, Rename, Reservation, Settle};
 
 /// The first reservation, and how much later ones grow to, in bytes.

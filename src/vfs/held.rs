@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::db::commit::{Operation, Record};
 use crate::db::entries::{self, Moment};
 use crate::db::locks;
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::crypto::keyring::{Keeper, WrappedKey};
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
 use crate::db::data_keys::{self, StoredKey};
 use crate::db::database::Database;
+use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::regions;
 use crate::db::sql::TenantTx;

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::crypto::keyring::{self, Keeper, KeyHome};
 use crate::db::audit::{self, Happening};
-use crate::db::commit::{Operation, Record};
 use crate::db::data_keys::{self, StoredKey};
 use crate::db::database::Database;
+use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::sql::TenantTx;
 use crate::db::tenants;

@@ -2,9 +2,9 @@
 //! counted.
 
 use crate::db::addressed::{self, Addressed, Purpose};
-use crate::db::commit::Record;
 use crate::db::entries;
 use crate::db::links::{self, Link};
+use crate::db::operation::Record;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;

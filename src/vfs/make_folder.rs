@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
 use crate::db::entries;
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
 use crate::domain::change::Committed;

@@ -6,12 +6,12 @@ use crate::domain::error::Result;
 use crate::domain::node::{Attributes, Entry};
 use crate::domain::path::VfsPath;
 use crate::vfs::access::follow;
-use crate::vfs::publish::Over;
 use crate::vfs::read::FileReader;
 use crate::vfs::resume;
 use crate::vfs::senders::Amount;
 use crate::vfs::session::Session;
 use crate::vfs::source::Source;
+use crate::vfs::target::Over;
 use crate::vfs::write::FileWriter;
 
 impl Session {

@@ -1,13 +1,11 @@
 //! Publishing what was written: the change that makes it a version of a file.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
 use crate::db::blobs::BlobInfo;
-use crate::db::commit::{Operation, Record};
 use crate::db::known::{Known, Question};
+use crate::db::operation::{Operation, Record};
 use crate::db::plan::{NewContent, Plan};
 use crate::db::sql::TenantTx;
 use crate::db::superseded::supersede;
@@ -18,97 +16,19 @@ use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::content::{Edit, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, BlobId, ContentId, NodeId, UploadId};
+use crate::domain::id::{AccountId, ContentId, NodeId, UploadId};
 use crate::domain::news::{Listening, News};
-use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind, Version};
+use crate::domain::node::{AttributeUpdate, Attributes, Entry, NodeKind};
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
 use crate::vfs::attributes;
 use crate::vfs::condition;
-use crate::vfs::held::{Held, to_replace};
+use crate::vfs::held::to_replace;
 use crate::vfs::leftover::Made;
 use crate::vfs::news::{self, By, Stored};
-
-/// Where what was written is to be published.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// The folder.
-    pub parent: NodeId,
-    /// The name in it.
-    pub name: String,
-    /// The file that was opened, or made by an earlier publish; it is followed when it is
-    /// renamed meanwhile. When it is deleted meanwhile the name is used again, so that nothing
-    /// acknowledged is lost.
-    pub node: Option<NodeId>,
-    /// Whether a file that is there under the name, and is not `node`, is an error.
-    pub exclusive: bool,
-    /// The version that this must replace, if it may not replace what it finds.
-    pub only: Option<Version>,
-    /// The locks that the client holds, if it goes by locks at all.
-    pub held: Option<Held>,
-    /// The number of the latest change that was seen when it was opened, or published last.
-    pub since: i64,
-}
-
-impl Target {
-    /// The folder, the name and the file.
-    pub(in crate::vfs) fn place(&self) -> (NodeId, &str, Option<NodeId>) {
-        (self.parent, &self.name, self.node)
-    }
-}
-
-/// What the edits are laid over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// The version of the file that is current then.
-    Current,
-    /// Nothing: they are all that the file will hold.
-    Nothing,
-    /// Nothing if the name is still free then, else the version that is there: two who append to a
-    /// file that neither of them found lose nothing.
-    Vacant,
-}
-
-/// What came of it.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// The file that got the version.
-    pub node: NodeId,
-    /// Where it is: not under the name that was opened when it was renamed meanwhile.
-    pub path: String,
-    /// Whether the file was made by this: there was none when it was published, whatever was there when it was
-    /// opened.
-    pub is_new: bool,
-    /// Whether the version is what its writer saw: nobody else changed the file meanwhile.
-    pub as_written: bool,
-    /// Blobs that it does not name and that are needed: whoever made them is to give them up later.
-    pub spared: Vec<BlobId>,
-}
-
-/// Where it is said what came of publishing. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Report(Arc<Mutex<Option<Published>>>);
-
-impl Report {
-    /// What came of it the last time, if anything was published.
-    pub fn read(&self) -> Option<Published> {
-        self.lock().clone()
-    }
-
-    /// The same, and forgets it.
-    pub fn take(&self) -> Option<Published> {
-        self.lock().take()
-    }
-
-    fn write(&self, published: Published) {
-        *self.lock() = Some(published);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Published>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::vfs::published::{Published, Report};
+use crate::vfs::target::{Over, Target};
 
 /// Makes what was written the current version of a file.
 #[derive(Clone)]

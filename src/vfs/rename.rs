@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
-use crate::db::commit::{Operation, Record};
 use crate::db::entries::Moment;
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::superseded::supersede;
 use crate::db::{contents, entries, kept};
@@ -18,9 +18,9 @@ use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, not_a_folder, parent_of};
 use crate::vfs::news;
-use crate::vfs::publish::Target;
 use crate::vfs::remove::{not_within, replace};
 use crate::vfs::resume;
+use crate::vfs::target::Target;
 
 /// What happens when the new name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::{self, BlobInfo};
-use crate::db::commit::{Operation, Record};
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::Upload;
 use crate::db::{kept, upload_edits};

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use crate::crypto::seal::Sealer;
 use crate::db::blobs;
-use crate::db::commit::{Committer, Operation, Record};
+use crate::db::commit::Committer;
+use crate::db::operation::{Operation, Record};
 use crate::db::placement;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;

@@ -4,8 +4,8 @@ use crate::db::contents::StoredContent;
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::node::Entry;
 use crate::vfs::admission::Admission;
-use crate::vfs::publish::Target;
 use crate::vfs::resume::{Discard, Resumed};
+use crate::vfs::target::Target;
 
 /// Longest file, in bytes (what SQL and most clients can count).
 pub(in crate::vfs) const MAX_SIZE: u64 = i64::MAX as u64;

@@ -7,8 +7,8 @@ use aws_lc_rs::digest;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use crate::db::commit::{Operation, Record};
 use crate::db::contents;
+use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};

@@ -17,12 +17,14 @@ use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
 use crate::vfs::leftover::Then;
 use crate::vfs::options::{Create, WriteOptions};
-use crate::vfs::publish::{Over, Publish, Report, Target};
+use crate::vfs::publish::Publish;
+use crate::vfs::published::Report;
 use crate::vfs::resume::Discard;
 use crate::vfs::senders::{Amount, Sending};
 use crate::vfs::service::Vfs;
 use crate::vfs::source::Source;
 use crate::vfs::start::{MAX_SIZE, Start, not_set, too_long};
+use crate::vfs::target::{Over, Target};
 use crate::vfs::upload::Remains;
 
 /// A file up to this long is charged when it is published and makes no claim before.

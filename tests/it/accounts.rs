@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sealift::accounts::attempt::Attempt;
-use sealift::accounts::login::PublicKeyBlob;
+use sealift::accounts::door::PublicKeyBlob;
 use sealift::accounts::manage::{Access, Limit, TenantLimits};
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
 use sealift::accounts::manage_grants::{Place, SubjectName};

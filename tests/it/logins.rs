@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use data_encoding::BASE32_NOPAD;
 use sealift::accounts::attempt::{Attempt, Question, Step};
-use sealift::accounts::login::{Accounts, LoginSettings, PublicKeyBlob};
+use sealift::accounts::door::PublicKeyBlob;
+use sealift::accounts::login::{Accounts, LoginSettings};
 use sealift::accounts::manage::{Access, Limit};
 use sealift::accounts::manage_logins::LoginChange;
 use sealift::accounts::methods::Method;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sealift::accounts::attempt::{Attempt, Question, Step};
-use sealift::accounts::login::{Door, Secrecy};
+use sealift::accounts::door::{Door, Secrecy};
 use sealift::accounts::manage::Access;
 use sealift::accounts::manage_logins::LoginChange;
 use sealift::accounts::methods::Method;

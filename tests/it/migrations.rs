@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection as Sqlite;
-use sealift::accounts::login::PublicKeyBlob;
+use sealift::accounts::door::PublicKeyBlob;
 use sealift::accounts::public_key::PublicKey;
 use sealift::crypto::password;
 use sealift::db::database::Location;

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sealift::db::commit::{self, Record};
 use sealift::db::entries;
 use sealift::db::grants::{self, Grant, Subject};
+use sealift::db::operation::{self, Record};
 use sealift::db::sql::{Dialect, TenantTx};
 use sealift::db::tenants::NewTenant;
 use sealift::db::usage::{self, Amount};
@@ -91,7 +91,7 @@ struct Grow {
 }
 
 #[async_trait::async_trait]
-impl commit::Operation for Grow {
+impl operation::Operation for Grow {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         for index in 0..self.folders {
             let folder = Entry {
@@ -604,7 +604,7 @@ async fn a_store_that_hangs_holds_back_only_those_who_wait_for_it() {
 struct Panics;
 
 #[async_trait::async_trait]
-impl commit::Operation for Panics {
+impl operation::Operation for Panics {
     async fn apply(&self, _tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         panic!("as a defect would");
     }

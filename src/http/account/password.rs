@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::accounts::login::Door;
+use crate::accounts::door::Door;
 use crate::accounts::manage_accounts::NewPassword;
 use crate::domain::principal::Protocol;
 use crate::domain::secret::Secret;

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::accounts::attempt::{Attempt, Question, Step};
 use crate::accounts::bearer::Means;
-use crate::accounts::login::Door;
+use crate::accounts::door::Door;
 use crate::accounts::own_sessions::OwnSession;
 use crate::accounts::ticket::Ticket;
 use crate::domain::error::{Error, ErrorKind};

@@ -10,9 +10,10 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::door::Door;
 use crate::accounts::link_downloads::Leave;
 use crate::accounts::links::GoodLink;
-use crate::accounts::login::{Accounts, Door};
+use crate::accounts::login::Accounts;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{LinkId, TenantId};
 use crate::domain::principal::Principal;

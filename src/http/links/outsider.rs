@@ -6,8 +6,8 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::accounts::door::Door;
 use crate::accounts::links::{Found, GoodLink, PASS_LIFE};
-use crate::accounts::login::Door;
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::domain::error::ErrorKind;
 use crate::domain::id::{LinkId, TenantId};

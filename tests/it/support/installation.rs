@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealift::accounts::login::{Accounts, Door, LoginSettings, Secrecy};
+use sealift::accounts::door::{Door, Secrecy};
+use sealift::accounts::login::{Accounts, LoginSettings};
 use sealift::accounts::manage::Directory;
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
 use sealift::accounts::second_factor::KeySource;
