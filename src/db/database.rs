@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr as _};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, SqlSafeStr as _};
 
 use crate::db::postgres::PostgresTx;
 use crate::db::sql::{Dialect, Link, SystemTx, TenantTx, from_sqlx};
@@ -321,6 +321,10 @@ async fn open_postgres(url: &str, connections: u32) -> Result<Pools> {
             ("jit", "off"),
         ])
         .disable_statement_logging();
+    // A pool that gets no connection tries until it says only that time is up.
+    let first = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await;
+    let first = first.map_err(|_| from_sqlx(sqlx::Error::PoolTimedOut))?;
+    first.map_err(from_sqlx)?.close().await.map_err(from_sqlx)?;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -1,9 +1,14 @@
-//! Changes that wait for a row of PostgreSQL's that somebody else holds.
+//! PostgreSQL when others are in the way: a row that somebody else holds, no connection left.
 
+use std::error::Error as _;
+
+use sealift::db::database::{Database, Location};
 use sealift::db::sql::Dialect;
 use sealift::domain::error::ErrorKind;
 use tokio::task::JoinSet;
 
+use crate::support::installation::clock;
+use crate::support::postgres::Postgres;
 use crate::support::wait::until;
 use crate::support::world::{World, clean, path, put};
 
@@ -42,4 +47,17 @@ async fn a_change_that_waits_in_vain_leaves_nothing_to_those_after_it() {
     assert_eq!(tx.rows_without_tenant(aborted).await.unwrap().len(), 0);
     drop(tx);
     clean(&world).await;
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_connection_says_so() {
+    let postgres = Postgres::shared();
+    let urls = postgres.fresh_database();
+    let name = urls.server.rsplit('/').next().unwrap();
+    postgres.run_sql(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0"));
+    let opened = Database::open(&Location::Postgres(urls.server), 5, clock()).await;
+    let error = opened.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let why = error.source().unwrap().to_string();
+    assert!(why.contains("too many connections"), "{why}");
 }

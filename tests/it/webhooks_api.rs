@@ -75,6 +75,20 @@ fn an_administrator_manages_webhooks() {
     );
     assert_eq!(changed.json()["state"], "disabled");
     assert_eq!(changed.json()["name"], "other");
+    for name in ["name", "url", "events", "enabled"] {
+        let body = format!(r#"{{"{name}": null, "path": "/there"}}"#);
+        let refused = send(&hooked, "PATCH", &at(""), &body);
+        assert_eq!(refused.problem(), "invalid", "{name}");
+        let told = format!("'{name}' cannot be null");
+        assert!(refused.text().contains(&told), "{}", refused.text());
+    }
+    for (body, path) in [
+        (r#"{"path": "/there"}"#, "/there"),
+        (r#"{"path": null}"#, "/"),
+    ] {
+        let moved = send(&hooked, "PATCH", &at(""), body);
+        assert_eq!(moved.json()["path"], path);
+    }
     assert_eq!(
         hooked.ask(&["-X", "POST"], &at("/test")).problem(),
         "invalid"

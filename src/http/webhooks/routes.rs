@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use crate::accounts::webhook_views::{NewWebhook, WebhookChange, Which};
 use crate::http::admin::acting::Admin;
 use crate::http::admin::power::{Altering, Seeing};
+use crate::http::admin::wish;
 use crate::http::extract::{JsonBody, PathOf};
 use crate::http::failures::{Asking, Reading};
 use crate::http::reply::{Problem, ProblemDetails};
@@ -138,11 +139,16 @@ async fn alter(
 ) -> Result<Json<Hook>, Problem> {
     let which = Which::Id(webhook.parse()?);
     let change = WebhookChange {
-        topics: wanted.events.as_deref().map(topics).transpose()?,
-        name: wanted.name,
-        url: wanted.url,
-        path: wanted.path,
-        enabled: wanted.enabled,
+        topics: wish::never_null("events", wanted.events)?
+            .as_deref()
+            .map(topics)
+            .transpose()?,
+        name: wish::never_null("name", wanted.name)?,
+        url: wish::never_null("url", wanted.url)?,
+        path: wanted
+            .path
+            .map(|path| path.unwrap_or_else(|| "/".to_owned())),
+        enabled: wish::never_null("enabled", wanted.enabled)?,
     };
     let (tenant, reach) = (&admin.tenant, &web.settings().reach);
     let directory = &admin.directory;

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::accounts::webhook_views::{DeliveryView, WebhookView};
 use crate::domain::topic::Topics;
+use crate::http::admin::wish;
 use crate::http::reply::Problem;
 
 /// A webhook in a path.
@@ -35,15 +36,25 @@ pub struct NewHook {
 #[serde(deny_unknown_fields)]
 pub struct HookChange {
     /// What it is called.
-    pub name: Option<String>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = String, required = false)]
+    pub name: Option<Option<String>>,
     /// Where what happens is sent.
-    pub url: Option<String>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = String, required = false)]
+    pub url: Option<Option<String>>,
     /// Which events.
-    pub events: Option<Vec<String>>,
-    /// Only what is about this folder and what is below it.
-    pub path: Option<String>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = Vec<String>, required = false)]
+    pub events: Option<Option<Vec<String>>>,
+    /// Only what is about this folder and what is below it; null: all.
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = Option<String>, required = false)]
+    pub path: Option<Option<String>>,
     /// Whether anything is sent.
-    pub enabled: Option<bool>,
+    #[serde(default, deserialize_with = "wish::nullable")]
+    #[schema(value_type = bool, required = false)]
+    pub enabled: Option<Option<bool>>,
 }
 
 /// A webhook, without its secret.

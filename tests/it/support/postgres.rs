@@ -164,7 +164,7 @@ impl Postgres {
         );
     }
 
-    fn run_sql(&self, statement: &str) {
+    pub(crate) fn run_sql(&self, statement: &str) {
         let ran = Command::new("psql")
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
             .args(["-U", "postgres", "-d", "postgres", "-X", "-q"])
