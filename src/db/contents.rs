@@ -16,6 +16,8 @@ use crate::domain::sum::SumKind;
 
 /// Rows of one INSERT; its text is prepared once per number of rows.
 const ROWS_PER_INSERT: usize = 64;
+/// Most runs that are read at once.
+const ROWS_PER_SELECT: usize = 4096;
 
 /// A content and what is needed to read it.
 #[derive(Clone, Debug)]
@@ -33,54 +35,94 @@ pub struct StoredContent {
 /// # Errors
 /// NotFound when there is no such content.
 pub async fn load(tx: &mut TenantTx, id: ContentId) -> Result<StoredContent> {
-    let rows = tx
-        .rows(
-            "SELECT e.start, e.length, e.blob, e.blob_start, \
-             b.size, b.finished, b.key_version, b.region, c.sha256 FROM contents c \
-             LEFT JOIN extents e ON e.tenant = c.tenant AND e.content = c.id \
-             LEFT JOIN blobs b ON b.tenant = e.tenant AND b.id = e.blob \
-             WHERE c.tenant = $1 AND c.id = $2 ORDER BY e.start",
-            [id.as_bytes().into()],
-        )
+    let whole = load_within(tx, id, usize::MAX).await?;
+    whole.ok_or_else(|| Error::internal("a content has too many runs"))
+}
+
+/// The same, or none when it has more than `most` runs: these may be many.
+///
+/// # Errors
+/// NotFound when there is no such content.
+pub async fn load_within(
+    tx: &mut TenantTx,
+    id: ContentId,
+    most: usize,
+) -> Result<Option<StoredContent>> {
+    let page = most.saturating_add(1).min(ROWS_PER_SELECT);
+    let limit = number(page as u64)?;
+    let first = "SELECT e.start, e.length, e.blob, e.blob_start, \
+         b.size, b.finished, b.key_version, b.region, c.sha256 FROM contents c \
+         LEFT JOIN extents e ON e.tenant = c.tenant AND e.content = c.id \
+         LEFT JOIN blobs b ON b.tenant = e.tenant AND b.id = e.blob \
+         WHERE c.tenant = $1 AND c.id = $2 ORDER BY e.start LIMIT $3";
+    let next = "SELECT e.start, e.length, e.blob, e.blob_start, \
+         b.size, b.finished, b.key_version, b.region FROM extents e \
+         LEFT JOIN blobs b ON b.tenant = e.tenant AND b.id = e.blob \
+         WHERE e.tenant = $1 AND e.content = $2 AND e.start > $4 ORDER BY e.start LIMIT $3";
+    let mut rows = tx
+        .rows(first, [id.as_bytes().into(), limit.clone()])
         .await?;
-    let first = rows
+    let row = rows
         .first()
         .ok_or_else(|| Error::not_found("the content of this file is gone"))?;
-    let sha256 = first.opt_bytes(8)?.and_then(|hash| hash.try_into().ok());
+    let sha256 = row.opt_bytes(8)?.and_then(|hash| hash.try_into().ok());
+    if row.opt_int(0)?.is_none() {
+        // No extents at all.
+        rows.clear();
+    }
     let mut runs = Vec::with_capacity(rows.len());
     let mut infos: BTreeMap<BlobId, BlobInfo> = BTreeMap::new();
-    for row in &rows {
-        if row.opt_int(0)?.is_none() {
-            // No extents at all.
-            break;
+    loop {
+        for row in &rows {
+            let extent = read_extent(row)?;
+            runs.push(extent);
+            if let Some(id) = extent.blob {
+                infos.insert(id, read_info(row, id)?);
+            }
         }
-        let extent = read_extent(row)?;
-        runs.push(extent);
-        if let Some(id) = extent.blob {
-            let size = row.opt_int(4)?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Corrupt,
-                    "a part of this file is lost; tell the operator",
-                )
-                .because(format!("blob {id} is not in the database"))
-            })?;
-            infos.insert(
-                id,
-                BlobInfo {
-                    id,
-                    size: u64::try_from(size).map_err(Error::internal)?,
-                    finished: row.int(5)? != 0,
-                    key_version: u32::try_from(row.int(6)?).map_err(Error::internal)?,
-                    region: RegionId(row.int(7)?),
-                },
-            );
-        }
+        let last = match runs.last() {
+            _ if runs.len() > most => return Ok(None),
+            Some(last) if rows.len() == page => number(last.start)?,
+            _ => break,
+        };
+        rows = tx
+            .rows(next, [id.as_bytes().into(), limit.clone(), last])
+            .await?;
     }
-    Ok(StoredContent {
+    Ok(Some(StoredContent {
         map: ExtentMap::from_runs(runs),
         blobs: infos.into_values().collect(),
         sha256,
+    }))
+}
+
+/// Columns from 4 on: size, finished, key_version, region.
+fn read_info(row: &Row, id: BlobId) -> Result<BlobInfo> {
+    let size = row.opt_int(4)?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Corrupt,
+            "a part of this file is lost; tell the operator",
+        )
+        .because(format!("blob {id} is not in the database"))
+    })?;
+    Ok(BlobInfo {
+        id,
+        size: u64::try_from(size).map_err(Error::internal)?,
+        finished: row.int(5)? != 0,
+        key_version: u32::try_from(row.int(6)?).map_err(Error::internal)?,
+        region: RegionId(row.int(7)?),
     })
+}
+
+/// How many runs a content has.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn pieces(tx: &mut TenantTx, id: ContentId) -> Result<usize> {
+    let sql = "SELECT count(*) FROM extents WHERE tenant = $1 AND content = $2";
+    let row = tx.row(sql, [id.as_bytes().into()]).await?;
+    let count = row.map_or(Ok(0), |row| row.count(0))?;
+    usize::try_from(count).map_err(Error::internal)
 }
 
 /// Adds a content that one entry names. `stored` are the blobs its writer has just stored; all

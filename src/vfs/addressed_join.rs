@@ -120,6 +120,7 @@ impl Session {
                 content: ContentId::mint(now),
                 over: Over::Nothing,
                 edits,
+                gathered: Vec::new(),
                 stored: parts.values().flat_map(|part| part.blobs.clone()).collect(),
                 made: None,
                 sha256: None,

@@ -360,6 +360,7 @@ impl Piece {
                 content: ContentId::mint(now),
                 over: Over::Nothing,
                 edits: self.draft.edits().to_vec(),
+                gathered: Vec::new(),
                 stored: self.draft.linkable(),
                 made: None,
                 sha256: self.draft.sha256(),

@@ -128,6 +128,7 @@ impl Session {
             entry: self.new_file(NodeId::NIL, name.as_str()),
             target,
             base: None,
+            counted: None,
             resumed: None,
             discard: None,
             admission: self.vfs().admit(self.principal(), sink::GRANTED)?,

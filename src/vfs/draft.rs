@@ -1,6 +1,7 @@
 //! The content of a file in the making: blobs that are stored as bytes come, and where these belong.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use bytes::Bytes;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
@@ -15,7 +16,7 @@ use crate::db::usage::Amount;
 use crate::domain::content::{Edit, Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, TenantId};
-use crate::vfs::finishing::Finishing;
+use crate::vfs::finishing::{Finishing, taken_over};
 use crate::vfs::leftover::{Made, Then};
 use crate::vfs::prefix::{drop_last_byte, prefix};
 use crate::vfs::read::ContentReader;
@@ -423,22 +424,31 @@ impl Draft {
     }
 
     /// The runs of the content.
-    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Extent> {
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = &Extent> + DoubleEndedIterator {
         self.view.runs()
     }
 
-    /// Takes over a blob that was made outside, to be published or given up with the others; `run` of it
-    /// takes the place of what has the same bytes, if it is complete.
-    pub fn adopt(&mut self, info: BlobInfo, run: Option<Extent>) {
+    /// Takes over a blob that was made outside, to be published or given up with the others.
+    pub fn adopt(&mut self, info: BlobInfo) {
         self.stored.retain(|own| own.id != info.id);
         self.stored.push(info);
-        if let Some(run) = run {
-            self.blobs.insert(info.id, info);
-            self.view.lay(run);
-            self.reader = None;
-            if self.whole {
-                self.edits = self.view.runs().map(|run| Edit::Lay(*run)).collect();
-            }
+    }
+
+    /// Shows runs of such blobs, which are complete, in the place of what holds the same bytes; that is returned.
+    pub fn show(&mut self, range: Range<u64>, runs: &[(BlobInfo, Extent)]) -> Vec<Extent> {
+        let instead = self.view.slice(range.start, range.end);
+        for (info, run) in runs {
+            self.blobs.insert(info.id, *info);
+            self.view.lay(*run);
+        }
+        self.reader = None;
+        instead
+    }
+
+    /// What was written of a whole file counts as written in the runs in which it is.
+    pub fn edit_as_shown(&mut self) {
+        if self.whole {
+            self.edits = self.view.runs().map(|run| Edit::Lay(*run)).collect();
         }
     }
 
@@ -580,17 +590,5 @@ impl Draft {
     fn changed(&mut self) {
         self.reader = None;
         self.known_sha256 = None;
-    }
-}
-
-/// A blob in the making that is gone or finished by another: whoever took the upload over did that.
-fn taken_over(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::AlreadyExists | ErrorKind::NotFound => Error::new(
-            ErrorKind::Stale,
-            "this upload has expired or goes on elsewhere; open the file again",
-        )
-        .because(error),
-        _ => error,
     }
 }

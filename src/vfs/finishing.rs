@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use sha2::Sha256;
 
 use crate::db::blobs::BlobInfo;
-use crate::domain::error::Result;
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::vfs::sink::BlobSink;
 
 type Finish = dyn Future<Output = Result<(BlobInfo, Option<Sha256>)>> + Send;
@@ -47,5 +47,17 @@ impl Finishing {
         let finish = self.finish.get_mut();
         let (info, hash) = finish.unwrap_or_else(PoisonError::into_inner).await?;
         Ok((info, hash.filter(|_| self.is_hashed)))
+    }
+}
+
+/// A blob in the making that is gone or finished by another: whoever took the upload over did that.
+pub fn taken_over(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotFound => Error::new(
+            ErrorKind::Stale,
+            "this upload has expired or goes on elsewhere; open the file again",
+        )
+        .because(error),
+        _ => error,
     }
 }

@@ -1,6 +1,5 @@
 //! How a file is found that is to be read or written, and what must be so for that.
 
-use crate::db::contents;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry, NodeKind};
@@ -10,7 +9,7 @@ use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::condition::{self, Pinned};
 use crate::vfs::held::to_replace;
 use crate::vfs::options::{Create, WriteOptions};
-use crate::vfs::read::FileReader;
+use crate::vfs::read::{self, FileReader};
 use crate::vfs::resume::{self, Discard};
 use crate::vfs::senders::Amount;
 use crate::vfs::session::Session;
@@ -109,9 +108,12 @@ impl Session {
             let whole: Vec<_> = chain.iter().chain(&found).cloned().collect();
             held.check(&mut tx, &whole).await?;
         }
-        let base = match found.as_ref().and_then(|entry| entry.content) {
-            Some(content) if !options.truncate => Some(contents::load(&mut tx, content).await?),
-            _ => None,
+        let (base, counted) = match found.as_ref().and_then(|entry| entry.content) {
+            Some(content) if !options.truncate => {
+                let (base, counted) = read::load(self.vfs.budget(), &mut tx, content).await?;
+                (Some(base), counted)
+            }
+            _ => (None, None),
         };
         let target = Target {
             parent: parent.node,
@@ -149,6 +151,7 @@ impl Session {
             entry,
             target,
             base,
+            counted,
             resumed,
             discard,
             admission,

@@ -24,6 +24,7 @@ use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
 use crate::vfs::attributes;
 use crate::vfs::condition;
+use crate::vfs::gather::Gathered;
 use crate::vfs::held::to_replace;
 use crate::vfs::leftover::Made;
 use crate::vfs::news::{self, By, Stored};
@@ -47,6 +48,8 @@ pub struct Publish {
     pub over: Over,
     /// What was written.
     pub edits: Vec<Edit>,
+    /// What stands for much of that in few pieces.
+    pub gathered: Vec<Gathered>,
     /// Blobs that were stored for it.
     pub stored: Vec<BlobInfo>,
     /// What is given up when the version does not name it.
@@ -84,6 +87,7 @@ impl Publish {
             content: ContentId::mint(now),
             over,
             edits: Vec::new(),
+            gathered: Vec::new(),
             stored: Vec::new(),
             made: None,
             sha256: None,
@@ -190,6 +194,7 @@ impl Publish {
         let leaves_some = self.made.as_ref().is_some_and(|made| made.has_unshown);
         self.over != Over::Current
             && self.upload.is_none()
+            && self.gathered.is_empty()
             && !leaves_some
             && self.edits.iter().all(is_own)
     }
@@ -359,6 +364,9 @@ impl Publish {
         };
         for edit in &self.edits {
             map.apply(edit);
+        }
+        for gathered in &self.gathered {
+            gathered.lay_over(&mut map);
         }
         let from_nothing = self.starts_from_nothing(current.as_ref());
         let hash_holds = from_nothing || before == self.hashed_over;

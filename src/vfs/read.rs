@@ -12,7 +12,7 @@ use crate::db::contents::{self, StoredContent};
 use crate::db::sql::TenantTx;
 use crate::domain::content::{Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{BlobId, TenantId};
+use crate::domain::id::{BlobId, ContentId, TenantId};
 use crate::domain::node::Entry;
 use crate::domain::principal::Principal;
 use crate::domain::traffic::{Direction, Ending, Transfer};
@@ -37,7 +37,7 @@ const SMALL_KEPT: usize = 2;
 /// So many pieces of a file are read without counting the memory that knowing them takes...
 const FEW_PIECES: usize = 1024;
 /// ...and so much counts for each of more.
-const PIECE_BYTES: usize = 4 * size_of::<Extent>();
+pub(in crate::vfs) const PIECE_BYTES: usize = 4 * size_of::<Extent>();
 
 /// The bytes of a content, wherever they lie. Cheap to clone.
 #[derive(Clone)]
@@ -269,8 +269,7 @@ impl FileReader {
     pub(in crate::vfs) async fn open(vfs: &Vfs, tx: &mut TenantTx, entry: Entry) -> Result<Self> {
         let (content, counted) = match entry.content {
             Some(id) => {
-                let stored = contents::load(tx, id).await?;
-                let counted = count(vfs.budget(), &stored.map)?;
+                let (stored, counted) = load(vfs.budget(), tx, id).await?;
                 let reader = ContentReader::new(vfs, tx.tenant(), stored);
                 (Some(reader), counted.map(Arc::new))
             }
@@ -379,18 +378,28 @@ impl FileReader {
     }
 }
 
-fn count(budget: &Budget, map: &ExtentMap) -> Result<Option<Share>> {
-    let pieces = map.runs().len();
-    if pieces <= FEW_PIECES {
-        return Ok(None);
+/// Loads a content, with what knowing very many pieces of it takes.
+///
+/// # Errors
+/// Busy when it is in very many pieces and memory is short; NotFound; Unavailable.
+pub(in crate::vfs) async fn load(
+    budget: &Budget,
+    tx: &mut TenantTx,
+    id: ContentId,
+) -> Result<(StoredContent, Option<Share>)> {
+    if let Some(content) = contents::load_within(tx, id, FEW_PIECES).await? {
+        return Ok((content, None));
     }
-    let share = budget.try_take_spare(pieces * PIECE_BYTES);
-    share.map(Some).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Busy,
-            format!(
-                "the server is short of memory for a file in {pieces} pieces; try again in a moment"
-            ),
-        )
-    })
+    let pieces = contents::pieces(tx, id).await?;
+    let bytes = pieces.saturating_mul(PIECE_BYTES);
+    let share = budget.try_take_spare(bytes).ok_or_else(|| {
+        let what = match bytes > budget.total() / 4 {
+            true => "tell the operator, who can raise memory.budget",
+            false => "try again in a moment",
+        };
+        let context =
+            format!("the server is short of memory for a file in {pieces} pieces; {what}");
+        Error::new(ErrorKind::Busy, context)
+    })?;
+    Ok((contents::load(tx, id).await?, Some(share)))
 }

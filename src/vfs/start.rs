@@ -3,6 +3,7 @@
 use crate::db::contents::StoredContent;
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::node::Entry;
+use crate::net::budget::Share;
 use crate::vfs::admission::Admission;
 use crate::vfs::resume::{Discard, Resumed};
 use crate::vfs::target::Target;
@@ -15,6 +16,8 @@ pub(in crate::vfs) struct Start {
     pub entry: Entry,
     pub target: Target,
     pub base: Option<StoredContent>,
+    /// What knowing very many pieces of that takes.
+    pub counted: Option<Share>,
     pub resumed: Option<Resumed>,
     /// What broke off before, and is not gone on with.
     pub discard: Option<Box<Discard>>,

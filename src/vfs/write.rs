@@ -11,10 +11,12 @@ use crate::domain::id::{ContentId, NodeId};
 use crate::domain::node::{AttributeUpdate, Entry};
 use crate::domain::principal::Principal;
 use crate::domain::traffic::{Direction, Ending, Transfer};
+use crate::net::budget::Share;
 use crate::vfs::admission::Admission;
 use crate::vfs::claim::{Claim, Size};
 use crate::vfs::draft::{Draft, Place};
 use crate::vfs::early::Early;
+use crate::vfs::gather;
 use crate::vfs::leftover::Then;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::publish::Publish;
@@ -64,6 +66,8 @@ pub struct FileWriter {
     pub(in crate::vfs) transfer: Transfer,
     /// As long as it may be gone on with only when it has broken off.
     pub(in crate::vfs) sending: Option<Sending>,
+    /// What knowing very many pieces of what is there takes.
+    _counted: Option<Share>,
     _admission: Admission,
 }
 
@@ -127,6 +131,7 @@ impl FileWriter {
             is_unlinked: false,
             over: false,
             sending,
+            _counted: start.counted,
             _admission: start.admission,
         }
     }
@@ -295,8 +300,10 @@ impl FileWriter {
     /// StorageFull, Unavailable: the file is as it was before.
     pub async fn commit(self) -> Result<Entry> {
         // What a disk and SQLite do takes less time than going from thread to thread for each of it.
-        let in_place =
-            self.dirty && self.draft.is_small() && self.vfs.database().dialect() == Dialect::Sqlite;
+        let in_place = self.dirty
+            && self.draft.is_small()
+            && !gather::is_due(&self.draft)
+            && self.vfs.database().dialect() == Dialect::Sqlite;
         let vfs = self.vfs.clone();
         let commit = Box::pin(self.commit_here());
         match in_place {
@@ -431,15 +438,19 @@ impl FileWriter {
         }
         self.begin().await?;
         self.draft.finish_blob().await?;
+        let (tenant, over) = (self.principal.tenant, self.publish.over);
+        let gathered = gather::before_publishing(&self.vfs, tenant, &mut self.draft, over);
+        let gathered = Box::pin(gathered).await?;
         let publish = Publish {
             edits: self.draft.edits().to_vec(),
+            gathered,
             stored: self.draft.linkable(),
             made: Some(self.draft.left_over(then)),
             sha256: self.draft.sha256(),
             upload: self.claim.row(),
             ..self.publish.clone()
         };
-        let (tenant, actor) = (self.principal.tenant, self.principal.actor());
+        let actor = self.principal.actor();
         let committed = self.vfs.committer().run(tenant, &actor, publish).await?;
         self.entry.born = committed.seq;
         if let Some(published) = self.publish.report.read() {

@@ -227,6 +227,8 @@ mod paramiko;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
+mod pieces;
+#[cfg(test)]
 mod rclone;
 #[cfg(test)]
 mod region_settings;

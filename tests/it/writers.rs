@@ -280,7 +280,7 @@ async fn mode_and_times_of_what_one_did_not_write_need_their_own_right(dialect: 
 }
 
 async fn bytes_that_came_early_and_files_in_many_pieces_count(dialect: Dialect) {
-    const PIECES: u64 = 3000;
+    const PIECES: u64 = 1300;
     let budget = Budget::new(8 << 20);
     let world = World::within(dialect, new_tenant("acme"), budget.clone()).await;
     let ann = world.account("ann").await;
@@ -308,7 +308,7 @@ async fn bytes_that_came_early_and_files_in_many_pieces_count(dialect: Dialect) 
     let mut writer = ann.open_write(&path("/pieces"), replace()).await.unwrap();
     for offset in (0..PIECES).rev() {
         writer
-            .write_at(2 * offset, Bytes::from_static(b"x"))
+            .write_at(20_000 * offset, Bytes::from_static(b"x"))
             .await
             .unwrap();
     }
