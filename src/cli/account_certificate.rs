@@ -106,7 +106,7 @@ impl List {
         let all = installation.directory().certificates(&self.account).await?;
         let head = ["CERTIFICATE", "ADDED"];
         output::list(self.place.format(), &all, head, |one| {
-            [output::plain(&one.rule), one.added_at.clone()]
+            [one.rule.clone(), one.added_at.clone()]
         });
         installation.close().await;
         Ok(())

@@ -94,7 +94,7 @@ impl List {
             [
                 key.fingerprint.clone(),
                 key.algorithm.clone(),
-                output::plain(&key.comment),
+                key.comment.clone(),
                 key.added_at.clone(),
             ]
         });

@@ -74,7 +74,7 @@ impl List {
                     .map_or_else(dash, |account| account.to_string()),
                 line.protocol.clone(),
                 line.address.clone().unwrap_or_else(dash),
-                output::plain(&line.detail),
+                line.detail.clone(),
             ]
         });
         installation.close().await;

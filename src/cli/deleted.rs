@@ -83,7 +83,7 @@ impl List {
                 one.user.clone().unwrap_or_else(|| "-".to_owned()),
                 one.kind.to_owned(),
                 arguments::shown_amount(one.size),
-                output::plain(&one.path),
+                one.path.clone(),
             ]
         });
         if after.is_some() && self.place.format() == Format::Text {

@@ -45,7 +45,7 @@ impl Fsck {
             output::json(&report);
         } else {
             for problem in &report.problems {
-                output::text(problem);
+                output::text(&output::plain(problem));
             }
             output::text(&format!(
                 "{} entries, {} contents, {} blobs, {} bytes read; {} orphans, {} of them removed",

@@ -16,9 +16,9 @@ pub enum Format {
     Text,
 }
 
-/// Prints text as it is. Nobody may be reading any more: that is no error.
+/// Prints text of one line or several. Nobody may be reading any more: that is no error.
 pub fn text(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{}", tame(text));
 }
 
 /// Prints one result: its JSON, or the sentence about it.
@@ -29,7 +29,7 @@ pub fn result(format: Format, value: &impl Serialize, sentence: &str) {
     }
 }
 
-/// Prints a list: a JSON array, or a table with aligned columns.
+/// Prints a list: a JSON array, or a table with aligned columns, of one line for each item whatever others wrote.
 pub fn list<T: Serialize, const N: usize>(
     format: Format,
     items: &[T],
@@ -39,8 +39,11 @@ pub fn list<T: Serialize, const N: usize>(
     if format == Format::Json {
         return json(&items);
     }
+    let cells = |item| row(item).map(|cell| plain(&cell));
     let head = head.map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(head).chain(items.iter().map(row)).collect();
+    let rows: Vec<_> = std::iter::once(head)
+        .chain(items.iter().map(cells))
+        .collect();
     let mut widths = [0; N];
     for cells in &rows {
         for (width, cell) in widths.iter_mut().zip(cells) {
@@ -54,21 +57,58 @@ pub fn list<T: Serialize, const N: usize>(
     }
 }
 
-/// Text that others wrote, for a list: what would steer the terminal is written out.
+/// Text that others wrote, for one line: what would end it or steer the terminal is written out.
 pub fn plain(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\'' | '"' => c.to_string(),
-        _ => c.escape_debug().to_string(),
-    };
-    text.chars().map(shown).collect()
+    rewritten(text, |c| match c {
+        '\\' => Some("\\\\".to_owned()),
+        _ => steers(c).then(|| c.escape_debug().to_string()),
+    })
+}
+
+/// Text of one line or several in which nothing steers the terminal.
+fn tame(text: &str) -> String {
+    rewritten(text, |c| {
+        (c != '\n' && steers(c)).then(|| c.escape_debug().to_string())
+    })
+}
+
+fn rewritten(text: &str, instead: impl Fn(char) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match instead(c) {
+            Some(other) => out += &other,
+            None => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a terminal takes a character for a command, or for where text runs.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) {
     match serde_json::to_string(value) {
-        Ok(json) => text(&json),
+        Ok(json) => text(&escaped(&json)),
         Err(error) => refusal(&Error::internal(error)),
     }
+}
+
+/// The same JSON without what steers the terminal, which is in its strings only.
+fn escaped(json: &str) -> String {
+    rewritten(json, |c| {
+        steers(c).then(|| format!("\\u{:04x}", u32::from(c)))
+    })
 }
 
 /// Says why the program did not do what it was asked.
@@ -106,8 +146,14 @@ fn sentence(error: &Error) -> String {
         ErrorKind::Internal => "internal error",
         _ => error.context(),
     };
-    match hidden && !causes.is_empty() {
+    let sentence = match hidden && !causes.is_empty() {
         true => format!("{context} ({})", causes.join(": ")),
         false => context.to_owned(),
+    };
+    match error.kind() {
+        // Of settings, each that is wrong has a line.
+        ErrorKind::Invalid => tame(&sentence),
+        // It may tell of a name that a customer chose.
+        _ => tame(&sentence.replace('\n', "\\n")),
     }
 }

@@ -119,7 +119,7 @@ impl List {
             [
                 key.fingerprint.clone(),
                 key.algorithm.clone(),
-                output::plain(&key.comment),
+                key.comment.clone(),
                 key.added_at.clone(),
             ]
         });
@@ -175,7 +175,7 @@ impl Revoke {
         output::list(self.place.format(), &all, head, |one| {
             [
                 one.kind.clone(),
-                output::plain(&one.value),
+                one.value.clone(),
                 one.authority.clone().unwrap_or_else(|| "any".to_owned()),
                 one.revoked_at.clone(),
             ]

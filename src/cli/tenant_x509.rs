@@ -109,7 +109,7 @@ impl List {
         output::list(self.place.format(), &all, head, |one| {
             [
                 one.fingerprint.clone(),
-                output::plain(&one.subject),
+                one.subject.clone(),
                 one.valid_to.clone(),
                 one.added_at.clone(),
             ]
@@ -149,7 +149,7 @@ impl Crl {
         let head = ["AUTHORITY", "REVOKED", "MADE", "NEXT"];
         output::list(self.place.format(), &all, head, |one| {
             [
-                output::plain(&one.issuer),
+                one.issuer.clone(),
                 one.revoked.to_string(),
                 one.made_at.clone(),
                 one.next_at.clone(),

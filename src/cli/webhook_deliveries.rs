@@ -61,7 +61,7 @@ impl Deliveries {
             let path = one.data.get("path").and_then(|path| path.as_str());
             [
                 one.event.clone(),
-                output::plain(path.unwrap_or("-")),
+                path.unwrap_or("-").to_owned(),
                 one.kind.to_owned(),
                 one.state.to_owned(),
                 one.attempts.to_string(),

@@ -205,6 +205,41 @@ fn refusals_are_one_sentence_and_misuse_is_told_apart() {
 }
 
 #[test]
+fn names_that_customers_chose_do_not_steer_the_operators_terminal() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    let server = Server::up(&data);
+    let name = "/s\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}2J\u{202e}\nfake@demo  all";
+    server.admin(&["account", "set", DEMO, "--home", name], "");
+    server.admin(&["grant", "add", DEMO, &format!("demo:{name}"), "list"], "");
+    let steers = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    for words in [
+        &["account", "list", "demo"][..],
+        &["grant", "list", "demo"],
+        &["audit", "list", "demo"],
+        &["grant", "list", "demo", "--json"],
+    ] {
+        let said = server.admin(words, "");
+        assert!(!said.contains(steers), "{words:?}: {said:?}");
+        assert!(said.contains("owned"), "{words:?}: {said:?}");
+        assert!(!said.contains("\nfake"), "{words:?}: {said:?}");
+    }
+    let grants = json(&server.admin(&["grant", "list", "demo", "--json"], ""));
+    let paths: Vec<_> = grants.as_array().unwrap().iter().collect();
+    assert!(paths.iter().any(|grant| grant["path"] == name), "{grants}");
+
+    let missing = format!("{name}/missing");
+    let words = ["deleted", "list", "demo", &missing];
+    let place = ["--data", data.to_str().unwrap()];
+    let ran = sealift(&[&words[..], &place].concat(), "");
+    let errors = text(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{errors}");
+    assert!(!errors.contains(steers), "{errors:?}");
+    assert_eq!(errors.trim_end().lines().count(), 1, "{errors:?}");
+    server.stop();
+}
+
+#[test]
 fn check_config_tells_every_mistake_with_line_and_key() {
     let folder = TempFolder::new();
     let file = folder.join("sealift.toml");
