@@ -57,6 +57,8 @@ mod cli_admin;
 #[cfg(test)]
 mod cli_cloud;
 #[cfg(test)]
+mod cli_database;
+#[cfg(test)]
 mod cli_keys;
 #[cfg(test)]
 mod cli_regions;
