@@ -130,6 +130,7 @@ pub mod db {
     pub mod queue;
     pub mod regions;
     pub mod second_factors;
+    pub mod server_role;
     pub mod sql;
     pub mod sqlite;
     pub mod superseded;

@@ -137,7 +137,8 @@ fn sentence(error: &Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string().replace('\n', " ");
-        if !causes.contains(&text) {
+        let ours = error.downcast_ref::<Error>().map(Error::kind);
+        if ours != Some(ErrorKind::Internal) && !causes.contains(&text) {
             causes.push(text);
         }
         cause = error.source();

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::accounts::manage::Directory;
-use crate::config::settings::Settings;
+use crate::config::settings::{DatabaseSettings, Settings};
 use crate::config::value::KeyKind;
 use crate::db::commit::Committer;
 use crate::db::database::{Database, Location};
 use crate::db::migrate::{self, SchemaState};
 use crate::db::regions;
+use crate::db::server_role::{self, Excess};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{InstanceId, RegionId};
@@ -139,18 +140,47 @@ pub async fn open(settings: &Settings) -> Result<Database> {
         None => Location::Sqlite(database.path.clone()),
     };
     let opened = Database::open(&location, database.connections, clock).await;
-    opened.map_err(|error| match error.kind() {
-        ErrorKind::Unavailable => {
-            let which = match location {
-                Location::Postgres(_) => "the PostgreSQL database".to_owned(),
-                Location::Sqlite(path) => format!("the database '{}'", path.display()),
-            };
-            let sentence =
-                format!("{which} cannot be opened; check that it is there and reachable");
-            Error::new(ErrorKind::Unavailable, sentence).because(error)
-        }
-        _ => error,
-    })
+    opened.map_err(|error| refused(database, error))
+}
+
+/// Names the database in an error of its opening, and what there is to do.
+fn refused(database: &DatabaseSettings, error: Error) -> Error {
+    let setting = match database.url == database.owner_url {
+        true => "database.owner_url",
+        false => "database.url",
+    };
+    let file = database.path.display();
+    let (kind, sentence) = match (error.kind(), &database.url) {
+        (ErrorKind::Unavailable, Some(_)) => (
+            ErrorKind::Unavailable,
+            format!(
+                "{setting}: the PostgreSQL database cannot be opened; check that it is there and reachable"
+            ),
+        ),
+        (ErrorKind::Unavailable, None) => (
+            ErrorKind::Unavailable,
+            format!(
+                "database.path: the database '{file}' cannot be opened; check that it and its folder are there \
+                 and belong to the server's user"
+            ),
+        ),
+        (ErrorKind::Internal, Some(_)) => (
+            ErrorKind::Unavailable,
+            format!(
+                "{setting}: PostgreSQL does not let that role into that database; check its name, its password \
+                 and the database's name"
+            ),
+        ),
+        (ErrorKind::Internal, None) => (
+            ErrorKind::Corrupt,
+            format!(
+                "database.path: '{file}' is no database that can be used; check that it belongs to the server's \
+                 user, or put it back from your backup"
+            ),
+        ),
+        _ => return error,
+    };
+    Error::new(kind, sentence).because(error)
 }
 
 async fn open_existing(settings: &Settings) -> Result<Database> {
@@ -184,6 +214,7 @@ pub async fn check(settings: &Settings) -> Result<()> {
 }
 
 async fn check_open(settings: &Settings, db: &Database) -> Result<()> {
+    require_bound(db).await?;
     let state = migrate::state(db).await?;
     match state {
         SchemaState::Newer => return migrate::require_current(db).await,
@@ -192,6 +223,24 @@ async fn check_open(settings: &Settings, db: &Database) -> Result<()> {
     }
     stores::check(settings).await?;
     check_places(settings, db, state).await
+}
+
+/// Refuses a role that row security does not bind: it keeps tenants apart where the program forgets to.
+async fn require_bound(db: &Database) -> Result<()> {
+    let what = match server_role::excess(db).await? {
+        None => return Ok(()),
+        Some(Excess::Exempt) => "is exempt from row security (BYPASSRLS)",
+        Some(Excess::Owner) => "owns the tables",
+        Some(Excess::Superuser) => "is a superuser",
+    };
+    Err(Error::new(
+        ErrorKind::Denied,
+        format!(
+            "database.url: the role that it names {what}, or may become one that does, so that nothing keeps one \
+             tenant's rows from another; name a role that owns nothing, has neither SUPERUSER nor BYPASSRLS and is a \
+             member of none that does, and run 'sealift migrate' with that role as database.server_role"
+        ),
+    ))
 }
 
 /// Checks, as a start does, that the places of blobs are not somebody else's; changes nothing. Passes when the
