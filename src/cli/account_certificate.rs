@@ -96,7 +96,7 @@ impl Named {
         let value = json!({
             "account": self.account.to_string(), "certificate": rule.to_string()
         });
-        output::result(self.place.format(), &value, sentence);
+        output::result(self.place.format(), &value, sentence)?;
     }
 }
 
@@ -107,7 +107,7 @@ impl List {
         let head = ["CERTIFICATE", "ADDED"];
         output::list(self.place.format(), &all, head, |one| {
             [one.rule.clone(), one.added_at.clone()]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }

@@ -35,14 +35,14 @@ impl CheckConfig {
         installation::check_owners(&settings).await?;
         let file = self.config.display();
         if checked.lacking.is_empty() {
-            output::text(&format!("{file}: all settings are right"));
+            output::text(&format!("{file}: all settings are right"))?;
             return Ok(());
         }
         let sentence = format!(
             "{file}: a server starts, but not all regions can be used now: {}",
             checked.lacking.join(", ")
         );
-        output::text(&sentence);
+        output::text(&sentence)?;
         match checked.lacking.len() < checked.regions {
             true => Ok(()),
             false => Err(Error::new(

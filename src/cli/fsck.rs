@@ -42,10 +42,10 @@ impl Fsck {
         vfs.drain().await;
         installation.close().await;
         if self.place.format() == Format::Json {
-            output::json(&report);
+            output::json(&report)?;
         } else {
             for problem in &report.problems {
-                output::text(&output::plain(problem));
+                output::text(&output::plain(problem))?;
             }
             output::text(&format!(
                 "{} entries, {} contents, {} blobs, {} bytes read; {} orphans, {} of them removed",
@@ -55,7 +55,7 @@ impl Fsck {
                 report.bytes,
                 report.orphans,
                 report.removed
-            ));
+            ))?;
         }
         match report.clean {
             true => Ok(()),

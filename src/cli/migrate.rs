@@ -44,7 +44,7 @@ impl Migrate {
                 settings.database.server_role
             );
         }
-        output::result(self.place.format(), &json!({ "steps": steps }), &sentence);
+        output::result(self.place.format(), &json!({ "steps": steps }), &sentence)?;
         Ok(())
     }
 }

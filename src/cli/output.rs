@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::domain::error::{Error, ErrorKind};
+use crate::domain::error::{Error, ErrorKind, Result};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,25 +17,64 @@ pub enum Format {
 }
 
 /// Prints text of one line or several. Nobody may be reading any more: that is no error.
-pub fn text(text: &str) {
-    let _ = writeln!(io::stdout(), "{}", tame(text));
+///
+/// # Errors
+/// Unavailable when it could not be written whole.
+pub fn text(text: &str) -> Result<()> {
+    match write(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(
+            ErrorKind::Unavailable,
+            "what was asked for is done, but what there is to say of it could not be written whole to standard \
+             output",
+        )
+        .because(error)),
+        _ => Ok(()),
+    }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{}", tame(text)).and_then(|()| out.flush())
 }
 
 /// Prints one result: its JSON, or the sentence about it.
-pub fn result(format: Format, value: &impl Serialize, sentence: &str) {
+///
+/// # Errors
+/// As [`text`].
+pub fn result(format: Format, value: &impl Serialize, sentence: &str) -> Result<()> {
     match format {
         Format::Json => json(value),
         Format::Text => text(sentence),
     }
 }
 
+/// Prints a result that is shown once. `lost` says what there is to do when nobody can have seen it.
+///
+/// # Errors
+/// Unavailable, with `lost`, when it could not be written, also because nobody reads any more.
+pub fn secret(
+    format: Format,
+    value: &impl Serialize,
+    sentence: &str,
+    lost: impl Into<String>,
+) -> Result<()> {
+    let written = match format {
+        Format::Json => write(&escaped(&serialized(value)?)),
+        Format::Text => write(sentence),
+    };
+    written.map_err(|error| Error::new(ErrorKind::Unavailable, lost).because(error))
+}
+
 /// Prints a list: a JSON array, or a table with aligned columns, of one line for each item whatever others wrote.
+///
+/// # Errors
+/// As [`text`].
 pub fn list<T: Serialize, const N: usize>(
     format: Format,
     items: &[T],
     head: [&str; N],
     row: impl Fn(&T) -> [String; N],
-) {
+) -> Result<()> {
     if format == Format::Json {
         return json(&items);
     }
@@ -53,8 +92,9 @@ pub fn list<T: Serialize, const N: usize>(
     for cells in rows {
         let padded = cells.iter().zip(widths);
         let line: String = padded.map(|(cell, w)| format!("{cell:<w$}  ")).collect();
-        text(line.trim_end());
+        text(line.trim_end())?;
     }
+    Ok(())
 }
 
 /// Text that others wrote, for one line: what would end it or steer the terminal is written out.
@@ -97,11 +137,15 @@ fn steers(c: char) -> bool {
 }
 
 /// Prints a value as JSON.
-pub fn json(value: &impl Serialize) {
-    match serde_json::to_string(value) {
-        Ok(json) => text(&escaped(&json)),
-        Err(error) => refusal(&Error::internal(error)),
-    }
+///
+/// # Errors
+/// As [`text`].
+pub fn json(value: &impl Serialize) -> Result<()> {
+    text(&escaped(&serialized(value)?))
+}
+
+fn serialized(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(Error::internal)
 }
 
 /// The same JSON without what steers the terminal, which is in its strings only.
@@ -119,6 +163,11 @@ pub fn refusal(error: &Error) {
 /// Says why something was not done to one of several things, and goes on.
 pub fn refusal_of(thing: &str, error: &Error) {
     let _ = writeln!(io::stderr(), "sealift: {thing}: {}", sentence(error));
+}
+
+/// Says on standard error what one may want to know beside the result.
+pub fn hint(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", tame(text));
 }
 
 /// Asks something at the terminal; the answer is typed behind it.

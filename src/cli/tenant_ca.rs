@@ -104,7 +104,7 @@ impl Add {
             "certificates signed by {fingerprint} open the accounts of {} that they name",
             self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -122,7 +122,7 @@ impl List {
                 key.comment.clone(),
                 key.added_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Remove {
             "certificates signed by {} open nothing of {} any more",
             self.fingerprint, self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -179,7 +179,7 @@ impl Revoke {
                 one.authority.clone().unwrap_or_else(|| "any".to_owned()),
                 one.revoked_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }

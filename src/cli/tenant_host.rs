@@ -74,7 +74,7 @@ impl Named {
 
     fn tell(&self, sentence: &str) {
         let value = json!({ "tenant": self.tenant, "host": self.host.as_str() });
-        output::result(self.place.format(), &value, sentence);
+        output::result(self.place.format(), &value, sentence)?;
     }
 }
 
@@ -82,7 +82,7 @@ impl List {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
         let hosts = installation.directory().hosts(&self.tenant).await?;
-        output::list(self.place.format(), &hosts, ["HOST"], |host| [host.clone()]);
+        output::list(self.place.format(), &hosts, ["HOST"], |host| [host.clone()])?;
         installation.close().await;
         Ok(())
     }

@@ -94,7 +94,7 @@ impl Add {
             subject.escape_debug(),
             self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -113,7 +113,7 @@ impl List {
                 one.valid_to.clone(),
                 one.added_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Remove {
             "certificates of {} open nothing of {} any more",
             self.fingerprint, self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Crl {
                 one.made_at.clone(),
                 one.next_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
