@@ -484,6 +484,7 @@ pub mod process {
 pub mod server {
     pub mod acme;
     pub mod bootstrap;
+    pub mod checks;
     pub mod doors;
     pub mod folders;
     pub mod gauges;

@@ -1,109 +1,11 @@
 //! The database of a configured installation, as the operator sets it up.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::support::folder::TempFolder;
-use crate::support::postgres::{DatabaseUrls, Postgres};
-use crate::support::server::sealift;
-use crate::support::serving::Serving;
-
-/// An installation whose database is where a test says.
-struct Site {
-    folder: TempFolder,
-    config: PathBuf,
-}
-
-impl Site {
-    /// Its database is a file in a folder that others may look into.
-    fn on_sqlite() -> Self {
-        let site = Self::empty();
-        let open = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(site.folder.path(), open).unwrap();
-        site.write(&format!("path = \"{}\"", site.at("sealift.db")));
-        site
-    }
-
-    /// Its schema is there, and the server's role may do what it needs.
-    fn on_postgres() -> (Self, DatabaseUrls) {
-        let (site, urls) = (Self::empty(), Postgres::shared().fresh_database());
-        site.write_urls(&urls.server, Some(&urls.owner), "");
-        site.run(&["migrate"]);
-        (site, urls)
-    }
-
-    fn write_urls(&self, server: &str, owner: Option<&str>, more: &str) {
-        let owner = owner.map_or_else(String::new, |url| format!("owner_url = \"{url}\"\n"));
-        self.write(&format!("url = \"{server}\"\n{owner}{more}"));
-    }
-
-    fn empty() -> Self {
-        let folder = TempFolder::new();
-        let config = folder.join("sealift.toml");
-        Self { folder, config }
-    }
-
-    fn at(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    fn write(&self, database: &str) {
-        let settings = format!(
-            "[database]\n{database}\n[storage]\npath = \"{}\"\n[keys]\nfile = \"{}\"\n\
-             [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
-             [server]\nready_file = \"{}\"\n",
-            self.at("store"),
-            self.at("local.key"),
-            self.at("ssh"),
-            self.at("ready.json"),
-        );
-        fs::write(&self.config, settings).unwrap();
-    }
-
-    /// Whether a command succeeded, and what it said of it.
-    fn try_run(&self, words: &[&str]) -> (bool, String) {
-        let config = self.config.to_str().unwrap();
-        let ran = sealift(&[words, &["--config", config]].concat(), "");
-        let printed = [ran.stdout, ran.stderr].concat();
-        (ran.status.success(), String::from_utf8(printed).unwrap())
-    }
-
-    #[track_caller]
-    fn run(&self, words: &[&str]) -> String {
-        let (done, printed) = self.try_run(words);
-        assert!(done, "{words:?}: {printed}");
-        printed
-    }
-
-    #[track_caller]
-    fn refused(&self, command: &[&str], words: &[&str]) -> String {
-        let (done, printed) = self.try_run(command);
-        assert!(!done, "{command:?}: {printed}");
-        for word in words {
-            assert!(printed.contains(word), "{command:?}: {printed}");
-        }
-        let last = printed.lines().find(|line| line.starts_with("sealift: "));
-        last.unwrap_or_else(|| panic!("{command:?}: {printed}"))
-            .to_owned()
-    }
-
-    /// A start is refused, and a check says the same before.
-    #[track_caller]
-    fn refused_at_start(&self, words: &[&str]) {
-        let checked = self.refused(&["check-config"], words);
-        assert_eq!(self.refused(&["serve"], words), checked);
-    }
-
-    fn serve(&self) -> Serving {
-        Serving::start(&self.config, &self.folder.join("ready.json"))
-    }
-
-    fn is_open_to_others(&self, name: &str) -> bool {
-        fs::metadata(self.at(name)).unwrap().mode() & 0o077 != 0
-    }
-}
+use crate::support::postgres::Postgres;
+use crate::support::site::Site;
 
 #[test]
 fn a_database_file_is_its_owners_only() {

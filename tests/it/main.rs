@@ -36,6 +36,7 @@ mod support {
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod serving;
+    pub(crate) mod site;
     pub(crate) mod testssl;
     pub(crate) mod transcript;
     pub(crate) mod tus;
@@ -54,6 +55,8 @@ mod acme;
 mod asyncssh;
 #[cfg(test)]
 mod cli_admin;
+#[cfg(test)]
+mod cli_checks;
 #[cfg(test)]
 mod cli_cloud;
 #[cfg(test)]
