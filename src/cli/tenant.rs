@@ -58,7 +58,7 @@ pub struct Add {
     #[command(flatten)]
     quota: Quota,
     /// How long deleted and replaced files are kept, as in 30d
-    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::retention)]
     retention: Option<Duration>,
     /// Where its files are kept: a region that the settings name, storage.region if none is given
     #[arg(long, value_name = "REGION")]
@@ -91,7 +91,7 @@ pub struct Set {
     #[command(flatten)]
     quota: Quota,
     /// How long deleted and replaced files are kept, as in 30d
-    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::retention)]
     retention: Option<Duration>,
     /// A second region, where copies of all its files are kept, or 'none'
     #[arg(long, value_name = "REGION")]

@@ -131,6 +131,7 @@ fn text(placed: &PlacedTenant) -> Result<()> {
         ("keeps", keeps.text()),
         ("quota", arguments::shown_size(tenant.quota_bytes)),
         ("files", arguments::shown_count(tenant.quota_files)),
+        ("sessions", arguments::shown_count(tenant.sessions)),
         ("region", placed.region.clone()),
         ("to move", shown_rest(placed)),
         ("replica", shown_replica(placed)),

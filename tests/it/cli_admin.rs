@@ -195,6 +195,16 @@ fn refusals_are_one_sentence_and_misuse_is_told_apart() {
     refused(&["account", "add", "x"], "", 2, "USER@TENANT");
     refused(&["grant", "add", DEMO, "demo:/x", "fly"], "", 2, "fly");
     refused(&["tenant", "add", "x", "--quota", "lots"], "", 2, "MiB");
+    refused(&["tenant", "add", "x", "--quota", "-5"], "", 2, "MiB");
+    refused(
+        &["tenant", "set", "demo", "--retention", "200000000000d"],
+        "",
+        2,
+        "36500d",
+    );
+    let token = ["admin", "token", "create", "--name", "me", "--role", "operator"];
+    let words = [&token[..], &["--expires", "0s"]].concat();
+    refused(&words, "", 1, "expires at once");
 
     let elsewhere = folder.join("elsewhere");
     let ran = sealift(
