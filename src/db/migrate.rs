@@ -193,6 +193,12 @@ pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result
             if !owns && !server_role::may_read(&mut tx).await? {
                 return Err(server_role::not_owner());
             }
+            if owns && server_role::is_connected(&mut tx, server_role).await? {
+                return Err(Error::invalid(
+                    "database.server_role: the role that migrates owns the tables, and a server's may not; name the \
+                     server's own role there",
+                ));
+            }
         }
         let now = db.clock().now();
         let done = version(&mut tx).await?.unwrap_or(0);

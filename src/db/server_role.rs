@@ -62,6 +62,12 @@ pub(in crate::db) async fn require(tx: &mut SystemTx, role: &str) -> Result<()> 
     }
 }
 
+/// Whether this is the role that is connected.
+pub(in crate::db) async fn is_connected(tx: &mut SystemTx, role: &str) -> Result<bool> {
+    let sql = "SELECT 1::bigint WHERE current_user = $1";
+    Ok(tx.row(sql, [role.into()]).await?.is_some())
+}
+
 /// Whether the role that is connected may read the schema's version, and so was granted what a server needs.
 pub(in crate::db) async fn may_read(tx: &mut SystemTx) -> Result<bool> {
     let sql =

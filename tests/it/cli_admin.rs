@@ -202,7 +202,9 @@ fn refusals_are_one_sentence_and_misuse_is_told_apart() {
         2,
         "36500d",
     );
-    let token = ["admin", "token", "create", "--name", "me", "--role", "operator"];
+    let token = [
+        "admin", "token", "create", "--name", "me", "--role", "operator",
+    ];
     let words = [&token[..], &["--expires", "0s"]].concat();
     refused(&words, "", 1, "expires at once");
 

@@ -104,6 +104,8 @@ fn what_is_wrong_with_roles_is_told_by_the_name_of_the_setting() {
         &["database.server_role", "CREATE ROLE sealift_nobody"],
     );
     site.write_urls(&urls.server, owner, "server_role = \"sealift_owner\"");
+    site.refused(&["migrate"], &["database.server_role", "own role"]);
+    site.write_urls(&urls.server, owner, "server_role = \"postgres\"");
     let said = site.run(&["migrate"]);
     assert!(said.contains("database.url names sealift_server"), "{said}");
 

@@ -77,7 +77,9 @@ async fn a_lost_file_in_a_deleted_folder_is_named_by_where_it_was(dialect: Diale
         let made = ann.make_folder(&path(folder), AttributeUpdate::default());
         made.await.unwrap();
     }
-    put(&ann, &path("/in/deep/inner.txt"), b"inner").await.unwrap();
+    put(&ann, &path("/in/deep/inner.txt"), b"inner")
+        .await
+        .unwrap();
     ann.remove_tree(&path("/in")).await.unwrap();
     let store = world.vfs.store(RegionId::MAIN).unwrap();
     for stored in store.list(None, 10).await.unwrap() {
