@@ -74,7 +74,8 @@ async fn a_lost_file_in_a_deleted_folder_is_named_by_where_it_was(dialect: Diale
     let world = World::new(dialect).await;
     let ann = world.account("ann").await;
     for folder in ["/in", "/in/deep"] {
-        let made = ann.make_folder(&path(folder), AttributeUpdate::default());
+        let folder = path(folder);
+        let made = ann.make_folder(&folder, AttributeUpdate::default());
         made.await.unwrap();
     }
     put(&ann, &path("/in/deep/inner.txt"), b"inner")
