@@ -254,7 +254,7 @@ async fn require_bound(db: &Database) -> Result<()> {
     Err(Error::new(
         ErrorKind::Denied,
         format!(
-            "database.url: the role that it names {what}, or may become one that does, so that nothing keeps one \
+            "database.url: the role that it names {what}, itself or by a membership, so that nothing keeps one \
              tenant's rows from another; name a role that owns nothing, has neither SUPERUSER nor BYPASSRLS and is a \
              member of none that does, and run 'sealift migrate' with that role as database.server_role"
         ),
