@@ -130,6 +130,7 @@ pub mod db {
     pub mod queue;
     pub mod regions;
     pub mod second_factors;
+    pub mod server_role;
     pub mod sql;
     pub mod sqlite;
     pub mod superseded;
@@ -483,6 +484,7 @@ pub mod process {
 pub mod server {
     pub mod acme;
     pub mod bootstrap;
+    pub mod checks;
     pub mod doors;
     pub mod folders;
     pub mod gauges;

@@ -1,6 +1,7 @@
 //! Keys whose certificates open a tenant's accounts: what the operator does about them.
 
 use async_trait::async_trait;
+use data_encoding::BASE64_NOPAD;
 use serde::Serialize;
 
 use crate::accounts::manage::Directory;
@@ -59,6 +60,20 @@ impl Revoked {
         }
     }
 
+    /// What names nothing would look revoked, and everything would go on to open accounts.
+    fn require_form(&self) -> Result<()> {
+        match self {
+            Self::Key(fingerprint) if !is_fingerprint(fingerprint) => Err(Error::invalid(format!(
+                "'{fingerprint}' is no fingerprint; write it as 'ssh-keygen -l' shows it: SHA256: and 43 letters \
+                 and digits"
+            ))),
+            Self::KeyId(id) if id.is_empty() => Err(Error::invalid(
+                "the key id is empty; write the one that 'ssh-keygen -L' shows of the certificate",
+            )),
+            Self::Key(_) | Self::KeyId(_) | Self::Serial(_) => Ok(()),
+        }
+    }
+
     fn value(&self) -> String {
         match self {
             Self::Key(value) | Self::KeyId(value) => value.clone(),
@@ -108,13 +123,18 @@ impl Directory {
     /// the tenant.
     ///
     /// # Errors
-    /// NotFound when there is no such tenant.
+    /// NotFound when there is no such tenant, or it does not trust `authority`; Invalid when what is revoked can be
+    /// no certificate's.
     pub async fn revoke(
         &self,
         tenant: &str,
         authority: Option<&str>,
         revoked: Revoked,
     ) -> Result<()> {
+        revoked.require_form()?;
+        if authority == Some("") {
+            return Err(not_trusted(""));
+        }
         let revocation = Revocation {
             authority: authority.unwrap_or_default().to_owned(),
             kind: revoked.kind().to_owned(),
@@ -159,14 +179,17 @@ impl Operation for Edit {
             }
             Self::Remove(fingerprint) => {
                 if !authorities::remove(tx, fingerprint).await? {
-                    return Err(Error::not_found(format!(
-                        "the tenant does not trust '{fingerprint}'; 'sealift tenant ca list' shows all"
-                    )));
+                    return Err(not_trusted(fingerprint));
                 }
                 accounts::end_all_sessions(tx).await?;
                 Happening::new("ca-remove", fingerprint.as_str())
             }
             Self::Revoke(revocation) => {
+                let signer = &revocation.authority;
+                let all = authorities::list(tx).await?;
+                if !signer.is_empty() && !all.iter().any(|one| one.fingerprint == *signer) {
+                    return Err(not_trusted(signer));
+                }
                 authorities::revoke(tx, revocation).await?;
                 accounts::end_all_sessions(tx).await?;
                 let Revocation { kind, value, .. } = revocation;
@@ -179,6 +202,19 @@ impl Operation for Edit {
         };
         Ok(Record::Event(happening))
     }
+}
+
+/// Whether a text is the SHA-256 of a key, as OpenSSH writes it.
+fn is_fingerprint(text: &str) -> bool {
+    let digest = text.strip_prefix("SHA256:");
+    let digest = digest.map(|digest| BASE64_NOPAD.decode(digest.as_bytes()));
+    matches!(digest, Some(Ok(bytes)) if bytes.len() == 32)
+}
+
+fn not_trusted(fingerprint: &str) -> Error {
+    Error::not_found(format!(
+        "the tenant does not trust '{fingerprint}'; 'sealift tenant ca list' shows all"
+    ))
 }
 
 fn view(authority: Authority) -> AuthorityView {

@@ -101,6 +101,11 @@ impl Operators {
                 "an operator's name is 1 to {NAME_BYTES} of letters, digits and ._-@+"
             )));
         }
+        if new.life.is_some_and(|life| life.is_zero()) {
+            return Err(Error::invalid(
+                "a token that expires at once opens nothing; give it some time, as in 90d",
+            ));
+        }
         let now = self.db.clock().now();
         let ticket = Ticket::random(TicketKind::Operator, TenantId(0));
         let row = OperatorRow {

@@ -179,10 +179,18 @@ impl Add {
         if let Some(made) = chosen.made {
             sentence += &format!("; its password is {made}");
             value = json!({ "account": account, "password": made });
-        } else if self.password.is_unsaid() {
+            let lost = format!(
+                "account {account} was added, but its password could not be shown; make another one by 'sealift \
+                 account passwd {account} --generate'"
+            );
+            output::secret(self.place.format(), &value, &sentence, lost)?;
+            installation.close().await;
+            return Ok(());
+        }
+        if self.password.is_unsaid() {
             sentence += " without a password; give it a key by 'sealift account key add'";
         }
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -214,7 +222,7 @@ impl List {
                 arguments::shown_count(account.quota_files),
                 account.created_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -228,7 +236,7 @@ impl Named {
         let disabled = access == Access::Refuse;
         let value = json!({ "account": self.account.to_string(), "disabled": disabled });
         let sentence = format!("{} is {}", self.account, arguments::shown_state(disabled));
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -238,7 +246,7 @@ impl Named {
         let directory = installation.directory();
         directory.remove_account(&self.account, None).await?;
         let sentence = format!("removed account {}; its files stay", self.account);
-        self.done(&sentence);
+        self.done(&sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -247,14 +255,14 @@ impl Named {
         let installation = self.place.open().await?;
         installation.directory().unlock(&self.account).await?;
         let sentence = format!("forgot the failed logins of {}", self.account);
-        self.done(&sentence);
+        self.done(&sentence)?;
         installation.close().await;
         Ok(())
     }
 
-    fn done(&self, sentence: &str) {
+    fn done(&self, sentence: &str) -> Result<()> {
         let value = json!({ "account": self.account.to_string() });
-        output::result(self.place.format(), &value, sentence);
+        output::result(self.place.format(), &value, sentence)
     }
 }
 
@@ -272,17 +280,21 @@ impl Passwd {
             .set_password(&self.account, chosen.password)
             .await?;
         let account = self.account.to_string();
-        let (value, sentence) = match chosen.made {
-            Some(made) => (
-                json!({ "account": account, "password": made }),
-                format!("the password of {account} is now {made}"),
-            ),
-            None => (
-                json!({ "account": account }),
-                format!("changed the password of {account}"),
-            ),
-        };
-        output::result(self.place.format(), &value, &sentence);
+        match chosen.made {
+            Some(made) => {
+                let value = json!({ "account": account, "password": made });
+                let sentence = format!("the password of {account} is now {made}");
+                let lost = format!(
+                    "the password of {account} was changed, but could not be shown; run the same again"
+                );
+                output::secret(self.place.format(), &value, &sentence, lost)?;
+            }
+            None => {
+                let value = json!({ "account": account });
+                let sentence = format!("changed the password of {account}");
+                output::result(self.place.format(), &value, &sentence)?;
+            }
+        }
         installation.close().await;
         Ok(())
     }
@@ -314,7 +326,7 @@ impl Set {
         directory.alter_account(&self.account, change, None).await?;
         let value = json!({ "account": self.account.to_string() });
         let sentence = format!("changed account {}", self.account);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

@@ -65,7 +65,7 @@ impl Named {
         let installation = self.place.open().await?;
         let directory = installation.directory();
         directory.add_certificate(&self.account, &rule).await?;
-        self.say(&rule, &format!("{rule} opens {}", self.account));
+        self.say(&rule, &format!("{rule} opens {}", self.account))?;
         installation.close().await;
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Named {
         let installation = self.place.open().await?;
         let directory = installation.directory();
         directory.remove_certificate(&self.account, &rule).await?;
-        self.say(&rule, &format!("{rule} no longer opens {}", self.account));
+        self.say(&rule, &format!("{rule} no longer opens {}", self.account))?;
         installation.close().await;
         Ok(())
     }
@@ -92,11 +92,11 @@ impl Named {
         }
     }
 
-    fn say(&self, rule: &CertificateRule, sentence: &str) {
+    fn say(&self, rule: &CertificateRule, sentence: &str) -> Result<()> {
         let value = json!({
             "account": self.account.to_string(), "certificate": rule.to_string()
         });
-        output::result(self.place.format(), &value, sentence);
+        output::result(self.place.format(), &value, sentence)
     }
 }
 
@@ -106,8 +106,8 @@ impl List {
         let all = installation.directory().certificates(&self.account).await?;
         let head = ["CERTIFICATE", "ADDED"];
         output::list(self.place.format(), &all, head, |one| {
-            [output::plain(&one.rule), one.added_at.clone()]
-        });
+            [one.rule.clone(), one.added_at.clone()]
+        })?;
         installation.close().await;
         Ok(())
     }

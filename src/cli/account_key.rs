@@ -79,7 +79,7 @@ impl Add {
         let fingerprint = key.fingerprint();
         let value = json!({ "account": self.account.to_string(), "fingerprint": fingerprint });
         let sentence = format!("{fingerprint} opens {}", self.account);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -94,10 +94,10 @@ impl List {
             [
                 key.fingerprint.clone(),
                 key.algorithm.clone(),
-                output::plain(&key.comment),
+                key.comment.clone(),
                 key.added_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Remove {
             .await?;
         let value = json!({ "account": self.account.to_string(), "fingerprint": self.fingerprint });
         let sentence = format!("{} no longer opens {}", self.fingerprint, self.account);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

@@ -134,7 +134,7 @@ pub async fn apply(place: &Place, account: &LoginName, change: LoginChange) -> R
         directory.set_login_rules(account, change).await?;
     }
     let rules = directory.login_rules(account).await?;
-    output::result(place.format(), &rules, &sentence(&rules));
+    output::result(place.format(), &rules, &sentence(&rules))?;
     installation.close().await;
     Ok(())
 }

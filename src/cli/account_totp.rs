@@ -65,7 +65,11 @@ impl Named {
             self.account,
             made.recovery_codes.join("\n    ")
         );
-        output::result(self.place.format(), &value, &sentence);
+        let lost = format!(
+            "{} has a second factor, but it could not be shown; run the same again for another one",
+            self.account
+        );
+        output::secret(self.place.format(), &value, &sentence, lost)?;
         tenant_keys.stop().await;
         installation.close().await;
         Ok(())
@@ -77,7 +81,7 @@ impl Named {
         directory.remove_second_factor(&self.account).await?;
         let value = json!({ "account": self.account.to_string() });
         let sentence = format!("{} has no second factor any more", self.account);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -97,7 +101,7 @@ impl Named {
             ),
             false => format!("{} has no second factor", rules.login),
         };
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

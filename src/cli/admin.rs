@@ -98,7 +98,12 @@ impl Create {
              'Authorization: Bearer TOKEN' to the port for administration (admin.listen).",
             *text, made.name, made.role
         );
-        output::result(self.place.format(), &value, &sentence);
+        let lost = format!(
+            "a token of {name} was made, but could not be shown; take it away by 'sealift admin token revoke {name}', \
+             and make another one",
+            name = made.name
+        );
+        output::secret(self.place.format(), &value, &sentence, lost)?;
         installation.close().await;
         Ok(())
     }
@@ -119,7 +124,7 @@ impl List {
                 dash(&operator.used_at),
                 dash(&operator.revoked_at),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -132,7 +137,7 @@ impl Revoke {
         operators.revoke(&self.name).await.map_err(of_owner)?;
         let value = json!({ "name": self.name, "revoked": true });
         let sentence = format!("the token of {} is good no more", self.name);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

@@ -49,6 +49,18 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     Setting::parse(text)
 }
 
+/// A time for which the past is kept, of a hundred years at most.
+///
+/// # Errors
+/// What to write instead.
+pub fn retention(text: &str) -> Result<std::time::Duration, String> {
+    const MOST: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 86_400);
+    match duration(text)? {
+        kept if kept <= MOST => Ok(kept),
+        _ => Err("write a hundred years, 36500d, at most".to_owned()),
+    }
+}
+
 fn size(text: &str) -> Result<Limit<u64>, String> {
     match text {
         "none" => Ok(Limit::Lift),

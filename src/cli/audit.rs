@@ -29,6 +29,9 @@ pub struct List {
     /// At most this many records
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     limit: u32,
+    /// The newest so many records, instead
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["after", "limit"])]
+    last: Option<u32>,
     #[command(flatten)]
     place: Place,
 }
@@ -60,8 +63,14 @@ impl List {
         let installation = self.place.open().await?;
         let tenant = installation.directory().tenant_id(&self.tenant).await?;
         let mut tx = installation.database().read(tenant).await?;
-        let records = audit::page(&mut tx, self.after, i64::from(self.limit)).await?;
+        let newest = audit::last_number(&mut tx).await?;
+        let (after, limit) = match self.last {
+            Some(last) => (newest - i64::from(last), last),
+            None => (self.after, self.limit),
+        };
+        let records = audit::page(&mut tx, after, i64::from(limit)).await?;
         drop(tx);
+        let shown = records.last().map_or(after, |record| record.number);
         let lines: Vec<AuditLine> = records.into_iter().map(AuditLine::from).collect();
         let head = ["NUMBER", "AT", "KIND", "ACCOUNT", "BY", "FROM", "DETAIL"];
         output::list(self.place.format(), &lines, head, |line| {
@@ -74,9 +83,15 @@ impl List {
                     .map_or_else(dash, |account| account.to_string()),
                 line.protocol.clone(),
                 line.address.clone().unwrap_or_else(dash),
-                output::plain(&line.detail),
+                line.detail.clone(),
             ]
-        });
+        })?;
+        if self.last.is_none() && shown < newest {
+            output::hint(&format!(
+                "these are not all records, there are {newest}: --after {shown} goes on, --limit shows more, and \
+                 --last 100 the newest"
+            ));
+        }
         installation.close().await;
         Ok(())
     }
@@ -91,12 +106,12 @@ impl Verify {
         match state {
             ChainState::Whole(records) => {
                 let value = json!({ "whole": true, "records": records });
-                output::result(self.place.format(), &value, &sentence);
+                output::result(self.place.format(), &value, &sentence)?;
                 Ok(())
             }
             ChainState::Broken(number) => {
                 if self.place.format() == output::Format::Json {
-                    output::json(&json!({ "whole": false, "broken_at": number }));
+                    output::json(&json!({ "whole": false, "broken_at": number }))?;
                 }
                 Err(Error::new(ErrorKind::Corrupt, sentence))
             }

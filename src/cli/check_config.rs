@@ -8,14 +8,15 @@ use tracing::Level;
 use crate::cli::{output, place};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::process::logging;
-use crate::server::{installation, stores};
+use crate::server::checks;
 
 /// Says all that is wrong with a settings file, with line and key
 ///
-/// If nothing is, each region is tried as a server does at its start: a small object is written to its
+/// If nothing is, all is looked at as a server does at its start, and refused by the same sentence: the files of
+/// certificates and keys, the database and what its role may do, and each region. A small object is written to its
 /// bucket (or folder, if that is there), read and removed, and its key service wraps a key that is thrown
-/// away. Whose the places of blobs are is compared with what the database says, if there is one. Nothing else is
-/// changed. While other regions can be used, one that cannot is a warning, as it is to a server.
+/// away. Whose the places of blobs are is compared with what the database says. Nothing else is
+/// changed, and no port is opened. While other regions can be used, one that cannot is a warning, as it is to a server.
 #[derive(Args, Debug)]
 pub struct CheckConfig {
     /// The settings file
@@ -31,18 +32,17 @@ impl CheckConfig {
     pub async fn run(self) -> Result<()> {
         let settings = place::served(&self.config)?;
         logging::start(Level::WARN, false, Vec::new());
-        let checked = stores::check(&settings).await?;
-        installation::check_owners(&settings).await?;
+        let checked = checks::check(&settings).await?;
         let file = self.config.display();
         if checked.lacking.is_empty() {
-            output::text(&format!("{file}: all settings are right"));
+            output::text(&format!("{file}: all settings are right"))?;
             return Ok(());
         }
         let sentence = format!(
             "{file}: a server starts, but not all regions can be used now: {}",
             checked.lacking.join(", ")
         );
-        output::text(&sentence);
+        output::text(&sentence)?;
         match checked.lacking.len() < checked.regions {
             true => Ok(()),
             false => Err(Error::new(

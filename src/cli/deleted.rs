@@ -83,11 +83,11 @@ impl List {
                 one.user.clone().unwrap_or_else(|| "-".to_owned()),
                 one.kind.to_owned(),
                 arguments::shown_amount(one.size),
-                output::plain(&one.path),
+                one.path.clone(),
             ]
-        });
+        })?;
         if after.is_some() && self.place.format() == Format::Text {
-            output::text("there may be more: raise --limit");
+            output::text("there may be more: raise --limit")?;
         }
         installation.close().await;
         Ok(())
@@ -101,7 +101,7 @@ impl Restore {
         let committer = &installation.committer;
         let restored = deleted::restore(committer, tenant, &Actor::operator(), self.node).await?;
         let sentence = format!("{} is there again", output::plain(&restored.path));
-        output::result(self.place.format(), &restored, &sentence);
+        output::result(self.place.format(), &restored, &sentence)?;
         installation.close().await;
         Ok(())
     }

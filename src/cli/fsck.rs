@@ -42,20 +42,24 @@ impl Fsck {
         vfs.drain().await;
         installation.close().await;
         if self.place.format() == Format::Json {
-            output::json(&report);
+            output::json(&report)?;
         } else {
             for problem in &report.problems {
-                output::text(problem);
+                output::text(&output::plain(problem))?;
             }
             output::text(&format!(
-                "{} entries, {} contents, {} blobs, {} bytes read; {} orphans, {} of them removed",
+                "{} entries, {} contents, {} blobs, {} bytes read; {} orphans, {} of them removed{}",
                 report.entries,
                 report.contents,
                 report.blobs,
                 report.bytes,
                 report.orphans,
-                report.removed
-            ));
+                report.removed,
+                match report.swept {
+                    0 => String::new(),
+                    swept => format!("; {swept} objects of what is purged removed as well"),
+                }
+            ))?;
         }
         match report.clean {
             true => Ok(()),
@@ -67,7 +71,10 @@ impl Fsck {
 /// What there is to do about the problems.
 fn advice(report: &FsckReport) -> String {
     let problems = report.problems.len() as u64;
-    let mut advice = vec![format!("{problems} problems were found")];
+    let mut advice = vec![match problems {
+        1 => "1 problem was found".to_owned(),
+        _ => format!("{problems} problems were found"),
+    }];
     if report.mendable > 0 {
         advice.push(format!(
             "for {} of them there is a copy elsewhere: 'sealift fsck --repair' makes good what it can",
@@ -85,7 +92,13 @@ fn advice(report: &FsckReport) -> String {
         advice.push("run this again when everything answers".to_owned());
     }
     if problems > report.mendable + report.mended + report.unchecked {
-        advice.push("restore from a backup what the others name".to_owned());
+        let told = report.mendable + report.mended + report.unchecked;
+        let which = match (told, problems) {
+            (0, 1) => "it names",
+            (0, _) => "they name",
+            _ => "the others name",
+        };
+        advice.push(format!("restore from a backup what {which}"));
     }
     advice.join("; ")
 }

@@ -72,7 +72,7 @@ impl OfTenant {
         let value = json!({ "tenant": self.tenant, "door_options": options });
         let shown = options.as_deref().unwrap_or("as set for all");
         let sentence = format!("FTP for {}: {shown}", self.tenant);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

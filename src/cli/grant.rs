@@ -79,7 +79,7 @@ impl Add {
         let rights = self.rights.to_string();
         let sentence = format!("{subject} has {rights} on {folder}");
         let value = json!({ "subject": subject, "folder": folder, "rights": rights });
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -96,7 +96,7 @@ impl List {
                 grant.path.clone().unwrap_or_else(|| "(gone)".to_owned()),
                 grant.rights.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Remove {
         let (subject, folder) = (self.subject.to_string(), self.folder.to_string());
         let sentence = format!("{subject} has nothing from {folder} any more");
         let value = json!({ "subject": subject, "folder": folder });
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

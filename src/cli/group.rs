@@ -63,7 +63,7 @@ impl Group {
             Self::Add(named) => {
                 let installation = named.place.open().await?;
                 installation.directory().add_group(&named.group).await?;
-                named.done("added");
+                named.done("added")?;
                 installation.close().await;
             }
             Self::List(list) => {
@@ -74,20 +74,20 @@ impl Group {
                     &groups,
                     ["GROUP", "MEMBERS"],
                     |group| [group.group.clone(), group.members.join(", ")],
-                );
+                )?;
                 installation.close().await;
             }
             Self::Remove(named) => {
                 let installation = named.place.open().await?;
                 installation.directory().remove_group(&named.group).await?;
-                named.done("removed");
+                named.done("removed")?;
                 installation.close().await;
             }
             Self::Join(member) => {
                 let installation = member.place.open().await?;
                 let directory = installation.directory();
                 directory.add_member(&member.group, &member.account).await?;
-                member.done("is in");
+                member.done("is in")?;
                 installation.close().await;
             }
             Self::Leave(member) => {
@@ -96,7 +96,7 @@ impl Group {
                 directory
                     .remove_member(&member.group, &member.account)
                     .await?;
-                member.done("is no longer in");
+                member.done("is no longer in")?;
                 installation.close().await;
             }
         }
@@ -105,18 +105,18 @@ impl Group {
 }
 
 impl Named {
-    fn done(&self, what: &str) {
+    fn done(&self, what: &str) -> Result<()> {
         let value = json!({ "group": self.group.to_string() });
         let sentence = format!("{what} group {}", self.group);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)
     }
 }
 
 impl Member {
-    fn done(&self, what: &str) {
+    fn done(&self, what: &str) -> Result<()> {
         let (group, account) = (self.group.to_string(), self.account.to_string());
         let sentence = format!("{account} {what} {group}");
         let value = json!({ "group": group, "account": account });
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)
     }
 }

@@ -116,7 +116,7 @@ impl Listed {
                     key.kms_key.clone().unwrap_or_else(|| key.provider.clone()),
                     key.region.clone().unwrap_or_else(dash),
                 ]
-            });
+            })?;
             installation.close().await;
             return Ok(());
         };
@@ -134,7 +134,7 @@ impl Listed {
                 key.region.clone().unwrap_or_else(dash),
                 key.created_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Named {
             "new files of {} are sealed with version {} within a minute; it is wrapped by {}",
             tenant.name, rotated.version, rotated.wrapped_by
         );
-        output::result(self.place.format(), &rotated, &sentence);
+        output::result(self.place.format(), &rotated, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -167,11 +167,13 @@ impl Rewrap {
         let keys = installation.keys().await?;
         let mut done = Vec::new();
         let mut failed = Vec::new();
+        // Where it cannot be said, it is done all the same.
+        let mut said = Ok(());
         if self.all {
             match own_keys::rewrap(&installation).await {
                 Ok(count) => {
                     if self.place.format() == Format::Text {
-                        output::text(&format!("the installation itself: {count} keys"));
+                        said = output::text(&format!("the installation itself: {count} keys"));
                     }
                     done.push(json!({ "installation": true, "versions": count }));
                 }
@@ -191,7 +193,8 @@ impl Rewrap {
                 Ok(versions) => {
                     let value = json!({ "tenant": tenant.name, "versions": versions });
                     if self.place.format() == Format::Text {
-                        output::text(&format!("{}: {versions} versions", tenant.name));
+                        let line = format!("{}: {versions} versions", tenant.name);
+                        said = said.and(output::text(&line));
                     }
                     done.push(value);
                 }
@@ -203,9 +206,10 @@ impl Rewrap {
             }
         }
         if self.place.format() == Format::Json {
-            output::json(&done);
+            said = output::json(&done);
         }
         installation.close().await;
+        said?;
         match failed.is_empty() {
             true => Ok(()),
             false => Err(Error::invalid(format!(
@@ -245,7 +249,7 @@ impl Destroy {
              accounts are kept out, and this is final from {} on: {}",
             done.versions, tenant.name, done.final_at, done.explanation
         );
-        output::result(self.place.format(), &done, &sentence);
+        output::result(self.place.format(), &done, &sentence)?;
         installation.close().await;
         Ok(())
     }

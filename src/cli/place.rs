@@ -58,9 +58,7 @@ impl Place {
     /// As [`Installation::open`].
     pub async fn open_as_owner(&self) -> Result<Installation> {
         let mut settings = self.settings()?;
-        if let Some(owner) = settings.database.owner_url.take() {
-            settings.database.url = Some(owner);
-        }
+        settings.database.as_owner();
         Installation::open(settings).await
     }
 }

@@ -1,6 +1,6 @@
 //! The command line, and what becomes of a command's end.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::account::Account;
 use crate::cli::admin::Admin;
@@ -57,7 +57,8 @@ enum Command {
 /// Runs the command that the process was started with, and returns its exit code: 0 when it did
 /// what was asked, 1 when it says why not, 2 for a command it does not understand.
 pub fn run() -> u8 {
-    let command = match Cli::try_parse() {
+    let parsed = reading_negatives(Cli::command()).try_get_matches();
+    let command = match parsed.and_then(|words| Cli::from_arg_matches(&words)) {
         Ok(cli) => cli.command,
         Err(error) => {
             // Help and version are for standard output, refusals for standard error.
@@ -81,6 +82,17 @@ pub fn run() -> u8 {
         output::refusal(&error);
         1
     })
+}
+
+/// Has a number below zero be a value, of which is said what is wrong, and not an option that there is not.
+fn reading_negatives(command: clap::Command) -> clap::Command {
+    let of_values = |arg: clap::Arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
+    command
+        .mut_args(of_values)
+        .mut_subcommands(reading_negatives)
 }
 
 async fn execute(command: Command) -> Result<u8> {

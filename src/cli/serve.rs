@@ -10,8 +10,8 @@ use crate::config::settings::Settings;
 use crate::domain::error::Result;
 use crate::process::lock::FolderLock;
 use crate::server::doors::{Doors, Ports};
-use crate::server::installation::{self, Installation};
-use crate::server::run;
+use crate::server::installation::Installation;
+use crate::server::{checks, run};
 
 /// Serves a configured installation
 #[derive(Args, Debug)]
@@ -41,7 +41,7 @@ impl Serve {
             false => Ports::Set,
         };
         let doors = Doors::open(&settings, ports)?;
-        installation::check(&settings).await?;
+        checks::check(&settings).await?;
         let ready_file = settings.ready_file.clone();
         // Several instances may share PostgreSQL; a SQLite file has one server.
         let folder = settings.database.path.parent().map(PathBuf::from);

@@ -58,7 +58,7 @@ pub struct Add {
     #[command(flatten)]
     quota: Quota,
     /// How long deleted and replaced files are kept, as in 30d
-    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::retention)]
     retention: Option<Duration>,
     /// Where its files are kept: a region that the settings name, storage.region if none is given
     #[arg(long, value_name = "REGION")]
@@ -91,7 +91,7 @@ pub struct Set {
     #[command(flatten)]
     quota: Quota,
     /// How long deleted and replaced files are kept, as in 30d
-    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::retention)]
     retention: Option<Duration>,
     /// A second region, where copies of all its files are kept, or 'none'
     #[arg(long, value_name = "REGION")]
@@ -142,7 +142,7 @@ impl Add {
         directory.add_tenant(&new).await?;
         let added = directory.placed_tenant(&new.name).await?;
         let sentence = format!("added tenant {} in region {}", new.name, added.region);
-        output::result(self.place.format(), &added, &sentence);
+        output::result(self.place.format(), &added, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -168,7 +168,7 @@ impl List {
                 arguments::shown_count(tenant.quota_files),
                 tenant.created_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Named {
         let disabled = access == Access::Refuse;
         let value = json!({ "tenant": self.name, "disabled": disabled });
         let sentence = format!("{} is {}", self.name, arguments::shown_state(disabled));
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Set {
             );
         }
         let changed = directory.placed_tenant(&self.name).await?;
-        output::result(self.place.format(), &changed, &sentence);
+        output::result(self.place.format(), &changed, &sentence)?;
         installation.close().await;
         Ok(())
     }

@@ -104,7 +104,7 @@ impl Add {
             "certificates signed by {fingerprint} open the accounts of {} that they name",
             self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -119,10 +119,10 @@ impl List {
             [
                 key.fingerprint.clone(),
                 key.algorithm.clone(),
-                output::plain(&key.comment),
+                key.comment.clone(),
                 key.added_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Remove {
             "certificates signed by {} open nothing of {} any more",
             self.fingerprint, self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -175,11 +175,11 @@ impl Revoke {
         output::list(self.place.format(), &all, head, |one| {
             [
                 one.kind.clone(),
-                output::plain(&one.value),
+                one.value.clone(),
                 one.authority.clone().unwrap_or_else(|| "any".to_owned()),
                 one.revoked_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }

@@ -58,7 +58,7 @@ impl Named {
         let installation = self.place.open().await?;
         let directory = installation.directory();
         directory.add_host(&self.tenant, &self.host).await?;
-        self.tell(&format!("{} leads to {} now", self.host, self.tenant));
+        self.tell(&format!("{} leads to {} now", self.host, self.tenant))?;
         installation.close().await;
         Ok(())
     }
@@ -67,14 +67,14 @@ impl Named {
         let installation = self.place.open().await?;
         let directory = installation.directory();
         directory.remove_host(&self.tenant, &self.host).await?;
-        self.tell(&format!("{} leads to no tenant any more", self.host));
+        self.tell(&format!("{} leads to no tenant any more", self.host))?;
         installation.close().await;
         Ok(())
     }
 
-    fn tell(&self, sentence: &str) {
+    fn tell(&self, sentence: &str) -> Result<()> {
         let value = json!({ "tenant": self.tenant, "host": self.host.as_str() });
-        output::result(self.place.format(), &value, sentence);
+        output::result(self.place.format(), &value, sentence)
     }
 }
 
@@ -82,7 +82,7 @@ impl List {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
         let hosts = installation.directory().hosts(&self.tenant).await?;
-        output::list(self.place.format(), &hosts, ["HOST"], |host| [host.clone()]);
+        output::list(self.place.format(), &hosts, ["HOST"], |host| [host.clone()])?;
         installation.close().await;
         Ok(())
     }

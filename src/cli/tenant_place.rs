@@ -41,8 +41,8 @@ impl Show {
         let installation = self.place.open().await?;
         let placed = installation.directory().placed_tenant(&self.name).await?;
         match self.place.format() {
-            Format::Json => output::json(&placed),
-            Format::Text => text(&placed),
+            Format::Json => output::json(&placed)?,
+            Format::Text => text(&placed)?,
         }
         installation.close().await;
         Ok(())
@@ -71,7 +71,7 @@ impl Move {
         };
         let placed = directory.move_tenant(&self.name, to).await?;
         let sentence = moved(&installation, &before, &placed);
-        output::result(self.place.format(), &placed, &sentence);
+        output::result(self.place.format(), &placed, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -120,7 +120,7 @@ pub fn shown_replica(placed: &PlacedTenant) -> String {
     }
 }
 
-fn text(placed: &PlacedTenant) {
+fn text(placed: &PlacedTenant) -> Result<()> {
     let tenant = &placed.tenant;
     let keeps = std::time::Duration::from_secs(tenant.retention_seconds);
     let dash = || "-".to_owned();
@@ -131,19 +131,21 @@ fn text(placed: &PlacedTenant) {
         ("keeps", keeps.text()),
         ("quota", arguments::shown_size(tenant.quota_bytes)),
         ("files", arguments::shown_count(tenant.quota_files)),
+        ("sessions", arguments::shown_count(tenant.sessions)),
         ("region", placed.region.clone()),
         ("to move", shown_rest(placed)),
         ("replica", shown_replica(placed)),
         ("KMS key", placed.kms_key.clone().unwrap_or_else(dash)),
         ("FTP", tenant.door_options.clone().unwrap_or_else(dash)),
     ] {
-        output::text(&format!("{head:<8}  {value}"));
+        output::text(&format!("{head:<8}  {value}"))?;
     }
     if let Some(at) = &placed.keys_destroyed_at {
         output::text(&format!(
             "keys destroyed {at}: nothing can be read any more"
-        ));
+        ))?;
     }
+    Ok(())
 }
 
 /// What happens next, and what the operator has to see to.

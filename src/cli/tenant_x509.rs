@@ -94,7 +94,7 @@ impl Add {
             subject.escape_debug(),
             self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -109,11 +109,11 @@ impl List {
         output::list(self.place.format(), &all, head, |one| {
             [
                 one.fingerprint.clone(),
-                output::plain(&one.subject),
+                one.subject.clone(),
                 one.valid_to.clone(),
                 one.added_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Remove {
             "certificates of {} open nothing of {} any more",
             self.fingerprint, self.tenant
         );
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -149,12 +149,12 @@ impl Crl {
         let head = ["AUTHORITY", "REVOKED", "MADE", "NEXT"];
         output::list(self.place.format(), &all, head, |one| {
             [
-                output::plain(&one.issuer),
+                one.issuer.clone(),
                 one.revoked.to_string(),
                 one.made_at.clone(),
                 one.next_at.clone(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }

@@ -42,7 +42,10 @@ impl Up {
         };
         let prepared = bootstrap::prepare(&self.data, settings, ports).await?;
         let ready_file = Some(self.data.join(READY_FILE));
-        let announce = |ready: &Ready| output::text(&banner(&self.data, ready));
+        let announce = |ready: &Ready| {
+            // It serves, whoever is told.
+            let _ = output::text(&banner(&self.data, ready));
+        };
         // The future is that of the whole server.
         let code = Box::pin(run::run(
             prepared.installation,

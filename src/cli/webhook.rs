@@ -183,7 +183,11 @@ impl Add {
             view.name, self.tenant, *secret
         );
         let value = json!({ "secret": secret.as_str(), "webhook": view });
-        output::result(self.place.format(), &value, &sentence);
+        let lost = format!(
+            "webhook {} has a secret that could not be shown; make another one by 'sealift webhook secret {} {}'",
+            view.name, self.tenant, view.name
+        );
+        output::secret(self.place.format(), &value, &sentence, lost)?;
         tenant_keys.stop().await;
         installation.close().await;
         Ok(())
@@ -203,7 +207,7 @@ impl Tenant {
                 one.path.clone(),
                 one.state.to_owned(),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -215,7 +219,7 @@ impl Named {
         let which = Which::Name(self.name.clone());
         let directory = installation.directory();
         directory.remove_webhook(&self.tenant, &which).await?;
-        self.done("removed webhook");
+        self.done("removed webhook")?;
         installation.close().await;
         Ok(())
     }
@@ -225,15 +229,15 @@ impl Named {
         let which = Which::Name(self.name.clone());
         let directory = installation.directory();
         directory.test_webhook(&self.tenant, &which).await?;
-        self.done("a test is on its way; 'sealift webhook deliveries' shows what comes of it, at");
+        self.done("a test is on its way; 'sealift webhook deliveries' shows what comes of it, at")?;
         installation.close().await;
         Ok(())
     }
 
-    fn done(&self, what: &str) {
+    fn done(&self, what: &str) -> Result<()> {
         let value = json!({ "tenant": self.tenant, "webhook": self.name });
         let sentence = format!("{what} {} of {}", self.name, self.tenant);
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)
     }
 }
 
@@ -259,7 +263,7 @@ impl Alter {
         let altered = directory.alter_webhook(&self.tenant, which, change, reach);
         let view = altered.await?;
         let sentence = format!("webhook {} of {} is {}", view.name, self.tenant, view.state);
-        output::result(self.place.format(), &view, &sentence);
+        output::result(self.place.format(), &view, &sentence)?;
         installation.close().await;
         Ok(())
     }
@@ -283,7 +287,11 @@ impl Secret {
             view.name, *secret
         );
         let value = json!({ "secret": secret.as_str(), "webhook": view });
-        output::result(self.place.format(), &value, &sentence);
+        let lost = format!(
+            "webhook {} has a secret that could not be shown; make another one by 'sealift webhook secret {} {}'",
+            view.name, self.tenant, view.name
+        );
+        output::secret(self.place.format(), &value, &sentence, lost)?;
         tenant_keys.stop().await;
         installation.close().await;
         Ok(())
@@ -311,7 +319,7 @@ impl Temporary {
                 self.tenant
             ),
         };
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

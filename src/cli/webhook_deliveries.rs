@@ -61,13 +61,13 @@ impl Deliveries {
             let path = one.data.get("path").and_then(|path| path.as_str());
             [
                 one.event.clone(),
-                output::plain(path.unwrap_or("-")),
+                path.unwrap_or("-").to_owned(),
                 one.kind.to_owned(),
                 one.state.to_owned(),
                 one.attempts.to_string(),
                 one.said.clone().unwrap_or_else(|| "-".to_owned()),
             ]
-        });
+        })?;
         installation.close().await;
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Replay {
             .await?;
         let sentence = format!("{count} sent again to {} of {}", self.name, self.tenant);
         let value = json!({ "tenant": self.tenant, "webhook": self.name, "replayed": count });
-        output::result(self.place.format(), &value, &sentence);
+        output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! `[ftp]` and `[ftps]`: the FTP front end's two kinds of ports, and all that they share.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::reader::Reader;
 use crate::config::value::{Setting, Shape};
+use crate::domain::host::HostName;
 use crate::ftp::settings::{Demand, FtpSettings, LoginTls, PassiveSettings, Policy};
 use crate::net::limit::ConnectionLimits;
 
@@ -77,7 +78,12 @@ impl PortSection {
                 ports: from
                     .take(section, "passive_ports", Ports(self.passive.ports))
                     .0,
-                address: from.take(section, "passive_address", self.passive.address),
+                address: from.checked(
+                    section,
+                    "passive_address",
+                    self.passive.address,
+                    is_reachable,
+                ),
                 private: from.take(section, "passive_private", self.passive.private),
             },
             policy: Policy {
@@ -86,6 +92,15 @@ impl PortSection {
                 ..self.policy
             },
         }
+    }
+}
+
+/// PASV tells four numbers, which is all that an address there can be (RFC 959).
+fn is_reachable(text: &String) -> Result<(), String> {
+    let is_address = text.parse::<Ipv4Addr>().is_ok();
+    match text.is_empty() || is_address || text.parse::<HostName>().is_ok() {
+        true => Ok(()),
+        false => Err("write an IPv4 address, or the name of a host that has one".to_owned()),
     }
 }
 

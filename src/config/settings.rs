@@ -280,6 +280,13 @@ impl Settings {
 }
 
 impl DatabaseSettings {
+    /// Connects as the role that owns the tables from now on, if one is named.
+    pub fn as_owner(&mut self) {
+        if self.owner_url.is_some() {
+            self.url.clone_from(&self.owner_url);
+        }
+    }
+
     fn read(self, from: &mut Reader) -> Self {
         let is_url = |url: &String| match url.is_empty()
             || ["postgres://", "postgresql://"]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::reader::Reader;
+use crate::config::tls::holds_authorities;
 use crate::config::value::{Setting, Shape};
 use crate::domain::secret::Secret;
 use crate::net::certificates::PemFiles;
@@ -96,7 +97,7 @@ fn syslog(default: SyslogSettings, from: &mut Reader) -> SyslogSettings {
 }
 
 fn file(from: &mut Reader, section: &'static str) -> Option<PathBuf> {
-    let file = from.take(section, "ca_file", String::new());
+    let file = from.checked(section, "ca_file", String::new(), holds_authorities);
     (!file.is_empty()).then(|| PathBuf::from(file))
 }
 

@@ -28,14 +28,7 @@ pub fn acme(default: AcmeSettings, listens: bool, from: &mut Reader) -> AcmeSett
     };
     let contact = from.checked("tls", "acme_contact", String::new(), address);
     let agreed = from.take("tls", "acme_terms_agreed", false);
-    let usable = |text: &String| match text.is_empty() {
-        true => Ok(()),
-        false => {
-            let made = outgoing::client_tls(Trust::Only(Path::new(text)), "tls.acme_ca", None);
-            made.map(drop).map_err(|error| error.context().to_owned())
-        }
-    };
-    let ca = from.checked("tls", "acme_ca", String::new(), usable);
+    let ca = from.checked("tls", "acme_ca", String::new(), holds_authorities);
     if !hosts.is_empty() && !agreed {
         let message =
             "must be true before certificates are ordered: read the authority's terms of service";
@@ -56,6 +49,18 @@ pub fn acme(default: AcmeSettings, listens: bool, from: &mut Reader) -> AcmeSett
         contact: (!contact.is_empty()).then(|| mailto(contact)),
         ca: (!ca.is_empty()).then(|| PathBuf::from(ca)),
     }
+}
+
+/// Checks a setting that names a file of authorities, unless it is empty.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn holds_authorities(file: &String) -> Result<(), String> {
+    if file.is_empty() {
+        return Ok(());
+    }
+    let made = outgoing::client_tls(Trust::Only(Path::new(file)), "it", None);
+    made.map(drop).map_err(|error| error.context().to_owned())
 }
 
 impl Setting for Vec<HostName> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::reader::Reader;
+use crate::config::tls::holds_authorities;
 use crate::jobs::webhook_settings::WebhookSettings;
 use crate::net::reach::Reach;
 
@@ -14,7 +15,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub fn read(default: WebhookSettings, from: &mut Reader) -> WebhookSettings {
     let shown = default.authorities.as_ref();
     let shown = shown.map_or_else(String::new, |file| file.display().to_string());
-    let authorities = from.take(SECTION, "authorities", shown);
+    let authorities = from.checked(SECTION, "authorities", shown, holds_authorities);
     let (soon, second) = (Duration::from_millis(10), Duration::from_secs(1));
     let mut time = |key, default, least, most| from.within(SECTION, key, default, least..=most);
     let (time_out, first_delay) = (

@@ -298,6 +298,12 @@ impl Database {
     }
 }
 
+/// The role that a PostgreSQL URL names.
+pub fn role(url: &str) -> Option<String> {
+    let options = PgConnectOptions::from_str(url).ok()?;
+    Some(options.get_username().to_owned())
+}
+
 async fn open_postgres(url: &str, connections: u32) -> Result<Pools> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|error| {

@@ -3,9 +3,10 @@
 use sqlx::AssertSqlSafe;
 
 use crate::db::database::Database;
+use crate::db::server_role;
 use crate::db::sql::{Dialect, SystemTx};
 use crate::db::value::Value;
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 
 /// A step of the schema. Steps expand first and contract in a later release.
 struct Migration {
@@ -123,9 +124,16 @@ pub enum SchemaState {
 /// Looks at the schema and changes nothing.
 ///
 /// # Errors
-/// Unavailable when the database does not answer.
+/// Denied when nothing was granted to the role that is connected; Unavailable when the database does not answer.
 pub async fn state(db: &Database) -> Result<SchemaState> {
     let mut tx = db.system_read().await?;
+    if server_role::is_strange(&mut tx).await? {
+        return Err(Error::new(
+            ErrorKind::Denied,
+            "the role of database.url was granted nothing in this database; name it in database.server_role, and \
+             run 'sealift migrate'",
+        ));
+    }
     let version = version(&mut tx).await?;
     let newest = newest();
     Ok(match version {
@@ -153,10 +161,11 @@ pub async fn require_current(db: &Database) -> Result<()> {
 /// Brings the schema up to date, each step in a transaction, and returns the steps taken.
 ///
 /// Run with a role that may create tables; `server_role` (PostgreSQL) is then granted what the
-/// server needs and no more.
+/// server needs and no more, also where the schema was up to date.
 ///
 /// # Errors
-/// Invalid when the schema is newer than this program or the role's name is not plain.
+/// Invalid when the schema is newer than this program or the role's name is not plain; NotFound when there is no
+/// such role; Denied when another role owns the tables.
 pub async fn migrate(db: &Database, server_role: &str) -> Result<usize> {
     migrate_to(db, server_role, newest()).await
 }
@@ -176,15 +185,36 @@ pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result
     loop {
         let mut tx = db.system().await?;
         lock(&mut tx).await?;
+        let on_postgres = tx.dialect() == Dialect::Postgres;
+        let owns = !on_postgres || server_role::owns(&mut tx).await?;
+        if on_postgres {
+            server_role::require(&mut tx, server_role).await?;
+            // A server's own role may find that there is nothing to do.
+            if !owns && !server_role::may_read(&mut tx).await? {
+                return Err(server_role::not_owner());
+            }
+            if owns && server_role::is_connected(&mut tx, server_role).await? {
+                return Err(Error::invalid(
+                    "database.server_role: the role that migrates owns the tables, and a server's may not; name the \
+                     server's own role there",
+                ));
+            }
+        }
         let now = db.clock().now();
         let done = version(&mut tx).await?.unwrap_or(0);
         if done > newest() {
             return Err(newer());
         }
-        let Some(next) = MIGRATIONS
+        let next = MIGRATIONS
             .iter()
-            .find(|m| m.version > done && m.version <= wanted)
-        else {
+            .find(|m| m.version > done && m.version <= wanted);
+        if next.is_some() && !owns {
+            return Err(server_role::not_owner());
+        }
+        let Some(next) = next else {
+            if on_postgres && owns {
+                server_role::grant(&mut tx, server_role, &scripts(done)).await?;
+            }
             tx.commit().await?;
             return Ok(taken);
         };
@@ -211,6 +241,12 @@ pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result
         tx.commit().await?;
         taken += 1;
     }
+}
+
+/// What was done up to a version: shared, and PostgreSQL's own.
+fn scripts(done: i64) -> Vec<(&'static str, &'static str)> {
+    let done = MIGRATIONS.iter().filter(|m| m.version <= done);
+    done.map(|m| (m.shared, m.postgres)).collect()
 }
 
 /// Two programs that migrate at once take turns. SQLite's transaction is a lock already.

@@ -5,6 +5,9 @@
 //! background run on threads that may block; and whoever waits for another process that writes does so
 //! without a thread.
 
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,7 +52,7 @@ pub(in crate::db) struct SqlitePool {
 }
 
 impl SqlitePool {
-    /// Opens the file, which is made when it is missing.
+    /// Opens the file; whoever `writes` makes it when it is missing, and closes it to other users of the machine.
     pub(in crate::db) async fn open(
         path: &Path,
         connections: usize,
@@ -63,6 +66,9 @@ impl SqlitePool {
             idle: Mutex::default(),
         };
         blocking(move || {
+            if writes {
+                close_to_others(&pool.path)?;
+            }
             let first = pool.connect().map_err(from_sqlite)?;
             pool.lock().push(first);
             Ok(Arc::new(pool))
@@ -240,6 +246,42 @@ impl Drop for SqliteTx {
     }
 }
 
+/// Makes the file for its owner only, before SQLite would for whoever the umask lets in, and takes from others what
+/// was open to them: it holds the hashes of all passwords. SQLite gives what it keeps beside it the same mode.
+///
+/// A file that is there is not opened: whoever closes it loses the locks that SQLite has on it in this process.
+fn close_to_others(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(unavailable().because(error));
+        }
+        _ => {}
+    }
+    let about = fs::metadata(path).map_err(|error| unavailable().because(error))?;
+    if about.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        match fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let shown = Path::new(&beside).display();
+                return Err(Error::invalid(format!(
+                    "the database file '{shown}' is open to other users of this machine; as its owner run: \
+                     chmod 600 '{shown}'"
+                ))
+                .because(error));
+            }
+            _ => {}
+        }
+    }
+    tracing::warn!(file = %path.display(), "the database was open to other users of this machine; it is its owner's only now");
+    Ok(())
+}
+
 fn run(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.raw_execute().map(drop)
 }
@@ -306,8 +348,12 @@ fn lost() -> Error {
 }
 
 fn silent(why: &'static str) -> Error {
+    unavailable().because(why)
+}
+
+fn unavailable() -> Error {
     let context = "the server's database does not answer; try again in a moment";
-    Error::new(ErrorKind::Unavailable, context).because(why)
+    Error::new(ErrorKind::Unavailable, context)
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
@@ -342,10 +388,7 @@ fn from_sqlite(error: rusqlite::Error) -> Error {
             | ErrorCode::DatabaseLocked
             | ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen,
-        ) => {
-            let context = "the server's database does not answer; try again in a moment";
-            Error::new(ErrorKind::Unavailable, context).because(error)
-        }
+        ) => unavailable().because(error),
         _ => Error::internal(error),
     }
 }

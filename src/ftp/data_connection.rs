@@ -64,7 +64,10 @@ async fn external(settings: &PassiveSettings, ends: Ends) -> Result<Ipv4Addr, Re
         IpAddr::V4(ip) => Some(ip),
         IpAddr::V6(_) => None,
     });
-    four.into_iter().next().ok_or_else(unknown)
+    four.into_iter().next().ok_or_else(|| {
+        tracing::error!(name = %settings.address, "passive_address has no IPv4 address, which PASV needs; write one, or mend the name");
+        unknown()
+    })
 }
 
 /// Connects to a client.

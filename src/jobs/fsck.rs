@@ -41,7 +41,7 @@ pub async fn check(vfs: &Vfs, repair: Repair, depth: Depth) -> Result<FsckReport
                 upload_expiry: Duration::MAX,
             };
             match sweep::run(vfs, tenant.id, keep).await {
-                Ok(removed) => report.removed += removed,
+                Ok(removed) => report.swept += removed,
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     let (name, why) = (&tenant.name, error.context());
                     let problem = format!("{name}: not all leftovers were removed: {why}");

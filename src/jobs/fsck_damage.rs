@@ -1,8 +1,10 @@
 //! What a check tells of a content that cannot be read: which object it is to be restored from, and whose file it is.
 
+use crate::db::sql::TenantTx;
 use crate::db::{contents, entries};
 use crate::domain::error::{ErrorKind, Result};
-use crate::domain::id::{ContentId, TenantId};
+use crate::domain::id::{ContentId, NodeId, TenantId};
+use crate::domain::node::Entry;
 use crate::jobs::fsck_stores::{Stores, object};
 use crate::vfs::access;
 use crate::vfs::blob_reader::BlobReader;
@@ -10,6 +12,8 @@ use crate::vfs::service::Vfs;
 
 /// So many blobs of a content are looked at one by one.
 const MOST_BLOBS: usize = 1000;
+/// A path has no more folders.
+const MOST_FOLDERS: usize = 1000;
 /// So many of those that are damaged are named.
 const MOST_NAMED: usize = 20;
 
@@ -62,11 +66,53 @@ async fn path(vfs: &Vfs, tenant: TenantId, content: ContentId) -> Result<Option<
     let Some(holder) = entries::holder(&mut tx, content).await? else {
         return Ok(None);
     };
-    let mut chain = entries::ancestors(&mut tx, holder.parent).await?;
-    chain.reverse();
-    let path = access::path_of(&access::below(&chain, &holder));
-    Ok(Some(match holder.died {
-        None => format!("the file '{path}' has it"),
-        Some(_) => format!("an older version of '{path}' has it"),
+    let above = Above::of(&mut tx, holder.parent).await?;
+    let chain = access::below(&above.chain, &holder);
+    let path = match above.is_whole() {
+        true => access::path_of(&chain),
+        false => {
+            let names: Vec<_> = chain.iter().map(|entry| entry.name.as_str()).collect();
+            format!(".../{}", names.join("/"))
+        }
+    };
+    Ok(Some(match (holder.died, above.is_deleted) {
+        (None, false) => format!("the file '{path}' has it"),
+        (None, true) => format!("the file '{path}', whose folder is deleted, has it"),
+        (Some(_), _) => format!("an older version of '{path}' has it"),
     }))
+}
+
+/// The folders above a file, the root first, as they were when they were last there.
+struct Above {
+    chain: Vec<Entry>,
+    is_deleted: bool,
+}
+
+impl Above {
+    async fn of(tx: &mut TenantTx, lowest: NodeId) -> Result<Self> {
+        let (mut chain, mut is_deleted, mut next) = (Vec::new(), false, lowest);
+        while next != NodeId::NIL && chain.len() < MOST_FOLDERS {
+            let entry = match entries::live(tx, next).await? {
+                Some(entry) => Some(entry),
+                None => {
+                    is_deleted = true;
+                    entries::last_past(tx, next).await?
+                }
+            };
+            let Some(entry) = entry else {
+                break;
+            };
+            next = entry.parent;
+            chain.push(entry);
+        }
+        chain.reverse();
+        Ok(Self { chain, is_deleted })
+    }
+
+    /// Whether they lead to the root; what was deleted long ago is forgotten.
+    fn is_whole(&self) -> bool {
+        self.chain
+            .first()
+            .is_some_and(|top| top.parent == NodeId::NIL)
+    }
 }

@@ -45,4 +45,6 @@ pub struct FsckReport {
     pub orphans: u64,
     /// Orphans that were removed.
     pub removed: u64,
+    /// Objects that were removed because nothing names them any more: of what was deleted and purged.
+    pub swept: u64,
 }

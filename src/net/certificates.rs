@@ -103,6 +103,16 @@ impl Certificates {
         })))
     }
 
+    /// Checks that all can be read, and used.
+    ///
+    /// # Errors
+    /// As [`Certificates::load`].
+    pub fn check(files: &[PemFiles]) -> Result<()> {
+        files
+            .iter()
+            .try_for_each(|files| Pair::read(files).map(drop))
+    }
+
     /// None from files: a self-signed one for these names serves until others are issued.
     ///
     /// # Errors

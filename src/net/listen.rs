@@ -200,7 +200,7 @@ async fn introduced(mut connection: Connection) -> Option<Connection> {
             // Checks of a balancer's own often just connect.
             match error.kind() {
                 io::ErrorKind::InvalidData => {
-                    tracing::warn!(peer = %balancer, error = %error, "a balancer did not say for whom it speaks; have it send the PROXY protocol, or take it off sftp.proxies");
+                    tracing::warn!(peer = %balancer, error = %error, "a balancer did not say for whom it speaks; have it send the PROXY protocol, or take it off the list of proxies in the port's section (sftp.proxies, ftp.proxies, https.proxies)");
                 }
                 _ => tracing::debug!(peer = %balancer, error = %error, "a balancer hung up"),
             }

@@ -181,7 +181,11 @@ fn client(shared: &Shared) -> Result<Arc<ClientConfig>, String> {
         .as_deref()
         .map_or(Trust::System, Trust::Also);
     let made = client_tls(trust, "webhooks.authorities", None);
-    made.map_err(|error| error.context().to_owned())
+    // Who has a webhook need not know where the operator keeps files.
+    made.map_err(|error| {
+        tracing::error!(error = ?error, "webhooks.authorities cannot be used; mend the file, and restart the server");
+        "the server cannot check certificates now; tell its operator".to_owned()
+    })
 }
 
 async fn shake_hands(

@@ -18,6 +18,53 @@ pub enum Ports {
     Set,
 }
 
+/// Checks that a server would listen somewhere, and nowhere twice; opens nothing.
+///
+/// # Errors
+/// Invalid, with the settings and what to do.
+pub fn check(settings: &Settings) -> Result<()> {
+    let all = [
+        ("ftp.listen", &settings.ftp.clear.listen),
+        ("ftps.listen", &settings.ftp.tls.listen),
+        ("https.listen", &settings.http.listen),
+        ("sftp.listen", &settings.sftp.listen),
+        ("admin.listen", &settings.http.admin),
+        ("http.listen", &settings.http.clear),
+        ("metrics.listen", &settings.http.metrics),
+    ];
+    // Operators and monitoring alone are no reason to run.
+    if all
+        .iter()
+        .take(4)
+        .all(|(_, addresses)| addresses.is_empty())
+    {
+        return Err(Error::invalid(
+            "the server would listen nowhere; set sftp.listen, ftp.listen, ftps.listen or https.listen",
+        ));
+    }
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    for (setting, addresses) in all {
+        for address in addresses.iter().filter(|address| address.port() != 0) {
+            if let Some((before, _)) = taken.iter().find(|(_, other)| collide(*other, *address)) {
+                return Err(Error::invalid(format!(
+                    "{before} and {setting} both name port {} of {}; choose another port for one of them",
+                    address.port(),
+                    address.ip()
+                )));
+            }
+            taken.push((setting, *address));
+        }
+    }
+    Ok(())
+}
+
+/// Whether only one of two addresses can be listened at.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port()
+        && (one.ip() == other.ip() || (covers && one.is_ipv4() == other.is_ipv4()))
+}
+
 /// Open ports that nobody accepts from yet.
 pub struct Doors {
     /// For operators, over TLS.
@@ -42,6 +89,7 @@ impl Doors {
     /// # Errors
     /// With what to do; no port stays open then.
     pub fn open(settings: &Settings, ports: Ports) -> Result<Self> {
+        check(settings)?;
         let open = |addresses: &[SocketAddr]| {
             let opened = addresses.iter().map(|address| match ports {
                 Ports::Any => listen::bind(SocketAddr::new(address.ip(), 0)),
@@ -49,7 +97,7 @@ impl Doors {
             });
             opened.collect::<Result<Vec<_>>>()
         };
-        let doors = Self {
+        Ok(Self {
             admin: open(&settings.http.admin)?,
             ftp: open(&settings.ftp.clear.listen)?,
             ftps: open(&settings.ftp.tls.listen)?,
@@ -57,16 +105,7 @@ impl Doors {
             https: open(&settings.http.listen)?,
             metrics: open(&settings.http.metrics)?,
             sftp: open(&settings.sftp.listen)?,
-        };
-        let all = [&doors.ftp, &doors.ftps, &doors.https, &doors.sftp];
-        let none = all.into_iter().all(Vec::is_empty);
-        match none {
-            true => Err(Error::invalid(
-                "the server would listen nowhere; set sftp.listen, ftp.listen, ftps.listen or \
-                 https.listen",
-            )),
-            false => Ok(doors),
-        }
+        })
     }
 
     /// Where each protocol listens: its first address.

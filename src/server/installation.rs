@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use crate::accounts::manage::Directory;
-use crate::config::settings::Settings;
+use crate::config::settings::{DatabaseSettings, Settings};
 use crate::config::value::KeyKind;
 use crate::db::commit::Committer;
 use crate::db::database::{Database, Location};
 use crate::db::migrate::{self, SchemaState};
 use crate::db::regions;
+use crate::db::server_role::{self, Excess};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{InstanceId, RegionId};
 use crate::net::budget::Budget;
+use crate::server::stores::Checked;
 use crate::server::{keys, stores};
 use crate::telemetry::start;
 use crate::vfs::keys::{KEY_LIFE, TenantKeys};
@@ -98,7 +100,6 @@ impl Installation {
     pub async fn vfs(&self) -> Result<Vfs> {
         let keys = self.keys().await?;
         let regions = stores::open(&self.settings, self.database()).await?;
-        stores::warn_of_strangers(&self.settings, self.database()).await?;
         let budget = Budget::new(usize::try_from(self.settings.memory.0).unwrap_or(usize::MAX));
         let instance = start::announced_instance();
         let instance = instance.unwrap_or_else(|| InstanceId::mint(self.database().clock().now()));
@@ -139,43 +140,89 @@ pub async fn open(settings: &Settings) -> Result<Database> {
         None => Location::Sqlite(database.path.clone()),
     };
     let opened = Database::open(&location, database.connections, clock).await;
-    opened.map_err(|error| match error.kind() {
-        ErrorKind::Unavailable => {
-            let which = match location {
-                Location::Postgres(_) => "the PostgreSQL database".to_owned(),
-                Location::Sqlite(path) => format!("the database '{}'", path.display()),
-            };
-            let sentence =
-                format!("{which} cannot be opened; check that it is there and reachable");
-            Error::new(ErrorKind::Unavailable, sentence).because(error)
-        }
-        _ => error,
-    })
+    opened.map_err(|error| refused(database, error))
+}
+
+/// Names the database in an error of its opening, and what there is to do.
+fn refused(database: &DatabaseSettings, error: Error) -> Error {
+    let setting = match database.url == database.owner_url {
+        true => "database.owner_url",
+        false => "database.url",
+    };
+    let file = database.path.display();
+    let (kind, sentence) = match (error.kind(), &database.url) {
+        (ErrorKind::Unavailable, Some(_)) => (
+            ErrorKind::Unavailable,
+            format!(
+                "{setting}: the PostgreSQL database cannot be opened; check that it is there and reachable"
+            ),
+        ),
+        (ErrorKind::Unavailable, None) => (
+            ErrorKind::Unavailable,
+            format!(
+                "database.path: the database '{file}' cannot be opened; check that it and its folder are there \
+                 and belong to the server's user"
+            ),
+        ),
+        (ErrorKind::Internal, Some(_)) => (
+            ErrorKind::Unavailable,
+            format!(
+                "{setting}: PostgreSQL does not let that role into that database; check its name, its password \
+                 and the database's name"
+            ),
+        ),
+        (ErrorKind::Internal, None) => (
+            ErrorKind::Corrupt,
+            format!(
+                "database.path: '{file}' is no database that can be used; check that it belongs to the server's \
+                 user, or put it back from your backup"
+            ),
+        ),
+        _ => return error,
+    };
+    Error::new(kind, sentence).because(error)
 }
 
 async fn open_existing(settings: &Settings) -> Result<Database> {
-    let path = &settings.database.path;
-    if settings.database.url.is_none() && !path.exists() {
+    if is_missing(settings)? {
+        let path = settings.database.path.display();
         return Err(Error::not_found(format!(
-            "there is no database '{}'; run 'sealift up' or 'sealift migrate' first, \
-             or name another folder by --data",
-            path.display()
+            "there is no database '{path}'; run 'sealift up' or 'sealift migrate' first, or name another folder by \
+             --data"
         )));
     }
     open(settings).await
 }
 
-/// Checks that database, keys and regions fit together and can be used; changes nothing.
+/// Whether SQLite's file is not there yet.
+fn is_missing(settings: &Settings) -> Result<bool> {
+    let path = &settings.database.path;
+    if settings.database.url.is_some() {
+        return Ok(false);
+    }
+    let there = path.try_exists().map_err(|error| {
+        let sentence = format!(
+            "nobody can tell whether the database '{}' is there; run this as the server's user",
+            path.display()
+        );
+        Error::new(ErrorKind::Unavailable, sentence).because(error)
+    });
+    Ok(!there?)
+}
+
+/// Checks that database, keys and regions fit together and can be used; changes nothing. Returns what keeps no server
+/// from its start.
 ///
 /// # Errors
 /// With what to do.
-pub async fn check(settings: &Settings) -> Result<()> {
-    let path = &settings.database.path;
-    if settings.database.url.is_none() && !path.exists() {
+pub async fn check(settings: &Settings) -> Result<Checked> {
+    if is_missing(settings)? {
         keys::check_file(settings)?;
-        stores::check(settings).await?;
-        let lack = format!("the database '{}' is missing", path.display());
-        return stores::require_empty(settings, &lack).await;
+        let checked = stores::check(settings).await?;
+        let path = settings.database.path.display();
+        let lack = format!("the database '{path}' is missing");
+        stores::require_empty(settings, &lack).await?;
+        return Ok(checked);
     }
     let db = open(settings).await?;
     let checked = check_open(settings, &db).await;
@@ -183,51 +230,43 @@ pub async fn check(settings: &Settings) -> Result<()> {
     checked
 }
 
-async fn check_open(settings: &Settings, db: &Database) -> Result<()> {
+async fn check_open(settings: &Settings, db: &Database) -> Result<Checked> {
+    require_bound(db).await?;
     let state = migrate::state(db).await?;
     match state {
-        SchemaState::Newer => return migrate::require_current(db).await,
+        SchemaState::Newer => migrate::require_current(db).await?,
         SchemaState::Empty => keys::check_file(settings)?,
         SchemaState::Current | SchemaState::Older => keys::check(settings, db).await?,
     }
-    stores::check(settings).await?;
-    check_places(settings, db, state).await
+    let checked = stores::check(settings).await?;
+    check_places(settings, db, state).await?;
+    Ok(checked)
 }
 
-/// Checks, as a start does, that the places of blobs are not somebody else's; changes nothing. Passes when the
-/// database is not there or does not answer.
-///
-/// # Errors
-/// Invalid, with what to do.
-pub async fn check_owners(settings: &Settings) -> Result<()> {
-    let path = &settings.database.path;
-    if settings.database.url.is_none() && !path.exists() {
-        return Ok(());
-    }
-    let db = match open(settings).await {
-        Ok(db) => db,
-        Err(error) => {
-            tracing::warn!(error = ?error, "whose the places of blobs are was not looked at");
-            return Ok(());
-        }
+/// Refuses a role that row security does not bind: it keeps tenants apart where the program forgets to.
+async fn require_bound(db: &Database) -> Result<()> {
+    let what = match server_role::excess(db).await? {
+        None => return Ok(()),
+        Some(Excess::Exempt) => "is exempt from row security (BYPASSRLS)",
+        Some(Excess::Owner) => "owns the tables",
+        Some(Excess::Superuser) => "is a superuser",
     };
-    let checked = match migrate::state(&db).await {
-        Ok(state) => check_places(settings, &db, state).await,
-        Err(error) => Err(error),
-    };
-    db.close().await;
-    match checked {
-        Err(error) if error.kind() == ErrorKind::Unavailable => {
-            tracing::warn!(error = ?error, "whose the places of blobs are was not looked at");
-            Ok(())
-        }
-        checked => checked,
-    }
+    Err(Error::new(
+        ErrorKind::Denied,
+        format!(
+            "database.url: the role that it names {what}, itself or by a membership, so that nothing keeps one \
+             tenant's rows from another; name a role that owns nothing, has neither SUPERUSER nor BYPASSRLS and is a \
+             member of none that does, and run 'sealift migrate' with that role as database.server_role"
+        ),
+    ))
 }
 
 async fn check_places(settings: &Settings, db: &Database, state: SchemaState) -> Result<()> {
     match state {
-        SchemaState::Current => stores::check_owners(settings, db).await,
+        SchemaState::Current => {
+            stores::warn_of_strangers(settings, db).await?;
+            stores::check_owners(settings, db).await
+        }
         SchemaState::Empty => stores::require_empty(settings, "the database is empty").await,
         // What the start of this program looks at may not be there before 'sealift migrate'.
         SchemaState::Newer | SchemaState::Older => Ok(()),

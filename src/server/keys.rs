@@ -74,7 +74,7 @@ pub async fn check(settings: &Settings, db: &Database) -> Result<()> {
 /// As [`KeyRing::open_local`].
 pub fn check_file(settings: &Settings) -> Result<()> {
     match KeyRing::open_local(&settings.key_file) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(named(error)),
         _ => Ok(()),
     }
 }
@@ -98,14 +98,19 @@ async fn open_file(
             match needed {
                 false => Ok(None),
                 true => Err(Error::not_found(format!(
-                    "the key file '{}' is missing; put it back from your copy, since nothing that \
+                    "keys.file: the key file '{}' is missing; put it back from your copy, since nothing that \
                      is stored can be read without it",
                     path.display()
                 ))),
             }
         }
-        (Err(error), _) => Err(error),
+        (Err(error), _) => Err(named(error)),
     }
+}
+
+fn named(error: Error) -> Error {
+    let sentence = format!("keys.file: {}", error.context());
+    error.saying(sentence)
 }
 
 /// Whether any tenant's data keys are still wrapped by the key file.

@@ -33,7 +33,7 @@ use crate::server::keys;
 use crate::server::outlets::Outlets;
 use crate::server::ready::Ready;
 use crate::server::stores;
-use crate::server::tls::Tls;
+use crate::server::tls::{self, Tls};
 use crate::sftp::host_keys::HostKeys;
 use crate::sftp::server::SftpServer;
 use crate::vfs::service::Vfs;
@@ -194,11 +194,8 @@ fn ftp(
     if all.is_empty() {
         return Ok((None, all));
     }
-    let tls = tls.server(ClientCertificates::Ask).ok_or_else(|| {
-        Error::invalid(
-            "FTP needs a certificate; set tls.certificates or tls.acme_hosts, or empty ftp.listen and ftps.listen",
-        )
-    })?;
+    let tls = tls.server(ClientCertificates::Ask);
+    let tls = tls.ok_or_else(tls::lacks_for_ftp)?;
     let front = FtpSettings {
         login_time: settings.sftp.front.login_time,
         ..section.front.clone()
@@ -234,10 +231,7 @@ fn http(
     }
     let tls = tls.server(ClientCertificates::Ignore);
     if tls.is_none() && all.iter().any(|port| port.offer.speaks_tls()) {
-        return Err(Error::invalid(
-            "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen and \
-             admin.listen",
-        ));
+        return Err(tls::lacks_for_https());
     }
     let front = HttpSettings {
         login_time: installation.settings.sftp.front.login_time,

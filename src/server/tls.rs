@@ -3,6 +3,7 @@
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::settings::Settings;
 use crate::crypto::keyring::KeyRing;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::InstanceId;
@@ -18,6 +19,47 @@ pub struct Tls {
     served: Option<(Certificates, TicketKeys)>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
+}
+
+/// Checks that certificates are there where something listens that needs one, and that those in files can be used;
+/// blocks.
+///
+/// # Errors
+/// Invalid, naming the setting and what to do.
+pub fn check(settings: &Settings) -> Result<()> {
+    if !settings.certificates.is_empty() {
+        let checked = Certificates::check(&settings.certificates);
+        return checked.map_err(|error| {
+            let sentence = format!("tls.certificates: {}", error.context());
+            error.saying(sentence)
+        });
+    }
+    let (ftp, http) = (&settings.ftp, &settings.http);
+    if !settings.acme.hosts.is_empty() {
+        return Ok(());
+    }
+    if !ftp.clear.listen.is_empty() || !ftp.tls.listen.is_empty() {
+        return Err(lacks_for_ftp());
+    }
+    if !http.listen.is_empty() || !http.admin.is_empty() {
+        return Err(lacks_for_https());
+    }
+    Ok(())
+}
+
+/// That FTP is to be served without a certificate.
+pub fn lacks_for_ftp() -> Error {
+    Error::invalid(
+        "FTP needs a certificate; set tls.certificates or tls.acme_hosts, or empty ftp.listen and ftps.listen",
+    )
+}
+
+/// The same of HTTPS.
+pub fn lacks_for_https() -> Error {
+    Error::invalid(
+        "HTTPS needs a certificate; set tls.certificates or tls.acme_hosts, or empty https.listen and \
+         admin.listen",
+    )
 }
 
 impl Tls {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
@@ -31,20 +31,32 @@ impl HostKeys {
     /// # Errors
     /// Invalid, with the file and what to do.
     pub fn load_or_create(folder: &Path) -> Result<Self> {
+        Self::check(folder)?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
             .map_err(|error| refusal(folder, "cannot be made", error))?;
-        let kinds: [(&str, Make); 3] = [
-            ("ssh_host_ed25519_key", ed25519),
-            ("ssh_host_ecdsa_key", ecdsa),
-            ("ssh_host_rsa_key", || rsa(KeySize::Rsa3072)),
-        ];
-        let keys = kinds
+        let keys = KINDS
             .into_iter()
             .map(|(name, make)| load_or_make(&folder.join(name), make));
         Ok(Self(keys.collect::<Result<_>>()?))
+    }
+
+    /// Checks the keys that are in `folder`, if it is there; makes nothing.
+    ///
+    /// # Errors
+    /// As [`HostKeys::load_or_create`].
+    pub fn check(folder: &Path) -> Result<()> {
+        if fs::metadata(folder).is_ok_and(|about| !about.is_dir()) {
+            let shown = folder.display();
+            return Err(Error::invalid(format!(
+                "sftp.host_keys: '{shown}' is a file; name the folder of the host keys"
+            )));
+        }
+        KINDS
+            .iter()
+            .try_for_each(|(name, _)| load(&folder.join(name)).map(drop))
     }
 
     /// One fresh key that is kept nowhere.
@@ -77,31 +89,54 @@ impl HostKeys {
 
 type Make = fn() -> Result<KeypairData>;
 
+const KINDS: [(&str, Make); 3] = [
+    ("ssh_host_ed25519_key", ed25519),
+    ("ssh_host_ecdsa_key", ecdsa),
+    ("ssh_host_rsa_key", || rsa(KeySize::Rsa3072)),
+];
+
 fn load_or_make(path: &Path, make: Make) -> Result<PrivateKey> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            let key = PrivateKey::from_openssh(&text).map_err(|error| {
-                refusal(
-                    path,
-                    "is not an unencrypted OpenSSH private key; put it right or move it away",
-                    error,
-                )
-            })?;
-            match rsa_bits(&key) {
-                Some(bits) if bits < RSA_BITS => Err(Error::invalid(format!(
-                    "the host key {} has {bits} bits, and RSA keys need {RSA_BITS}; move it away, \
-                     and a longer one is made",
-                    path.display()
-                ))),
-                _ => Ok(key),
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = private(make()?)?;
-            store(path, &key).map_err(|error| refusal(path, "cannot be written", error))?;
-            Ok(key)
-        }
-        Err(error) => Err(refusal(path, "cannot be read", error)),
+    if let Some(key) = load(path)? {
+        return Ok(key);
+    }
+    let key = private(make()?)?;
+    store(path, &key).map_err(|error| refusal(path, "cannot be written", error))?;
+    Ok(key)
+}
+
+/// A key that can be used; none where there is no file.
+fn load(path: &Path) -> Result<Option<PrivateKey>> {
+    let shown = path.display();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refusal(path, "cannot be read", error)),
+    };
+    let about = fs::metadata(path).map_err(|error| refusal(path, "cannot be read", error))?;
+    if about.mode() & 0o077 != 0 {
+        return Err(Error::invalid(format!(
+            "sftp.host_keys: the host key {shown} is open to other users; run: chmod 600 {shown}"
+        )));
+    }
+    let key = PrivateKey::from_openssh(&text).map_err(|error| {
+        refusal(
+            path,
+            "is not an unencrypted OpenSSH private key; put it right or move it away",
+            error,
+        )
+    })?;
+    if key.is_encrypted() {
+        return Err(Error::invalid(format!(
+            "sftp.host_keys: the host key {shown} has a passphrase, for which nobody can be asked; take it away by: \
+             ssh-keygen -p -f {shown}"
+        )));
+    }
+    match rsa_bits(&key) {
+        Some(bits) if bits < RSA_BITS => Err(Error::invalid(format!(
+            "sftp.host_keys: the host key {shown} has {bits} bits, and RSA keys need {RSA_BITS}; move it away, and a \
+             longer one is made"
+        ))),
+        _ => Ok(Some(key)),
     }
 }
 
@@ -159,7 +194,11 @@ fn refusal(
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> Error {
     let error = error.into();
-    Error::invalid(format!("the host key {} {why} ({error})", path.display())).because(error)
+    let shown = path.display();
+    Error::invalid(format!(
+        "sftp.host_keys: the host key {shown} {why} ({error})"
+    ))
+    .because(error)
 }
 
 /// Our random numbers, as the key makers want them.
@@ -207,6 +246,17 @@ mod tests {
         let error = HostKeys::load_or_create(&folder).err().unwrap();
         assert!(error.context().contains("ssh_host_rsa_key"), "{error}");
         assert_eq!(fs::read(&rsa).unwrap(), b"no key");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let folder = std::env::temp_dir().join(format!("sealift-keys-{}", random::below(u64::MAX)));
+        HostKeys::load_or_create(&folder).unwrap();
+        let file = folder.join("ssh_host_ecdsa_key");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = HostKeys::load_or_create(&folder).err().unwrap();
+        assert!(error.context().contains("chmod 600"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -1,13 +1,14 @@
 //! The admin commands and `sealift serve`: beside a running server, on both databases.
 
-use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::{fs, io};
 
 use serde_json::Value;
 
+use crate::support::cloud;
 use crate::support::folder::TempFolder;
 use crate::support::postgres::Postgres;
-use crate::support::server::{DEMO, Server, sealift};
+use crate::support::server::{DEMO, Server, program, sealift};
 use crate::support::serving::Serving;
 
 fn json(text: &str) -> Value {
@@ -194,6 +195,18 @@ fn refusals_are_one_sentence_and_misuse_is_told_apart() {
     refused(&["account", "add", "x"], "", 2, "USER@TENANT");
     refused(&["grant", "add", DEMO, "demo:/x", "fly"], "", 2, "fly");
     refused(&["tenant", "add", "x", "--quota", "lots"], "", 2, "MiB");
+    refused(&["tenant", "add", "x", "--quota", "-5"], "", 2, "MiB");
+    refused(
+        &["tenant", "set", "demo", "--retention", "200000000000d"],
+        "",
+        2,
+        "36500d",
+    );
+    let token = [
+        "admin", "token", "create", "--name", "me", "--role", "operator",
+    ];
+    let words = [&token[..], &["--expires", "0s"]].concat();
+    refused(&words, "", 1, "expires at once");
 
     let elsewhere = folder.join("elsewhere");
     let ran = sealift(
@@ -202,6 +215,101 @@ fn refusals_are_one_sentence_and_misuse_is_told_apart() {
     );
     assert_eq!(ran.status.code(), Some(1));
     assert!(!elsewhere.exists(), "looking makes nothing");
+}
+
+#[test]
+fn names_that_customers_chose_do_not_steer_the_operators_terminal() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    let server = Server::up(&data);
+    let name = "/s\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}2J\u{202e}\nfake@demo  all";
+    server.admin(&["account", "set", DEMO, "--home", name], "");
+    server.admin(&["grant", "add", DEMO, &format!("demo:{name}"), "list"], "");
+    let steers = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    for words in [
+        &["account", "list", "demo"][..],
+        &["grant", "list", "demo"],
+        &["audit", "list", "demo"],
+        &["grant", "list", "demo", "--json"],
+    ] {
+        let said = server.admin(words, "");
+        assert!(!said.contains(steers), "{words:?}: {said:?}");
+        assert!(said.contains("owned"), "{words:?}: {said:?}");
+        assert!(!said.contains("\nfake"), "{words:?}: {said:?}");
+    }
+    let grants = json(&server.admin(&["grant", "list", "demo", "--json"], ""));
+    let paths: Vec<_> = grants.as_array().unwrap().iter().collect();
+    assert!(paths.iter().any(|grant| grant["path"] == name), "{grants}");
+
+    let missing = format!("{name}/missing");
+    let words = ["deleted", "list", "demo", &missing];
+    let place = ["--data", data.to_str().unwrap()];
+    let ran = sealift(&[&words[..], &place].concat(), "");
+    let errors = text(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{errors}");
+    assert!(!errors.contains(steers), "{errors:?}");
+    assert_eq!(errors.trim_end().lines().count(), 1, "{errors:?}");
+    server.stop();
+}
+
+#[test]
+fn results_that_cannot_be_written_are_told_and_what_is_shown_once_can_be_had_again() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    Server::up(&data).stop();
+    let write_to = |out: Stdio, words: &[&str]| {
+        let ran = Command::new(program())
+            .args(words)
+            .arg("--data")
+            .arg(&data)
+            .envs(cloud::ground(&data))
+            .stdout(out)
+            .output()
+            .unwrap();
+        (ran.status.code(), text(&ran.stderr))
+    };
+    let full = || Stdio::from(fs::File::create("/dev/full").unwrap());
+    let (code, said) = write_to(full(), &["audit", "list", "demo", "--json"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("standard output"), "{said}");
+    let (code, said) = write_to(full(), &["account", "add", "gen@demo", "--generate"]);
+    assert_eq!(code, Some(1));
+    let again = "sealift account passwd gen@demo --generate";
+    assert!(said.contains(again), "{said}");
+
+    // Whoever has read enough, as `head` does, is no fault.
+    let gone = || Stdio::from(io::pipe().unwrap().1);
+    let (code, said) = write_to(gone(), &["audit", "list", "demo"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let (code, said) = write_to(gone(), &["account", "passwd", "gen@demo", "--generate"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("could not be shown"), "{said}");
+}
+
+#[test]
+fn an_audit_log_that_is_longer_than_what_is_shown_says_so_and_shows_its_end() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    let server = Server::up(&data);
+    for name in ["a", "b", "c"] {
+        server.admin(&["group", "add", &format!("{name}@demo")], "");
+    }
+    let list = |words: &[&str]| {
+        let place = ["--json", "--data", data.to_str().unwrap()];
+        let ran = sealift(&[&["audit", "list", "demo"], words, &place].concat(), "");
+        (json(&text(&ran.stdout)), text(&ran.stderr))
+    };
+    let (all, said) = list(&[]);
+    let all = all.as_array().unwrap();
+    assert_eq!(said, "");
+    let (some, said) = list(&["--limit", "2"]);
+    assert_eq!(some.as_array().unwrap(), &all[..2]);
+    assert!(said.contains("--after 2"), "{said}");
+    assert!(said.contains("--last"), "{said}");
+    let (some, said) = list(&["--last", "2"]);
+    assert_eq!(some.as_array().unwrap(), &all[all.len() - 2..]);
+    assert_eq!(said, "");
+    server.stop();
 }
 
 #[test]

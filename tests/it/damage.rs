@@ -4,9 +4,19 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use sealift::db::sql::Dialect;
+use sealift::domain::id::RegionId;
+use sealift::domain::node::AttributeUpdate;
+use sealift::jobs::fsck;
+use sealift::jobs::fsck_report::{Depth, Repair};
+
 use crate::support::client::{SshOptions, quote, sftp, sftp_ok};
+use crate::support::dialects::on_both;
 use crate::support::folder::{TempFolder, sha256, write_random};
 use crate::support::server::{Server, sealift};
+use crate::support::world::{World, path, put};
+
+on_both!(a_lost_file_in_a_deleted_folder_is_named_by_where_it_was);
 
 const FRAME: u64 = 65_536 + 16;
 
@@ -58,6 +68,28 @@ fn a_damaged_frame_is_an_error_with_its_blob_in_the_log() {
     ] {
         assert!(told.contains(&word), "{word}: {told}");
     }
+}
+
+async fn a_lost_file_in_a_deleted_folder_is_named_by_where_it_was(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    for folder in ["/in", "/in/deep"] {
+        let folder = path(folder);
+        let made = ann.make_folder(&folder, AttributeUpdate::default());
+        made.await.unwrap();
+    }
+    put(&ann, &path("/in/deep/inner.txt"), b"inner")
+        .await
+        .unwrap();
+    ann.remove_tree(&path("/in")).await.unwrap();
+    let store = world.vfs.store(RegionId::MAIN).unwrap();
+    for stored in store.list(None, 10).await.unwrap() {
+        store.delete(stored.id).await.unwrap();
+    }
+    let report = fsck::check(&world.vfs, Repair::No, Depth::Bytes).await;
+    let problems = report.unwrap().problems.join("\n");
+    let named = "the file '/in/deep/inner.txt', whose folder is deleted, has it";
+    assert!(problems.contains(named), "{problems}");
 }
 
 /// Changes a byte in the fifth frame or so.

@@ -16,7 +16,7 @@ use crate::logins::from_uri;
 use crate::support::client::{SshOptions, paramiko, run, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::hold::HeldUpload;
-use crate::support::server::{DEMO, Server};
+use crate::support::server::{DEMO, Server, sealift};
 use crate::support::wait::wait_for;
 
 /// A server whose demo account has a key beside its password.
@@ -295,17 +295,39 @@ fn certificates_can_be_revoked_and_bound_to_names() {
     ours.certify(&["-I", "a", "-z", "1", "-n", "deploy"]);
     succeed(&ours.log_in(&setting));
 
-    admin(&[
-        "tenant",
-        "ca",
-        "revoke",
-        "demo",
-        "--serial",
-        "1",
-        "--ca",
-        "SHA256:another",
-    ]);
+    let another = Authority::new(folder, "another");
+    let public = another.key.with_extension("pub");
+    admin(&["tenant", "ca", "add", "demo", public.to_str().unwrap()]);
+    let trusted = || -> Vec<String> {
+        let all = admin(&["tenant", "ca", "list", "demo", "--json"]);
+        let all: Vec<Value> = serde_json::from_str(&all).unwrap();
+        let prints = all.iter().map(|one| one["fingerprint"].as_str());
+        prints.map(|print| print.unwrap().to_owned()).collect()
+    };
+    let revoke = ["tenant", "ca", "revoke", "demo"];
+    let of_another = ["--serial", "1", "--ca", &trusted()[1]];
+    admin(&[&revoke[..], &of_another].concat());
     succeed(&ours.log_in(&setting));
+
+    // What can be no certificate's, or no trusted key's, is not revoked without a word.
+    let own = trusted()[0].clone();
+    let data = setting.server.data().to_str().unwrap();
+    for (words, subject) in [
+        (&["--serial", "1", "--ca", &own[..40]][..], "does not trust"),
+        (&["--serial", "1", "--ca", &own[7..]], "does not trust"),
+        (&["--serial", "1", "--ca", ""], "does not trust"),
+        (&["--key", "SHA256:zzz"], "is no fingerprint"),
+        (&["--key", &format!("{own}=")], "is no fingerprint"),
+        (&["--key-id", ""], "is empty"),
+    ] {
+        let ran = sealift(&[&revoke, words, &["--data", data]].concat(), "");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(
+            !ran.status.success() && said.contains(subject),
+            "{words:?}: {said}"
+        );
+    }
+    assert_eq!(admin(&revoke).lines().count(), 2);
     admin(&["tenant", "ca", "revoke", "demo", "--serial", "1"]);
     refused(&ours.log_in(&setting));
     ours.certify(&["-I", "b", "-z", "2", "-n", "deploy"]);
@@ -335,10 +357,7 @@ fn certificates_can_be_revoked_and_bound_to_names() {
     setting.methods(&["publickey,password"]);
     refused(&fresh.log_in(&setting));
     setting.methods(&["any"]);
-    let all = admin(&["tenant", "ca", "list", "demo", "--json"]);
-    let all: Value = serde_json::from_str(&all).unwrap();
-    let fingerprint = all[1]["fingerprint"].as_str().unwrap();
-    admin(&["tenant", "ca", "remove", "demo", fingerprint]);
+    admin(&["tenant", "ca", "remove", "demo", &trusted()[2]]);
     refused(&fresh.log_in(&setting));
     setting.server.stop();
 }

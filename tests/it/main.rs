@@ -36,6 +36,7 @@ mod support {
     pub(crate) mod seaweed;
     pub(crate) mod server;
     pub(crate) mod serving;
+    pub(crate) mod site;
     pub(crate) mod testssl;
     pub(crate) mod transcript;
     pub(crate) mod tus;
@@ -55,7 +56,11 @@ mod asyncssh;
 #[cfg(test)]
 mod cli_admin;
 #[cfg(test)]
+mod cli_checks;
+#[cfg(test)]
 mod cli_cloud;
+#[cfg(test)]
+mod cli_database;
 #[cfg(test)]
 mod cli_keys;
 #[cfg(test)]
