@@ -304,3 +304,5 @@ mod writers;
 mod wrong_clocks;
 #[cfg(test)]
 mod x509;
+#[cfg(test)]
+mod x509_lists;
