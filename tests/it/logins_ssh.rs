@@ -352,6 +352,26 @@ fn paramiko_goes_through_methods_in_their_order_only() {
     setting.server.stop();
 }
 
+/// As OpenSSH's sshd: a program could use a key that is plugged in behind its owner's back.
+#[test]
+fn a_security_key_opens_nothing_without_a_touch() {
+    let setting = Setting::new();
+    let seed = setting.folder.join("seed");
+    fs::write(&seed, [7; 32]).unwrap();
+    let script = |case: &str| {
+        let words = [case, seed.to_str().unwrap(), "-"];
+        succeed(&run(paramiko("logins.py", &setting.server, &words), ""));
+    };
+    script("security_key");
+    let public = seed.with_extension("pub");
+    let public = public.to_str().unwrap();
+    setting
+        .server
+        .admin(&["account", "key", "add", DEMO, public], "");
+    script("touches");
+    setting.server.stop();
+}
+
 /// paramiko asks for the service anew before every method.
 #[test]
 fn paramiko_goes_on_after_a_refused_key() {
