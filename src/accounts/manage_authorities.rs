@@ -42,7 +42,8 @@ pub struct RevocationView {
 /// Which certificates are revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revoked {
-    /// Those about the key with this fingerprint.
+    /// The key with this fingerprint, in whatever form it is shown: certificates about it, those that it signed, and
+    /// itself.
     Key(String),
     /// Those that the authority calls so.
     KeyId(String),
@@ -108,13 +109,19 @@ impl Directory {
     /// the tenant.
     ///
     /// # Errors
-    /// NotFound when there is no such tenant.
+    /// NotFound when there is no such tenant; Invalid for the serial number 0 of any authority.
     pub async fn revoke(
         &self,
         tenant: &str,
         authority: Option<&str>,
         revoked: Revoked,
     ) -> Result<()> {
+        if authority.is_none() && revoked == Revoked::Serial(0) {
+            return Err(Error::invalid(
+                "0 is the number of all certificates that were given none; say whose by --ca, or name what is to be \
+                 revoked by --key-id or --key",
+            ));
+        }
         let revocation = Revocation {
             authority: authority.unwrap_or_default().to_owned(),
             kind: revoked.kind().to_owned(),

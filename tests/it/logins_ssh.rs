@@ -16,7 +16,7 @@ use crate::logins::from_uri;
 use crate::support::client::{SshOptions, paramiko, run, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::hold::HeldUpload;
-use crate::support::server::{DEMO, Server};
+use crate::support::server::{DEMO, Server, sealift};
 use crate::support::wait::wait_for;
 
 /// A server whose demo account has a key beside its password.
@@ -349,6 +349,51 @@ fn paramiko_goes_through_methods_in_their_order_only() {
     setting.methods(&["publickey,password"]);
     setting.paramiko("in_order", "-");
     setting.paramiko("another_name", "-");
+    setting.server.stop();
+}
+
+/// As with OpenSSH's `RevokedKeys`.
+#[test]
+fn a_revoked_key_opens_nothing_in_whatever_form_it_is_shown() {
+    let setting = Setting::new();
+    let folder = setting.folder.path();
+    let (ours, other) = (
+        Authority::new(folder, "ca"),
+        Authority::new(folder, "other"),
+    );
+    let admin = |words: &[&str]| setting.server.admin(words, "");
+    let file = |key: &Path| key.with_extension("pub").to_str().unwrap().to_owned();
+    for authority in [&ours, &other] {
+        admin(&["tenant", "ca", "add", "demo", &file(&authority.key)]);
+        authority.certify(&["-I", "laptop", "-n", "demo"]);
+        succeed(&authority.log_in(&setting));
+    }
+    // Itself, where it is a key of the account.
+    let plain = setting.folder.join("client-key");
+    let by_key = ["PreferredAuthentications=publickey"];
+    succeed(&setting.openssh(&by_key, ""));
+    let revoke = ["tenant", "ca", "revoke", "demo", "--key"];
+    let ours_only = ["--ca", "SHA256:another"];
+    admin(&[&revoke[..], &[&file(&plain)], &ours_only].concat());
+    succeed(&setting.openssh(&by_key, ""));
+    admin(&[&revoke[..], &[&file(&plain)]].concat());
+    refused(&setting.openssh(&by_key, ""));
+    // Certificates that it signed.
+    admin(&[&revoke[..], &[&file(&ours.key)]].concat());
+    refused(&ours.log_in(&setting));
+    succeed(&other.log_in(&setting));
+    // The number of all that have none is a slip.
+    let data = setting.server.data().to_str().unwrap();
+    let words = [
+        "tenant", "ca", "revoke", "demo", "--serial", "0", "--data", data,
+    ];
+    let slip = sealift(&words, "");
+    assert_eq!(slip.status.code(), Some(1), "{slip:?}");
+    assert!(
+        String::from_utf8_lossy(&slip.stderr).contains("--ca"),
+        "{slip:?}"
+    );
+    succeed(&other.log_in(&setting));
     setting.server.stop();
 }
 
