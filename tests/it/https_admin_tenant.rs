@@ -436,3 +436,39 @@ fn a_password_that_was_changed_lets_nobody_in_any_more() {
         old = new;
     }
 }
+
+#[test]
+fn what_a_removed_account_did_is_found_by_its_number() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "ann", false);
+    let me = ["--user", "ann@demo:secret"];
+    assert_eq!(admin.door.ask(&me, "/api/v1/me").status, 200);
+    admin
+        .server()
+        .audit_with("the login", |log| log.contains("ann@demo by password"));
+    admin.done("DELETE", "/tenants/demo/accounts/ann", None);
+    let ask = |query: &str| admin.root(&[], &format!("/tenants/demo/audit?{query}"));
+    let unknown = ask("user=ann");
+    assert_eq!(unknown.status, 404);
+    assert!(
+        unknown.text().contains("account-remove"),
+        "{}",
+        unknown.text()
+    );
+    let items = |query: &str| ask(query).json()["items"].as_array().unwrap().clone();
+    let removal = items("kind=account-remove");
+    let removal = removal[0]["detail"].as_str().unwrap();
+    let (_, number) = removal.split_once("ann@demo: number ").unwrap();
+    let number = number.split(' ').next().unwrap();
+    // The name is another account's now.
+    admin.account("demo", "ann", false);
+    assert_eq!(items("user=ann").len(), 0);
+    let found = items(&format!("account={number}"));
+    assert!(found.iter().any(|one| one["kind"] == "login"), "{found:?}");
+    let number: i64 = number.parse().unwrap();
+    assert!(found.iter().all(|one| one["account"] == number));
+    let export = admin.root(&[], &format!("/tenants/demo/audit/export?account={number}"));
+    assert_eq!(export.text().lines().count(), found.len());
+    assert_eq!(ask(&format!("user=ann&account={number}")).status, 400);
+    assert_eq!(ask("account=x").status, 400);
+}
