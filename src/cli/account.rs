@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::accounts::manage::{Access, Limit};
-use crate::accounts::manage_accounts::NewAccount;
+use crate::accounts::manage_accounts::{Home, NewAccount};
 use crate::accounts::manage_alter::AccountChange;
 use crate::accounts::manage_logins::LoginChange;
 use crate::cli::account_certificate::Certificate;
@@ -172,7 +172,7 @@ impl Add {
         if self.read_only {
             new.ceiling = Rights::READ_ONLY;
         }
-        installation.directory().add_account(new).await?;
+        let home = installation.directory().add_account(new).await?;
         let account = self.account.to_string();
         let mut value = json!({ "account": account });
         let mut sentence = format!("added account {account}");
@@ -181,6 +181,9 @@ impl Add {
             value = json!({ "account": account, "password": made });
         } else if self.password.is_unsaid() {
             sentence += " without a password; give it a key by 'sealift account key add'";
+        }
+        if home == Home::WasThere {
+            sentence += "; its home was there already, and what is in it is the account's now";
         }
         output::result(self.place.format(), &value, &sentence);
         installation.close().await;
