@@ -293,6 +293,42 @@ fn who_may_not_look_is_still_told_what_was_done() {
 }
 
 #[test]
+fn who_may_not_look_does_not_learn_which_names_are_files() {
+    let door = HttpsDoor::up();
+    let admin = |words: &[&str], input: &str| door.server.admin(words, input);
+    assert_eq!(door.put("/or/there?parents=true", "x", &[]).status, 201);
+    admin(
+        &["account", "add", "dan@demo", "--password-stdin"],
+        "secret\n",
+    );
+    admin(
+        &["grant", "add", "dan@demo", "demo:/or", "set-attributes"],
+        "",
+    );
+    let ask = |words: &[&str], path: &str| {
+        let words = [&["--user", "dan@demo:secret"], words].concat();
+        door.ask(&words, &format!("/api/v1{path}"))
+    };
+    let both = |asked: &dyn Fn(&str) -> Answer| {
+        let (there, nowhere) = (asked("there"), asked("nowhere"));
+        assert_eq!((there.status, there.text()), (403, nowhere.text()));
+    };
+    let put = ["-X", "PUT", "--data-binary", "x"];
+    both(&|name| ask(&put, &format!("/files/or/{name}/x")));
+    both(&|name| ask(&["-X", "POST"], &format!("/folders/or/{name}/x")));
+    both(&|name| ask(&["-X", "DELETE"], &format!("/entries/or/{name}/x")));
+    assert_eq!(ask(&put, "/files/home/dan/own").status, 201);
+    for what in ["move", "copy"] {
+        both(&|name| {
+            let body = json!({ "from": "/home/dan/own", "to": format!("/or/{name}/x") });
+            let body = body.to_string();
+            let words = ["-H", "Content-Type: application/json", "-d", &body];
+            ask(&words, &format!("/{what}"))
+        });
+    }
+}
+
+#[test]
 fn archives_bring_no_rights_and_no_ways_out() {
     let door = HttpsDoor::up();
     let put = door.demo(
