@@ -24,6 +24,8 @@ fn two_tenants() -> AdminDoor {
     admin
 }
 
+const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl laptop";
 const CHIEF: &str = "chief@demo";
 
 #[test]
@@ -471,4 +473,52 @@ fn what_a_removed_account_did_is_found_by_its_number() {
     assert_eq!(export.text().lines().count(), found.len());
     assert_eq!(ask(&format!("user=ann&account={number}")).status, 400);
     assert_eq!(ask("account=x").status, 400);
+}
+
+#[test]
+fn a_token_for_administration_does_not_become_the_whole_account() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "boss", true);
+    admin.account("demo", "ann", false);
+    let new = json!({ "name": "a", "scopes": ["admin"] }).to_string();
+    let words = [
+        &["--user", "boss@demo:secret"][..],
+        &admin_door::json("POST", &new)[..],
+    ]
+    .concat();
+    let made = admin.door.ask(&words, "/api/v1/tokens");
+    assert_eq!(made.status, 201, "{}", made.text());
+    let made = made.json();
+    let bearer = format!("Authorization: Bearer {}", made["token"].as_str().unwrap());
+    let ask = |method: &str, path: &str, body: &str| {
+        let words = [&["-H", &bearer][..], &admin_door::json(method, body)[..]].concat();
+        let path = format!("/api/v1/admin/accounts/{path}");
+        admin.door.ask(&words, &path)
+    };
+    let password = r#"{"password": "another-secret"}"#;
+    let key = json!({ "key": PUBLIC_KEY }).to_string();
+    for (method, path, body) in [
+        ("PUT", "password", password),
+        ("DELETE", "password", ""),
+        ("POST", "ssh-keys", &key),
+        ("POST", "second-factor", ""),
+        ("DELETE", "second-factor", ""),
+    ] {
+        let refused = ask(method, &format!("boss/{path}"), body);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (403, "scope"),
+            "{method} {path}: {}",
+            refused.text()
+        );
+    }
+    assert_eq!(ask("PUT", "ann/password", password).status, 204);
+    assert_eq!(ask("POST", "ann/ssh-keys", &key).status, 201);
+    // By the password it does.
+    let own = admin.account_asks(
+        "boss@demo",
+        &admin_door::json("POST", &key),
+        "/accounts/boss/ssh-keys",
+    );
+    assert_eq!(own.status, 201, "{}", own.text());
 }
