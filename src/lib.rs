@@ -304,6 +304,7 @@ pub mod accounts {
     pub mod webhook_secrets;
     pub mod webhook_views;
     pub mod x509;
+    pub mod x509_lists;
     pub mod x509_verify;
 }
 

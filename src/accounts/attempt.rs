@@ -264,7 +264,7 @@ impl Attempt {
             let why = if known {
                 "was not asked for"
             } else {
-                "does not open it"
+                "does not open it, or is revoked"
             };
             inner.note_failure(&now.caller, self.from, &format!("{by} {why}"));
             self.keep(login, now);

@@ -15,6 +15,7 @@ use crate::accounts::told_failures::ToldFailures;
 use crate::accounts::verify::{PasswordSettings, Verifier};
 use crate::db::accounts::{self, Account};
 use crate::db::audit::Happening;
+use crate::db::authorities;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
 use crate::db::login_guard;
@@ -278,7 +279,9 @@ impl Inner {
             (caller.tenant.id, caller.counted)
         });
         let mut tx = self.db().read(tenant).await?;
-        accounts::has_key(&mut tx, account, &fingerprint(&key.0), &key.0).await
+        let named = fingerprint(&key.0);
+        let is_revoked = authorities::is_key_revoked(&mut tx, &named).await?;
+        Ok(accounts::has_key(&mut tx, account, &named, &key.0).await? && !is_revoked)
     }
 
     pub(in crate::accounts) async fn remember_address(

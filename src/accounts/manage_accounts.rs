@@ -10,6 +10,7 @@ use crate::accounts::verify;
 use crate::crypto::password;
 use crate::db::accounts::{self, Account, AccountKey, LoginRules};
 use crate::db::audit::Happening;
+use crate::db::entries::{self, Moment};
 use crate::db::folders;
 use crate::db::grants::{self, Grant, Subject};
 use crate::db::operation::{Operation, Record};
@@ -107,19 +108,33 @@ pub struct KeyView {
     pub added_at: String,
 }
 
+/// How a new account came to its home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// It was made.
+    Made,
+    /// It was there, with all that is in it: that of an account of the same name that was removed, perhaps.
+    WasThere,
+}
+
 impl Directory {
-    /// Adds an account with its home folder and all rights there.
+    /// Adds an account with its home folder and all rights there; says whether there was such a folder.
     ///
     /// # Errors
     /// Invalid for a bad name, password or hash; AlreadyExists; NotFolder when a file is in the
     /// way of the home; Quota.
-    pub async fn add_account(&self, new: NewAccount) -> Result<()> {
+    pub async fn add_account(&self, new: NewAccount) -> Result<Home> {
         let login = new.login;
         LoginName::check_user(&login.user)?;
         let tenant = self.tenant(&login.tenant).await?;
         let home = match new.home {
             Some(home) => home,
             None => VfsPath::parse(&format!("/home/{}", login.user))?,
+        };
+        let was_there = {
+            let mut tx = self.db().read(tenant.id).await?;
+            let chain = entries::resolve(&mut tx, home.names(), Moment::Now).await?;
+            chain.len() > home.names().len()
         };
         let adding = Add {
             password: self.stored(new.password).await?,
@@ -131,7 +146,11 @@ impl Directory {
             clear_text: new.clear_text,
             administrator: new.administrator,
         };
-        self.run(tenant.id, adding).await
+        self.run(tenant.id, adding).await?;
+        Ok(match was_there {
+            true => Home::WasThere,
+            false => Home::Made,
+        })
     }
 
     /// The accounts of one tenant, or of all, by name.

@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use crate::accounts::manage::Directory;
-use crate::accounts::manage_accounts::account;
+use crate::db::accounts;
 use crate::db::audit::{self, AuditRecord, ChainState};
 use crate::db::audit_search::{self, Wanted};
 use crate::domain::clock::Timestamp;
-use crate::domain::error::Result;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::AccountId;
 use crate::domain::principal::LoginName;
 
 /// Records that one look goes through, and most looks for one page: nobody is to have a long log read as
@@ -66,6 +67,8 @@ pub struct AuditQuery {
     pub to: Option<Timestamp>,
     /// Of this account.
     pub login: Option<LoginName>,
+    /// Of the account with this number, which may have been removed.
+    pub account: Option<AccountId>,
     /// Of this kind.
     pub kind: Option<String>,
     /// About this path or name, or a part of it.
@@ -93,8 +96,17 @@ impl Directory {
         let found = self.tenant(tenant).await?;
         let mut tx = self.db().read(found.id).await?;
         let account = match &query.login {
-            Some(login) => Some(account(&mut tx, login).await?.id),
-            None => None,
+            Some(login) => {
+                let found = accounts::by_name(&mut tx, &login.user).await?;
+                let found = found.ok_or_else(|| {
+                    Error::not_found(format!(
+                        "there is no account '{login}'; what one did that was removed is found by its number \
+                         ('account'), which the record of the removal (kind 'account-remove') names"
+                    ))
+                })?;
+                Some(found.id)
+            }
+            None => query.account,
         };
         let end = audit::last_number(&mut tx).await? + 1;
         let from = match query.from {

@@ -43,7 +43,8 @@ pub struct RevocationView {
 /// Which certificates are revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revoked {
-    /// Those about the key with this fingerprint.
+    /// The key with this fingerprint, in whatever form it is shown: certificates about it, those that it signed, and
+    /// itself.
     Key(String),
     /// Those that the authority calls so.
     KeyId(String),
@@ -124,7 +125,7 @@ impl Directory {
     ///
     /// # Errors
     /// NotFound when there is no such tenant, or it does not trust `authority`; Invalid when what is revoked can be
-    /// no certificate's.
+    /// no certificate's, and for the serial number 0 of any authority.
     pub async fn revoke(
         &self,
         tenant: &str,
@@ -134,6 +135,12 @@ impl Directory {
         revoked.require_form()?;
         if authority == Some("") {
             return Err(not_trusted(""));
+        }
+        if authority.is_none() && revoked == Revoked::Serial(0) {
+            return Err(Error::invalid(
+                "0 is the number of all certificates that were given none; say whose by --ca, or name what is to be \
+                 revoked by --key-id or --key",
+            ));
         }
         let revocation = Revocation {
             authority: authority.unwrap_or_default().to_owned(),

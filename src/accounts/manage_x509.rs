@@ -1,17 +1,15 @@
 //! Certificates (X.509) that open accounts: what the operator does about them.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use serde::Serialize;
-use webpki::BorrowedCertRevocationList;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use crate::accounts::manage::Directory;
 use crate::accounts::manage_accounts::account;
-use crate::accounts::x509::{CertificateRule, fingerprint};
+use crate::accounts::x509::{CertificateRule, fingerprint, is_pem};
+use crate::accounts::x509_lists::Brought;
 use crate::db::account_certificates::{self, AccountCertificate};
 use crate::db::accounts;
 use crate::db::audit::Happening;
@@ -22,9 +20,6 @@ use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::principal::LoginName;
-
-/// A list is read at each login that it may concern.
-const MAX_CRL_BYTES: usize = 4 << 20;
 
 /// A trusted authority as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +61,7 @@ impl Directory {
     /// certificate in PEM or DER. Returns its fingerprint and whose it is.
     ///
     /// # Errors
-    /// NotFound when there is no such tenant; Invalid when it is no authority's certificate;
+    /// NotFound when there is no such tenant; Invalid when it is no authority's certificate, or is over;
     /// AlreadyExists when the tenant trusts it.
     pub async fn add_x509_authority(&self, tenant: &str, file: &[u8]) -> Result<(String, String)> {
         let authority = authority(file, self.db().clock().now())?;
@@ -112,12 +107,13 @@ impl Directory {
     /// names more than that did, the sessions of accounts that certificates open are ended.
     ///
     /// # Errors
-    /// NotFound when there is no such tenant; Invalid when it is no such list, or older than the last.
+    /// NotFound when there is no such tenant; Invalid when it is no such list, or not of an authority of the tenant,
+    /// or older than the last.
     pub async fn set_x509_crl(&self, tenant: &str, file: &[u8]) -> Result<X509CrlView> {
-        let crl = crl(file, self.db().clock().now())?;
-        let shown = crl_view(&crl);
+        let brought = Brought::read(file, self.db().clock().now())?;
+        let shown = crl_view(&brought.list);
         let tenant = self.tenant(tenant).await?;
-        self.run(tenant.id, TenantEdit::Crl(crl)).await?;
+        self.run(tenant.id, TenantEdit::Crl(brought)).await?;
         Ok(shown)
     }
 
@@ -207,10 +203,6 @@ pub fn read_certificate(file: &[u8]) -> Result<Vec<u8>> {
     Ok(one.to_vec())
 }
 
-fn is_pem(file: &[u8]) -> bool {
-    !file.starts_with(&[0x30])
-}
-
 fn authority(file: &[u8], now: Timestamp) -> Result<X509Authority> {
     let der = read_certificate(file)?;
     let none = || {
@@ -224,6 +216,12 @@ fn authority(file: &[u8], now: Timestamp) -> Result<X509Authority> {
     if !parsed.is_ca() {
         return Err(none());
     }
+    let end = Timestamp::from_seconds(parsed.validity().not_after.timestamp());
+    if end < now {
+        return Err(Error::invalid(format!(
+            "the authority's certificate is over since {end}; give its new one"
+        )));
+    }
     let trusted = CertificateDer::from(der.as_slice());
     webpki::anchor_from_trusted_cert(&trusted).map_err(|error| none().because(error))?;
     Ok(X509Authority {
@@ -231,36 +229,6 @@ fn authority(file: &[u8], now: Timestamp) -> Result<X509Authority> {
         subject: parsed.subject().to_string(),
         added_at: now,
         certificate: der,
-    })
-}
-
-fn crl(file: &[u8], now: Timestamp) -> Result<X509Crl> {
-    let wrong = || {
-        Error::invalid(
-            "the file holds no list of revoked certificates that is understood; give one of \
-             version 2 with its next update, in PEM or DER",
-        )
-    };
-    let der = match is_pem(file) {
-        true => CertificateRevocationListDer::from_pem_slice(file)
-            .map_err(|error| wrong().because(error))?
-            .to_vec(),
-        false => file.to_vec(),
-    };
-    if der.len() > MAX_CRL_BYTES {
-        return Err(Error::invalid(format!(
-            "the list is longer than {} MiB; have the authority split it",
-            MAX_CRL_BYTES >> 20
-        )));
-    }
-    BorrowedCertRevocationList::from_der(&der).map_err(|error| wrong().because(error))?;
-    let (_, parsed) = CertificateRevocationList::from_der(&der)
-        .map_err(|error| wrong().because(error.to_string()))?;
-    Ok(X509Crl {
-        issuer: fingerprint(parsed.issuer().as_raw()),
-        name: parsed.issuer().to_string(),
-        added_at: now,
-        crl: der,
     })
 }
 
@@ -281,33 +249,9 @@ fn moment(seconds: i64) -> String {
     Timestamp::from_seconds(seconds).to_string()
 }
 
-/// Whether a list names what the last one did not.
-fn names_more(new: &X509Crl, last: Option<&X509Crl>) -> Result<bool> {
-    let (_, new) = CertificateRevocationList::from_der(&new.crl).map_err(unreadable)?;
-    let Some(last) = last else {
-        return Ok(new.iter_revoked_certificates().next().is_some());
-    };
-    let (_, last) = CertificateRevocationList::from_der(&last.crl).map_err(unreadable)?;
-    if new.last_update() < last.last_update() {
-        return Err(Error::invalid(
-            "the tenant has a newer list of this authority; give the newest",
-        ));
-    }
-    let before: BTreeSet<_> = last
-        .iter_revoked_certificates()
-        .map(|one| one.raw_serial())
-        .collect();
-    let mut now = new.iter_revoked_certificates();
-    Ok(now.any(|one| !before.contains(one.raw_serial())))
-}
-
-fn unreadable(error: impl std::fmt::Display) -> Error {
-    Error::internal(format!("a stored list of revoked certificates: {error}"))
-}
-
 enum TenantEdit {
     Add(X509Authority),
-    Crl(X509Crl),
+    Crl(Brought),
     Remove(String),
 }
 
@@ -324,10 +268,10 @@ impl Operation for TenantEdit {
                 } = authority;
                 Happening::new("x509-add", format!("{subject}, SHA-256 {fingerprint}"))
             }
-            Self::Crl(crl) => {
-                let stored = x509::crls(tx).await?;
-                let last = stored.iter().find(|last| last.issuer == crl.issuer);
-                let more = names_more(crl, last)?;
+            Self::Crl(brought) => {
+                let (authorities, stored) = (x509::list(tx).await?, x509::crls(tx).await?);
+                let more = brought.names_more(&authorities, &stored)?;
+                let crl = &brought.list;
                 x509::set_crl(tx, crl).await?;
                 if more {
                     account_certificates::end_sessions(tx).await?;

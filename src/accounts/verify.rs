@@ -65,7 +65,8 @@ impl Verifier {
         })
     }
 
-    /// Compares a password with a stored hash. Without one it is wrong, at the same cost.
+    /// Compares a password with a stored hash. Without one it is wrong, at the same cost; so is a wrong one that a
+    /// cheaper hash was stored of.
     ///
     /// # Errors
     /// Busy when too many wait already.
@@ -133,7 +134,11 @@ fn compare(password: &Secret, stored: &Secret, rounds: u32, known: bool) -> Resu
         Verdict::Right | Verdict::RightButOld => {
             Outcome::Right((!password::is_current(text, rounds)).then(|| rehash(password, rounds)))
         }
-        Verdict::Wrong => Outcome::Wrong,
+        Verdict::Wrong => {
+            // Or the account could be told from a name that does not exist.
+            password::make_up(password, text, rounds);
+            Outcome::Wrong
+        }
     })
 }
 

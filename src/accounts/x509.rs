@@ -194,6 +194,11 @@ fn email(address: &str) -> String {
     }
 }
 
+/// Whether a file is no DER, and so is to be read as PEM.
+pub(in crate::accounts) fn is_pem(file: &[u8]) -> bool {
+    !file.starts_with(&[0x30])
+}
+
 /// SHA-256, in hex.
 pub(in crate::accounts) fn fingerprint(bytes: &[u8]) -> String {
     HEXLOWER.encode(digest::digest(&digest::SHA256, bytes).as_ref())

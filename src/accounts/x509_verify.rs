@@ -6,14 +6,16 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
     ALL_VERIFICATION_ALGS, BorrowedCertRevocationList, CertRevocationList, EndEntityCert, Error,
-    ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder,
+    ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, KeyUsage,
+    RequiredEkuNotFoundContext, RevocationCheckDepth, RevocationOptionsBuilder,
     UnknownStatusPolicy,
 };
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::accounts::caller::Caller;
 use crate::accounts::login::Inner;
 use crate::accounts::x509::Presented;
+use crate::accounts::x509_lists::is_listed;
 use crate::db::account_certificates;
 use crate::db::x509::{self, X509Authority, X509Crl};
 use crate::domain::clock::Timestamp;
@@ -76,23 +78,54 @@ impl Inner {
             };
         }
         let authorities = x509::list(&mut tx).await?;
-        match verify(leaf, above, &authorities, &crls, now) {
+        let (valid, over): (Vec<_>, Vec<_>) = authorities
+            .into_iter()
+            .partition(|authority| is_valid(authority, now));
+        match verify(leaf, above, &valid, &crls, now) {
             Ok(()) => Ok(Verdict::Good(presented.to_string())),
+            Err(_) if over.iter().any(|one| is_of(one, &presented.issuer)) => {
+                flawed("is of an authority whose own certificate is not valid now; add its new one")
+            }
             Err(why) => flawed(&why),
         }
     }
 }
 
-/// Whether a list of whoever made the certificate has its number. A list that cannot be read has all.
-fn is_listed(presented: &Presented, crls: &[X509Crl]) -> bool {
-    crls.iter().any(|stored| {
-        let Ok((_, crl)) = CertificateRevocationList::from_der(&stored.crl) else {
-            return true;
-        };
-        let mut revoked = crl.iter_revoked_certificates();
-        crl.issuer().as_raw() == presented.issuer
-            && revoked.any(|one| one.raw_serial() == presented.serial)
+/// Whether an authority's own certificate is valid now, which is not looked at on the way to it.
+fn is_valid(authority: &X509Authority, now: Timestamp) -> bool {
+    X509Certificate::from_der(&authority.certificate).is_ok_and(|(_, certificate)| {
+        let validity = certificate.validity();
+        let seconds = now.seconds();
+        (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&seconds)
     })
+}
+
+fn is_of(authority: &X509Authority, name: &[u8]) -> bool {
+    let parsed = X509Certificate::from_der(&authority.certificate);
+    parsed.is_ok_and(|(_, certificate)| certificate.subject().as_raw() == name)
+}
+
+/// That a certificate is for clients or for anything, where it says what it is for (RFC 5280 section 4.2.1.12).
+struct ForClients;
+
+/// id-kp-clientAuth and anyExtendedKeyUsage, in DER.
+const PURPOSES: [KeyPurposeId<'static>; 2] = [
+    KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 2]),
+    KeyPurposeId::new(&[0x55, 0x1d, 0x25, 0]),
+];
+
+impl ExtendedKeyUsageValidator for ForClients {
+    fn validate(&self, said: KeyPurposeIdIter<'_, '_>) -> std::result::Result<(), Error> {
+        let said = said.collect::<std::result::Result<Vec<_>, _>>()?;
+        if said.is_empty() || said.iter().any(|one| PURPOSES.contains(one)) {
+            return Ok(());
+        }
+        let context = RequiredEkuNotFoundContext {
+            required: KeyUsage::client_auth(),
+            present: said.iter().map(KeyPurposeId::to_decoded_oid).collect(),
+        };
+        Err(Error::RequiredEkuNotFoundContext(context))
+    }
 }
 
 fn verify(
@@ -134,13 +167,12 @@ fn verify(
     });
     let seconds = u64::try_from(now.seconds()).unwrap_or(0);
     let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-    let usage = KeyUsage::client_auth();
     let verified = leaf.verify_for_usage(
         ALL_VERIFICATION_ALGS,
         &anchors,
         &above,
         time,
-        usage,
+        ForClients,
         revocation,
         None,
     );

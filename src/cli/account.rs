@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::accounts::manage::{Access, Limit};
-use crate::accounts::manage_accounts::NewAccount;
+use crate::accounts::manage_accounts::{Home, NewAccount};
 use crate::accounts::manage_alter::AccountChange;
 use crate::accounts::manage_logins::LoginChange;
 use crate::cli::account_certificate::Certificate;
@@ -172,10 +172,13 @@ impl Add {
         if self.read_only {
             new.ceiling = Rights::READ_ONLY;
         }
-        installation.directory().add_account(new).await?;
+        let home = installation.directory().add_account(new).await?;
         let account = self.account.to_string();
         let mut value = json!({ "account": account });
         let mut sentence = format!("added account {account}");
+        if home == Home::WasThere {
+            sentence += "; its home was there already, and what is in it is the account's now";
+        }
         if let Some(made) = chosen.made {
             sentence += &format!("; its password is {made}");
             value = json!({ "account": account, "password": made });

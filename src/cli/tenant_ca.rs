@@ -67,7 +67,7 @@ pub struct Revoke {
     /// Certificates with this id ('ssh-keygen -I')
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     key_id: Option<String>,
-    /// Certificates about this key: its file, or its fingerprint SHA256:...
+    /// This key: certificates about it, those that it signed, and itself; its file, or its fingerprint SHA256:...
     #[arg(long, value_name = "FILE")]
     key: Option<String>,
     /// Only those that the key with this fingerprint signed; without it, those of any

@@ -31,6 +31,8 @@ const MAX_ARGON2_PASSES: u32 = 16;
 const MAX_ARGON2_LANES: u32 = 16;
 const MAX_BCRYPT_COST: u32 = 15;
 const MAX_SHA_CRYPT_ROUNDS: u32 = 5_000_000;
+/// Those of a hash that says nothing of them.
+const SHA_CRYPT_ROUNDS: u32 = 5_000;
 
 /// A password's hash as it is stored: a PHC string, or a crypt(3) string that was brought in.
 #[derive(Clone, PartialEq, Eq)]
@@ -115,7 +117,7 @@ pub fn verify(password: &Secret, stored: &str) -> Result<Verdict> {
                 .map_err(|error| unknown(error.to_string()))?;
             equal(&computed, hash)
         }
-        Scheme::Bcrypt => {
+        Scheme::Bcrypt { .. } => {
             bcrypt::verify(password_bytes, stored).map_err(|error| unknown(error.to_string()))?
         }
         Scheme::Pbkdf2 { rounds, salt, hash } => {
@@ -123,17 +125,36 @@ pub fn verify(password: &Secret, stored: &str) -> Result<Verdict> {
             derive(password, *rounds, salt, &mut computed);
             equal(&computed, hash)
         }
-        Scheme::ShaCrypt => match ShaCrypt::default().verify_password(password_bytes, stored) {
-            Ok(()) => true,
-            Err(sha_crypt::password_hash::Error::PasswordInvalid) => false,
-            Err(error) => return Err(unknown(error.to_string())),
-        },
+        Scheme::ShaCrypt { .. } => {
+            match ShaCrypt::default().verify_password(password_bytes, stored) {
+                Ok(()) => true,
+                Err(sha_crypt::password_hash::Error::PasswordInvalid) => false,
+                Err(error) => return Err(unknown(error.to_string())),
+            }
+        }
     };
     Ok(match (right, scheme) {
         (false, _) => Verdict::Wrong,
         (true, Scheme::Pbkdf2 { .. }) => Verdict::Right,
         (true, _) => Verdict::RightButOld,
     })
+}
+
+/// Takes as long as is missing from a comparison with a stored hash to one with a hash of `rounds`, so that the cost
+/// does not tell what is stored.
+pub fn make_up(password: &Secret, stored: &str, rounds: u32) {
+    let missing = missing(stored, rounds);
+    if missing > 0 && password.expose().len() <= MAX_PASSWORD_BYTES {
+        let mut nothing = [0; HASH_BYTES];
+        derive(password, missing, &[0; SALT_BYTES], &mut nothing);
+        std::hint::black_box(nothing);
+    }
+}
+
+/// How many rounds of PBKDF2 a comparison with a stored hash takes less than one with a hash of `rounds`.
+fn missing(stored: &str, rounds: u32) -> u32 {
+    let wanted = rounds.clamp(MIN_ROUNDS, MAX_ROUNDS);
+    Scheme::parse(stored).map_or(0, |scheme| wanted.saturating_sub(scheme.rounds_alike()))
 }
 
 /// Whether a stored hash is such as [`hash`] makes with `rounds`: when not, the next right
@@ -162,13 +183,17 @@ enum Scheme {
         salt: Vec<u8>,
         hash: Vec<u8>,
     },
-    Bcrypt,
+    Bcrypt {
+        cost: u32,
+    },
     Pbkdf2 {
         rounds: u32,
         salt: Vec<u8>,
         hash: Vec<u8>,
     },
-    ShaCrypt,
+    ShaCrypt {
+        rounds: u32,
+    },
 }
 
 impl Scheme {
@@ -183,6 +208,20 @@ impl Scheme {
             ["", "6", salt, hash] => sha_crypt_scheme(None, salt, hash),
             ["", "6", rounds, salt, hash] => sha_crypt_scheme(Some(rounds), salt, hash),
             _ => Err(unknown("no known prefix")),
+        }
+    }
+
+    /// About how many rounds of PBKDF2 a comparison costs: exactly for PBKDF2, and for the others as measured on one
+    /// core of x86-64, so that little is left to be told by.
+    fn rounds_alike(&self) -> u32 {
+        match self {
+            Self::Argon2id { params, .. } => {
+                let blocks = params.m_cost().saturating_mul(params.t_cost());
+                blocks.saturating_add(blocks / 5)
+            }
+            Self::Bcrypt { cost } => 125_u32.saturating_mul(1 << cost),
+            Self::Pbkdf2 { rounds, .. } => *rounds,
+            Self::ShaCrypt { rounds } => rounds / 20 * 9,
         }
     }
 }
@@ -238,24 +277,27 @@ fn bcrypt_scheme(cost: &str, salt_and_hash: &str) -> Result<Scheme> {
     at_most("cost", cost, MAX_BCRYPT_COST)?;
     match cost < 4 {
         true => Err(unknown("bcrypt of too little cost")),
-        false => Ok(Scheme::Bcrypt),
+        false => Ok(Scheme::Bcrypt { cost }),
     }
 }
 
 fn sha_crypt_scheme(rounds: Option<&str>, salt: &str, hash: &str) -> Result<Scheme> {
-    if let Some(rounds) = rounds {
-        let digits = rounds.strip_prefix("rounds=");
-        let rounds = number(digits.ok_or_else(|| unknown("rounds of sha512-crypt"))?)?;
-        at_most("rounds", rounds, MAX_SHA_CRYPT_ROUNDS)?;
-        if rounds < 1_000 {
-            return Err(unknown("sha512-crypt of too few rounds"));
+    let rounds = match rounds {
+        Some(rounds) => {
+            let digits = rounds.strip_prefix("rounds=");
+            number(digits.ok_or_else(|| unknown("rounds of sha512-crypt"))?)?
         }
+        None => SHA_CRYPT_ROUNDS,
+    };
+    at_most("rounds", rounds, MAX_SHA_CRYPT_ROUNDS)?;
+    if rounds < 1_000 {
+        return Err(unknown("sha512-crypt of too few rounds"));
     }
     let well_formed = (1..=16).contains(&salt.len())
         && hash.len() == 86
         && salt.bytes().chain(hash.bytes()).all(is_crypt_digit);
     match well_formed {
-        true => Ok(Scheme::ShaCrypt),
+        true => Ok(Scheme::ShaCrypt { rounds }),
         false => Err(unknown("sha512-crypt")),
     }
 }
@@ -317,6 +359,25 @@ mod tests {
     use super::*;
 
     const PASSWORD: &str = "correct horse \u{e9}";
+    /// Like names that do not exist: a wrong password costs as much as one that is hashed now.
+    #[test]
+    fn what_a_cheaper_hash_saves_is_made_up_for_and_no_more() {
+        assert_eq!(missing(PBKDF2, 5_000), 3_000);
+        assert_eq!(missing(PBKDF2, 2_000), 0);
+        assert_eq!(missing(PBKDF2, 1_000), 0);
+        for cheap in FOREIGN {
+            let missing = missing(cheap, DEFAULT_ROUNDS);
+            assert!(
+                (DEFAULT_ROUNDS / 2..DEFAULT_ROUNDS).contains(&missing),
+                "{cheap}"
+            );
+        }
+        let dear = FOREIGN[2].replace("$04$", "$12$");
+        assert_eq!(missing(&dear, DEFAULT_ROUNDS), 0);
+        assert_eq!(missing("no hash", DEFAULT_ROUNDS), 0);
+        make_up(&Secret::new("x"), PBKDF2, 5_000);
+    }
+
     const PBKDF2: &str =
         "$pbkdf2-sha512$i=2000$MDEyMzQ1Njc4OWFiY2RlZg$orgl9fNaI/i+6/3cyAKrv+4HCo8ngXXTRuiS5i9lEps";
 

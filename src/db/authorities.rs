@@ -155,7 +155,18 @@ pub async fn revocations(tx: &mut TenantTx) -> Result<Vec<Revocation>> {
         .collect()
 }
 
-/// Whether a certificate with this authority, key, key id and serial is revoked.
+/// Whether a key is revoked, as whose plain key it may be shown.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn is_key_revoked(tx: &mut TenantTx, key: &str) -> Result<bool> {
+    let sql = "SELECT CAST(1 AS bigint) FROM revocations \
+               WHERE tenant = $1 AND authority = '' AND kind = 'key' AND value = $2";
+    let row = tx.row(sql, [key.into()]).await?;
+    Ok(row.is_some())
+}
+
+/// Whether a certificate with this authority, key, key id and serial is revoked, or the key of its authority.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -169,7 +180,7 @@ pub async fn is_revoked(
     let row = tx
         .row(
             "SELECT CAST(1 AS bigint) FROM revocations \
-             WHERE tenant = $1 AND authority IN ($2, '') AND ((kind = 'key' AND value = $3) \
+             WHERE tenant = $1 AND authority IN ($2, '') AND ((kind = 'key' AND value IN ($2, $3)) \
              OR (kind = 'key-id' AND value = $4) OR (kind = 'serial' AND value = $5)) LIMIT 1",
             [
                 authority.into(),

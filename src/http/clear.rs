@@ -28,6 +28,7 @@ pub fn routes(web: Web, port: u16, challenges: Option<Challenges>) -> Router {
     health::routes()
         .route("/.well-known/acme-challenge/{token}", prove)
         .fallback(move |request: Request| async move { onwards(&request, port) })
+        .layer(middleware::from_fn(guard::unambiguous))
         .layer(middleware::from_fn(guard::protect))
         .layer(middleware::from_fn(tally::count))
         .with_state(web)

@@ -32,10 +32,31 @@ pub fn forgotten() -> HeaderValue {
 /// The cookie of a name.
 pub fn value<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter();
-    let lines = lines.filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';'));
+    // As bytes: other programs of the host may have set cookies that are no text.
+    let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     pairs.find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
+        let (name, value) = std::str::from_utf8(pair).ok()?.trim().split_once('=')?;
         (name == wanted).then_some(value)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_beside_others_that_are_no_text() {
+        for line in [
+            &b"one=1; sought=2"[..],
+            b"sought=2; city=M\xc3\xbcnchen",
+            b"city=M\xfcnchen; sought=2;",
+            b"\xff; sought=2",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(header::COOKIE, HeaderValue::from_static("other=0"));
+            headers.append(header::COOKIE, HeaderValue::from_bytes(line).unwrap());
+            assert_eq!(value(&headers, "sought"), Some("2"), "{line:?}");
+            assert_eq!(value(&headers, "ought"), None);
+        }
+    }
 }

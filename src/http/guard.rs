@@ -51,34 +51,16 @@ pub async fn challenge(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses requests of which proxies on the way may think otherwise than we do: without one host, in a coding
-/// that nobody takes apart (RFC 9112 sections 3.2 and 6.1), for two hosts (RFC 9113 section 8.3.1; over HTTP/1.1
-/// an address with a host beside 'Host'), or by two logins.
+/// Refuses requests of which proxies on the way may think otherwise than we do: without one host (RFC 9112 section
+/// 3.2, RFC 9113 section 8.3.1), in a coding that nobody takes apart or takes apart twice (RFC 9112 section 6.1), or
+/// by two logins.
 pub async fn unambiguous(request: Request, next: Next) -> Response {
     let mut logins = request.headers().get_all(header::AUTHORIZATION).iter();
     if logins.nth(1).is_some() {
         let detail = "the request logs in more than once; send 'Authorization' once";
         return Problem::malformed(detail).into_response();
     }
-    if request.version() == Version::HTTP_11 {
-        let mut hosts = request.headers().get_all(header::HOST).iter();
-        let host = hosts.next().and_then(|host| host.to_str().ok());
-        let host = host.and_then(|host| host.parse::<Authority>().ok());
-        let is_one = host.is_some_and(|host| !host.as_str().contains('@'));
-        if !is_one || hosts.next().is_some() {
-            let detail = "an HTTP/1.1 request names its host once, as in 'Host: files.example.com'";
-            return Problem::malformed(detail).into_response();
-        }
-    }
-    if is_for_two_hosts(&request) {
-        let detail = match request.version() {
-            Version::HTTP_2 => {
-                "the request names two hosts; let 'Host' be what ':authority' is, or leave it out"
-            }
-            _ => {
-                "the request names two hosts; let 'Host' be the one of the address, or ask for the path alone"
-            }
-        };
+    if let Err(detail) = one_host(&request) {
         return Problem::malformed(detail).into_response();
     }
     let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
@@ -86,25 +68,63 @@ pub async fn unambiguous(request: Request, next: Next) -> Response {
         let detail = "the only transfer coding that is taken is chunked";
         return Problem::new(StatusCode::NOT_IMPLEMENTED, "unsupported", detail).into_response();
     }
+    let codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    if codings.count() > 1 {
+        let detail = "the request is chunked twice; send 'Transfer-Encoding' once";
+        return Problem::malformed(detail).into_response();
+    }
     next.run(request).await
 }
 
-/// Whether the host of the address (what HTTP/2 says in `:authority`) and what stands in `Host` differ.
-fn is_for_two_hosts(request: &Request) -> bool {
-    // The port of https may be left out.
-    let plain = |host: &[u8]| {
-        host.strip_suffix(b":443")
-            .unwrap_or(host)
-            .to_ascii_lowercase()
+/// Checks that a request is for one host, whichever version of HTTP says it: in `Host`, in the address (what HTTP/2
+/// says in `:authority`), or the same in both.
+fn one_host(request: &Request) -> Result<(), &'static str> {
+    let scheme = request.uri().scheme_str();
+    if scheme.is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
+        return Err(
+            "the request is for an address of another kind; ask for one that begins with https",
+        );
+    }
+    let address = request.uri().authority();
+    let mut lines = request.headers().get_all(header::HOST).iter();
+    let (line, is_more) = (lines.next(), lines.next().is_some());
+    let is_missing = match request.version() {
+        Version::HTTP_09 | Version::HTTP_10 => false,
+        Version::HTTP_11 => line.is_none(),
+        _ => line.is_none() && address.is_none(),
     };
-    let authority = request.uri().authority();
-    let authority = authority.map(|name| plain(name.as_str().as_bytes()));
-    let hosts = request.headers().get_all(header::HOST).iter();
-    let mut named = authority
-        .into_iter()
-        .chain(hosts.map(|host| plain(host.as_bytes())));
-    let first = named.next();
-    named.any(|other| Some(other) != first)
+    let line = line.map(|line| line.to_str().ok()?.parse::<Authority>().ok());
+    let are_hosts = line.iter().all(|line| line.as_ref().is_some_and(is_host));
+    if is_missing || is_more || !are_hosts || address.is_some_and(|address| !is_host(address)) {
+        return Err(
+            "a request names its host once, as in 'Host: files.example.com', and its port by a number",
+        );
+    }
+    // The port of https may be left out.
+    let plain = |host: &Authority| {
+        let host = host.as_str().to_ascii_lowercase();
+        host.strip_suffix(":443").map(str::to_owned).unwrap_or(host)
+    };
+    match (address, line.flatten()) {
+        (Some(address), Some(line)) if plain(address) != plain(&line) => {
+            Err(match request.version() {
+                Version::HTTP_2 => {
+                    "the request names two hosts; let 'Host' be what ':authority' is, or leave it out"
+                }
+                _ => {
+                    "the request names two hosts; let 'Host' be the one of the address, or ask for the path alone"
+                }
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is a host and perhaps a port: neither a user before it, nor several, nor a port that is none.
+fn is_host(named: &Authority) -> bool {
+    let text = named.as_str();
+    let port = text.strip_prefix(named.host()).unwrap_or(text);
+    !text.contains(['@', ',']) && (matches!(port, "" | ":") || named.port_u16().is_some())
 }
 
 /// Adds the headers that keep browsers from doing harm.

@@ -24,15 +24,16 @@ impl Peer {
     pub fn behind(&self, forwarders: &[Network], headers: &HeaderMap) -> IpAddr {
         let ours = |address: &IpAddr| forwarders.iter().any(|net| net.contains(*address));
         let mut address = self.address.to_canonical();
-        let lines = headers.get_all(FORWARDED_FOR).iter();
-        let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
-        let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+        let lines: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
+        // As bytes: what a stranger wrote need be no text, and must not hide what stands beside it.
+        let hops = lines.iter().rev();
+        let hops = hops.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops {
             if !ours(&address) {
                 break;
             }
             // What cannot be read was not written by a proxy of ours: what came last is known.
-            match hop_of(hop.trim()) {
+            match hop_of(hop) {
                 Some(named) => address = named.to_canonical(),
                 None => break,
             }
@@ -42,7 +43,8 @@ impl Peer {
 }
 
 /// The address of a client as proxies write it: alone or with a port, in quotes or without.
-fn hop_of(text: &str) -> Option<IpAddr> {
+fn hop_of(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim();
     let inner = text.strip_prefix('"');
     let text = inner.map_or(Some(text), |inner| inner.strip_suffix('"'))?;
     if let Ok(address) = text.parse() {
@@ -57,12 +59,19 @@ fn hop_of(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
-    fn client(peer: &str, lines: &[&'static str]) -> String {
+    fn client(peer: &str, lines: &[&str]) -> String {
+        let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
+        client_of(peer, &lines)
+    }
+
+    fn client_of(peer: &str, lines: &[&[u8]]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(FORWARDED_FOR, line.parse().unwrap());
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap());
         }
         let peer = Peer {
             address: peer.parse().unwrap(),
@@ -99,6 +108,18 @@ mod tests {
             assert_eq!(client("10.0.0.1", &[junk]), "10.0.0.1", "{junk}");
         }
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    /// Proxies pass on what clients wrote, and write the client's address behind it.
+    #[test]
+    fn what_is_no_text_hides_nothing_that_stands_beside_it() {
+        let last = "203.0.113.9";
+        assert_eq!(client_of("10.0.0.1", &[b"\xff, 203.0.113.9"]), last);
+        assert_eq!(client_of("10.0.0.1", &[b"\xff", b"203.0.113.9"]), last);
+        let written: [&[u8]; 2] = [b"198.51.100.7", b"\xff"];
+        assert_eq!(client_of("10.0.0.1", &written), "10.0.0.1");
+        let both = b"198.51.100.7, \xff, 10.0.0.2";
+        assert_eq!(client_of("10.0.0.1", &[both]), "10.0.0.2");
     }
 
     #[test]

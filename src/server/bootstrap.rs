@@ -166,7 +166,7 @@ async fn demo(data: &Path, installation: &Installation) -> Result<()> {
     account.home = Some(VfsPath::parse("/")?);
     // Plain FTP is there to be tried: `up` listens on this machine only.
     account.clear_text = true;
-    there_already(directory.add_account(account).await)?;
+    there_already(directory.add_account(account).await.map(drop))?;
     facts::keep(db, MADE, "yes").await.map(drop)
 }
 

@@ -188,7 +188,11 @@ pub async fn parent_of(
         access.see(tx, &parent, &chain).await?;
     }
     match chain.last() {
-        Some(entry) if entry.kind == NodeKind::File => Err(not_a_folder(&parent.to_string())),
+        Some(entry) if entry.kind == NodeKind::File => {
+            // Nor that there is one, where a folder was meant.
+            access.see(tx, &parent, &chain).await?;
+            Err(not_a_folder(&parent.to_string()))
+        }
         _ => Ok((chain, found)),
     }
 }

@@ -78,6 +78,18 @@ fn what_is_added_is_listed_changed_and_taken_away_beside_the_server() {
 }
 
 #[test]
+fn who_adds_an_account_is_told_of_what_its_home_holds_already() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let add = || server.admin(&["account", "add", "ann@demo", "--generate"], "");
+    assert!(!add().contains("was there"));
+    server.admin(&["account", "remove", "ann@demo"], "");
+    let again = add();
+    assert!(again.contains("its home was there already"), "{again}");
+    server.stop();
+}
+
+#[test]
 fn what_ftp_asks_of_accounts_and_tenants_is_set_shown_and_taken_away() {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));

@@ -24,6 +24,8 @@ fn two_tenants() -> AdminDoor {
     admin
 }
 
+const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl laptop";
 const CHIEF: &str = "chief@demo";
 
 #[test]
@@ -435,4 +437,88 @@ fn a_password_that_was_changed_lets_nobody_in_any_more() {
         assert_eq!(me(&old), 401, "at once, on the same instance");
         old = new;
     }
+}
+
+#[test]
+fn what_a_removed_account_did_is_found_by_its_number() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "ann", false);
+    let me = ["--user", "ann@demo:secret"];
+    assert_eq!(admin.door.ask(&me, "/api/v1/me").status, 200);
+    admin
+        .server()
+        .audit_with("the login", |log| log.contains("ann@demo by password"));
+    admin.done("DELETE", "/tenants/demo/accounts/ann", None);
+    let ask = |query: &str| admin.root(&[], &format!("/tenants/demo/audit?{query}"));
+    let unknown = ask("user=ann");
+    assert_eq!(unknown.status, 404);
+    assert!(
+        unknown.text().contains("account-remove"),
+        "{}",
+        unknown.text()
+    );
+    let items = |query: &str| ask(query).json()["items"].as_array().unwrap().clone();
+    let removal = items("kind=account-remove");
+    let removal = removal[0]["detail"].as_str().unwrap();
+    let (_, number) = removal.split_once("ann@demo: number ").unwrap();
+    let number = number.split(' ').next().unwrap();
+    // The name is another account's now.
+    admin.account("demo", "ann", false);
+    assert_eq!(items("user=ann").len(), 0);
+    let found = items(&format!("account={number}"));
+    assert!(found.iter().any(|one| one["kind"] == "login"), "{found:?}");
+    let number: i64 = number.parse().unwrap();
+    assert!(found.iter().all(|one| one["account"] == number));
+    let export = admin.root(&[], &format!("/tenants/demo/audit/export?account={number}"));
+    assert_eq!(export.text().lines().count(), found.len());
+    assert_eq!(ask(&format!("user=ann&account={number}")).status, 400);
+    assert_eq!(ask("account=x").status, 400);
+}
+
+#[test]
+fn a_token_for_administration_does_not_become_the_whole_account() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "boss", true);
+    admin.account("demo", "ann", false);
+    let new = json!({ "name": "a", "scopes": ["admin"] }).to_string();
+    let words = [
+        &["--user", "boss@demo:secret"][..],
+        &admin_door::json("POST", &new)[..],
+    ]
+    .concat();
+    let made = admin.door.ask(&words, "/api/v1/tokens");
+    assert_eq!(made.status, 201, "{}", made.text());
+    let made = made.json();
+    let bearer = format!("Authorization: Bearer {}", made["token"].as_str().unwrap());
+    let ask = |method: &str, path: &str, body: &str| {
+        let words = [&["-H", &bearer][..], &admin_door::json(method, body)[..]].concat();
+        let path = format!("/api/v1/admin/accounts/{path}");
+        admin.door.ask(&words, &path)
+    };
+    let password = r#"{"password": "another-secret"}"#;
+    let key = json!({ "key": PUBLIC_KEY }).to_string();
+    for (method, path, body) in [
+        ("PUT", "password", password),
+        ("DELETE", "password", ""),
+        ("POST", "ssh-keys", &key),
+        ("POST", "second-factor", ""),
+        ("DELETE", "second-factor", ""),
+    ] {
+        let refused = ask(method, &format!("boss/{path}"), body);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (403, "scope"),
+            "{method} {path}: {}",
+            refused.text()
+        );
+    }
+    assert_eq!(ask("PUT", "ann/password", password).status, 204);
+    assert_eq!(ask("POST", "ann/ssh-keys", &key).status, 201);
+    // By the password it does.
+    let own = admin.account_asks(
+        "boss@demo",
+        &admin_door::json("POST", &key),
+        "/accounts/boss/ssh-keys",
+    );
+    assert_eq!(own.status, 201, "{}", own.text());
 }

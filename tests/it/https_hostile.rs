@@ -86,6 +86,14 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
         ("GET https://a/healthz HTTP/1.1\r\nHost: A:443\r\n", "200"),
         ("GET https://a/healthz HTTP/1.1\r\nHost: b\r\n", "400"),
         ("GET https://a:444/healthz HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET ftp://a/healthz HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nHost: a:8443\r\n", "200"),
+        ("GET /healthz HTTP/1.1\r\nHost: [::1]:8443\r\n", "200"),
+        ("GET /healthz HTTP/1.1\r\nHost: a:x\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nHost: a:99999\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nHost: a,b\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nHost: u@a\r\n", "400"),
+        ("GET /healthz HTTP/1.0\r\n", "200"),
         ("GET https://a/healthz HTTP/1.1\r\n", "400"),
         (
             "GET /healthz HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\nAuthorization: Basic Yzpk\r\n",
@@ -94,6 +102,14 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
         (
             "PUT /api/v1/files/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n",
             "501",
+        ),
+        (
+            "PUT /api/v1/files/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n",
+            "501",
+        ),
+        (
+            "PUT /api/v1/files/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "400",
         ),
     ] {
         let mut stream = secure(door.address(), &[b"http/1.1"]);
@@ -106,27 +122,59 @@ fn requests_that_can_be_read_in_two_ways_are_refused() {
 }
 
 #[test]
-fn a_request_of_http_2_for_two_hosts_is_refused() {
+fn the_port_without_tls_sends_nobody_on_to_one_host_of_two() {
+    let door = HttpsDoor::up();
+    for (head, status) in [
+        ("GET /x HTTP/1.1\r\nHost: a\r\n", "308"),
+        ("GET http://a/x HTTP/1.1\r\nHost: a\r\n", "308"),
+        ("GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400"),
+        ("GET http://b/x HTTP/1.1\r\nHost: a\r\n", "400"),
+        ("GET /x HTTP/1.1\r\nHost: a:x\r\n", "400"),
+        ("GET /healthz HTTP/1.0\r\n", "200"),
+    ] {
+        let mut stream = connect(door.clear());
+        let request = format!("{head}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = to_the_end(stream);
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{head}: {answer}");
+    }
+}
+
+#[test]
+fn a_request_of_http_2_for_two_hosts_or_none_is_refused() {
     const OK: u8 = 0x88;
     const BAD_REQUEST: u8 = 0x8c;
     let door = HttpsDoor::up();
-    for (hosts, status) in [
-        (&[][..], OK),
-        (&["a.example"], OK),
-        (&["A.example:443"], OK),
-        (&["b.example"], BAD_REQUEST),
-        (&["a.example", "b.example"], BAD_REQUEST),
-        (&["a.example:444"], BAD_REQUEST),
+    for (scheme, authority, hosts, status) in [
+        ("https", "a.example", &[][..], OK),
+        ("https", "a.example", &["a.example"], OK),
+        ("https", "a.example", &["A.example:443"], OK),
+        ("https", "", &["a.example"], OK),
+        ("https", "a.example:8443", &[], OK),
+        ("https", "a.example", &["b.example"], BAD_REQUEST),
+        (
+            "https",
+            "a.example",
+            &["a.example", "b.example"],
+            BAD_REQUEST,
+        ),
+        ("https", "a.example", &["a.example:444"], BAD_REQUEST),
+        ("https", "", &[], BAD_REQUEST),
+        ("https", "u@a.example", &[], BAD_REQUEST),
+        ("https", "a,b", &[], BAD_REQUEST),
+        ("https", "a.example:x", &[], BAD_REQUEST),
+        ("ftp", "a.example", &[], BAD_REQUEST),
     ] {
         let always = [
             (":method", "GET"),
-            (":scheme", "https"),
-            (":authority", "a.example"),
+            (":scheme", scheme),
+            (":authority", authority),
             (":path", "/healthz"),
         ];
         let mut head = Vec::new();
         for (name, value) in always
             .into_iter()
+            .filter(|(_, value)| !value.is_empty())
             .chain(hosts.iter().map(|host| ("host", *host)))
         {
             head.push(0);
@@ -154,7 +202,7 @@ fn a_request_of_http_2_for_two_hosts_is_refused() {
             }
         };
         // The first of its headers, as HPACK has it (RFC 7541 appendix A).
-        assert_eq!(answer[0], status, "{hosts:?}");
+        assert_eq!(answer[0], status, "{scheme}, {authority}, {hosts:?}");
     }
 }
 
@@ -290,6 +338,42 @@ fn who_may_not_look_is_still_told_what_was_done() {
     assert_eq!(deep.status, 201, "{}", deep.text());
     assert_eq!(door.demo(&[], "/api/v1/entries/box/there").status, 200);
     assert_eq!(door.demo(&[], "/api/v1/entries/box/a/b/c").status, 200);
+}
+
+#[test]
+fn who_may_not_look_does_not_learn_which_names_are_files() {
+    let door = HttpsDoor::up();
+    let admin = |words: &[&str], input: &str| door.server.admin(words, input);
+    assert_eq!(door.put("/or/there?parents=true", "x", &[]).status, 201);
+    admin(
+        &["account", "add", "dan@demo", "--password-stdin"],
+        "secret\n",
+    );
+    admin(
+        &["grant", "add", "dan@demo", "demo:/or", "set-attributes"],
+        "",
+    );
+    let ask = |words: &[&str], path: &str| {
+        let words = [&["--user", "dan@demo:secret"], words].concat();
+        door.ask(&words, &format!("/api/v1{path}"))
+    };
+    let both = |asked: &dyn Fn(&str) -> Answer| {
+        let (there, nowhere) = (asked("there"), asked("nowhere"));
+        assert_eq!((there.status, there.text()), (403, nowhere.text()));
+    };
+    let put = ["-X", "PUT", "--data-binary", "x"];
+    both(&|name| ask(&put, &format!("/files/or/{name}/x")));
+    both(&|name| ask(&["-X", "POST"], &format!("/folders/or/{name}/x")));
+    both(&|name| ask(&["-X", "DELETE"], &format!("/entries/or/{name}/x")));
+    assert_eq!(ask(&put, "/files/home/dan/own").status, 201);
+    for what in ["move", "copy"] {
+        both(&|name| {
+            let body = json!({ "from": "/home/dan/own", "to": format!("/or/{name}/x") });
+            let body = body.to_string();
+            let words = ["-H", "Content-Type: application/json", "-d", &body];
+            ask(&words, &format!("/{what}"))
+        });
+    }
 }
 
 #[test]

@@ -371,6 +371,71 @@ fn paramiko_goes_through_methods_in_their_order_only() {
     setting.server.stop();
 }
 
+/// As with OpenSSH's `RevokedKeys`.
+#[test]
+fn a_revoked_key_opens_nothing_in_whatever_form_it_is_shown() {
+    let setting = Setting::new();
+    let folder = setting.folder.path();
+    let (ours, other) = (
+        Authority::new(folder, "ca"),
+        Authority::new(folder, "other"),
+    );
+    let admin = |words: &[&str]| setting.server.admin(words, "");
+    let file = |key: &Path| key.with_extension("pub").to_str().unwrap().to_owned();
+    for authority in [&ours, &other] {
+        admin(&["tenant", "ca", "add", "demo", &file(&authority.key)]);
+        authority.certify(&["-I", "laptop", "-n", "demo"]);
+        succeed(&authority.log_in(&setting));
+    }
+    // Itself, where it is a key of the account.
+    let plain = setting.folder.join("client-key");
+    let by_key = ["PreferredAuthentications=publickey"];
+    succeed(&setting.openssh(&by_key, ""));
+    let revoke = ["tenant", "ca", "revoke", "demo", "--key"];
+    let ours_only = ["--ca", "SHA256:another"];
+    admin(&[&revoke[..], &[&file(&plain)], &ours_only].concat());
+    succeed(&setting.openssh(&by_key, ""));
+    admin(&[&revoke[..], &[&file(&plain)]].concat());
+    refused(&setting.openssh(&by_key, ""));
+    // Certificates that it signed.
+    admin(&[&revoke[..], &[&file(&ours.key)]].concat());
+    refused(&ours.log_in(&setting));
+    succeed(&other.log_in(&setting));
+    // The number of all that have none is a slip.
+    let data = setting.server.data().to_str().unwrap();
+    let words = [
+        "tenant", "ca", "revoke", "demo", "--serial", "0", "--data", data,
+    ];
+    let slip = sealift(&words, "");
+    assert_eq!(slip.status.code(), Some(1), "{slip:?}");
+    assert!(
+        String::from_utf8_lossy(&slip.stderr).contains("--ca"),
+        "{slip:?}"
+    );
+    succeed(&other.log_in(&setting));
+    setting.server.stop();
+}
+
+/// As OpenSSH's sshd: a program could use a key that is plugged in behind its owner's back.
+#[test]
+fn a_security_key_opens_nothing_without_a_touch() {
+    let setting = Setting::new();
+    let seed = setting.folder.join("seed");
+    fs::write(&seed, [7; 32]).unwrap();
+    let script = |case: &str| {
+        let words = [case, seed.to_str().unwrap(), "-"];
+        succeed(&run(paramiko("logins.py", &setting.server, &words), ""));
+    };
+    script("security_key");
+    let public = seed.with_extension("pub");
+    let public = public.to_str().unwrap();
+    setting
+        .server
+        .admin(&["account", "key", "add", DEMO, public], "");
+    script("touches");
+    setting.server.stop();
+}
+
 /// paramiko asks for the service anew before every method.
 #[test]
 fn paramiko_goes_on_after_a_refused_key() {

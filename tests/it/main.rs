@@ -311,3 +311,5 @@ mod writers;
 mod wrong_clocks;
 #[cfg(test)]
 mod x509;
+#[cfg(test)]
+mod x509_lists;

@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
+use crate::accounts::bearer::Means;
 use crate::accounts::manage::Directory;
 use crate::accounts::manage_groups::GroupName;
 use crate::domain::error::Error;
@@ -36,6 +37,8 @@ pub struct Admin<P> {
     pub who: String,
     /// The operator's token; none is an account.
     pub operator: Option<TokenId>,
+    /// The account has a token speak for it.
+    by_token: bool,
     demand: PhantomData<P>,
 }
 
@@ -90,6 +93,22 @@ impl<P> Admin<P> {
         let detail = format!("only operators may do this: {what}");
         Err(Problem::new(StatusCode::FORBIDDEN, "denied", detail))
     }
+
+    /// The account whose password, keys or second factor are to be changed: not the own one of who shows a token, which
+    /// must not become the whole account.
+    ///
+    /// # Errors
+    /// 403 for the token's own account; 404 when no account can be called so.
+    pub fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
+        if self.by_token && user == self.who {
+            let what = "changing by a token what opens its own account";
+            self.directory.note_refusal(self.id, what);
+            let detail = "what opens the account does not end with the token: log in with the password to change it \
+                          for yourself";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail));
+        }
+        self.login(user)
+    }
 }
 
 impl<P: Demand> FromRequestParts<Web> for Admin<P> {
@@ -122,6 +141,7 @@ async fn operator_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>
         actor,
         who: who.name,
         operator: Some(who.id),
+        by_token: false,
         demand: PhantomData,
     })
 }
@@ -152,6 +172,7 @@ async fn account_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>,
         id: principal.tenant,
         actor,
         operator: None,
+        by_token: matches!(visit.means, Means::Token(_)),
         demand: PhantomData,
     })
 }

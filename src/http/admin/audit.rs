@@ -11,6 +11,7 @@ use crate::accounts::manage::Directory;
 use crate::accounts::manage_audit::{self, AuditLine, AuditQuery, AuditSpan};
 use crate::db::audit::ChainState;
 use crate::domain::error::{Error, Result as Outcome};
+use crate::domain::id::AccountId;
 use crate::http::admin::acting::Admin;
 use crate::http::admin::power::Seeing;
 use crate::http::extract::Params;
@@ -79,6 +80,9 @@ pub struct Wanted {
     /// Of this account, by its name within the tenant.
     #[param(required = false)]
     user: Option<String>,
+    /// Of the account with this number, as records show it: also one that was removed.
+    #[param(required = false)]
+    account: Option<i64>,
     /// Of this kind.
     #[param(required = false)]
     kind: Option<String>,
@@ -171,11 +175,15 @@ async fn span<P>(admin: &Admin<P>, wanted: Wanted) -> Result<AuditSpan, Problem>
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(Problem::malformed("no record has a NUL in it"));
     }
+    if wanted.user.is_some() && wanted.account.is_some() {
+        return Err(Problem::malformed("give 'user' or 'account', not both"));
+    }
     let login = wanted.user.as_deref().map(|user| admin.login(user));
     let query = AuditQuery {
         from: time(wanted.from)?,
         to: time(wanted.to)?,
         login: login.transpose()?,
+        account: wanted.account.map(AccountId),
         kind: wanted.kind,
         path: wanted.path.filter(|path| !path.is_empty()),
         address: wanted.address,

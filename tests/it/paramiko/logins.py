@@ -1,9 +1,12 @@
 """Logins in several steps as paramiko does them. Arguments after the usual ones: the case, a key file,
 and a code of the second factor."""
 
+import base64
+import hashlib
 import sys
 
 import paramiko
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PORT, USER, PASSWORD, CASE, KEY, CODE = sys.argv[1:7]
 
@@ -132,7 +135,69 @@ def flood():
     raise AssertionError("a hundred tries on one connection")
 
 
+class SecurityKey(paramiko.PKey):
+    """A FIDO key made of bytes, that says of each signature what it is told to (PROTOCOL.u2f)."""
+
+    NAME = "sk-ssh-ed25519@openssh.com"
+    APPLICATION = b"ssh:"
+
+    def __init__(self, flags, file):
+        self.flags = flags
+        with open(file, "rb") as seed:
+            self.key = Ed25519PrivateKey.from_private_bytes(seed.read())
+
+    def asbytes(self):
+        blob = paramiko.Message()
+        blob.add_string(self.NAME)
+        blob.add_string(self.key.public_key().public_bytes_raw())
+        blob.add_string(self.APPLICATION)
+        return blob.asbytes()
+
+    def get_name(self):
+        return self.NAME
+
+    def can_sign(self):
+        return True
+
+    @property
+    def public_blob(self):
+        return None
+
+    def sign_ssh_data(self, data, algorithm=None):
+        said = bytes([self.flags]) + (1).to_bytes(4, "big")
+        signed = hashlib.sha256(self.APPLICATION).digest() + said + hashlib.sha256(data).digest()
+        signature = paramiko.Message()
+        signature.add_string(self.NAME)
+        signature.add_string(self.key.sign(signed))
+        signature.add_bytes(said)
+        return signature
+
+
+def security_key():
+    """KEY is a file of 32 bytes; its public key is written beside it."""
+    key = SecurityKey(0, KEY)
+    with open(KEY + ".pub", "w") as public:
+        public.write(f"{key.NAME} {base64.b64encode(key.asbytes()).decode()} touch\n")
+
+
+def touched(flags, step):
+    transport = start()
+    transport._preferred_pubkeys = (SecurityKey.NAME, *transport._preferred_pubkeys)
+    step(transport.auth_publickey, USER, SecurityKey(flags, KEY))
+    transport.close()
+
+
+def touches():
+    """The account has the public key that `security_key` wrote."""
+    for flags in (1, 5):
+        touched(flags, lambda step, *arguments: step(*arguments))
+    for flags in (0, 4, 0xFE):
+        touched(flags, refused)
+
+
 {
+    "security_key": security_key,
+    "touches": touches,
     "in_order": in_order,
     "another_name": another_name,
     "interactive": interactive,

@@ -32,6 +32,9 @@ use crate::helpers::{AlgorithmExt, NameList};
 use crate::map_err;
 use crate::parsing::{ChannelOpenConfirmation, ChannelType, OpenChannelMessage, ensure_end};
 
+/// sealift: the flag of a security key's signature that says that somebody touched it.
+const USER_PRESENCE: u8 = 1;
+
 impl Session {
     /// Returns false iff a request was rejected.
     pub(crate) async fn server_read_encrypted<H: Handler + Send>(
@@ -1217,6 +1220,22 @@ impl Encrypted {
                             return Ok(());
                         }
                     };
+
+                    // sealift: OpenSSH takes no signature of a security key that nobody touched
+                    // (PROTOCOL.u2f: flags and counter end it); the flags are signed with the rest.
+                    let is_of_security_key = matches!(
+                        pubkey.algorithm(),
+                        ssh_key::Algorithm::SkEcdsaSha2NistP256 | ssh_key::Algorithm::SkEd25519
+                    );
+                    if is_of_security_key {
+                        let flags = sig.as_bytes().iter().rev().nth(4);
+                        if flags.is_none_or(|flags| flags & USER_PRESENCE == 0) {
+                            debug!("nobody touched the security key");
+                            auth_user.clear();
+                            reject_auth_request(until, &mut self.write, auth_request).await?;
+                            return Ok(());
+                        }
+                    }
 
                     let is_valid = if accepted_probe_matches && user == auth_user {
                         true
