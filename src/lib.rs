@@ -22,6 +22,7 @@ pub mod domain {
     pub mod principal;
     pub mod property;
     pub mod random;
+    pub mod reserve;
     pub mod rights;
     pub mod role;
     pub mod scope;

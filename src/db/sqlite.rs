@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use crate::db::value::Value;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::random;
+use crate::domain::reserve::Room;
 
 /// How long to wait for a free connection, and for another process that writes to the file.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -166,6 +168,29 @@ impl SqliteTx {
         }
     }
 
+    /// Checks that the disk of the file has room for more than what makes room.
+    ///
+    /// # Errors
+    /// StorageFull when it has not.
+    pub(in crate::db) fn check_room(&self) -> Result<()> {
+        // A disk that tells nothing tells so when it is written to.
+        let Ok(found) = statvfs(&self.pool.path) else {
+            return Ok(());
+        };
+        let block = found.fragment_size();
+        let room = Room {
+            total: block.saturating_mul(found.blocks()),
+            free: block.saturating_mul(found.blocks_available()),
+        };
+        match room.takes_entries() {
+            true => Ok(()),
+            false => Err(full().because(format!(
+                "{} bytes are free beside the database, which are kept for deleting",
+                room.free
+            ))),
+        }
+    }
+
     /// Runs a query; its rows.
     pub(in crate::db) async fn rows(
         &mut self,
@@ -310,6 +335,11 @@ fn silent(why: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, context).because(why)
 }
 
+fn full() -> Error {
+    let context = "the server's storage is full; tell the operator";
+    Error::new(ErrorKind::StorageFull, context)
+}
+
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -333,10 +363,7 @@ fn from_sqlite(error: rusqlite::Error) -> Error {
         {
             Error::new(ErrorKind::AlreadyExists, "the record exists already").because(error)
         }
-        Some(ErrorCode::DiskFull) => {
-            let context = "the server's storage is full; tell the operator";
-            Error::new(ErrorKind::StorageFull, context).because(error)
-        }
+        Some(ErrorCode::DiskFull) => full().because(error),
         Some(
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked

@@ -75,6 +75,7 @@ impl Disk {
     pub fn put(&self, id: BlobId, sealed: &Bytes) -> Result<()> {
         let claim = Claim::take(self, id);
         self.make_subfolder(id)?;
+        self.check_room(id, std::slice::from_ref(sealed))?;
         let path = self.path(id, ".put");
         let created = match create(&path) {
             // What lies here was left by a put that died. It may be a second name of a blob, so it
@@ -107,6 +108,7 @@ impl Disk {
         if self.length(id)?.is_some() {
             return Err(refusal::taken(id));
         }
+        self.check_room(id, &[])?;
         create(&self.path(id, ".part")).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => refusal::taken(id),
             _ => refusal::io(id, error),
@@ -132,11 +134,16 @@ impl Disk {
         if !path.try_exists().map_err(failed)? {
             return Err(self.lost(id));
         }
-        if let Err(error) = write_all(file, pieces) {
+        let written = match pieces {
+            [] => Ok(()),
+            _ => self.check_room(id, pieces),
+        };
+        let written = written.and_then(|()| write_all(file, pieces).map_err(failed));
+        if let Err(error) = written {
             if let Err(second) = file.set_len(durable) {
                 tracing::debug!(error = ?second, blob = %id, "the room of an upload that failed is not free yet");
             }
-            return Err(failed(error));
+            return Err(error);
         }
         match then {
             Then::Checkpoint => {
@@ -287,6 +294,7 @@ impl Disk {
                 false => Err(io::ErrorKind::InvalidData.into()),
             });
         discard(&path);
+        let tried = tried.and_then(|()| self.root.check_room(0));
         tried.map_err(|error| {
             let shown = self.root.folder().display();
             let (kind, remedy) = match disk_root::is_full(&error) {
@@ -398,6 +406,12 @@ impl Disk {
         make_folder(&folder).map_err(|error| refusal::io(id, error))?;
         lock(&self.durable).insert(folder);
         Ok(())
+    }
+
+    fn check_room(&self, id: BlobId, pieces: &[Bytes]) -> Result<()> {
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let room = self.root.check_room(bytes);
+        room.map_err(|error| refusal::io(id, error))
     }
 
     fn sync_subfolder(&self, id: BlobId) -> Result<()> {
