@@ -11,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use nix::fcntl::OFlag;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -165,10 +166,19 @@ impl Disk {
     /// # Errors
     /// `NotFound` or Unavailable.
     pub fn open_blob(&self, id: BlobId) -> Result<File> {
-        File::open(self.path(id, "")).map_err(|error| match error.kind() {
+        let mut options = OpenOptions::new();
+        // Or opening what is no file may wait for ever.
+        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        let file = options.open(self.path(id, ""));
+        let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => self.missing(id),
             _ => refusal::io(id, error),
-        })
+        })?;
+        let about = file.metadata().map_err(|error| refusal::io(id, error))?;
+        match about.is_file() {
+            true => Ok(file),
+            false => Err(refusal::no_file(id)),
+        }
     }
 
     /// The length of a finished blob.
@@ -177,7 +187,9 @@ impl Disk {
     /// Unavailable.
     pub fn length(&self, id: BlobId) -> Result<Option<u64>> {
         match fs::metadata(self.path(id, "")) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            // Nothing can be read of it, and nothing stored in its place.
+            Ok(_) => Ok(Some(0)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.check()?;
                 Ok(None)
@@ -219,7 +231,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Removes all that is kept under an id.
+    /// Removes all that is kept under an id. A folder that somebody put in a file's place is not the store's, and stays.
     ///
     /// # Errors
     /// Unavailable.
@@ -383,6 +395,7 @@ impl Disk {
 
     fn describe(&self, id: BlobId, suffix: &str) -> Result<Option<StoredBlob>> {
         let metadata = match fs::metadata(self.path(id, suffix)) {
+            Ok(metadata) if metadata.is_dir() => return Ok(None),
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refusal::io(id, error)),
@@ -508,8 +521,15 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            let shown = path.display();
+            tracing::warn!(
+                "{shown} is a folder where the file of a blob should be; look what put it there, and remove it"
+            );
+            Ok(())
+        }
+        removed => removed,
     }
 }
 
