@@ -475,6 +475,7 @@ pub mod config {
 /// What a server process needs of its system: memory, signals, logs, a lock.
 pub mod process {
     mod allocator;
+    pub mod files;
     pub mod lock;
     pub mod logging;
     pub mod signals;
