@@ -435,6 +435,7 @@ pub mod jobs {
     pub mod fsck_report;
     pub mod fsck_stores;
     pub mod hash;
+    pub mod leaps;
     pub mod mend;
     pub mod orphans;
     pub mod purge;
