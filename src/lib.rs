@@ -22,6 +22,7 @@ pub mod domain {
     pub mod principal;
     pub mod property;
     pub mod random;
+    pub mod reserve;
     pub mod rights;
     pub mod role;
     pub mod scope;
@@ -436,6 +437,7 @@ pub mod jobs {
     pub mod fsck_report;
     pub mod fsck_stores;
     pub mod hash;
+    pub mod leaps;
     pub mod mend;
     pub mod orphans;
     pub mod purge;
@@ -476,6 +478,7 @@ pub mod config {
 /// What a server process needs of its system: memory, signals, logs, a lock.
 pub mod process {
     mod allocator;
+    pub mod files;
     pub mod lock;
     pub mod logging;
     pub mod signals;

@@ -1,9 +1,11 @@
 //! What the operator does to tenants: each step is written down in the tenant's audit log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::accounts::login::Accounts;
 use crate::accounts::sessions::Sessions;
@@ -28,7 +30,13 @@ pub struct Directory {
     pub(in crate::accounts) rounds: u32,
     /// Those that go on in this process, where it has any.
     sessions: Option<Sessions>,
+    /// Pages of audit logs that are read at a time, by whoever asks: each takes one of the few connections that all
+    /// share.
+    pub(in crate::accounts) audits: Arc<Semaphore>,
 }
+
+/// Pages of audit logs that are read at a time.
+const AUDITS: usize = 2;
 
 /// Let in or kept out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +109,7 @@ impl Directory {
             actor: Actor::operator(),
             rounds,
             sessions: None,
+            audits: Arc::new(Semaphore::new(AUDITS)),
         }
     }
 

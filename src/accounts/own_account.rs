@@ -60,7 +60,8 @@ impl Accounts {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Activity> {
-        let mut tx = self.inner.db().read(principal.tenant).await?;
+        let db = self.inner.db().in_background();
+        let mut tx = db.read(principal.tenant).await?;
         let newest = audit::last_number(&mut tx).await?;
         let mut before = before.unwrap_or(i64::MAX).min(newest.saturating_add(1));
         let mut found = Activity::default();

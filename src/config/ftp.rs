@@ -82,7 +82,7 @@ impl PortSection {
                     section,
                     "passive_address",
                     self.passive.address,
-                    is_reachable,
+                    |text: &String| is_reachable(text),
                 ),
                 private: from.take(section, "passive_private", self.passive.private),
             },
@@ -96,7 +96,7 @@ impl PortSection {
 }
 
 /// PASV tells four numbers, which is all that an address there can be (RFC 959).
-fn is_reachable(text: &String) -> Result<(), String> {
+fn is_reachable(text: &str) -> Result<(), String> {
     let is_address = text.parse::<Ipv4Addr>().is_ok();
     match text.is_empty() || is_address || text.parse::<HostName>().is_ok() {
         true => Ok(()),

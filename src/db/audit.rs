@@ -1,6 +1,7 @@
 //! The audit log: one hash chain per tenant over changes and events.
 
 use sha2::{Digest, Sha256};
+use sqlx::AssertSqlSafe;
 
 use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
@@ -112,21 +113,35 @@ pub(in crate::db) fn record(
     }
 }
 
-const COLUMNS: &str = "SELECT audit_number, seq, at, kind, account, session, protocol, address, \
-     detail, audit_hash FROM \
-     (SELECT audit_number, seq, at, kind, account, session, protocol, address, detail, audit_hash \
-      FROM changes WHERE tenant = $1 AND audit_number > $2 \
-      UNION ALL \
-      SELECT audit_number, NULL, at, kind, account, session, protocol, address, detail, audit_hash \
-      FROM events WHERE tenant = $1 AND audit_number > $2) AS log \
-     ORDER BY audit_number LIMIT $3";
+const COLUMNS: &str = "at, kind, account, session, protocol, address, detail, audit_hash";
+
+/// The statement for records that meet `conditions`, by their number in `order`, as many as `limit` says.
+///
+/// What it costs is what it finds, however long the log is: each half ends by itself. Of a union as a whole, SQLite would
+/// sort all that follows, and so would PostgreSQL with row-level security.
+pub(in crate::db) fn select(conditions: &str, order: &str, limit: &str) -> AssertSqlSafe<String> {
+    let changes = half("changes", "seq, ", conditions, order, limit);
+    let events = half("events", "", conditions, order, limit);
+    AssertSqlSafe(format!(
+        "SELECT audit_number, seq, {COLUMNS} FROM ({changes}) AS c UNION ALL \
+         SELECT audit_number, NULL, {COLUMNS} FROM ({events}) AS e ORDER BY audit_number {order} {limit}"
+    ))
+}
+
+fn half(table: &str, seq: &str, conditions: &str, order: &str, limit: &str) -> String {
+    format!(
+        "SELECT audit_number, {seq}{COLUMNS} FROM {table} WHERE tenant = $1 AND {conditions} \
+         ORDER BY audit_number {order} {limit}"
+    )
+}
 
 /// Up to `limit` records after number `after`, in order.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn page(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Vec<AuditRecord>> {
-    let rows = tx.rows(COLUMNS, [after.into(), limit.into()]).await?;
+    let sql = select("audit_number > $2", "ASC", "LIMIT $3");
+    let rows = tx.rows(sql, [after.into(), limit.into()]).await?;
     rows.iter().map(read).collect()
 }
 
@@ -149,14 +164,8 @@ pub async fn of_account(
     span: Span,
     limit: usize,
 ) -> Result<Vec<AuditRecord>> {
-    let sql = "SELECT audit_number, seq, at, kind, account, session, protocol, address, \
-         detail, audit_hash FROM \
-         (SELECT audit_number, seq, at, kind, account, session, protocol, address, detail, audit_hash \
-          FROM changes WHERE tenant = $1 AND audit_number >= $2 AND audit_number < $3 AND account = $4 \
-          UNION ALL \
-          SELECT audit_number, NULL, at, kind, account, session, protocol, address, detail, audit_hash \
-          FROM events WHERE tenant = $1 AND audit_number >= $2 AND audit_number < $3 AND account = $4) \
-         AS log ORDER BY audit_number DESC LIMIT $5";
+    let conditions = "audit_number >= $2 AND audit_number < $3 AND account = $4";
+    let sql = select(conditions, "DESC", "LIMIT $5");
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arguments = [
         span.from.into(),
@@ -208,40 +217,55 @@ pub enum ChainState {
     Whole(i64),
 }
 
-/// Follows the chain from its start to the tenant's clock row.
-///
-/// # Errors
-/// Unavailable when the database does not answer.
-pub async fn verify(tx: &mut TenantTx) -> Result<ChainState> {
-    let mut before = GENESIS.to_vec();
-    let mut last = 0;
-    loop {
-        let records = page(tx, last, 1000).await?;
-        if records.is_empty() {
-            break;
-        }
-        for record in records {
-            let right = record.number == last + 1 && record.hash == link(&before, &record);
-            if !right {
-                return Ok(ChainState::Broken(last + 1));
-            }
-            last = record.number;
-            before = record.hash;
+/// Follows the chain from its start to the tenant's clock row, a page at a time: each may be read in a transaction of its
+/// own, as nothing of what was written down ever changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    last: i64,
+    hash: Vec<u8>,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            hash: GENESIS.to_vec(),
         }
     }
-    let clock = tx
-        .row(
-            "SELECT audit_number, audit_hash FROM clocks WHERE tenant = $1",
-            [],
-        )
-        .await?
-        .ok_or_else(|| Error::internal("a tenant without a clock row"))?;
-    let whole = clock.int(0)? == last && clock.bytes(1)? == before;
-    Ok(match whole {
-        true => ChainState::Whole(last),
-        false => ChainState::Broken(last + 1),
-    })
 }
+
+impl Chain {
+    /// Follows it through the next page; what was found, if that was the last. The transaction sees one moment.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub async fn follow(&mut self, tx: &mut TenantTx) -> Result<Option<ChainState>> {
+        let records = page(tx, self.last, FOLLOWED).await?;
+        let is_full = i64::try_from(records.len()) == Ok(FOLLOWED);
+        for record in records {
+            let right = record.number == self.last + 1 && record.hash == link(&self.hash, &record);
+            if !right {
+                return Ok(Some(ChainState::Broken(self.last + 1)));
+            }
+            self.last = record.number;
+            self.hash = record.hash;
+        }
+        if is_full {
+            return Ok(None);
+        }
+        let sql = "SELECT audit_number, audit_hash FROM clocks WHERE tenant = $1";
+        let clock = tx.row(sql, []).await?;
+        let clock = clock.ok_or_else(|| Error::internal("a tenant without a clock row"))?;
+        let whole = clock.int(0)? == self.last && clock.bytes(1)? == self.hash;
+        Ok(Some(match whole {
+            true => ChainState::Whole(self.last),
+            false => ChainState::Broken(self.last + 1),
+        }))
+    }
+}
+
+/// Records that are followed at once.
+const FOLLOWED: i64 = 1000;
 
 pub(in crate::db) fn read(row: &Row) -> Result<AuditRecord> {
     Ok(AuditRecord {
@@ -258,4 +282,51 @@ pub(in crate::db) fn read(row: &Row) -> Result<AuditRecord> {
         detail: row.text(8)?,
         hash: row.bytes(9)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::db::database::{Database, Location};
+    use crate::db::migrate;
+    use crate::db::value::Value;
+    use crate::domain::clock::SystemClock;
+    use crate::domain::id::TenantId;
+    use sqlx::SqlSafeStr as _;
+
+    #[tokio::test]
+    async fn no_page_reads_more_of_the_log_than_itself() {
+        let folder = std::env::temp_dir().join(format!("sealift-audit-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let location = Location::Sqlite(folder.join("test.db"));
+        let db = Database::open(&location, 1, Arc::new(SystemClock)).await;
+        let db = db.unwrap();
+        migrate::migrate(&db, "sealift_server").await.unwrap();
+        let mut tx = db.read(TenantId(1)).await.unwrap();
+        let of_account = "audit_number >= $2 AND audit_number < $3 AND account = $4";
+        for (conditions, order, limit) in [
+            ("audit_number > $2", "ASC", "LIMIT $3"),
+            (of_account, "DESC", "LIMIT $5"),
+        ] {
+            for (table, seq) in [("changes", "seq, "), ("events", "")] {
+                let half = half(table, seq, conditions, order, limit);
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {half}"));
+                let numbers = [1_i64, 2, 3, 4].map(Value::from);
+                let steps = tx.rows(explain, numbers).await.unwrap();
+                let steps: Vec<_> = steps.iter().map(|row| row.text(3).unwrap()).collect();
+                let [only] = &steps[..] else {
+                    panic!("{steps:?}");
+                };
+                assert!(only.starts_with("SEARCH"), "{only}");
+                assert!(only.contains("audit_number"), "{only}");
+                let whole = select(conditions, order, limit).into_sql_str();
+                assert!(whole.as_str().contains(&format!("({half})")));
+            }
+        }
+        drop(tx);
+        db.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use sqlx::AssertSqlSafe;
-
 use crate::db::audit::{self, AuditRecord};
 use crate::db::sql::TenantTx;
 use crate::db::value::Value;
@@ -97,14 +95,8 @@ async fn find(
         };
         conditions += &format!(" AND {test}${place}{rest}");
     }
-    let columns = "at, kind, account, session, protocol, address, detail, audit_hash";
-    let of = format!("tenant = $1 AND audit_number >= $2 AND audit_number < $3{conditions}");
-    let sql = format!(
-        "SELECT audit_number, seq, {columns} FROM \
-         (SELECT audit_number, seq, {columns} FROM changes WHERE {of} UNION ALL \
-         SELECT audit_number, NULL, {columns} FROM events WHERE {of}) AS log \
-         ORDER BY audit_number {order} LIMIT $4"
-    );
-    let rows = tx.rows_of(AssertSqlSafe(sql), arguments).await?;
+    let conditions = format!("audit_number >= $2 AND audit_number < $3{conditions}");
+    let sql = audit::select(&conditions, order, "LIMIT $4");
+    let rows = tx.rows_of(sql, arguments).await?;
     rows.iter().map(audit::read).collect()
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -22,12 +23,15 @@ use tokio::time::Instant;
 use crate::db::value::Value;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::random;
+use crate::domain::reserve::Room;
 
 /// How long to wait for a free connection, and for another process that writes to the file.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a statement blocks its thread for another process; only its recovery makes it wait.
 const BLOCKING: Duration = Duration::from_secs(1);
+/// What the log beside the file keeps of its length when all of it is in the file.
+const LOG_BYTES: i64 = 16 << 20;
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 256;
 
@@ -91,6 +95,8 @@ impl SqlitePool {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
              PRAGMA cache_size = -32768; PRAGMA temp_store = memory;",
         )?;
+        // After one large transaction it would stay as long as that for good.
+        connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         if !self.writes {
             connection.pragma_update(None, "query_only", true)?;
         }
@@ -169,6 +175,29 @@ impl SqliteTx {
                 connection.busy_timeout(BLOCKING)?;
                 begun
             }
+        }
+    }
+
+    /// Checks that the disk of the file has room for more than what makes room.
+    ///
+    /// # Errors
+    /// StorageFull when it has not.
+    pub(in crate::db) fn check_room(&self) -> Result<()> {
+        // A disk that tells nothing tells so when it is written to.
+        let Ok(found) = statvfs(&self.pool.path) else {
+            return Ok(());
+        };
+        let block = found.fragment_size();
+        let room = Room {
+            total: block.saturating_mul(found.blocks()),
+            free: block.saturating_mul(found.blocks_available()),
+        };
+        match room.takes_entries() {
+            true => Ok(()),
+            false => Err(full().because(format!(
+                "{} bytes are free beside the database, which are kept for deleting",
+                room.free
+            ))),
         }
     }
 
@@ -356,6 +385,11 @@ fn unavailable() -> Error {
     Error::new(ErrorKind::Unavailable, context)
 }
 
+fn full() -> Error {
+    let context = "the server's storage is full; tell the operator";
+    Error::new(ErrorKind::StorageFull, context)
+}
+
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -379,16 +413,76 @@ fn from_sqlite(error: rusqlite::Error) -> Error {
         {
             Error::new(ErrorKind::AlreadyExists, "the record exists already").because(error)
         }
-        Some(ErrorCode::DiskFull) => {
-            let context = "the server's storage is full; tell the operator";
-            Error::new(ErrorKind::StorageFull, context).because(error)
-        }
+        Some(ErrorCode::DiskFull) => full().because(error),
         Some(
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
             | ErrorCode::SystemIoFailure
-            | ErrorCode::CannotOpen,
+            | ErrorCode::CannotOpen
+            // So SQLite calls also what a disk does not give back when it is read.
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase,
         ) => unavailable().because(error),
         _ => Error::internal(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt as _;
+
+    use sqlx::SqlSafeStr as _;
+
+    use super::*;
+
+    /// A file with a table `t`, in a folder of the test's own.
+    async fn pool(name: &str) -> (PathBuf, Arc<SqlitePool>) {
+        let folder = std::env::temp_dir().join(format!("sealift-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let pool = SqlitePool::open(&folder.join("test.db"), 1, true).await;
+        let pool = pool.unwrap();
+        write(&pool, "CREATE TABLE t (bytes BLOB)").await;
+        (folder, pool)
+    }
+
+    async fn write(pool: &Arc<SqlitePool>, sql: &'static str) {
+        let mut tx = pool.begin(Place::Here).await.unwrap();
+        tx.script(sql.into_sql_str()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_log_does_not_stay_as_long_as_it_ever_was() {
+        let (folder, pool) = pool("log").await;
+        let log = folder.join("test.db-wal");
+        let length = || i64::try_from(fs::metadata(&log).unwrap().len()).unwrap();
+        write(&pool, "INSERT INTO t VALUES (zeroblob(50000000))").await;
+        assert!(length() > 2 * LOG_BYTES);
+        for _ in 0..2 {
+            write(&pool, "INSERT INTO t VALUES (zeroblob(1))").await;
+        }
+        assert!(length() <= LOG_BYTES, "{}", length());
+        pool.close().await;
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_does_not_answer() {
+        let (folder, pool) = pool("unreadable").await;
+        write(&pool, "INSERT INTO t VALUES (zeroblob(1000000))").await;
+        pool.close().await;
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(folder.join("test.db"));
+        file.unwrap().write_all_at(&[0xff; 4096], 4096).unwrap();
+        let pool = SqlitePool::open(&folder.join("test.db"), 1, true).await;
+        let mut tx = pool.unwrap().begin(Place::Here).await.unwrap();
+        let read = tx
+            .rows("SELECT bytes FROM t".into_sql_str(), Vec::new())
+            .await;
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::Unavailable);
+        drop(tx);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

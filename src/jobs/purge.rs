@@ -8,6 +8,7 @@ use crate::db::sql::TenantTx;
 use crate::db::tenants::Tenant;
 use crate::db::{clocks, contents, detached, entries, properties};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::TenantId;
 use crate::domain::node::NodeKind;
@@ -25,7 +26,15 @@ const FOLDERS: i64 = 100;
 /// # Errors
 /// Unavailable when the database does not answer; what is purged stays purged.
 pub async fn run(vfs: &Vfs, tenant: &Tenant) -> Result<u64> {
-    let horizon = vfs.database().now().await?.minus(tenant.retention);
+    run_at(vfs, tenant, vfs.database().now().await?).await
+}
+
+/// The same by a time that was read before.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_at(vfs: &Vfs, tenant: &Tenant, now: Timestamp) -> Result<u64> {
+    let horizon = now.minus(tenant.retention);
     let mut tx = vfs.database().read(tenant.id).await?;
     let until = clocks::seq_at(&mut tx, horizon).await?;
     drop(tx);

@@ -13,6 +13,7 @@ use crate::db::{instances, leases, tenants};
 use crate::domain::error::Result;
 use crate::domain::measures;
 use crate::jobs::clock_watch::ClockWatch;
+use crate::jobs::leaps::Leaps;
 use crate::jobs::sweep::Keep;
 use crate::jobs::{copies, expire, hash, mend, orphans, purge, settle, sweep};
 use crate::vfs::service::Vfs;
@@ -59,16 +60,19 @@ impl Jobs {
     /// Unavailable when the database does not answer.
     pub async fn start(vfs: Vfs, settings: JobSettings) -> Result<Self> {
         renew(&vfs).await?;
-        let clocks = Arc::new(ClockWatch::default());
+        let (clocks, leaps) = (Arc::new(ClockWatch::default()), Arc::new(Leaps::default()));
         clocks.look(vfs.database());
+        leaps.trusts(vfs.database().now().await?);
         let jobs = Self {
             vfs: vfs.in_background(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        let often = leaps.clone();
         jobs.spawn(RENEW, move |vfs| {
-            let clocks = clocks.clone();
+            let (clocks, leaps) = (clocks.clone(), often.clone());
             async move {
+                leaps.trusts(vfs.database().clock().now());
                 match renew(&vfs).await {
                     Ok(()) => clocks.look(vfs.database()),
                     Err(error) => {
@@ -77,18 +81,21 @@ impl Jobs {
                 }
             }
         });
-        jobs.spawn(settings.interval, move |vfs| async move {
-            // First, as the machine may have been asleep: no round must sweep up after its own
-            // instance.
-            let done = match renew(&vfs).await {
-                Ok(()) => round(&vfs, settings).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = measures::job("orphans", orphans::run(&vfs)).await {
-                tracing::warn!(error = ?error, "orphans were not looked for");
-            }
-            if let Err(error) = done {
-                tracing::warn!(error = ?error, "a round of jobs ended early; the next goes on");
+        jobs.spawn(settings.interval, move |vfs| {
+            let leaps = leaps.clone();
+            async move {
+                // First, as the machine may have been asleep: no round must sweep up after its own
+                // instance.
+                let done = match renew(&vfs).await {
+                    Ok(()) => round_by(&vfs, settings, &leaps).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = measures::job("orphans", orphans::run(&vfs)).await {
+                    tracing::warn!(error = ?error, "orphans were not looked for");
+                }
+                if let Err(error) = done {
+                    tracing::warn!(error = ?error, "a round of jobs ended early; the next goes on");
+                }
             }
         });
         jobs.spawn(settings.interval, |vfs| async move {
@@ -145,8 +152,16 @@ impl Jobs {
 /// # Errors
 /// Unavailable when not even the tenants can be listed.
 pub async fn round(vfs: &Vfs, settings: JobSettings) -> Result<()> {
+    round_by(vfs, settings, &Leaps::default()).await
+}
+
+/// The same, in which nothing is removed for good that is over only by a clock that was set.
+///
+/// # Errors
+/// As [`round`].
+pub async fn round_by(vfs: &Vfs, settings: JobSettings, leaps: &Leaps) -> Result<()> {
     for tenant in tenants::list(vfs.database()).await? {
-        if let Err(error) = tenant_round(vfs, &tenant, settings).await {
+        if let Err(error) = tenant_round(vfs, &tenant, settings, leaps).await {
             tracing::warn!(tenant.id = %tenant.id, error = ?error, "a tenant's jobs failed; they are tried again");
         }
     }
@@ -170,7 +185,12 @@ pub async fn copying_round(vfs: &Vfs) -> Result<()> {
     Ok(())
 }
 
-async fn tenant_round(vfs: &Vfs, tenant: &Tenant, settings: JobSettings) -> Result<()> {
+async fn tenant_round(
+    vfs: &Vfs,
+    tenant: &Tenant,
+    settings: JobSettings,
+    leaps: &Leaps,
+) -> Result<()> {
     let (db, instance) = (vfs.database(), vfs.instance());
     let mine = leases::take(db, tenant.id, "housekeeping", instance, HOUSEKEEPING_LEASE).await?;
     if !mine {
@@ -182,9 +202,15 @@ async fn tenant_round(vfs: &Vfs, tenant: &Tenant, settings: JobSettings) -> Resu
     };
     // What one cannot do, as in a region that does not answer, keeps nobody from the others.
     let settled = measures::job("settle", settle::run(vfs, tenant.id)).await;
-    let purged = measures::job("purge", purge::run(vfs, tenant)).await;
-    let swept = measures::job("sweep", sweep::run(vfs, tenant.id, keep)).await;
-    let expired = measures::job("expire", expire::run(vfs, tenant.id)).await;
+    let now = db.now().await?;
+    let (purged, swept, expired) = match leaps.trusts(now) {
+        true => (
+            measures::job("purge", purge::run_at(vfs, tenant, now)).await,
+            measures::job("sweep", sweep::run_at(vfs, tenant.id, keep, now)).await,
+            measures::job("expire", expire::run(vfs, tenant.id)).await,
+        ),
+        false => (Ok(0), Ok(0), Ok(0)),
+    };
     let hashed = measures::job("hash", hash::run(vfs, tenant.id)).await;
     settled?;
     purged?;

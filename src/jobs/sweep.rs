@@ -40,8 +40,15 @@ pub struct Keep {
 /// Unavailable when the database or a store does not answer; the next sweep goes on. What the other
 /// stores hold is removed nevertheless.
 pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
+    run_at(vfs, tenant, keep, vfs.database().now().await?).await
+}
+
+/// The same by a time that was read before.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_at(vfs: &Vfs, tenant: TenantId, keep: Keep, now: Timestamp) -> Result<u64> {
     let actor = Actor::job();
-    let now = vfs.database().now().await?;
     let release = Release { keep, now };
     vfs.committer().run(tenant, &actor, release).await?;
     let until = now.minus(keep.blob_grace);

@@ -23,6 +23,7 @@ use crate::jobs::webhooks::Webhooks;
 use crate::net::limit::Places;
 use crate::net::readiness::Readiness;
 use crate::net::tls_server::ClientCertificates;
+use crate::process::files;
 use crate::process::signals::Signals;
 use crate::server::acme;
 use crate::server::doors::Doors;
@@ -123,6 +124,12 @@ impl Server {
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
         let (http, http_listeners) =
             http(installation, &tls, &vfs, &accounts, &mut doors, readiness)?;
+        let fronts = [
+            Some(settings.sftp.front.sessions),
+            ftp.as_ref().map(|_| settings.ftp.front.connections.total),
+            http.as_ref().map(|_| settings.http.front.connections.total),
+        ];
+        files::raise_limit(fronts.into_iter().flatten().sum::<usize>() as u64);
         let (ftp_places, http_places) = (places.clone(), places.clone());
         let sftp = SftpServer::new(
             settings.sftp.front.clone(),

@@ -11,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use nix::fcntl::OFlag;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -75,6 +76,7 @@ impl Disk {
     pub fn put(&self, id: BlobId, sealed: &Bytes) -> Result<()> {
         let claim = Claim::take(self, id);
         self.make_subfolder(id)?;
+        self.check_room(id, std::slice::from_ref(sealed))?;
         let path = self.path(id, ".put");
         let created = match create(&path) {
             // What lies here was left by a put that died. It may be a second name of a blob, so it
@@ -107,6 +109,7 @@ impl Disk {
         if self.length(id)?.is_some() {
             return Err(refusal::taken(id));
         }
+        self.check_room(id, &[])?;
         create(&self.path(id, ".part")).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => refusal::taken(id),
             _ => refusal::io(id, error),
@@ -132,11 +135,16 @@ impl Disk {
         if !path.try_exists().map_err(failed)? {
             return Err(self.lost(id));
         }
-        if let Err(error) = write_all(file, pieces) {
+        let written = match pieces {
+            [] => Ok(()),
+            _ => self.check_room(id, pieces),
+        };
+        let written = written.and_then(|()| write_all(file, pieces).map_err(failed));
+        if let Err(error) = written {
             if let Err(second) = file.set_len(durable) {
                 tracing::debug!(error = ?second, blob = %id, "the room of an upload that failed is not free yet");
             }
-            return Err(failed(error));
+            return Err(error);
         }
         match then {
             Then::Checkpoint => {
@@ -158,10 +166,19 @@ impl Disk {
     /// # Errors
     /// `NotFound` or Unavailable.
     pub fn open_blob(&self, id: BlobId) -> Result<File> {
-        File::open(self.path(id, "")).map_err(|error| match error.kind() {
+        let mut options = OpenOptions::new();
+        // Or opening what is no file may wait for ever.
+        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        let file = options.open(self.path(id, ""));
+        let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => self.missing(id),
             _ => refusal::io(id, error),
-        })
+        })?;
+        let about = file.metadata().map_err(|error| refusal::io(id, error))?;
+        match about.is_file() {
+            true => Ok(file),
+            false => Err(refusal::no_file(id)),
+        }
     }
 
     /// The length of a finished blob.
@@ -170,7 +187,9 @@ impl Disk {
     /// Unavailable.
     pub fn length(&self, id: BlobId) -> Result<Option<u64>> {
         match fs::metadata(self.path(id, "")) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            // Nothing can be read of it, and nothing stored in its place.
+            Ok(_) => Ok(Some(0)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.check()?;
                 Ok(None)
@@ -212,7 +231,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Removes all that is kept under an id.
+    /// Removes all that is kept under an id. A folder that somebody put in a file's place is not the store's, and stays.
     ///
     /// # Errors
     /// Unavailable.
@@ -287,6 +306,7 @@ impl Disk {
                 false => Err(io::ErrorKind::InvalidData.into()),
             });
         discard(&path);
+        let tried = tried.and_then(|()| self.root.check_room(0));
         tried.map_err(|error| {
             let shown = self.root.folder().display();
             let (kind, remedy) = match disk_root::is_full(&error) {
@@ -375,6 +395,7 @@ impl Disk {
 
     fn describe(&self, id: BlobId, suffix: &str) -> Result<Option<StoredBlob>> {
         let metadata = match fs::metadata(self.path(id, suffix)) {
+            Ok(metadata) if metadata.is_dir() => return Ok(None),
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refusal::io(id, error)),
@@ -398,6 +419,12 @@ impl Disk {
         make_folder(&folder).map_err(|error| refusal::io(id, error))?;
         lock(&self.durable).insert(folder);
         Ok(())
+    }
+
+    fn check_room(&self, id: BlobId, pieces: &[Bytes]) -> Result<()> {
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let room = self.root.check_room(bytes);
+        room.map_err(|error| refusal::io(id, error))
     }
 
     fn sync_subfolder(&self, id: BlobId) -> Result<()> {
@@ -494,8 +521,15 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            let shown = path.display();
+            tracing::warn!(
+                "{shown} is a folder where the file of a blob should be; look what put it there, and remove it"
+            );
+            Ok(())
+        }
+        removed => removed,
     }
 }
 

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use data_encoding::HEXLOWER;
+use nix::sys::statvfs::statvfs;
 
 use crate::domain::random;
+use crate::domain::reserve::Room;
 
 /// A file that says which store the folder is, wherever the disk is mounted next.
 const MARKER: &str = ".store";
@@ -85,6 +87,27 @@ impl DiskRoot {
             // A command that another user started made it, which says nothing of the folder.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             opened => opened.map(drop),
+        }
+    }
+
+    /// Checks that so many bytes of content may be written: some room is kept back for what makes room, also where the
+    /// database is on the same disk.
+    ///
+    /// # Errors
+    /// `StorageFull` when they may not.
+    pub fn check_room(&self, bytes: u64) -> io::Result<()> {
+        let found = statvfs(&self.folder)?;
+        let block = found.fragment_size();
+        let room = Room {
+            total: block.saturating_mul(found.blocks()),
+            free: block.saturating_mul(found.blocks_available()),
+        };
+        match room.takes_content(bytes) {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!("{} bytes are free, which are kept for deleting", room.free),
+            )),
         }
     }
 

@@ -28,6 +28,13 @@ pub fn too_short(id: BlobId, length: u64) -> Error {
         .because(format!("blob {id} is only {length} bytes long"))
 }
 
+/// Something that is no file where a blob should be.
+pub fn no_file(id: BlobId) -> Error {
+    let context = "the stored file is damaged (it is no file any more); tell the operator";
+    Error::new(ErrorKind::Corrupt, context)
+        .because(format!("what has the name of blob {id} is no file"))
+}
+
 /// No room left.
 pub fn full() -> Error {
     Error::new(

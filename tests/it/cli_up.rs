@@ -1,5 +1,6 @@
 //! `sealift up`: one command, one machine; what it makes, keeps, finishes and refuses.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +15,17 @@ use crate::support::server::{Server, sealift};
 use crate::support::wait::wait_for;
 
 const LOCAL_KEY: &str = "keys/local.key";
+
+#[test]
+fn a_server_that_may_not_open_a_file_for_each_session_says_so() {
+    let folder = TempFolder::new();
+    let few = ["sh", "-c", "ulimit -n 256 && exec \"$@\"", "sh"].map(OsStr::new);
+    let server = Server::up_under(&few, &folder.join("data"));
+    let log = server.log();
+    assert!(log.contains("256 files open"), "{log}");
+    assert!(log.contains("30000 sessions"), "{log}");
+    server.stop();
+}
 
 #[test]
 fn up_makes_a_data_folder_that_only_its_owner_can_read() {

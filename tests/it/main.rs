@@ -54,6 +54,8 @@ mod acme;
 #[cfg(test)]
 mod asyncssh;
 #[cfg(test)]
+mod audit_log;
+#[cfg(test)]
 mod cli_admin;
 #[cfg(test)]
 mod cli_checks;

@@ -556,6 +556,32 @@ async fn what_a_dead_put_left_is_no_obstacle_and_is_deleted() {
 }
 
 #[tokio::test]
+async fn what_is_no_file_is_a_damaged_blob_that_holds_nobody_up() {
+    let folder = TempFolder::new();
+    let store: Store = Arc::new(LocalStore::open(folder.path()).unwrap());
+    for is_folder in [false, true] {
+        let id = BlobId::random();
+        store.put(id, bytes(1_000, 1)).await.unwrap();
+        let digits = id.to_string();
+        let path = folder.path().join("blobs").join(&digits[..2]).join(&digits);
+        std::fs::remove_file(&path).unwrap();
+        if is_folder {
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("own"), b"").unwrap();
+        } else {
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.unwrap().success());
+        }
+        let read = store.read(id, 0..10).await;
+        assert_eq!(kind(read), Some(ErrorKind::Corrupt));
+        assert_eq!(store.length(id).await.unwrap(), Some(0));
+        store.delete(id).await.unwrap();
+        assert_eq!(path.exists(), is_folder);
+    }
+    assert_eq!(store.list(None, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_local_store_that_lost_its_folder_says_so() {
     let folder = TempFolder::new();
     let store = LocalStore::open(folder.path()).unwrap();

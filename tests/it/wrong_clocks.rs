@@ -1,18 +1,25 @@
 //! Instances whose own clock is wrong: by the database's time they all agree on what is over.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sealift::accounts::login::Accounts;
 use sealift::accounts::manage::Directory;
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
+use sealift::db::entries;
 use sealift::db::instances;
+use sealift::db::sql::Dialect;
 use sealift::db::timekeeper::Side;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::principal::Principal;
 use sealift::domain::secret::Secret;
+use sealift::jobs::leaps::Leaps;
+use sealift::jobs::runner::{self, JobSettings};
 use sealift::server::keys::source;
 
+use crate::support::dialects::on_both;
 use crate::support::installation::{door, name, quick_logins};
 use crate::support::wait::until;
 use crate::support::world::{World, clean, get, path, put, replace, update};
@@ -95,6 +102,35 @@ async fn who_fails_to_log_in_there_waits_no_longer_elsewhere() {
         }
     })
     .await;
+}
+
+on_both!(a_clock_that_is_set_ends_no_retention_before_it_has_gone_evenly);
+
+async fn a_clock_that_is_set_ends_no_retention_before_it_has_gone_evenly(dialect: Dialect) {
+    const DAY: u64 = 24 * 3600;
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    put(&ann, &path("/f"), b"f").await.unwrap();
+    ann.remove_file(&path("/f")).await.unwrap();
+    let uptime = Arc::new(AtomicU64::new(0));
+    let told = uptime.clone();
+    let leaps = Leaps::by(move || Some(Duration::from_secs(told.load(Ordering::SeqCst))));
+    let kept_after_round = async || {
+        let settings = JobSettings::default();
+        let round = runner::round_by(&world.vfs, settings, &leaps);
+        round.await.unwrap();
+        let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+        let past = entries::past_until(&mut tx, i64::MAX, 10).await;
+        past.unwrap().len()
+    };
+    assert_eq!(kept_after_round().await, 1);
+    world.clock.advance(Duration::from_secs(300 * DAY));
+    assert_eq!(kept_after_round().await, 1);
+    // If nobody sets it right, it is right.
+    world.clock.advance(Duration::from_secs(DAY));
+    uptime.store(DAY, Ordering::SeqCst);
+    assert_eq!(kept_after_round().await, 0);
+    clean(&world).await;
 }
 
 async fn accounts(world: &World) -> Accounts {
