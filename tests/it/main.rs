@@ -53,6 +53,8 @@ mod acme;
 #[cfg(test)]
 mod asyncssh;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod cli_admin;
 #[cfg(test)]
 mod cli_cloud;

@@ -1,0 +1,338 @@
+//! A worker: stores, changes, moves, deletes and reads files in a folder of its own, and looks at the others'.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::chaos::broken::Parked;
+use crate::chaos::doors::{Told, Trouble};
+use crate::chaos::ground::TENANTS;
+use crate::chaos::hands::{Door, Hand, Hands, Which};
+use crate::chaos::oracle::{Content, Fate};
+use crate::chaos::sftp::IN_PLACE;
+use crate::chaos::story::Story;
+
+/// Workers of each tenant.
+pub(crate) const WORKERS: usize = 3;
+const NAMES: usize = 5;
+
+pub(crate) struct Worker<'a> {
+    pub(crate) story: &'a Story,
+    pub(crate) dice: fastrand::Rng,
+    pub(crate) hands: Hands<'a>,
+    tenant: &'static str,
+    folder: String,
+    /// Which of its tenant's accounts it has, and which it only reads as.
+    pub(crate) user: usize,
+    other: usize,
+    /// Uploads that broke off and are to be gone on with, by path.
+    pub(crate) parked: BTreeMap<String, Parked>,
+    /// Where the server may have kept the beginning of an upload, which this account would see.
+    pub(crate) dirty: BTreeSet<String>,
+    /// Where something may yet be changed of what is there by then, whatever that is.
+    blocked: BTreeSet<String>,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(story: &'a Story, number: usize, seed: u64) -> Self {
+        let tenant = TENANTS[number % TENANTS.len()].0;
+        let number = number / TENANTS.len();
+        Self {
+            story,
+            dice: fastrand::Rng::with_seed(seed),
+            hands: Hands::of(&story.ground, tenant),
+            tenant,
+            folder: format!("/w{number}"),
+            user: number % 2,
+            other: (number + 1) % 2,
+            parked: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+        }
+    }
+
+    /// Makes its folder. To be called while all is well.
+    pub(crate) fn begin(&mut self) {
+        let which = (0, self.user, Door::Https);
+        self.hands.reach(which).unwrap();
+        let folder = self.folder.clone();
+        let make = |hand: &mut Hand| hand.https().make_folder(&folder);
+        self.hands.with(which, make).unwrap();
+    }
+
+    /// Works until the story is over.
+    pub(crate) fn work(&mut self) {
+        while !self.story.is_over() {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let path = self.some_name();
+        let roll = self.dice.u8(0..100);
+        if roll < 20 {
+            return self.read_own(&path);
+        }
+        if roll < 28 {
+            return self.read_any();
+        }
+        if roll < 32 {
+            return self.list();
+        }
+        let oracle = &self.story.oracle;
+        if self.blocked.contains(&path) {
+            if !oracle.is_settled(&self.key(&path)) {
+                return self.read_own(&path);
+            }
+            self.blocked.remove(&path);
+        }
+        if self.parked.contains_key(&path) {
+            return self.go_on(&path);
+        }
+        if self.dirty.contains(&path) {
+            return self.put(&path, &Door::IN_PLACE);
+        }
+        let known = oracle.known(&self.key(&path));
+        match (roll, known) {
+            (32..40, Some(Some(bytes))) => self.append(&path, &bytes),
+            (40..46, Some(Some(bytes))) => self.patch(&path, &bytes),
+            (46..57, Some(Some(bytes))) => self.rename(&path, &bytes),
+            (57..63, Some(Some(_))) => self.delete(&path),
+            (63..70, _) => self.break_off(&path),
+            (70..77, _) => self.begin_tus(&path),
+            (77..84, None) => self.read_own(&path),
+            _ => self.put(&path, &Door::ALL),
+        }
+    }
+
+    fn put(&mut self, path: &str, doors: &[Door]) {
+        let door = self.choice(doors);
+        let bytes = Arc::new(self.some_bytes());
+        let changes = [(path, Some(bytes.clone()))];
+        let which = self.somewhere(door);
+        let fate = self.change("put", which, &changes, |hand| {
+            hand.client().put(path, &bytes)
+        });
+        if door != Door::Https {
+            match fate {
+                Some(Fate::Done) => _ = self.dirty.remove(path),
+                Some(_) => _ = self.dirty.insert(path.to_owned()),
+                None => {}
+            }
+        }
+    }
+
+    fn append(&mut self, path: &str, bytes: &[u8]) {
+        let door = self.choice(&Door::IN_PLACE);
+        let more = self.some_bytes();
+        let all = Arc::new([bytes, &more].concat());
+        let which = self.somewhere(door);
+        let fate = self.change("append", which, &[(path, Some(all))], |hand| match hand {
+            Hand::Ftp(ftp) => ftp.append(path, &more),
+            Hand::Sftp(sftp) => sftp.write(path, IN_PLACE, &[(bytes.len() as u64, &more)]),
+            Hand::Https(_) => unreachable!(),
+        });
+        self.changed_in_part(path, fate);
+    }
+
+    fn patch(&mut self, path: &str, bytes: &[u8]) {
+        let mut all = bytes.to_vec();
+        let mut pieces = Vec::new();
+        for _ in 0..self.dice.usize(1..4) {
+            let at = self.dice.usize(..=all.len());
+            let length = self.dice.usize(1..200_000);
+            let piece = self.bytes(length);
+            let end = all.len().max(at + piece.len());
+            all.resize(end, 0);
+            all[at..at + piece.len()].copy_from_slice(&piece);
+            pieces.push((at as u64, piece));
+        }
+        let all = Some(Arc::new(all));
+        let which = self.somewhere(Door::Sftp);
+        let fate = self.change("patch", which, &[(path, all)], |hand| {
+            let Hand::Sftp(sftp) = hand else {
+                unreachable!();
+            };
+            let pieces: Vec<_> = pieces.iter().map(|(at, piece)| (*at, &piece[..])).collect();
+            sftp.write(path, IN_PLACE, &pieces)
+        });
+        self.changed_in_part(path, fate);
+    }
+
+    fn rename(&mut self, path: &str, bytes: &Arc<Vec<u8>>) {
+        let to = self.some_name();
+        let is_known = self.story.oracle.known(&self.key(&to)).is_some();
+        let is_marked = self.parked.contains_key(&to) || self.dirty.contains(&to);
+        if to == path || !is_known || is_marked {
+            return self.read_own(path);
+        }
+        let door = self.choice(&Door::ALL);
+        let changes = [(path, None), (&to[..], Some(bytes.clone()))];
+        let which = self.somewhere(door);
+        let fate = self.change("rename", which, &changes, |hand| {
+            hand.client().rename(path, &to)
+        });
+        if fate.is_some_and(|fate| fate != Fate::Done) {
+            self.blocked.extend([path.to_owned(), to]);
+        }
+    }
+
+    fn delete(&mut self, path: &str) {
+        let door = self.choice(&Door::ALL);
+        let which = self.somewhere(door);
+        self.change("delete", which, &[(path, None)], |hand| {
+            hand.client().delete(path)
+        });
+    }
+
+    fn changed_in_part(&mut self, path: &str, fate: Option<Fate>) {
+        if fate.is_some_and(|fate| fate != Fate::Done) {
+            self.blocked.insert(path.to_owned());
+            self.dirty.insert(path.to_owned());
+        }
+    }
+
+    /// What its account may see of uploads that broke off, only the others do not.
+    fn read_own(&mut self, path: &str) {
+        let is_marked = self.parked.contains_key(path) || self.dirty.contains(path);
+        let user = match is_marked || self.blocked.contains(path) || self.dice.bool() {
+            true => self.other,
+            false => self.user,
+        };
+        self.read(user, path);
+    }
+
+    fn read_any(&mut self) {
+        let number = self.dice.usize(..WORKERS);
+        let path = format!("/w{number}/f{}", self.dice.usize(..NAMES));
+        // Its writer's account sees more.
+        self.read((number + 1) % 2, &path);
+    }
+
+    fn read(&mut self, user: usize, path: &str) {
+        let door = self.choice(&Door::ALL);
+        let (instance, ..) = self.somewhere(door);
+        let key = self.key(path);
+        let look = self.story.oracle.look();
+        let read = self.ask("read", (instance, user, door), |hand| {
+            hand.client().read(path)
+        });
+        if let Some(Ok(content)) = read {
+            look.saw(&key, content);
+        }
+    }
+
+    fn list(&mut self) {
+        let number = self.dice.usize(..WORKERS);
+        let folder = format!("/w{number}");
+        let door = self.choice(&Door::ALL);
+        let (instance, ..) = self.somewhere(door);
+        let look = self.story.oracle.look();
+        let listed = self.ask("list", (instance, (number + 1) % 2, door), |hand| {
+            hand.client().list(&folder)
+        });
+        if let Some(Ok(files)) = listed {
+            look.listed(&self.key(&folder), &files);
+        }
+    }
+
+    /// Asks for changes; says what became of them, unless nobody was reached.
+    pub(crate) fn change(
+        &mut self,
+        what: &str,
+        which: Which,
+        changes: &[(&str, Content)],
+        work: impl FnOnce(&mut Hand) -> Told<()>,
+    ) -> Option<Fate> {
+        let keys: Vec<_> = changes.iter().map(|(path, _)| self.key(path)).collect();
+        let contents = changes.iter().map(|(_, content)| content.clone());
+        let changes: Vec<_> = keys.iter().map(String::as_str).zip(contents).collect();
+        let mut attempt = None;
+        let story = self.story;
+        let told = self.reached(what, which, |hands, life| {
+            attempt = Some(story.oracle.asks(life, &changes));
+            hands.with(which, work)
+        })?;
+        let fate = match told {
+            Ok(()) => Fate::Done,
+            Err(Trouble::Missing(told)) => panic!("{what} {keys:?}: {told}"),
+            Err(Trouble::Refused(_)) => Fate::Refused,
+            Err(_) => Fate::Unknown,
+        };
+        story.oracle.ended(&attempt.unwrap(), fate);
+        Some(fate)
+    }
+
+    /// Asks for what changes nothing.
+    pub(crate) fn ask<T>(
+        &mut self,
+        what: &str,
+        which: Which,
+        work: impl FnOnce(&mut Hand) -> Told<T>,
+    ) -> Option<Told<T>> {
+        self.reached(what, which, |hands, _| hands.with(which, work))
+    }
+
+    fn reached<T>(
+        &mut self,
+        what: &str,
+        which: Which,
+        work: impl FnOnce(&mut Hands<'a>, u64) -> Told<T>,
+    ) -> Option<Told<T>> {
+        let life = self.hands.reach(which);
+        let (what, told) = match life {
+            Ok(life) => (what, Some(work(&mut self.hands, life))),
+            Err(Trouble::Silent(_)) => {
+                self.story.nobody_there();
+                return None;
+            }
+            Err(trouble) => {
+                self.story.tell("connect", which.2, Some(&trouble));
+                return None;
+            }
+        };
+        let trouble = told.as_ref().and_then(|told| told.as_ref().err());
+        self.story.tell(what, which.2, trouble);
+        told
+    }
+
+    pub(crate) fn somewhere(&mut self, door: Door) -> Which {
+        let instance = self.dice.usize(..2);
+        let is_ailing = self.story.ground.instances[instance].is_ailing();
+        // As a balancer sends most clients away from it, and not those that are there.
+        match is_ailing && self.dice.u8(..8) > 0 {
+            true => (1 - instance, self.user, door),
+            false => (instance, self.user, door),
+        }
+    }
+
+    pub(crate) fn choice<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.dice.usize(..of.len())]
+    }
+
+    fn some_name(&mut self) -> String {
+        format!("{}/f{}", self.folder, self.dice.usize(..NAMES))
+    }
+
+    /// What the oracle calls a path.
+    pub(crate) fn key(&self, path: &str) -> String {
+        format!("{}:{path}", self.tenant)
+    }
+
+    /// Mostly small, some that take a frame or many, few that take more than one part.
+    pub(crate) fn some_bytes(&mut self) -> Vec<u8> {
+        let most = match self.dice.u8(..100) {
+            0..40 => 20_000,
+            40..75 => 400_000,
+            75..97 => 2_000_000,
+            _ => 12_000_000,
+        };
+        let length = self.dice.usize(..most);
+        self.bytes(length)
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.dice.fill(&mut bytes);
+        bytes
+    }
+}
