@@ -2,6 +2,7 @@
 //! what they were told: nothing that was acknowledged is lost, nothing is mixed up, nothing is left over.
 
 mod broken;
+mod clock;
 mod doors;
 mod end;
 mod ftp;
@@ -36,7 +37,7 @@ fn nothing_acknowledged_is_lost_or_mixed_up_whatever_befalls_two_instances() {
     let mut dice = fastrand::Rng::with_seed(seed);
     let count = WORKERS * TENANTS.len();
     let grace = GRACES[dice.usize(..GRACES.len())];
-    let story = Story::on(Ground::new(grace), count as u64);
+    let story = Story::on(Ground::new(grace), count as u64, rounds > 2 * ROUNDS);
     let instances = &story.ground.instances;
     instances.iter().for_each(|one| story.ground.start(one));
     let mut workers: Vec<_> = (0..count)

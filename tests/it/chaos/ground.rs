@@ -2,19 +2,23 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use sealift::config::settings::Settings;
 use sealift::domain::id::InstanceId;
 use sqlx::{Connection, PgConnection};
 
+use crate::chaos::clock::MachineClock;
 use crate::support::cloud::block_on;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 use crate::support::seaweed::Seaweed;
 use crate::support::serving::Serving;
 use crate::support::two::Two;
+use crate::support::wait::wait_for;
 
 /// What the names of all objects begin with.
 pub(crate) const PREFIX: &str = "blobs/";
@@ -42,6 +46,7 @@ pub(crate) struct Instance {
     name: &'static str,
     pub(crate) postgres: Proxy,
     pub(crate) s3: Proxy,
+    pub(crate) clock: MachineClock,
     serving: Mutex<Option<Serving>>,
     life: Mutex<Option<Life>>,
     /// Whether most look for another one.
@@ -63,7 +68,7 @@ impl Ground {
         let two = Two::without_servers();
         let ground = Self {
             bucket: Seaweed::shared().fresh_bucket(),
-            instances: [Instance::new("one"), Instance::new("other")],
+            instances: ["one", "other"].map(|name| Instance::new(name, two.folder.path())),
             grace,
             lives: AtomicU64::new(0),
             two,
@@ -138,7 +143,7 @@ impl Ground {
         let _ = fs::rename(&log, self.two.folder.join(&format!("{name}.{number}.log")));
         let ready = self.two.folder.join(&format!("{name}.json"));
         let _ = fs::remove_file(&ready);
-        let serving = Serving::start(&config, &ready);
+        let serving = Serving::start_with(&config, &ready, instance.clock.variables());
         let life = Life {
             number,
             sftp: serving.port,
@@ -171,6 +176,22 @@ impl Ground {
         });
     }
 
+    /// The same without any help.
+    pub(crate) fn wait_half_a_minute(&self, life: &Life) {
+        wait_for("a lease to be over", Duration::from_secs(90), || {
+            let left: i64 = block_on(async {
+                let mut server = PgConnection::connect(&self.two.urls.server).await.unwrap();
+                let count = sqlx::query_scalar(
+                    "SELECT count(*) FROM instances WHERE id = $1 \
+                     AND lease_until > extract(epoch FROM now()) * 1000000",
+                );
+                let count = count.bind(&life.instance.as_bytes()[..]);
+                count.fetch_one(&mut server).await.unwrap()
+            });
+            (left == 0).then_some(())
+        });
+    }
+
     /// The same of all processes but those that are there.
     pub(crate) fn end_all_other_leases(&self) {
         let lives = self
@@ -192,9 +213,10 @@ impl Ground {
 }
 
 impl Instance {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, folder: &Path) -> Self {
         Self {
             name,
+            clock: MachineClock::new(folder, name),
             postgres: Proxy::before(Postgres::shared().port()),
             s3: Proxy::before(Seaweed::shared().http_port()),
             serving: Mutex::default(),

@@ -27,11 +27,13 @@ impl Mischief<'_> {
                 0..30 => self.kill(),
                 30..55 => self.freeze(),
                 55..60 => self.stop(),
-                60..80 => self.harm("postgres", &self.instance.postgres),
+                60..67 => self.set_clock(),
+                67..83 => self.harm("postgres", &self.instance.postgres),
                 _ => self.harm("s3", &self.instance.s3),
             }
             self.instance.ails(false);
         }
+        self.instance.clock.set(0);
     }
 
     fn kill(&mut self) {
@@ -68,10 +70,12 @@ impl Mischief<'_> {
     /// Others take over what it has, in most cases.
     fn away_for_a_while(&mut self, life: &Life) {
         self.pause(0..30);
-        if self.dice.u8(..4) > 0 {
-            self.story.ground.half_a_minute_later(life);
-            self.pause(0..40);
+        match self.dice.u8(..8) {
+            0 | 1 => return,
+            2 if self.story.is_long => self.story.ground.wait_half_a_minute(life),
+            _ => self.story.ground.half_a_minute_later(life),
         }
+        self.pause(0..40);
     }
 
     fn begin_anew(&mut self, life: &Life) {
@@ -80,6 +84,21 @@ impl Mischief<'_> {
         self.story.oracle.died(life.number);
         if self.dice.bool() {
             self.story.ground.half_a_minute_later(life);
+        }
+    }
+
+    /// It is right again, or stays wrong: by more than a lease, and less than what S3 refuses.
+    fn set_clock(&mut self) {
+        let seconds = self.dice.i64(-800..800);
+        self.story.count(&format!(
+            "* clock: {}",
+            if seconds < 0 { "behind" } else { "ahead" }
+        ));
+        self.instance.clock.set(seconds);
+        self.pause(10..50);
+        if self.dice.bool() {
+            self.instance.clock.set(0);
+            self.pause(10..50);
         }
     }
 

@@ -92,10 +92,18 @@ impl Sftp {
         let Self { line, runtime } = self;
         runtime.block_on(async {
             let handle = line.handle(path, flags).await?;
+            let mut written = Ok(());
             for (offset, bytes) in pieces {
-                line.write(&handle, *offset, bytes).await?;
+                if written.is_ok() {
+                    written = line.write(&handle, *offset, bytes).await;
+                }
             }
-            line.close(&handle).await
+            if let Err(Trouble::Silent(_)) = written {
+                return written;
+            }
+            // Also what was not written: nobody is to wait for more of it.
+            let closed = line.close(&handle).await;
+            written.and(closed)
         })
     }
 
@@ -201,6 +209,7 @@ impl Line {
 
     async fn write(&mut self, handle: &[u8], offset: u64, bytes: &[u8]) -> Told<()> {
         let mut waiting = 0;
+        let mut refused = Ok(());
         for (number, chunk) in bytes.chunks(CHUNK).enumerate() {
             let mut packet = begin(WRITE);
             text(&mut packet, handle);
@@ -209,14 +218,21 @@ impl Line {
             self.send(&packet).await?;
             waiting += 1;
             if waiting == AHEAD {
-                self.answer(STATUS).await?;
+                refused = refused.and(self.answer(STATUS).await.map(drop));
                 waiting -= 1;
+            }
+            if refused.is_err() {
+                break;
             }
         }
         for _ in 0..waiting {
-            self.answer(STATUS).await?;
+            // Nobody answers any more who did not in time.
+            if let Err(Trouble::Silent(_)) = refused {
+                break;
+            }
+            refused = refused.and(self.answer(STATUS).await.map(drop));
         }
-        Ok(())
+        refused
     }
 
     async fn read(&mut self, handle: &[u8]) -> Told<Vec<u8>> {

@@ -18,6 +18,8 @@ const STALL: Duration = Duration::from_secs(180);
 pub(crate) struct Story {
     pub(crate) ground: Ground,
     pub(crate) oracle: Oracle,
+    /// Whether there is time for what takes half a minute.
+    pub(crate) is_long: bool,
     /// How often anything was asked for, whatever became of it.
     asked: AtomicU64,
     /// Workers that find nobody.
@@ -33,9 +35,10 @@ pub(crate) struct Story {
 pub(crate) struct EndsIfFailed<'a>(pub(crate) &'a Story);
 
 impl Story {
-    pub(crate) fn on(ground: Ground, workers: u64) -> Self {
+    pub(crate) fn on(ground: Ground, workers: u64, is_long: bool) -> Self {
         Self {
             ground,
+            is_long,
             oracle: Oracle::default(),
             asked: AtomicU64::new(0),
             idle: AtomicU64::new(0),

@@ -26,10 +26,16 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts a server on a settings file that names `ready` as its ready file.
     pub(crate) fn start(config: &Path, ready: &Path) -> Self {
+        Self::start_with(config, ready, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(config: &Path, ready: &Path, variables: &[(&str, PathBuf)]) -> Self {
         let log = config.with_extension("log");
         let mut child = Command::new(program())
             .args(["serve", "--config"])
             .arg(config)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
