@@ -34,7 +34,7 @@ enum Way {
 
 impl Worker<'_> {
     pub(crate) fn break_off(&mut self, path: &str) {
-        let door = self.choice(&Door::IN_PLACE);
+        let door = self.choice(&Door::ALL);
         let which = self.somewhere(door);
         let whole = Arc::new(self.some_bytes());
         let half = self.dice.usize(..=whole.len());
@@ -44,9 +44,13 @@ impl Worker<'_> {
         let told = match self.hands.take(which) {
             Hand::Ftp(ftp) => ftp.break_off(path, &whole[..half]),
             Hand::Sftp(sftp) => sftp.break_off(path, &whole[..half]),
-            Hand::Https(_) => unreachable!(),
+            // Nothing is kept of it.
+            Hand::Https(https) => https.break_off(path, whole.len() + 1, &whole[..half]),
         };
         self.story.tell("break off", door, told.as_ref().err());
+        if door == Door::Https {
+            return;
+        }
         self.dirty.insert(path.to_owned());
         self.parked.insert(path.to_owned(), Parked::Part(whole));
     }

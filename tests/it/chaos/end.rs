@@ -1,6 +1,7 @@
 //! What must be so when all is well again.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use sealift::db::{blobs, tenants, uploads, usage};
@@ -39,8 +40,25 @@ pub(crate) fn check(story: &Story, workers: Vec<Worker<'_>>) {
     let lives: Vec<Life> = story.ground.instances.iter().map(Instance::stop).collect();
     lives.iter().for_each(|life| story.oracle.died(life.number));
     story.ground.two.run(&["fsck"]);
+    no_alarm(&story.ground);
     block_on(Box::pin(clean_up(&story.ground)));
     story.ground.two.run(&["fsck"]);
+}
+
+/// No instance found anything wrong with itself or with what is stored, or called for somebody but to say that it
+/// is not ready.
+fn no_alarm(ground: &Ground) {
+    let files = fs::read_dir(ground.two.folder.path()).unwrap();
+    let logs = files.map(|file| file.unwrap().path());
+    for log in logs.filter(|file| file.extension().is_some_and(|kind| kind == "log")) {
+        let text = fs::read_to_string(&log).unwrap();
+        let is_alarm = |line: &&str| {
+            let words = [" ERROR ", "Corrupt:", "Internal:", "panicked"];
+            words.iter().any(|word| line.contains(word)) && !line.contains(" ERROR not ready: ")
+        };
+        let alarms: Vec<_> = text.lines().filter(is_alarm).collect();
+        assert!(alarms.is_empty(), "{}: {alarms:#?}", log.display());
+    }
 }
 
 /// Everything, through both, by any door and as either account.

@@ -46,6 +46,27 @@ impl Https {
         expect(&answer, &[201])
     }
 
+    /// Puts a copy of a file in a place.
+    pub(crate) fn copy(&mut self, from: &str, to: &str) -> Told<()> {
+        self.place("/api/v1/copy", from, to)
+    }
+
+    /// Begins to store a file, and breaks off.
+    pub(crate) fn break_off(mut self, path: &str, length: usize, bytes: &[u8]) -> Told<()> {
+        let head = self.head("PUT", &format!("/api/v1/files{path}"), &[], length);
+        let to = self.stream.get_mut();
+        to.write_all(head.as_bytes())?;
+        to.write_all(bytes)?;
+        Ok(to.flush()?)
+    }
+
+    fn place(&mut self, target: &str, from: &str, to: &str) -> Told<()> {
+        let body = json!({ "from": from, "to": to, "overwrite": true }).to_string();
+        let json = [("Content-Type", "application/json")];
+        let answer = self.ask("POST", target, &json, body.as_bytes())?;
+        expect(&answer, &[200, 201, 204])
+    }
+
     /// Begins an upload by tus; says where.
     pub(crate) fn begin(&mut self, path: &str, length: usize) -> Told<String> {
         let metadata = format!("path {}", BASE64.encode(path.as_bytes()));
@@ -84,15 +105,7 @@ impl Https {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Told<Answer> {
-        let mut head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Length: {}\r\n",
-            self.authorization,
-            body.len()
-        );
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head += "\r\n";
+        let head = self.head(method, target, headers, body.len());
         let to = self.stream.get_mut();
         let sent = to.write_all(head.as_bytes());
         let sent = sent.and_then(|()| to.write_all(body));
@@ -105,6 +118,17 @@ impl Https {
                 Err(error)
             }
         }
+    }
+
+    fn head(&self, method: &str, target: &str, headers: &[(&str, &str)], length: usize) -> String {
+        let mut head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Length: {length}\r\n",
+            self.authorization,
+        );
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head + "\r\n"
     }
 
     fn answer(&mut self, method: &str) -> Told<Answer> {
@@ -174,10 +198,7 @@ impl Client for Https {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Told<()> {
-        let body = json!({ "from": from, "to": to, "overwrite": true }).to_string();
-        let json = [("Content-Type", "application/json")];
-        let answer = self.ask("POST", "/api/v1/move", &json, body.as_bytes())?;
-        expect(&answer, &[200, 201, 204])
+        self.place("/api/v1/move", from, to)
     }
 
     fn delete(&mut self, path: &str) -> Told<()> {

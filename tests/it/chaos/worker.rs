@@ -14,6 +14,14 @@ use crate::chaos::story::Story;
 /// Workers of each tenant.
 pub(crate) const WORKERS: usize = 3;
 const NAMES: usize = 5;
+/// A folder where all of a tenant store files.
+const SHARED: &str = "/shared";
+
+/// How a file gets to another place.
+enum Place {
+    Copied,
+    Moved,
+}
 
 pub(crate) struct Worker<'a> {
     pub(crate) story: &'a Story,
@@ -57,6 +65,10 @@ impl<'a> Worker<'a> {
         let folder = self.folder.clone();
         let make = |hand: &mut Hand| hand.https().make_folder(&folder);
         self.hands.with(which, make).unwrap();
+        if folder == "/w0" {
+            let make = |hand: &mut Hand| hand.https().make_folder(SHARED);
+            self.hands.with(which, make).unwrap();
+        }
     }
 
     /// Works until the story is over.
@@ -78,6 +90,9 @@ impl<'a> Worker<'a> {
         if roll < 32 {
             return self.list();
         }
+        if roll < 36 {
+            return self.put_shared();
+        }
         let oracle = &self.story.oracle;
         if self.blocked.contains(&path) {
             if !oracle.is_settled(&self.key(&path)) {
@@ -93,13 +108,14 @@ impl<'a> Worker<'a> {
         }
         let known = oracle.known(&self.key(&path));
         match (roll, known) {
-            (32..40, Some(Some(bytes))) => self.append(&path, &bytes),
-            (40..46, Some(Some(bytes))) => self.patch(&path, &bytes),
-            (46..57, Some(Some(bytes))) => self.rename(&path, &bytes),
-            (57..63, Some(Some(_))) => self.delete(&path),
-            (63..70, _) => self.break_off(&path),
-            (70..77, _) => self.begin_tus(&path),
-            (77..84, None) => self.read_own(&path),
+            (36..43, Some(Some(bytes))) => self.append(&path, &bytes),
+            (43..49, Some(Some(bytes))) => self.patch(&path, &bytes),
+            (49..59, Some(Some(bytes))) => self.place(Place::Moved, &path, &bytes),
+            (59..64, Some(Some(bytes))) => self.place(Place::Copied, &path, &bytes),
+            (64..69, Some(Some(_))) => self.delete(&path),
+            (69..76, _) => self.break_off(&path),
+            (76..82, _) => self.begin_tus(&path),
+            (82..88, None) => self.read_own(&path),
             _ => self.put(&path, &Door::ALL),
         }
     }
@@ -119,6 +135,17 @@ impl<'a> Worker<'a> {
                 None => {}
             }
         }
+    }
+
+    /// Stores a file where others do so at the same time. By this door nothing is kept of what breaks off.
+    fn put_shared(&mut self) {
+        let path = format!("{SHARED}/f{}", self.dice.usize(..2));
+        let bytes = Arc::new(self.some_bytes());
+        let changes = [(&path[..], Some(bytes.clone()))];
+        let which = self.somewhere(Door::Https);
+        self.change("put shared", which, &changes, |hand| {
+            hand.client().put(&path, &bytes)
+        });
     }
 
     fn append(&mut self, path: &str, bytes: &[u8]) {
@@ -158,19 +185,30 @@ impl<'a> Worker<'a> {
         self.changed_in_part(path, fate);
     }
 
-    fn rename(&mut self, path: &str, bytes: &Arc<Vec<u8>>) {
+    /// Puts a file in a place of another name.
+    fn place(&mut self, how: Place, path: &str, bytes: &Arc<Vec<u8>>) {
         let to = self.some_name();
         let is_known = self.story.oracle.known(&self.key(&to)).is_some();
         let is_marked = self.parked.contains_key(&to) || self.dirty.contains(&to);
         if to == path || !is_known || is_marked {
             return self.read_own(path);
         }
-        let door = self.choice(&Door::ALL);
-        let changes = [(path, None), (&to[..], Some(bytes.clone()))];
-        let which = self.somewhere(door);
-        let fate = self.change("rename", which, &changes, |hand| {
-            hand.client().rename(path, &to)
-        });
+        let placed = (&to[..], Some(bytes.clone()));
+        let fate = match how {
+            Place::Copied => {
+                let which = self.somewhere(Door::Https);
+                self.change("copy", which, &[placed], |hand| {
+                    hand.https().copy(path, &to)
+                })
+            }
+            Place::Moved => {
+                let door = self.choice(&Door::ALL);
+                let which = self.somewhere(door);
+                self.change("rename", which, &[(path, None), placed], |hand| {
+                    hand.client().rename(path, &to)
+                })
+            }
+        };
         if fate.is_some_and(|fate| fate != Fate::Done) {
             self.blocked.extend([path.to_owned(), to]);
         }
@@ -203,7 +241,10 @@ impl<'a> Worker<'a> {
 
     fn read_any(&mut self) {
         let number = self.dice.usize(..WORKERS);
-        let path = format!("/w{number}/f{}", self.dice.usize(..NAMES));
+        let path = match self.dice.usize(..3) {
+            0 => format!("{SHARED}/f{}", self.dice.usize(..2)),
+            _ => format!("/w{number}/f{}", self.dice.usize(..NAMES)),
+        };
         // Its writer's account sees more.
         self.read((number + 1) % 2, &path);
     }
