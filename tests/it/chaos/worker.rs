@@ -128,12 +128,17 @@ impl<'a> Worker<'a> {
         let fate = self.change("put", which, &changes, |hand| {
             hand.client().put(path, &bytes)
         });
-        if door != Door::Https {
-            match fate {
-                Some(Fate::Done) => _ = self.dirty.remove(path),
-                Some(_) => _ = self.dirty.insert(path.to_owned()),
-                None => {}
+        match fate {
+            // Nothing of it is kept.
+            _ if door == Door::Https => {}
+            Some(Fate::Done) => _ = self.dirty.remove(path),
+            Some(_) => {
+                self.dirty.insert(path.to_owned());
+                if self.dice.bool() {
+                    self.parked.insert(path.to_owned(), Parked::Part(bytes));
+                }
             }
+            None => {}
         }
     }
 
@@ -362,9 +367,9 @@ impl<'a> Worker<'a> {
     /// Mostly small, some that take a frame or many, few that take more than one part.
     pub(crate) fn some_bytes(&mut self) -> Vec<u8> {
         let most = match self.dice.u8(..100) {
-            0..40 => 20_000,
-            40..75 => 400_000,
-            75..97 => 2_000_000,
+            0..35 => 20_000,
+            35..65 => 400_000,
+            65..95 => 3_000_000,
             _ => 12_000_000,
         };
         let length = self.dice.usize(..most);
