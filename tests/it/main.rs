@@ -51,6 +51,8 @@ mod accounts;
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod asleep;
+#[cfg(test)]
 mod asyncssh;
 #[cfg(test)]
 mod chaos;

@@ -160,7 +160,7 @@ impl Ground {
     pub(crate) fn half_a_minute_later(&self, life: &Life) {
         block_on(async {
             let mut server = PgConnection::connect(&self.two.urls.server).await.unwrap();
-            sqlx::query("DELETE FROM instances WHERE id = $1")
+            sqlx::query("UPDATE instances SET lease_until = 0 WHERE id = $1")
                 .bind(&life.instance.as_bytes()[..])
                 .execute(&mut server)
                 .await
@@ -203,7 +203,7 @@ impl Ground {
             .collect();
         block_on(async {
             let mut server = PgConnection::connect(&self.two.urls.server).await.unwrap();
-            sqlx::query("DELETE FROM instances WHERE id <> ALL($1)")
+            sqlx::query("UPDATE instances SET lease_until = 0 WHERE id <> ALL($1)")
                 .bind(alive)
                 .execute(&mut server)
                 .await
