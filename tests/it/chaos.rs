@@ -12,6 +12,7 @@ mod https;
 mod mischief;
 mod oracle;
 mod sftp;
+mod sftp_line;
 mod story;
 mod worker;
 

@@ -128,7 +128,7 @@ impl Worker<'_> {
         });
         if fate == Some(Fate::Done) {
             self.parked.remove(path);
-            self.dirty.remove(path);
+            self.stored_anew(path);
         }
     }
 

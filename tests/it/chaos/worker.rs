@@ -131,14 +131,22 @@ impl<'a> Worker<'a> {
         match fate {
             // Nothing of it is kept.
             _ if door == Door::Https => {}
-            Some(Fate::Done) => _ = self.dirty.remove(path),
+            Some(Fate::Done) => self.stored_anew(path),
             Some(_) => {
-                self.dirty.insert(path.to_owned());
-                if self.dice.bool() {
+                // What is kept there may be the beginning of something else, of which nobody knows here.
+                let is_first = self.dirty.insert(path.to_owned());
+                if is_first && self.dice.bool() {
                     self.parked.insert(path.to_owned(), Parked::Part(bytes));
                 }
             }
             None => {}
+        }
+    }
+
+    /// Nothing is kept any more of what was to be stored there before, unless whoever has it does not know yet.
+    pub(crate) fn stored_anew(&mut self, path: &str) {
+        if self.story.oracle.is_settled(&self.key(path)) {
+            self.dirty.remove(path);
         }
     }
 
