@@ -73,10 +73,14 @@ fn read_all(story: &Story) {
             let mut hands = Hands::of(&story.ground, tenant);
             for (number, door) in Door::ALL.into_iter().enumerate() {
                 let which = (instance, number % USERS.len(), door);
-                hands.reach(which).unwrap();
-                let look = story.oracle.look();
-                let content = hands.with(which, |hand| hand.client().read(file));
-                look.saw(&path, content.unwrap());
+                // Who is busy may take its time.
+                wait_for(&format!("{path} to be read"), READY, || {
+                    hands.reach(which).ok()?;
+                    let look = story.oracle.look();
+                    let content = hands.with(which, |hand| hand.client().read(file));
+                    look.saw(&path, content.ok()?);
+                    Some(())
+                });
             }
         }
     }

@@ -41,9 +41,10 @@ impl Https {
         ready.is_ok_and(|answer| answer.status == 200)
     }
 
+    /// Makes a folder, unless it is there.
     pub(crate) fn make_folder(&mut self, path: &str) -> Told<()> {
         let answer = self.ask("POST", &format!("/api/v1/folders{path}"), &[], b"")?;
-        expect(&answer, &[201])
+        expect(&answer, &[201, 409])
     }
 
     /// Puts a copy of a file in a place.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::chaos::broken::Parked;
 use crate::chaos::doors::{Told, Trouble};
@@ -10,6 +11,7 @@ use crate::chaos::hands::{Door, Hand, Hands, Which};
 use crate::chaos::oracle::{Content, Fate};
 use crate::chaos::sftp::IN_PLACE;
 use crate::chaos::story::Story;
+use crate::support::wait::wait_for;
 
 /// Workers of each tenant.
 pub(crate) const WORKERS: usize = 3;
@@ -61,13 +63,14 @@ impl<'a> Worker<'a> {
     /// Makes its folder. To be called while all is well.
     pub(crate) fn begin(&mut self) {
         let which = (0, self.user, Door::Https);
-        self.hands.reach(which).unwrap();
-        let folder = self.folder.clone();
-        let make = |hand: &mut Hand| hand.https().make_folder(&folder);
-        self.hands.with(which, make).unwrap();
-        if folder == "/w0" {
-            let make = |hand: &mut Hand| hand.https().make_folder(SHARED);
-            self.hands.with(which, make).unwrap();
+        for folder in [&self.folder, SHARED] {
+            wait_for("a folder to be made", Duration::from_secs(60), || {
+                self.hands.reach(which).ok()?;
+                let made = self
+                    .hands
+                    .with(which, |hand| hand.https().make_folder(folder));
+                made.ok()
+            });
         }
     }
 
