@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::chaos::oracle::Content;
 
-/// Who is silent for so long has hung, or is frozen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// How long some wait for somebody who is silent, and has hung, or is frozen.
+pub(crate) const HASTY: Duration = Duration::from_secs(3);
+/// And others, who may be there yet when somebody wakes up.
+pub(crate) const PATIENT: Duration = Duration::from_secs(15);
 
 /// Why there is nothing good to tell.
 #[derive(Debug)]

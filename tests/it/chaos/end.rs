@@ -10,6 +10,7 @@ use sealift::jobs::runner::{self, JobSettings};
 use sealift::server::installation::Installation;
 use sealift::vfs::service::Vfs;
 
+use crate::chaos::doors::PATIENT;
 use crate::chaos::ground::{Ground, Instance, LONG, Life, PREFIX, TENANTS, USERS};
 use crate::chaos::hands::{Door, Hands};
 use crate::chaos::https::Https;
@@ -28,7 +29,7 @@ pub(crate) fn check(story: &Story, workers: Vec<Worker<'_>>) {
     for instance in &story.ground.instances {
         wait_for("an instance to be ready", READY, || {
             let life = instance.life().unwrap();
-            let mut client = Https::connect(life.https, "nobody@acme").ok()?;
+            let mut client = Https::connect(life.https, "nobody@acme", PATIENT).ok()?;
             client.is_ready().then_some(())
         });
     }
@@ -70,7 +71,7 @@ fn read_all(story: &Story) {
             .find(|(name, _)| *name == tenant)
             .unwrap();
         for instance in 0..2 {
-            let mut hands = Hands::of(&story.ground, tenant);
+            let mut hands = Hands::of(&story.ground, tenant, PATIENT);
             for (number, door) in Door::ALL.into_iter().enumerate() {
                 let which = (instance, number % USERS.len(), door);
                 // Who is busy may take its time.

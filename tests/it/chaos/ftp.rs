@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::chaos::doors::{Client, PATIENCE, Told, Trouble};
+use crate::chaos::doors::{Client, Told, Trouble};
 use crate::chaos::oracle::Content;
 use crate::support::ftp_raw::{FtpRaw, Reply, Transfer};
 use crate::support::two::SECRET;
@@ -13,8 +14,8 @@ use crate::support::two::SECRET;
 pub(crate) struct Ftp(FtpRaw);
 
 impl Ftp {
-    pub(crate) fn connect(address: SocketAddr, login: &str) -> Told<Self> {
-        let (raw, greeting) = FtpRaw::connect_with(address, PATIENCE)?;
+    pub(crate) fn connect(address: SocketAddr, login: &str, patience: Duration) -> Told<Self> {
+        let (raw, greeting) = FtpRaw::connect_with(address, patience)?;
         let mut client = Self(raw);
         expect(&greeting, 220)?;
         expect(&client.0.auth_tls()?, 234)?;

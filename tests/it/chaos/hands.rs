@@ -1,6 +1,7 @@
 //! The connections of a worker, made when they are needed and kept until they fail.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::chaos::doors::{Client, Told, Trouble};
 use crate::chaos::ftp::Ftp;
@@ -32,11 +33,11 @@ pub(crate) enum Hand {
 }
 
 impl Hand {
-    fn connect(life: &Life, login: &str, door: Door) -> Told<Self> {
+    fn connect(life: &Life, login: &str, door: Door, patience: Duration) -> Told<Self> {
         Ok(match door {
-            Door::Ftp => Self::Ftp(Box::new(Ftp::connect(life.ftp, login)?)),
-            Door::Https => Self::Https(Box::new(Https::connect(life.https, login)?)),
-            Door::Sftp => Self::Sftp(Box::new(Sftp::connect(life.sftp, login)?)),
+            Door::Ftp => Self::Ftp(Box::new(Ftp::connect(life.ftp, login, patience)?)),
+            Door::Https => Self::Https(Box::new(Https::connect(life.https, login, patience)?)),
+            Door::Sftp => Self::Sftp(Box::new(Sftp::connect(life.sftp, login, patience)?)),
         })
     }
 
@@ -59,14 +60,16 @@ impl Hand {
 pub(crate) struct Hands<'a> {
     ground: &'a Ground,
     tenant: &'static str,
+    patience: Duration,
     made: HashMap<Which, (u64, Hand)>,
 }
 
 impl<'a> Hands<'a> {
-    pub(crate) fn of(ground: &'a Ground, tenant: &'static str) -> Self {
+    pub(crate) fn of(ground: &'a Ground, tenant: &'static str, patience: Duration) -> Self {
         Self {
             ground,
             tenant,
+            patience,
             made: HashMap::new(),
         }
     }
@@ -81,7 +84,7 @@ impl<'a> Hands<'a> {
         if self.made.get(&which).map(|made| made.0) != Some(life.number) {
             self.let_go(which);
             let login = format!("{}@{}", USERS[user], self.tenant);
-            let hand = Hand::connect(&life, &login, door)?;
+            let hand = Hand::connect(&life, &login, door, self.patience)?;
             self.made.insert(which, (life.number, hand));
         }
         Ok(life.number)

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
-use crate::chaos::doors::{Client, PATIENCE, Told, Trouble};
+use crate::chaos::doors::{Client, Told, Trouble};
 use crate::chaos::oracle::Content;
 use crate::support::ftp_raw::{Stream, trusting};
 use crate::support::https_door::Answer;
@@ -21,11 +22,11 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    pub(crate) fn connect(address: SocketAddr, login: &str) -> Told<Self> {
+    pub(crate) fn connect(address: SocketAddr, login: &str, patience: Duration) -> Told<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience))?;
+        socket.set_write_timeout(Some(patience))?;
         let config = trusting(&[&TLS12, &TLS13]).with_no_client_auth();
         let stream = Stream::wrap(socket, &Arc::new(config))?;
         let user = BASE64.encode(format!("{login}:{SECRET}").as_bytes());

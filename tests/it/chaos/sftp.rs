@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::chaos::doors::{Client, PATIENCE, Told, Trouble};
+use crate::chaos::doors::{Client, Told, Trouble};
 use crate::chaos::oracle::Content;
 use crate::chaos::sftp_line::{
     ATTRS, EXTENDED, HANDLE, Line, NAME, OPENDIR, READDIR, REMOVE, STAT, STATUS, silence,
@@ -27,10 +28,10 @@ pub(crate) struct Sftp {
 }
 
 impl Sftp {
-    pub(crate) fn connect(port: u16, login: &str) -> Told<Self> {
+    pub(crate) fn connect(port: u16, login: &str, patience: Duration) -> Told<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let line = runtime.block_on(async {
-            let opened = timeout(PATIENCE, Line::open(port, login)).await;
+            let opened = timeout(patience, Line::open(port, login, patience)).await;
             opened.unwrap_or_else(|_| Err(silence()))
         })?;
         Ok(Self { line, runtime })

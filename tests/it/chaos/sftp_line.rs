@@ -1,6 +1,7 @@
 //! SFTP's packets, over russh's client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use russh::client::{self, Config, Handle, Msg};
@@ -8,7 +9,7 @@ use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelMsg};
 use tokio::time::timeout;
 
-use crate::chaos::doors::{PATIENCE, Told, Trouble};
+use crate::chaos::doors::{Told, Trouble};
 use crate::support::two::SECRET;
 
 const INIT: u8 = 1;
@@ -60,11 +61,12 @@ impl From<russh::Error> for Trouble {
 pub(crate) struct Line {
     channel: Channel<Msg>,
     input: BytesMut,
+    patience: Duration,
     _connection: Handle<Trusting>,
 }
 
 impl Line {
-    pub(crate) async fn open(port: u16, login: &str) -> Told<Self> {
+    pub(crate) async fn open(port: u16, login: &str, patience: Duration) -> Told<Self> {
         let config = Arc::new(Config::default());
         let mut connection = client::connect(config, ("127.0.0.1", port), Trusting).await?;
         let proven = connection.authenticate_password(login, SECRET).await?;
@@ -77,6 +79,7 @@ impl Line {
         let mut line = Self {
             channel,
             input: BytesMut::new(),
+            patience,
             _connection: connection,
         };
         line.send(&[INIT, 0, 0, 0, 3]).await?;
@@ -189,7 +192,7 @@ impl Line {
     async fn send(&mut self, packet: &[u8]) -> Told<()> {
         let mut framed = BytesMut::with_capacity(packet.len() + 4);
         text(&mut framed, packet);
-        let sent = timeout(PATIENCE, self.channel.data(&framed[..])).await;
+        let sent = timeout(self.patience, self.channel.data(&framed[..])).await;
         Ok(sent.map_err(|_| silence())??)
     }
 
@@ -200,7 +203,7 @@ impl Line {
                 self.input.advance(4);
                 return Ok(self.input.split_to(length));
             }
-            let came = timeout(PATIENCE, self.channel.wait()).await;
+            let came = timeout(self.patience, self.channel.wait()).await;
             match came.map_err(|_| silence())? {
                 Some(ChannelMsg::Data { data }) => self.input.extend_from_slice(&data),
                 Some(ChannelMsg::Eof | ChannelMsg::Close) | None => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::broken::Parked;
-use crate::chaos::doors::{Told, Trouble};
+use crate::chaos::doors::{HASTY, PATIENT, Told, Trouble};
 use crate::chaos::ground::TENANTS;
 use crate::chaos::hands::{Door, Hand, Hands, Which};
 use crate::chaos::oracle::{Content, Fate};
@@ -46,10 +46,14 @@ impl<'a> Worker<'a> {
     pub(crate) fn new(story: &'a Story, number: usize, seed: u64) -> Self {
         let tenant = TENANTS[number % TENANTS.len()].0;
         let number = number / TENANTS.len();
+        let patience = match number {
+            0 => PATIENT,
+            _ => HASTY,
+        };
         Self {
             story,
             dice: fastrand::Rng::with_seed(seed),
-            hands: Hands::of(&story.ground, tenant),
+            hands: Hands::of(&story.ground, tenant, patience),
             tenant,
             folder: format!("/w{number}"),
             user: number % 2,
