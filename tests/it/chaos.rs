@@ -1,6 +1,7 @@
 //! Two instances on one PostgreSQL and one bucket, under all that befalls instances, and workers who remember
 //! what they were told: nothing that was acknowledged is lost, nothing is mixed up, nothing is left over.
 
+mod asking;
 mod broken;
 mod clock;
 mod doors;
@@ -15,6 +16,7 @@ mod sftp;
 mod sftp_line;
 mod story;
 mod worker;
+mod writes;
 
 use std::thread;
 

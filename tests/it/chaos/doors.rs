@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use crate::chaos::oracle::Content;
+use crate::chaos::writes::Content;
 
 /// How long some wait for somebody who is silent, and has hung, or is frozen.
 pub(crate) const HASTY: Duration = Duration::from_secs(3);

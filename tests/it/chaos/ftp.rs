@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::doors::{Client, Told, Trouble};
-use crate::chaos::oracle::Content;
+use crate::chaos::writes::Content;
 use crate::support::ftp_raw::{FtpRaw, Reply, Transfer};
 use crate::support::two::SECRET;
 

@@ -11,7 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
 use crate::chaos::doors::{Client, Told, Trouble};
-use crate::chaos::oracle::Content;
+use crate::chaos::writes::Content;
 use crate::support::ftp_raw::{Stream, trusting};
 use crate::support::https_door::Answer;
 use crate::support::two::SECRET;

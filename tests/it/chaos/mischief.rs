@@ -105,6 +105,7 @@ impl Mischief<'_> {
     fn harm(&mut self, what: &str, line: &Proxy) {
         let away = self.story.away.try_lock();
         let harm = self.some_harm(what == "s3", away.is_ok());
+        let away = away.ok().filter(|_| matches!(harm, Harm::BlackHole { .. }));
         let kind = format!("{harm:?}");
         let kind = kind.split([' ', '(']).next().unwrap();
         self.story.count(&format!("* {what}: {kind}"));

@@ -4,13 +4,9 @@
 //! nothing that was acknowledged began after it was over. What was read counts as acknowledged, too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
-/// What a path holds; none is that there is no file.
-pub(crate) type Content = Option<Arc<Vec<u8>>>;
-
-/// Moments, in order.
-type Moment = u64;
+use crate::chaos::writes::{Content, Moment, Write, last_certain, nothing, possible};
 
 /// What became of what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +30,6 @@ struct State {
     paths: BTreeMap<String, Vec<Write>>,
     /// When the looks began that are under way.
     looks: BTreeSet<Moment>,
-}
-
-struct Write {
-    /// What it is known by to who asked for it.
-    number: Moment,
-    /// Which life of an instance was asked.
-    life: u64,
-    content: Content,
-    begun: Moment,
-    /// None as long as it may be done yet.
-    over: Option<Moment>,
-    /// When it was refused.
-    refused: Option<Moment>,
-    is_certain: bool,
 }
 
 /// Something that was asked for.
@@ -303,35 +285,9 @@ impl State {
     }
 }
 
-/// Before anything is asked for, there is no file.
-fn nothing() -> Vec<Write> {
-    vec![Write {
-        number: 0,
-        life: 0,
-        content: None,
-        begun: 0,
-        over: Some(0),
-        refused: None,
-        is_certain: true,
-    }]
-}
-
-/// What who begins to look at a moment can read.
-fn possible(writes: &[Write], begun: Moment) -> impl Iterator<Item = &Write> {
-    let last = last_certain(writes, begun);
-    let is_current = move |write: &&Write| write.over.is_none_or(|over| over >= last);
-    writes.iter().filter(is_current)
-}
-
-/// When the last of those began that were certainly done before a moment.
-fn last_certain(writes: &[Write], before: Moment) -> Moment {
-    let done = writes
-        .iter()
-        .filter(|write| write.is_certain && write.over.is_some_and(|over| over < before));
-    done.map(|write| write.begun).max().unwrap_or(0)
-}
-
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn some(byte: u8) -> Content {

@@ -9,11 +9,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use crate::chaos::doors::{Client, Told, Trouble};
-use crate::chaos::oracle::Content;
 use crate::chaos::sftp_line::{
     ATTRS, EXTENDED, HANDLE, Line, NAME, OPENDIR, READDIR, REMOVE, STAT, STATUS, silence,
     take_text, text,
 };
+use crate::chaos::writes::Content;
 
 const FOR_READING: u32 = 0x01;
 /// How a file is opened that may be there.
