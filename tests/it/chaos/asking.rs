@@ -21,7 +21,7 @@ impl<'a> Worker<'a> {
         let mut attempt = None;
         let story = self.story;
         let told = self.reached(what, which, |hands, life| {
-            attempt = Some(story.oracle.asks(life, &changes));
+            attempt = Some(story.oracle.asks(what, life, &changes));
             hands.with(which, work)
         })?;
         let fate = match told {

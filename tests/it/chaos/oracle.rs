@@ -3,7 +3,7 @@
 //! Whatever is written is known from when it was asked for to when it was certainly over. It can be read as long as
 //! nothing that was acknowledged began after it was over. What was read counts as acknowledged, too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::chaos::writes::{Content, Moment, Write, last_certain, nothing, possible};
@@ -19,6 +19,8 @@ pub(crate) enum Fate {
     Unknown,
 }
 
+const NOTES: usize = 5000;
+
 #[derive(Default)]
 pub(crate) struct Oracle {
     state: Mutex<State>,
@@ -30,6 +32,8 @@ struct State {
     paths: BTreeMap<String, Vec<Write>>,
     /// When the looks began that are under way.
     looks: BTreeSet<Moment>,
+    /// What was asked for and read lately, for whoever looks into a failure.
+    told: VecDeque<String>,
 }
 
 /// Something that was asked for.
@@ -44,10 +48,14 @@ pub(crate) struct Look<'a> {
 
 impl Oracle {
     /// A life of an instance is asked to have paths hold something.
-    pub(crate) fn asks(&self, life: u64, changes: &[(&str, Content)]) -> Attempt {
+    pub(crate) fn asks(&self, what: &str, life: u64, changes: &[(&str, Content)]) -> Attempt {
         let mut state = self.lock();
         let number = state.tick();
         for (path, content) in changes {
+            state.note(format!(
+                "{path}: {what} asks life {life} for {} at {number}",
+                about(content)
+            ));
             let writes = state
                 .paths
                 .entry((*path).to_owned())
@@ -69,6 +77,7 @@ impl Oracle {
     pub(crate) fn ended(&self, attempt: &Attempt, fate: Fate) {
         let mut state = self.lock();
         let now = state.tick();
+        state.note(format!("{}: {fate:?} at {now}", attempt.0));
         for write in state.paths.values_mut().flatten() {
             if write.number != attempt.0 {
                 continue;
@@ -89,6 +98,7 @@ impl Oracle {
     pub(crate) fn died(&self, life: u64) {
         let mut state = self.lock();
         let now = state.tick();
+        state.note(format!("life {life} is over at {now}"));
         for write in state.of(life) {
             write.over.get_or_insert(now);
         }
@@ -178,6 +188,12 @@ impl Look<'_> {
             drop(state);
             panic!("{told}");
         }
+        state.note(format!(
+            "{path}: {} is read from {} to {now}",
+            about(&content),
+            self.begun
+        ));
+        let writes = state.paths.entry(path.to_owned()).or_default();
         let read = Write {
             number: now,
             life: 0,
@@ -233,6 +249,13 @@ impl State {
         self.now
     }
 
+    fn note(&mut self, line: String) {
+        self.told.push_back(line);
+        if self.told.len() > NOTES {
+            self.told.pop_front();
+        }
+    }
+
     fn of(&mut self, life: u64) -> impl Iterator<Item = &mut Write> {
         let all = self.paths.values_mut().flatten();
         all.filter(move |write| write.life == life)
@@ -249,10 +272,6 @@ impl State {
 
     /// What was read, beside what was to be expected.
     fn tell(&self, path: &str, content: &Content, begun: Moment) -> String {
-        let about = |content: &Content| match content {
-            None => "no file".to_owned(),
-            Some(bytes) => format!("{} bytes {:02x?}", bytes.len(), bytes.get(..8)),
-        };
         let mut lines = vec![format!(
             "{path} must not hold {} for who looks at {begun}",
             about(content)
@@ -281,7 +300,15 @@ impl State {
                 lines.push(format!("  it is what {other} holds, or held"));
             }
         }
+        lines.extend(self.told.iter().cloned());
         lines.join("\n")
+    }
+}
+
+fn about(content: &Content) -> String {
+    match content {
+        None => "no file".to_owned(),
+        Some(bytes) => format!("{} bytes {:02x?}", bytes.len(), bytes.get(..4)),
     }
 }
 
@@ -295,7 +322,7 @@ mod tests {
     }
 
     fn wrote(oracle: &Oracle, byte: u8, fate: Fate) {
-        let attempt = oracle.asks(1, &[("p", some(byte))]);
+        let attempt = oracle.asks("put", 1, &[("p", some(byte))]);
         oracle.ended(&attempt, fate);
     }
 

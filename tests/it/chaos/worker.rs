@@ -217,7 +217,9 @@ impl<'a> Worker<'a> {
         let fate = match how {
             Place::Copied => {
                 let which = self.somewhere(Door::Https);
-                self.change("copy", which, &[placed], |hand| {
+                // Whoever copies late copies what is there by then: it must stay until that is settled.
+                let stays = (path, Some(bytes.clone()));
+                self.change("copy", which, &[stays, placed], |hand| {
                     hand.https().copy(path, &to)
                 })
             }
