@@ -74,6 +74,11 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// What the oracle calls a path.
+    pub(crate) fn key(&self, path: &str) -> String {
+        format!("{}:{path}", self.tenant)
+    }
+
     /// Connects, unless that was done; says to which life of the instance.
     pub(crate) fn reach(&mut self, which: Which) -> Told<u64> {
         let (instance, user, door) = which;

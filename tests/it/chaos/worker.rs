@@ -29,7 +29,6 @@ pub(crate) struct Worker<'a> {
     pub(crate) story: &'a Story,
     pub(crate) dice: fastrand::Rng,
     pub(crate) hands: Hands<'a>,
-    tenant: &'static str,
     folder: String,
     /// Which of its tenant's accounts it has, and which it only reads as.
     pub(crate) user: usize,
@@ -54,7 +53,6 @@ impl<'a> Worker<'a> {
             story,
             dice: fastrand::Rng::with_seed(seed),
             hands: Hands::of(&story.ground, tenant, patience),
-            tenant,
             folder: format!("/w{number}"),
             user: number % 2,
             other: (number + 1) % 2,
@@ -304,7 +302,7 @@ impl<'a> Worker<'a> {
 
     /// What the oracle calls a path.
     pub(crate) fn key(&self, path: &str) -> String {
-        format!("{}:{path}", self.tenant)
+        self.hands.key(path)
     }
 
     /// Mostly small, some that take a frame or many, few that take more than one part.
