@@ -23,7 +23,7 @@ use crate::domain::spans;
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long an instance may be frozen, or without the database, and go on: what it told of its sessions is kept.
-const ASLEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+const ASLEEP: Duration = Duration::from_secs(24 * 3600);
 
 /// How many sessions there may be at a time, on this instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
