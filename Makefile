@@ -3,7 +3,7 @@
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sealift
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 
-.PHONY: run test check bench fuzz packages
+.PHONY: run test check bench chaos fuzz packages
 
 # One machine, one command: SFTP on 127.0.0.1:2222, everything kept in ./data. The development build
 # is there in a quarter of a release build's time and moves a file as fast as OpenSSH's server does.
@@ -35,6 +35,11 @@ bench: packages
 SECONDS ?= 600
 fuzz:
 	fuzz/run.sh $(SECONDS)
+
+# make chaos ROUNDS=500: so much befalls each of two instances; SEALIFT_CHAOS_SEED repeats what a failure shows. A few
+# rounds of it are part of the tests.
+chaos: packages
+	SEALIFT_CHAOS_ROUNDS=$(or $(ROUNDS),100) cargo test --test it -- --nocapture chaos::nothing
 
 packages:
 	@tests/install/debian.sh aria2 cadaver curl davfs2 fuse3 git lftp litmus ncftp openssh-client openssh-sftp-server openssl \

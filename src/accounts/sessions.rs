@@ -22,6 +22,8 @@ use crate::domain::spans;
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long an instance may be frozen, or without the database, and go on: what it told of its sessions is kept.
+const ASLEEP: Duration = Duration::from_secs(24 * 3600);
 
 /// How many sessions there may be at a time, on this instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,7 +295,7 @@ impl Sessions {
             let now = db.now().await?;
             let mut tx = db.write(tenant).await?;
             if !begun.is_empty() {
-                live_sessions::forget_dead(&mut tx, now).await?;
+                live_sessions::forget_dead(&mut tx, now.minus(ASLEEP)).await?;
             }
             for session in &begun {
                 live_sessions::insert(&mut tx, session).await?;

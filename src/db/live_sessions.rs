@@ -65,15 +65,16 @@ pub async fn remove(tx: &mut TenantTx, id: SessionId, instance: InstanceId) -> R
     Ok(())
 }
 
-/// Forgets those of instances that run no more.
+/// Forgets those of instances that ended, or whose lease was over by then. What an instance told once it does not
+/// tell again: one that may wake up needs it, and until then nobody sees it.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn forget_dead(tx: &mut TenantTx, now: Timestamp) -> Result<()> {
+pub async fn forget_dead(tx: &mut TenantTx, then: Timestamp) -> Result<()> {
     tx.execute(
         "DELETE FROM live_sessions WHERE tenant = $1 \
          AND instance NOT IN (SELECT id FROM instances WHERE lease_until > $2)",
-        [now.0.into()],
+        [then.0.into()],
     )
     .await?;
     Ok(())

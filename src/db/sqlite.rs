@@ -472,9 +472,7 @@ mod tests {
         let (folder, pool) = pool("unreadable").await;
         write(&pool, "INSERT INTO t VALUES (zeroblob(1000000))").await;
         pool.close().await;
-        let file = OpenOptions::new()
-            .write(true)
-            .open(folder.join("test.db"));
+        let file = OpenOptions::new().write(true).open(folder.join("test.db"));
         file.unwrap().write_all_at(&[0xff; 4096], 4096).unwrap();
         let pool = SqlitePool::open(&folder.join("test.db"), 1, true).await;
         let mut tx = pool.unwrap().begin(Place::Here).await.unwrap();

@@ -52,9 +52,13 @@ mod accounts;
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod asleep;
+#[cfg(test)]
 mod asyncssh;
 #[cfg(test)]
 mod audit_log;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod cli_admin;
 #[cfg(test)]

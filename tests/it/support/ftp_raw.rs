@@ -52,6 +52,7 @@ pub(crate) struct FtpRaw {
     buffer: Vec<u8>,
     peer: SocketAddr,
     tls: Arc<ClientConfig>,
+    patience: Duration,
     pub(crate) mode: DataMode,
     /// Whether data connections speak TLS.
     pub(crate) protect: bool,
@@ -60,8 +61,16 @@ pub(crate) struct FtpRaw {
 impl FtpRaw {
     /// Connects and reads the greeting.
     pub(crate) fn connect(address: SocketAddr) -> io::Result<(Self, Reply)> {
+        Self::connect_with(address, PATIENCE)
+    }
+
+    /// The same for who waits no longer than that for anything.
+    pub(crate) fn connect_with(
+        address: SocketAddr,
+        patience: Duration,
+    ) -> io::Result<(Self, Reply)> {
         let socket = TcpStream::connect(address)?;
-        prepare(&socket)?;
+        prepare(&socket, patience)?;
         let mut client = Self {
             stream: Stream::Plain(socket),
             buffer: Vec::new(),
@@ -70,6 +79,7 @@ impl FtpRaw {
                 &rustls::version::TLS12,
                 &rustls::version::TLS13,
             ])),
+            patience,
             mode: DataMode::Epsv,
             protect: false,
         };
@@ -83,13 +93,14 @@ impl FtpRaw {
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> io::Result<(Self, Reply)> {
         let socket = TcpStream::connect(address)?;
-        prepare(&socket)?;
+        prepare(&socket, PATIENCE)?;
         let tls = Arc::new(tls_config(versions));
         let mut client = Self {
             stream: Stream::wrap(socket, &tls)?,
             buffer: Vec::new(),
             peer: address,
             tls,
+            patience: PATIENCE,
             mode: DataMode::Epsv,
             protect: true,
         };
@@ -130,7 +141,7 @@ impl FtpRaw {
 
     /// Reads one reply, of as many lines as it has.
     pub(crate) fn reply(&mut self) -> io::Result<Reply> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             if let Some((reply, length)) = parse(&self.buffer) {
                 self.buffer.drain(..length);
@@ -155,7 +166,7 @@ impl FtpRaw {
             let read = self.stream.read(&mut block);
             self.stream
                 .socket()
-                .set_read_timeout(Some(PATIENCE))
+                .set_read_timeout(Some(self.patience))
                 .unwrap();
             match read {
                 Ok(length) => self.buffer.extend_from_slice(&block[..length]),
@@ -262,7 +273,7 @@ impl FtpRaw {
                 let reply = self.command(verb)?;
                 if let Some(address) = passive_address(&reply, self.peer) {
                     let socket = TcpStream::connect(address)?;
-                    prepare(&socket)?;
+                    prepare(&socket, self.patience)?;
                     return Ok(Some(DataPort::Connected(socket)));
                 }
                 reply
@@ -288,7 +299,7 @@ impl FtpRaw {
             DataPort::Connected(socket) => socket,
             DataPort::Listening(listener) => accept(&listener)?,
         };
-        prepare(&socket)?;
+        prepare(&socket, self.patience)?;
         match self.protect {
             true => Stream::wrap(socket, &self.tls),
             false => Ok(Stream::Plain(socket)),
@@ -430,10 +441,10 @@ fn parse(buffer: &[u8]) -> Option<(Reply, usize)> {
     None
 }
 
-fn prepare(socket: &TcpStream) -> io::Result<()> {
+fn prepare(socket: &TcpStream, patience: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))
+    socket.set_read_timeout(Some(patience))?;
+    socket.set_write_timeout(Some(patience))
 }
 
 fn accept(listener: &TcpListener) -> io::Result<TcpStream> {

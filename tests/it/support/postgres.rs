@@ -81,6 +81,11 @@ impl Postgres {
         }
     }
 
+    /// Where it listens on 127.0.0.1, for a proxy to stand before.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     fn start() -> Self {
         let binaries = binaries();
         let folder = std::env::temp_dir().join(format!("sealift-pg-{}", std::process::id()));

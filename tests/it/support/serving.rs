@@ -26,10 +26,16 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts a server on a settings file that names `ready` as its ready file.
     pub(crate) fn start(config: &Path, ready: &Path) -> Self {
+        Self::start_with(config, ready, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(config: &Path, ready: &Path, variables: &[(&str, PathBuf)]) -> Self {
         let log = config.with_extension("log");
         let mut child = Command::new(program())
             .args(["serve", "--config"])
             .arg(config)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -74,6 +80,15 @@ impl Serving {
         succeed(&run(command, commands))
     }
 
+    /// Sends a signal by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", r#"kill -s "$0" "$1""#, name])
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Ends it as a power cut would, as far as a process can see.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -82,11 +97,7 @@ impl Serving {
 
     /// Asks it to drain and waits until it has.
     pub(crate) fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh")
-            .args(["-c", r#"kill -s TERM "$0""#, &pid])
-            .status();
-        assert!(sent.unwrap().success());
+        self.signal("TERM");
         let status = wait_for("the server to end", Duration::from_secs(60), || {
             self.child.try_wait().unwrap()
         });
