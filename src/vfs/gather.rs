@@ -115,15 +115,16 @@ async fn all(
     (over, most): (Over, usize),
     gathered: &mut Vec<Gathered>,
 ) -> Result<()> {
-    for step in STEPS {
+    // What is sent as a whole costs its rows once; larger pieces are gathered where that happens again and again.
+    let is_whole = over == Over::Nothing;
+    for step in STEPS.into_iter().filter(|_| !is_whole) {
         if let Some(start) = worth_it(draft.runs().rev(), step) {
             let end = draft.size();
             gathered.push(rewrite(vfs, tenant, draft, start..end).await?);
         }
     }
     for below in SMALL {
-        // What is published once costs its rows once; larger pieces are gathered where that happens again and again.
-        let is_cheap = below == SMALL[0] || over == Over::Current;
+        let is_cheap = below == SMALL[0] || !is_whole;
         let enough = if is_cheap { SCATTERED.min(most) } else { most };
         if draft.runs().len() <= enough {
             break;
