@@ -26,7 +26,7 @@ use story::{EndsIfFailed, Story};
 use worker::{WORKERS, Worker};
 
 /// What befalls each instance.
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 4;
 
 #[test]
 #[expect(
