@@ -43,6 +43,16 @@ impl Setting {
         self.server.admin(&words, "");
     }
 
+    /// The fingerprints of the SSH authorities, in the order in which they were added.
+    fn authorities(&self) -> Vec<String> {
+        let all = self
+            .server
+            .admin(&["tenant", "ca", "list", "demo", "--json"], "");
+        let all: Vec<Value> = serde_json::from_str(&all).unwrap();
+        let prints = all.iter().map(|one| one["fingerprint"].as_str());
+        prints.map(|print| print.unwrap().to_owned()).collect()
+    }
+
     /// Gives the account a second factor; returns a code of it.
     fn code(&self) -> String {
         let made = self
@@ -298,19 +308,13 @@ fn certificates_can_be_revoked_and_bound_to_names() {
     let another = Authority::new(folder, "another");
     let public = another.key.with_extension("pub");
     admin(&["tenant", "ca", "add", "demo", public.to_str().unwrap()]);
-    let trusted = || -> Vec<String> {
-        let all = admin(&["tenant", "ca", "list", "demo", "--json"]);
-        let all: Vec<Value> = serde_json::from_str(&all).unwrap();
-        let prints = all.iter().map(|one| one["fingerprint"].as_str());
-        prints.map(|print| print.unwrap().to_owned()).collect()
-    };
     let revoke = ["tenant", "ca", "revoke", "demo"];
-    let of_another = ["--serial", "1", "--ca", &trusted()[1]];
+    let of_another = ["--serial", "1", "--ca", &setting.authorities()[1]];
     admin(&[&revoke[..], &of_another].concat());
     succeed(&ours.log_in(&setting));
 
     // What can be no certificate's, or no trusted key's, is not revoked without a word.
-    let own = trusted()[0].clone();
+    let own = setting.authorities()[0].clone();
     let data = setting.server.data().to_str().unwrap();
     for (words, subject) in [
         (&["--serial", "1", "--ca", &own[..40]][..], "does not trust"),
@@ -357,7 +361,7 @@ fn certificates_can_be_revoked_and_bound_to_names() {
     setting.methods(&["publickey,password"]);
     refused(&fresh.log_in(&setting));
     setting.methods(&["any"]);
-    admin(&["tenant", "ca", "remove", "demo", &trusted()[2]]);
+    admin(&["tenant", "ca", "remove", "demo", &setting.authorities()[2]]);
     refused(&fresh.log_in(&setting));
     setting.server.stop();
 }
@@ -392,8 +396,8 @@ fn a_revoked_key_opens_nothing_in_whatever_form_it_is_shown() {
     let by_key = ["PreferredAuthentications=publickey"];
     succeed(&setting.openssh(&by_key, ""));
     let revoke = ["tenant", "ca", "revoke", "demo", "--key"];
-    let ours_only = ["--ca", "SHA256:another"];
-    admin(&[&revoke[..], &[&file(&plain)], &ours_only].concat());
+    let others_only = ["--ca", &setting.authorities()[1]];
+    admin(&[&revoke[..], &[&file(&plain)], &others_only].concat());
     succeed(&setting.openssh(&by_key, ""));
     admin(&[&revoke[..], &[&file(&plain)]].concat());
     refused(&setting.openssh(&by_key, ""));
