@@ -135,15 +135,15 @@ impl Brought {
         trusted: &[X509Certificate<'a>],
         stored: &[X509Crl],
     ) -> Vec<X509Certificate<'a>> {
-        let is_called = |one: &X509Certificate<'_>| {
-            one.subject().as_raw() == list.issuer().as_raw() && may_sign_lists(one)
-        };
-        let own: Vec<_> = trusted
+        let is_called =
+            |one: &X509Certificate<'_>| one.subject().as_raw() == list.issuer().as_raw();
+        let mut own: Vec<_> = trusted
             .iter()
             .filter(|one| is_called(one))
             .cloned()
             .collect();
         if !own.is_empty() {
+            own.retain(may_sign_lists);
             return own;
         }
         let below = self.beside.iter().filter(|der| {
@@ -151,7 +151,7 @@ impl Brought {
             presented.is_some_and(|presented| !is_listed(&presented, stored))
         });
         let below = below.filter_map(|der| certificate(der));
-        let below = below.filter(|one| is_called(one) && one.is_ca());
+        let below = below.filter(|one| is_called(one) && one.is_ca() && may_sign_lists(one));
         let is_vouched_for = |one: &X509Certificate<'_>| {
             trusted.iter().any(|above| {
                 above.subject().as_raw() == one.issuer().as_raw()

@@ -98,6 +98,14 @@ impl Authority {
         Self::of(common, (2020, 2040))
     }
 
+    /// One that makes certificates, and no lists of those that are revoked.
+    pub(crate) fn without_lists(common: &str) -> Self {
+        let mut params = Self::params(common, (2020, 2040));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
     fn of(common: &str, years: (i32, i32)) -> Self {
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::self_signed(Self::params(common, years), key).unwrap())

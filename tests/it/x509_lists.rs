@@ -134,9 +134,14 @@ async fn an_authority_right_below_a_trusted_one_vouches_for_its_list_by_its_cert
         not_taken(world.revoke(&file).await, "Acme Laptops");
     }
     // Nor does one below speak in the name of one that is trusted itself.
-    let double = root.below("Acme Root");
-    let file = format!("{}{}", double.revoke(&[], (2023, 2030)), double.0.pem());
-    not_taken(world.revoke(&file).await, "Acme Root");
+    world
+        .trust("acme", &Authority::without_lists("Acme Silent"))
+        .await;
+    for name in ["Acme Root", "Acme Silent"] {
+        let double = root.below(name);
+        let file = format!("{}{}", double.revoke(&[], (2023, 2030)), double.0.pem());
+        not_taken(world.revoke(&file).await, name);
+    }
     let file = format!("{list}{}", below.0.pem());
     world.revoke(&file).await.unwrap();
     refused(world.show(ANN, &chain).await);
