@@ -13,7 +13,7 @@ use crate::domain::node::{Attributes, Entry, NodeKind};
 use crate::domain::path::Name;
 
 /// More folders above each other than this are taken for a loop.
-pub(in crate::db) const MOST_FOLDERS: usize = 1_000;
+pub const MOST_FOLDERS: usize = 1_000;
 
 /// The moment at which the tree is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

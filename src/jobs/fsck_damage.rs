@@ -12,8 +12,6 @@ use crate::vfs::service::Vfs;
 
 /// So many blobs of a content are looked at one by one.
 const MOST_BLOBS: usize = 1000;
-/// A path has no more folders.
-const MOST_FOLDERS: usize = 1000;
 /// So many of those that are damaged are named.
 const MOST_NAMED: usize = 20;
 
@@ -91,7 +89,7 @@ struct Above {
 impl Above {
     async fn of(tx: &mut TenantTx, lowest: NodeId) -> Result<Self> {
         let (mut chain, mut is_deleted, mut next) = (Vec::new(), false, lowest);
-        while next != NodeId::NIL && chain.len() < MOST_FOLDERS {
+        while next != NodeId::NIL && chain.len() < entries::MOST_FOLDERS {
             let entry = match entries::live(tx, next).await? {
                 Some(entry) => Some(entry),
                 None => {

@@ -228,10 +228,7 @@ fn keygen(words: &[&str]) {
 fn certificates_open_what_they_name_while_they_are_valid() {
     let setting = Setting::new();
     let folder = setting.folder.path();
-    let (ours, other) = (
-        Authority::new(folder, "ca"),
-        Authority::new(folder, "other"),
-    );
+    let [ours, other] = ["ca", "other"].map(|name| Authority::new(folder, name));
     let admin = |words: &[&str]| setting.server.admin(words, "");
     ours.certify(&["-I", "laptop", "-n", "demo", "-z", "7", "-V", "-1h:+1h"]);
     refused(&ours.log_in(&setting));
@@ -380,10 +377,7 @@ fn paramiko_goes_through_methods_in_their_order_only() {
 fn a_revoked_key_opens_nothing_in_whatever_form_it_is_shown() {
     let setting = Setting::new();
     let folder = setting.folder.path();
-    let (ours, other) = (
-        Authority::new(folder, "ca"),
-        Authority::new(folder, "other"),
-    );
+    let [ours, other] = ["ca", "other"].map(|name| Authority::new(folder, name));
     let admin = |words: &[&str]| setting.server.admin(words, "");
     let file = |key: &Path| key.with_extension("pub").to_str().unwrap().to_owned();
     for authority in [&ours, &other] {
