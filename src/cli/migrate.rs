@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::cli::output;
 use crate::cli::place::Place;
 use crate::config::settings::Settings;
-use crate::db::{database, migrate};
+use crate::db::database;
+use crate::db::migrate::{self, SchemaState};
 use crate::domain::error::Result;
 use crate::server::{folders, installation};
 
@@ -30,6 +31,9 @@ impl Migrate {
             folders::make_above(&settings.database.path)?;
         }
         let db = installation::open(&settings).await?;
+        if let Ok(SchemaState::Older) = migrate::state(&db).await {
+            output::hint(migrate::PATIENCE);
+        }
         let steps = migrate::migrate(&db, &settings.database.server_role).await?;
         db.close().await;
         let mut sentence = match steps {

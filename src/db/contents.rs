@@ -304,34 +304,22 @@ pub struct ContentCheck {
     pub id: ContentId,
     /// Its length, as its row says.
     pub size: u64,
-    /// How many entries name it, as its row says.
-    pub uses: i64,
-    /// How many entries really name it.
-    pub named: i64,
     /// The sum of its extents.
     pub extents: u64,
-    /// Entries that name it and differ in size.
-    pub other_size: i64,
     /// Extents beyond their blob, or of a blob that is not live.
     pub dangling: i64,
 }
 
-/// Up to `limit` contents with ids above `after`, in order, with what really names them.
+/// Up to `limit` contents with ids above `after`, in order, with what they are made of.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn scan(tx: &mut TenantTx, after: ContentId, limit: i64) -> Result<Vec<ContentCheck>> {
     let rows = tx
         .rows(
-            "SELECT c.id, c.size, c.uses, \
-             (SELECT count(*) FROM entries e WHERE e.tenant = $1 AND e.content = c.id) + \
-             (SELECT count(*) FROM entries_past p WHERE p.tenant = $1 AND p.content = c.id), \
+            "SELECT c.id, c.size, \
              CAST(coalesce((SELECT sum(x.length) FROM extents x \
              WHERE x.tenant = $1 AND x.content = c.id), 0) AS bigint), \
-             (SELECT count(*) FROM entries e WHERE e.tenant = $1 AND e.content = c.id \
-             AND e.size <> c.size) + \
-             (SELECT count(*) FROM entries_past p WHERE p.tenant = $1 AND p.content = c.id \
-             AND p.size <> c.size), \
              (SELECT count(*) FROM extents x LEFT JOIN blobs b \
              ON b.tenant = x.tenant AND b.id = x.blob \
              WHERE x.tenant = $1 AND x.content = c.id AND x.blob IS NOT NULL \
@@ -345,11 +333,54 @@ pub async fn scan(tx: &mut TenantTx, after: ContentId, limit: i64) -> Result<Vec
             Ok(ContentCheck {
                 id: ContentId::from_slice(&row.bytes(0)?)?,
                 size: row.count(1)?,
-                uses: row.int(2)?,
-                named: row.int(3)?,
-                extents: row.count(4)?,
-                other_size: row.int(5)?,
-                dangling: row.int(6)?,
+                extents: row.count(2)?,
+                dangling: row.int(3)?,
+            })
+        })
+        .collect()
+}
+
+/// A content of which its row and the entries say different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentMiscount {
+    /// Which.
+    pub id: ContentId,
+    /// How many entries name it, as its row says.
+    pub uses: i64,
+    /// How many entries really name it.
+    pub named: i64,
+    /// Entries that name it differ in size.
+    pub has_other_size: bool,
+}
+
+/// The contents that are named by other entries, live and past, than their row says; the first hundred.
+///
+/// Goes through all entries: no index leads from a content to them, since every file that is stored would pay for it.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn miscounted(tx: &mut TenantTx) -> Result<Vec<ContentMiscount>> {
+    let rows = tx
+        .rows(
+            "SELECT c.id, c.uses, CAST(coalesce(n.named, 0) AS bigint), \
+             CAST(CASE WHEN n.least <> c.size OR n.most <> c.size THEN 1 ELSE 0 END AS bigint) \
+             FROM contents c LEFT JOIN (\
+             SELECT content, count(*) AS named, min(size) AS least, max(size) AS most FROM (\
+             SELECT content, size FROM entries WHERE tenant = $1 AND content IS NOT NULL UNION ALL \
+             SELECT content, size FROM entries_past WHERE tenant = $1 AND content IS NOT NULL) AS every \
+             GROUP BY content) AS n ON n.content = c.id \
+             WHERE c.tenant = $1 AND (c.uses <> coalesce(n.named, 0) \
+             OR n.least <> c.size OR n.most <> c.size) LIMIT 100",
+            [],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ContentMiscount {
+                id: ContentId::from_slice(&row.bytes(0)?)?,
+                uses: row.int(1)?,
+                named: row.int(2)?,
+                has_other_size: row.int(3)? != 0,
             })
         })
         .collect()

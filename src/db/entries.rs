@@ -168,28 +168,38 @@ pub async fn last_past(tx: &mut TenantTx, node: NodeId) -> Result<Option<Entry>>
     row.as_ref().map(read).transpose()
 }
 
-/// A version that has a content: a live one, if any has.
+/// Up to `limit` live files with node ids above `after`, in order: those that have a content.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn holder(tx: &mut TenantTx, content: ContentId) -> Result<Option<Entry>> {
-    let live = concat!(
+pub async fn files(tx: &mut TenantTx, after: NodeId, limit: i64) -> Result<Vec<Entry>> {
+    let sql = concat!(
         "SELECT ",
         columns!(""),
         ", CAST(NULL AS bigint) FROM entries \
-         WHERE tenant = $1 AND content = $2 LIMIT 1"
+         WHERE tenant = $1 AND node > $2 AND content IS NOT NULL ORDER BY node LIMIT $3"
     );
-    if let Some(row) = tx.row(live, [content.as_bytes().into()]).await? {
-        return read(&row).map(Some);
-    }
-    let past = concat!(
+    let rows = tx
+        .rows(sql, [after.as_bytes().into(), limit.into()])
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Up to `limit` past versions of files, in the order of their nodes and the oldest first, beyond `after`: those that
+/// have a content.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn past_files(tx: &mut TenantTx, after: (NodeId, i64), limit: i64) -> Result<Vec<Entry>> {
+    let sql = concat!(
         "SELECT ",
         columns!(""),
         ", died FROM entries_past \
-         WHERE tenant = $1 AND content = $2 ORDER BY died DESC LIMIT 1"
+         WHERE tenant = $1 AND (node, died) > ($2, $3) AND content IS NOT NULL ORDER BY node, died LIMIT $4"
     );
-    let row = tx.row(past, [content.as_bytes().into()]).await?;
-    row.as_ref().map(read).transpose()
+    let args = [after.0.as_bytes().into(), after.1.into(), limit.into()];
+    let rows = tx.rows(sql, args).await?;
+    rows.iter().map(read).collect()
 }
 
 /// A live child by its name.

@@ -13,98 +13,118 @@ struct Migration {
     version: i64,
     shared: &'static str,
     postgres: &'static str,
+    sqlite: &'static str,
 }
 
+/// A step that is the same for SQLite but for the names of types.
+const fn step(version: i64, shared: &'static str, postgres: &'static str) -> Migration {
+    Migration {
+        version,
+        shared,
+        postgres,
+        sqlite: "",
+    }
+}
+
+/// What whoever waits for it is told.
+pub const PATIENCE: &str = "the database's schema is being brought up to date; with millions of files that takes some minutes";
+
 const MIGRATIONS: &[Migration] = &[
+    step(
+        1,
+        include_str!("../../migrations/0001_base.sql"),
+        include_str!("../../migrations/0001_base.postgres.sql"),
+    ),
+    step(
+        2,
+        include_str!("../../migrations/0002_regions.sql"),
+        include_str!("../../migrations/0002_regions.postgres.sql"),
+    ),
+    step(
+        3,
+        include_str!("../../migrations/0003_logins.sql"),
+        include_str!("../../migrations/0003_logins.postgres.sql"),
+    ),
+    step(
+        4,
+        include_str!("../../migrations/0004_sums.sql"),
+        include_str!("../../migrations/0004_sums.postgres.sql"),
+    ),
+    step(
+        5,
+        include_str!("../../migrations/0005_uploads.sql"),
+        include_str!("../../migrations/0005_uploads.postgres.sql"),
+    ),
+    step(
+        6,
+        include_str!("../../migrations/0006_doors.sql"),
+        include_str!("../../migrations/0006_doors.postgres.sql"),
+    ),
+    step(
+        7,
+        include_str!("../../migrations/0007_tls.sql"),
+        include_str!("../../migrations/0007_tls.postgres.sql"),
+    ),
+    step(
+        8,
+        include_str!("../../migrations/0008_sha512.sql"),
+        include_str!("../../migrations/0008_sha512.postgres.sql"),
+    ),
+    step(
+        9,
+        include_str!("../../migrations/0009_visits.sql"),
+        include_str!("../../migrations/0009_visits.postgres.sql"),
+    ),
+    step(
+        10,
+        include_str!("../../migrations/0010_addressed.sql"),
+        include_str!("../../migrations/0010_addressed.postgres.sql"),
+    ),
+    step(
+        11,
+        include_str!("../../migrations/0011_shares.sql"),
+        include_str!("../../migrations/0011_shares.postgres.sql"),
+    ),
+    step(
+        12,
+        include_str!("../../migrations/0012_locks.sql"),
+        include_str!("../../migrations/0012_locks.postgres.sql"),
+    ),
+    step(
+        13,
+        include_str!("../../migrations/0013_webhooks.sql"),
+        include_str!("../../migrations/0013_webhooks.postgres.sql"),
+    ),
+    step(
+        14,
+        include_str!("../../migrations/0014_operators.sql"),
+        include_str!("../../migrations/0014_operators.postgres.sql"),
+    ),
+    step(
+        15,
+        include_str!("../../migrations/0015_acme.sql"),
+        include_str!("../../migrations/0015_acme.postgres.sql"),
+    ),
+    step(
+        16,
+        include_str!("../../migrations/0016_kin.sql"),
+        include_str!("../../migrations/0016_kin.postgres.sql"),
+    ),
+    step(
+        17,
+        include_str!("../../migrations/0017_news.sql"),
+        include_str!("../../migrations/0017_news.postgres.sql"),
+    ),
+    step(
+        18,
+        include_str!("../../migrations/0018_created.sql"),
+        include_str!("../../migrations/0018_created.postgres.sql"),
+    ),
     Migration {
-        version: 1,
-        shared: include_str!("../../migrations/0001_base.sql"),
-        postgres: include_str!("../../migrations/0001_base.postgres.sql"),
-    },
-    Migration {
-        version: 2,
-        shared: include_str!("../../migrations/0002_regions.sql"),
-        postgres: include_str!("../../migrations/0002_regions.postgres.sql"),
-    },
-    Migration {
-        version: 3,
-        shared: include_str!("../../migrations/0003_logins.sql"),
-        postgres: include_str!("../../migrations/0003_logins.postgres.sql"),
-    },
-    Migration {
-        version: 4,
-        shared: include_str!("../../migrations/0004_sums.sql"),
-        postgres: include_str!("../../migrations/0004_sums.postgres.sql"),
-    },
-    Migration {
-        version: 5,
-        shared: include_str!("../../migrations/0005_uploads.sql"),
-        postgres: include_str!("../../migrations/0005_uploads.postgres.sql"),
-    },
-    Migration {
-        version: 6,
-        shared: include_str!("../../migrations/0006_doors.sql"),
-        postgres: include_str!("../../migrations/0006_doors.postgres.sql"),
-    },
-    Migration {
-        version: 7,
-        shared: include_str!("../../migrations/0007_tls.sql"),
-        postgres: include_str!("../../migrations/0007_tls.postgres.sql"),
-    },
-    Migration {
-        version: 8,
-        shared: include_str!("../../migrations/0008_sha512.sql"),
-        postgres: include_str!("../../migrations/0008_sha512.postgres.sql"),
-    },
-    Migration {
-        version: 9,
-        shared: include_str!("../../migrations/0009_visits.sql"),
-        postgres: include_str!("../../migrations/0009_visits.postgres.sql"),
-    },
-    Migration {
-        version: 10,
-        shared: include_str!("../../migrations/0010_addressed.sql"),
-        postgres: include_str!("../../migrations/0010_addressed.postgres.sql"),
-    },
-    Migration {
-        version: 11,
-        shared: include_str!("../../migrations/0011_shares.sql"),
-        postgres: include_str!("../../migrations/0011_shares.postgres.sql"),
-    },
-    Migration {
-        version: 12,
-        shared: include_str!("../../migrations/0012_locks.sql"),
-        postgres: include_str!("../../migrations/0012_locks.postgres.sql"),
-    },
-    Migration {
-        version: 13,
-        shared: include_str!("../../migrations/0013_webhooks.sql"),
-        postgres: include_str!("../../migrations/0013_webhooks.postgres.sql"),
-    },
-    Migration {
-        version: 14,
-        shared: include_str!("../../migrations/0014_operators.sql"),
-        postgres: include_str!("../../migrations/0014_operators.postgres.sql"),
-    },
-    Migration {
-        version: 15,
-        shared: include_str!("../../migrations/0015_acme.sql"),
-        postgres: include_str!("../../migrations/0015_acme.postgres.sql"),
-    },
-    Migration {
-        version: 16,
-        shared: include_str!("../../migrations/0016_kin.sql"),
-        postgres: include_str!("../../migrations/0016_kin.postgres.sql"),
-    },
-    Migration {
-        version: 17,
-        shared: include_str!("../../migrations/0017_news.sql"),
-        postgres: include_str!("../../migrations/0017_news.postgres.sql"),
-    },
-    Migration {
-        version: 18,
-        shared: include_str!("../../migrations/0018_created.sql"),
-        postgres: include_str!("../../migrations/0018_created.postgres.sql"),
+        version: 19,
+        shared: include_str!("../../migrations/0019_compact.sql"),
+        postgres: include_str!("../../migrations/0019_compact.postgres.sql"),
+        sqlite: include_str!("../../migrations/0019_compact.sqlite.sql"),
     },
 ];
 
@@ -218,7 +238,9 @@ pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result
             tx.commit().await?;
             return Ok(taken);
         };
-        if done == 0 {
+        if done > 0 {
+            tracing::info!(version = next.version, "{PATIENCE}");
+        } else {
             tx.script(
                 "CREATE TABLE IF NOT EXISTS schema_versions \
                  (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
@@ -295,8 +317,11 @@ fn text(migration: &Migration, dialect: Dialect, server_role: &str) -> String {
         .shared
         .replace(" BYTES", &format!(" {bytes}"))
         .replace(" NAME ", &format!(" {name} "));
-    if dialect == Dialect::Postgres {
-        out.push_str(&migration.postgres.replace("SERVER_ROLE", server_role));
+    match dialect {
+        Dialect::Postgres => {
+            out.push_str(&migration.postgres.replace("SERVER_ROLE", server_role));
+        }
+        Dialect::Sqlite => out.push_str(migration.sqlite),
     }
     out
 }

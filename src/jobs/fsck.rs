@@ -67,6 +67,17 @@ async fn check_tenant(vfs: &Vfs, tenant: &Tenant, report: &mut FsckReport) -> Re
         report.problems.push(problem);
     }
     check_contents(&mut tx, name, report).await?;
+    for content in contents::miscounted(&mut tx).await? {
+        let (id, uses, named) = (content.id, content.uses, content.named);
+        if uses != named {
+            let problem = format!("{name}: content {id} counts {uses} uses and has {named}");
+            report.problems.push(problem);
+        }
+        if content.has_other_size {
+            let problem = format!("{name}: entries give content {id} another size");
+            report.problems.push(problem);
+        }
+    }
     check_counters(&mut tx, name, report).await?;
     for (blob, uses, named) in blobs::miscounted(&mut tx).await? {
         let problem = format!("{name}: blob {blob} counts {uses} uses and has {named}");
@@ -86,21 +97,11 @@ async fn check_contents(tx: &mut TenantTx, name: &str, report: &mut FsckReport) 
         report.contents += page.len() as u64;
         for content in page {
             let id = content.id;
-            if content.uses != content.named {
-                report.problems.push(format!(
-                    "{name}: content {id} counts {} uses and has {}",
-                    content.uses, content.named
-                ));
-            }
             if content.size != content.extents {
                 report.problems.push(format!(
                     "{name}: content {id} is {} bytes long and its extents {}",
                     content.size, content.extents
                 ));
-            }
-            if content.other_size != 0 {
-                let problem = format!("{name}: entries give content {id} another size");
-                report.problems.push(problem);
             }
             if content.dangling != 0 {
                 let problem = format!("{name}: content {id} names bytes that no blob has");
@@ -156,6 +157,7 @@ async fn check_bytes(
 ) -> Result<()> {
     let mut unread = 0_u64;
     let mut why = String::new();
+    let mut damaged = BTreeMap::new();
     let placement = placement::find(vfs.database(), tenant.id).await?;
     if placement.keys_destroyed_at.is_some() {
         return Ok(());
@@ -176,10 +178,10 @@ async fn check_bytes(
             }
             let read = hash::read(vfs, tenant.id, content.id).await;
             // What was read from a copy is right, and yet something is wrong.
-            for damaged in vfs.damage().taken() {
-                let (id, home) = (damaged.info.id, stores.name(damaged.info.region));
+            for found in vfs.damage().taken() {
+                let (id, home) = (found.info.id, stores.name(found.info.region));
                 let problem = format!("{}: blob {id} is damaged in region {home}", tenant.name);
-                let left = stores.mend(damaged, problem, report).await;
+                let left = stores.mend(found, problem, report).await;
                 report.problems.extend(left);
             }
             let wrong = match read {
@@ -202,9 +204,11 @@ async fn check_bytes(
                 "{}: content {} {wrong}{where_from}",
                 tenant.name, content.id
             );
+            damaged.insert(content.id, report.problems.len());
             report.problems.push(problem);
         }
     }
+    fsck_damage::name_files(vfs, tenant.id, damaged, &mut report.problems).await?;
     if unread > 0 {
         let problem = format!(
             "{}: {unread} contents could not be read: {why}",

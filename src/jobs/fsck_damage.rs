@@ -1,5 +1,7 @@
 //! What a check tells of a content that cannot be read: which object it is to be restored from, and whose file it is.
 
+use std::collections::BTreeMap;
+
 use crate::db::sql::TenantTx;
 use crate::db::{contents, entries};
 use crate::domain::error::{ErrorKind, Result};
@@ -14,9 +16,10 @@ use crate::vfs::service::Vfs;
 const MOST_BLOBS: usize = 1000;
 /// So many of those that are damaged are named.
 const MOST_NAMED: usize = 20;
+/// So many files are looked at in one transaction.
+const BATCH: i64 = 1000;
 
-/// The rest of a sentence about a damaged content: the blobs that are damaged, their objects, and the path of a file
-/// that has it.
+/// The rest of a sentence about a damaged content: the blobs that are damaged, and their objects.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -53,19 +56,67 @@ pub(in crate::jobs) async fn told(
             object(id)
         );
     }
-    if let Some(path) = path(vfs, tenant, content).await? {
-        text += &format!("; {path}");
-    }
     Ok(text)
 }
 
-async fn path(vfs: &Vfs, tenant: TenantId, content: ContentId) -> Result<Option<String>> {
+/// Adds to the sentences about damaged contents the path of a file that has each: a live one, if any has, else the
+/// last version that had it. Each content comes with the place of its sentence. Goes through all files once.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::jobs) async fn name_files(
+    vfs: &Vfs,
+    tenant: TenantId,
+    mut damaged: BTreeMap<ContentId, usize>,
+    sentences: &mut [String],
+) -> Result<()> {
+    let mut holders = Vec::new();
+    let mut after = NodeId::NIL;
+    while !damaged.is_empty() {
+        let mut tx = vfs.database().read(tenant).await?;
+        let page = entries::files(&mut tx, after, BATCH).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = last.node;
+        for file in page {
+            let place = file.content.and_then(|content| damaged.remove(&content));
+            holders.extend(place.map(|place| (place, file)));
+        }
+    }
+    let mut after = (NodeId::NIL, 0);
+    let mut past = BTreeMap::new();
+    while !damaged.is_empty() {
+        let mut tx = vfs.database().read(tenant).await?;
+        let page = entries::past_files(&mut tx, after, BATCH).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = (last.node, last.died.unwrap_or(i64::MAX));
+        for file in page {
+            let place = file.content.and_then(|content| damaged.get(&content));
+            if let Some(place) = place
+                && past
+                    .get(place)
+                    .is_none_or(|other: &Entry| other.died < file.died)
+            {
+                past.insert(*place, file);
+            }
+        }
+    }
+    holders.extend(past);
+    for (place, file) in holders {
+        if let Some(sentence) = sentences.get_mut(place) {
+            *sentence += &format!("; {}", holding(vfs, tenant, &file).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn holding(vfs: &Vfs, tenant: TenantId, holder: &Entry) -> Result<String> {
     let mut tx = vfs.database().read(tenant).await?;
-    let Some(holder) = entries::holder(&mut tx, content).await? else {
-        return Ok(None);
-    };
     let above = Above::of(&mut tx, holder.parent).await?;
-    let chain = access::below(&above.chain, &holder);
+    let chain = access::below(&above.chain, holder);
     let path = match above.is_whole() {
         true => access::path_of(&chain),
         false => {
@@ -73,11 +124,11 @@ async fn path(vfs: &Vfs, tenant: TenantId, content: ContentId) -> Result<Option<
             format!(".../{}", names.join("/"))
         }
     };
-    Ok(Some(match (holder.died, above.is_deleted) {
+    Ok(match (holder.died, above.is_deleted) {
         (None, false) => format!("the file '{path}' has it"),
         (None, true) => format!("the file '{path}', whose folder is deleted, has it"),
         (Some(_), _) => format!("an older version of '{path}' has it"),
-    }))
+    })
 }
 
 /// The folders above a file, the root first, as they were when they were last there.
