@@ -9,6 +9,8 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig, profile};
 use aws_credential_types::Credentials;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_types::os_shim_internal::{Env, Fs};
 
@@ -92,12 +94,18 @@ pub async fn sdk_config(settings: &CloudSettings) -> Result<SdkConfig> {
             loader.credentials_provider(Credentials::new(&key.id, secret, None, None, "settings"));
     }
     if let Some(file) = &settings.ca_file {
-        loader = loader.http_client(
-            aws_smithy_http_client::Builder::new()
+        let trust = trusting(file)?;
+        let client = aws_smithy_http_client::Builder::new();
+        // As the SDK's own does, it takes the proxy from the environment.
+        loader = loader.http_client(client.build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder()
+                .proxy_config(ProxyConfig::from_env())
                 .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                .tls_context(trusting(file)?)
-                .build_https(),
-        );
+                .tls_context(trust.clone());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|known| known.sleep_impl()));
+            connector.build()
+        }));
     }
     Ok(loader.load().await)
 }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread;
 
 use aws_sdk_s3::primitives::ByteStream;
 use sealift::domain::id::BlobId;
@@ -15,7 +19,7 @@ use crate::support::cloud::{block_on, key_service};
 use crate::support::folder::{TempFolder, sha256, write_random};
 use crate::support::kms::{Kind, Kms};
 use crate::support::seaweed::Seaweed;
-use crate::support::server::sealift;
+use crate::support::server::{program, sealift};
 use crate::support::serving::Serving;
 
 /// An installation whose one region, `eu`, is a bucket.
@@ -96,6 +100,24 @@ impl Cloud {
         let errors = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{words:?}: {errors}");
         String::from_utf8(ran.stdout).unwrap()
+    }
+
+    /// `check-config` with more in its environment, and without what is in ours of AWS.
+    fn check_config(&self, environment: &[(&str, &str)]) -> Output {
+        let config = self.config();
+        Command::new(program())
+            .args(["check-config", "--config", config.to_str().unwrap()])
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn checks(&self, environment: &[(&str, &str)]) {
+        let ran = self.check_config(environment);
+        let errors = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success() && errors.is_empty(), "{errors}");
     }
 
     fn start(&self) -> Serving {
@@ -264,6 +286,66 @@ fn an_endpoint_that_does_not_answer_or_is_not_trusted_is_told_at_start() {
     assert!(
         told.contains(&endpoint) && told.contains("does not answer"),
         "{told}"
+    );
+}
+
+#[test]
+fn logins_come_from_the_environment_from_files_or_from_a_program() {
+    let mut cloud = Cloud::new();
+    let key = Seaweed::shared().admin();
+    let secret = std::str::from_utf8(key.secret.expose()).unwrap().to_owned();
+    cloud.region.remove("access_key");
+    cloud.region.remove("secret_key");
+    let (files, program) = (cloud.folder.join("aws"), cloud.folder.join("login"));
+    fs::write(
+        &program,
+        format!(
+            "#!/bin/sh\necho '{{\"Version\": 1, \"AccessKeyId\": \"{}\", \"SecretAccessKey\": \"{secret}\"}}'\n",
+            key.id
+        ),
+    )
+    .unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(
+        &files,
+        format!(
+            "[profile written]\naws_access_key_id = {}\naws_secret_access_key = {secret}\n\
+             [profile asked]\ncredential_process = {}\n",
+            key.id,
+            program.display()
+        ),
+    )
+    .unwrap();
+    let files = files.to_str().unwrap();
+    let in_environment = [
+        ("AWS_ACCESS_KEY_ID", key.id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", secret.as_str()),
+    ];
+    cloud.checks(&in_environment);
+    for profile in ["written", "asked"] {
+        cloud.set("profile", profile);
+        cloud.checks(&[("AWS_CONFIG_FILE", files)]);
+    }
+}
+
+#[test]
+fn a_proxy_is_asked_also_where_other_certificates_are_trusted() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = thread::spawn(move || {
+        let mut line = String::new();
+        let (client, _) = proxy.accept().unwrap();
+        BufReader::new(client).read_line(&mut line).unwrap();
+        line
+    });
+    let mut cloud = Cloud::new();
+    cloud.set("endpoint", "https://files.example.invalid");
+    cloud.set("ca_file", Seaweed::shared().ca_file().to_str().unwrap());
+    let ran = cloud.check_config(&[("HTTPS_PROXY", &address)]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert_eq!(
+        asked.join().unwrap().trim(),
+        "CONNECT files.example.invalid:443 HTTP/1.1"
     );
 }
 
