@@ -12,7 +12,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::random;
 
 impl KmsKeys {
-    /// Has a data key made and unwrapped that is then thrown away. `section` is where the settings
+    /// Has a data key made, unwrapped and wrapped again that is then thrown away. `section` is where the settings
     /// of this service stand, as in `regions.eu`; errors name it.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl KmsKeys {
     async fn try_key(&self, key: &str, section: &str, named: &str) -> Result<()> {
         let told = |call, failure| explained(section, named, key, call, failure);
         let nonce = HEXLOWER.encode(&random::bytes::<8>());
-        let context = HashMap::from([("sealift:probe".to_owned(), nonce)]);
+        let context = HashMap::from([("sealift:probe".to_owned(), nonce.clone())]);
         let made = self
             .client
             .generate_data_key()
@@ -67,14 +67,23 @@ impl KmsKeys {
         let ciphertext = made.ciphertext_blob.map(Blob::into_inner);
         let ciphertext = ciphertext.ok_or_else(wrong)?;
         let (used, opened) = self
-            .decrypt(Some(&key_id), context, &ciphertext)
+            .decrypt(Some(&key_id), context.clone(), &ciphertext)
             .await
             .map_err(|failure| told("Decrypt", failure))?;
         let whole = opened.is_some() && opened == secret(made.plaintext);
-        match whole && used.as_ref() == Some(&key_id) {
-            true => Ok(()),
-            false => Err(wrong()),
+        if !whole || used.as_ref() != Some(&key_id) {
+            return Err(wrong());
         }
+        // As `keys rewrap` will have to.
+        self.client
+            .encrypt()
+            .key_id(key)
+            .plaintext(Blob::new(nonce))
+            .set_encryption_context(Some(context))
+            .send()
+            .await
+            .map_err(|e| told("Encrypt", Failure::of("Encrypt", key, &e)))?;
+        Ok(())
     }
 }
 

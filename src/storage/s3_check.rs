@@ -49,7 +49,7 @@ impl Check {
     }
 
     /// Checks that the bucket is there, can be listed, written, read and emptied, writes each object
-    /// once, and is not public. Leaves nothing.
+    /// once, and is not public. Leaves nothing. A store that takes damaged bytes is warned of in the log.
     ///
     /// # Errors
     /// With a sentence that names the setting or the missing permission: Unavailable when the bucket
@@ -75,6 +75,7 @@ impl Probe<'_> {
     async fn run(&self) -> Result<()> {
         self.whole().await?;
         self.parts().await?;
+        self.sums().await?;
         self.public().await
     }
 
@@ -133,24 +134,63 @@ impl Probe<'_> {
         }
     }
 
-    /// Asks without a login, and asks what the service itself thinks. Not every server offers and
-    /// not every login may do the latter, which is no reason to refuse it.
-    async fn public(&self) -> Result<()> {
+    /// Stores something with a wrong checksum. Nothing is lost by a store that takes it as long as nothing is damaged
+    /// on the way.
+    async fn sums(&self) -> Result<()> {
         let Check { bucket, place, .. } = self.check;
+        let key = format!("{}-sum", self.key);
+        let content = Bytes::from_static(CONTENT);
+        if bucket.put_damaged(&key, content).await.is_ok() {
+            let deleted = bucket.delete(&key).await;
+            tracing::warn!(
+                "the store at {} does not compare checksums (CRC64NVME): what is damaged on the way to it is found \
+                 only when it is read; use a version that does, and TLS",
+                place.endpoint()
+            );
+            deleted.map_err(|fault| place.advice("s3:DeleteObject", fault))?;
+        }
+        Ok(())
+    }
+
+    /// Tries without a login all that anybody may be let do, and asks what the service itself thinks. Not every server
+    /// offers and not every login may do the latter, which is no reason to refuse it.
+    async fn public(&self) -> Result<()> {
+        let Check {
+            bucket,
+            anonymous,
+            place,
+            prefix,
+        } = self.check;
+        let key = format!("{}-public", self.key);
+        let content = Bytes::from_static(CONTENT);
         let told = bucket.is_public().await;
-        let public = match self.read(&self.check.anonymous).await {
-            Ok(_) => true,
-            Err(fault)
-                if matches!(
-                    fault.trouble(),
-                    Trouble::Busy | Trouble::Overloaded | Trouble::Unreachable
-                ) =>
-            {
-                return Err(place.advice("s3:GetObject", fault));
+        let written = anonymous.put(&key, content, &self.attempt).await;
+        if written.is_ok() {
+            let deleted = bucket.delete(&key).await;
+            deleted.map_err(|fault| place.advice("s3:DeleteObject", fault))?;
+        }
+        let tries = [
+            self.read(anonymous).await.map(drop),
+            anonymous.list(prefix, None, 1).await.map(drop),
+            written,
+            anonymous.delete(&self.key).await,
+        ];
+        let mut is_public = told;
+        for tried in tries {
+            match tried {
+                Ok(()) => is_public = true,
+                Err(fault)
+                    if matches!(
+                        fault.trouble(),
+                        Trouble::Busy | Trouble::Overloaded | Trouble::Unreachable
+                    ) =>
+                {
+                    return Err(place.advice("s3:GetObject", fault));
+                }
+                Err(_) => {}
             }
-            Err(_) => told,
-        };
-        match public {
+        }
+        match is_public {
             true => Err(place.mistake("is public: anybody can use it; block public access to it")),
             false => Ok(()),
         }

@@ -235,6 +235,8 @@ async fn a_probe_tells_silence_permissions_credentials_and_clocks_apart() {
         assert_eq!(error.kind(), kind, "{error:?}");
         assert!(error.context().contains(words), "{error:?}");
     };
+    line.answer("Encrypt", "AccessDeniedException", "not you");
+    says(ErrorKind::Invalid, "allow kms:Encrypt").await;
     line.answer("Decrypt", "AccessDeniedException", "not you");
     says(ErrorKind::Invalid, "allow kms:Decrypt").await;
     line.answer("GenerateDataKey", "AccessDeniedException", "not you");

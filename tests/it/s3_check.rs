@@ -212,17 +212,48 @@ async fn a_public_bucket_is_refused() {
     let store = S3Store::new(&config, settings.clone());
     store.probe().await.unwrap();
     let bucket = &settings.bucket;
-    let policy = serde_json::json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": "*",
-            "Action": "s3:GetObject",
-            "Resource": format!("arn:aws:s3:::{bucket}/*"),
-        }],
-    });
     let client = server.client().await;
-    let put = client.put_bucket_policy().bucket(bucket);
-    put.policy(policy.to_string()).send().await.unwrap();
-    says(&refused(&store).await, &[bucket, "is public"]);
+    for (action, below) in [
+        ("s3:GetObject", "/*"),
+        ("s3:ListBucket", ""),
+        ("s3:PutObject", "/*"),
+        ("s3:DeleteObject", "/*"),
+    ] {
+        let policy = serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": action,
+                "Resource": format!("arn:aws:s3:::{bucket}{below}"),
+            }],
+        });
+        let put = client.put_bucket_policy().bucket(bucket);
+        put.policy(policy.to_string()).send().await.unwrap();
+        says(&refused(&store).await, &[bucket, "is public"]);
+    }
+    let deleted = client.delete_bucket_policy().bucket(bucket);
+    deleted.send().await.unwrap();
+    store.probe().await.unwrap();
+    assert_eq!(store.list(None, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn whether_the_store_compares_checksums_is_tried() {
+    let (meddler, store, _) = behind_meddler().await;
+    store.probe().await.unwrap();
+    let of_sum = |line: &String| line.contains("-sum");
+    let asked = |method: &str| {
+        let seen = meddler.seen();
+        let of_it = seen.iter().filter(|line| of_sum(line));
+        of_it.filter(|line| line.starts_with(method)).count()
+    };
+    assert_eq!((asked("PUT"), asked("DELETE")), (1, 0));
+    // One that takes what is damaged has it removed again.
+    meddler.meddle(|request| {
+        let is_it = request.method == "PUT" && request.target.contains("-sum");
+        is_it.then(|| answer("200 OK", &[], ""))
+    });
+    store.probe().await.unwrap();
+    assert_eq!((asked("PUT"), asked("DELETE")), (2, 1));
 }
