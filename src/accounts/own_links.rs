@@ -280,6 +280,10 @@ struct Add {
 
 #[async_trait]
 impl Operation for Add {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let link = &self.link;
         bearer::require(tx, self.made_by).await?;

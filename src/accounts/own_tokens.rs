@@ -168,6 +168,10 @@ struct Add {
 
 #[async_trait]
 impl Operation for Add {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let token = &self.token;
         bearer::require(tx, token.made_by).await?;

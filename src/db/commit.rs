@@ -141,6 +141,9 @@ impl Committer {
         actor: &Actor,
         operation: impl Operation,
     ) -> Result<Committed> {
+        if operation.grows() {
+            self.shared.db.check_room()?;
+        }
         let (key, mut waiting, mut answer) = self.waiting(tenant, actor, Arc::new(operation));
         waiting.once = once::current();
         let shared = &self.shared;

@@ -128,6 +128,19 @@ impl Database {
         }
     }
 
+    /// Checks that the database has room for more than what makes room: nobody may fill its disk so that nothing can be
+    /// deleted any more.
+    ///
+    /// # Errors
+    /// StorageFull when it has not.
+    pub(in crate::db) fn check_room(&self) -> Result<()> {
+        match &self.pools {
+            // Its disk is not this machine's.
+            Pools::Postgres(_) => Ok(()),
+            Pools::Sqlite { writes, .. } => writes.check_room(),
+        }
+    }
+
     /// The same time as [`Database::now`], as this process knows it without asking: see [`Timekeeper`]. What
     /// other instances wrote may be compared with it as long as a second makes no difference.
     pub fn clock(&self) -> &Arc<dyn Clock> {

@@ -20,6 +20,12 @@ pub trait Operation: Send + Sync + 'static {
     /// [`Record::Change`]. An error undoes what was written and takes no number.
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record>;
 
+    /// Whether what clients store becomes more by it: on a disk with little room it is refused, so that deleting, which
+    /// takes room before it makes any, goes on.
+    fn grows(&self) -> bool {
+        false
+    }
+
     /// How it can be planned together with others; none when it has to be applied. Either way the
     /// same comes of it.
     fn planned(&self) -> Option<&dyn Planned> {

@@ -153,14 +153,6 @@ impl Link {
         }
     }
 
-    fn check_room(&self) -> Result<()> {
-        match self {
-            // Its disk is not this machine's.
-            Self::Postgres(_) => Ok(()),
-            Self::Sqlite(tx) => tx.check_room(),
-        }
-    }
-
     async fn commit(self) -> Result<()> {
         let asked = Asked::of("commit");
         match self {
@@ -231,15 +223,6 @@ impl TenantTx {
     /// Turns to another tenant within one transaction; only SQLite, which has one writer, does so.
     pub(in crate::db) fn turn_to(&mut self, tenant: TenantId) {
         self.tenant = tenant;
-    }
-
-    /// Checks that the database has room for more than what makes room: nobody may fill its disk so that nothing can be
-    /// deleted any more.
-    ///
-    /// # Errors
-    /// StorageFull when it has not.
-    pub(in crate::db) fn check_room(&self) -> Result<()> {
-        self.link.check_room()
     }
 
     /// Runs a query; `$1` is the tenant, `args` start at `$2`.

@@ -139,6 +139,29 @@ impl SqlitePool {
         }
     }
 
+    /// Checks that the disk of the file has room for more than what makes room.
+    ///
+    /// # Errors
+    /// StorageFull when it has not.
+    pub(in crate::db) fn check_room(&self) -> Result<()> {
+        // A disk that tells nothing tells so when it is written to.
+        let Ok(found) = statvfs(&self.path) else {
+            return Ok(());
+        };
+        let block = found.fragment_size();
+        let room = Room {
+            total: block.saturating_mul(found.blocks()),
+            free: block.saturating_mul(found.blocks_available()),
+        };
+        match room.takes_entries() {
+            true => Ok(()),
+            false => Err(full().because(format!(
+                "{} bytes are free beside the database, which are kept for deleting",
+                room.free
+            ))),
+        }
+    }
+
     /// Waits until all connections are back, and closes them.
     pub(in crate::db) async fn close(&self) {
         let all = u32::try_from(self.connections).unwrap_or(u32::MAX);
@@ -175,29 +198,6 @@ impl SqliteTx {
                 connection.busy_timeout(BLOCKING)?;
                 begun
             }
-        }
-    }
-
-    /// Checks that the disk of the file has room for more than what makes room.
-    ///
-    /// # Errors
-    /// StorageFull when it has not.
-    pub(in crate::db) fn check_room(&self) -> Result<()> {
-        // A disk that tells nothing tells so when it is written to.
-        let Ok(found) = statvfs(&self.pool.path) else {
-            return Ok(());
-        };
-        let block = found.fragment_size();
-        let room = Room {
-            total: block.saturating_mul(found.blocks()),
-            free: block.saturating_mul(found.blocks_available()),
-        };
-        match room.takes_entries() {
-            true => Ok(()),
-            false => Err(full().because(format!(
-                "{} bytes are free beside the database, which are kept for deleting",
-                room.free
-            ))),
         }
     }
 

@@ -105,7 +105,7 @@ pub async fn counters(tx: &mut TenantTx, account: Option<AccountId>) -> Result<V
 /// raises what a quota limits above the quota.
 ///
 /// # Errors
-/// Quota, naming whose and how much; StorageFull when the database has no room for more.
+/// Quota, naming whose and how much.
 pub async fn charge(
     tx: &mut TenantTx,
     account: Option<AccountId>,
@@ -125,7 +125,6 @@ pub async fn charge(
     if is_more || is_told {
         let counters = counters(tx, account).await?;
         if is_more {
-            tx.check_room()?;
             for counter in &counters {
                 check(counter, grows)?;
             }

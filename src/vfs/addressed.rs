@@ -261,6 +261,10 @@ struct Create {
 
 #[async_trait]
 impl Operation for Create {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let account = self.addressed.account;
         let is_new = match &self.addressed.purpose {

@@ -121,6 +121,7 @@ impl Session {
                 over: Over::Nothing,
                 edits,
                 gathered: Vec::new(),
+                most_pieces: usize::MAX,
                 stored: parts.values().flat_map(|part| part.blobs.clone()).collect(),
                 made: None,
                 sha256: None,
@@ -186,6 +187,10 @@ struct Join {
 
 #[async_trait]
 impl Operation for Join {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         for (_, part) in &self.parts {
             let there = uploads::find(tx, part.id).await?;

@@ -361,6 +361,7 @@ impl Piece {
                 over: Over::Nothing,
                 edits: self.draft.edits().to_vec(),
                 gathered: Vec::new(),
+                most_pieces: usize::MAX,
                 stored: self.draft.linkable(),
                 made: None,
                 sha256: self.draft.sha256(),
@@ -403,6 +404,10 @@ struct PublishAddressed {
 
 #[async_trait]
 impl Operation for PublishAddressed {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let landed = landing::land(tx, &self.publish, self.size, next).await?;
         let publish = landed.as_ref().unwrap_or(&self.publish);

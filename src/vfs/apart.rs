@@ -187,6 +187,10 @@ struct MakeMissing {
 
 #[async_trait]
 impl Operation for MakeMissing {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.folder).await?;
         may_go_on(&chain)?;

@@ -26,6 +26,10 @@ pub struct SetAttributes {
 
 #[async_trait]
 impl Operation for SetAttributes {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.path).await?;
         let entry = access.see(tx, &self.path, &chain).await?;

@@ -105,6 +105,10 @@ pub(in crate::vfs) struct OnCondition<O> {
 
 #[async_trait]
 impl<O: Operation> Operation for OnCondition<O> {
+    fn grows(&self) -> bool {
+        self.operation.grows()
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.path).await?;
         let needs_something = self.conditions.iter().any(|one| one.only.is_some());

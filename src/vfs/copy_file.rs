@@ -37,6 +37,10 @@ pub struct CopyFile {
 
 #[async_trait]
 impl Operation for CopyFile {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.from).await?;
         let missing = chain.len() <= self.from.names().len();

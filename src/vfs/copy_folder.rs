@@ -54,6 +54,10 @@ struct CopyFolder {
 
 #[async_trait]
 impl Operation for CopyFolder {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.from).await?;
         let source = access.see(tx, &self.from, &chain).await?;

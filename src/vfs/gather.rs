@@ -25,6 +25,13 @@ const SCATTERED: usize = 4096;
 const SMALL: [u64; 3] = [16 << 10, 256 << 10, 4 << 20];
 /// Most bytes that are gathered as one.
 const STRETCH: u64 = 16 << 20;
+/// How many bytes may be written for a row that a version would have, and the next ones too: a row takes about half
+/// of that in a database, where each byte is dearer.
+const ROW: u64 = 256;
+/// A byte that is gathered may be so many times one that came.
+const TIMES: u64 = 4;
+/// So many bytes more for each piece that came, where the content could not be stored else.
+const NEEDED: u64 = 64 << 10;
 /// Most pieces of a content, however much memory there is.
 const MOST_PIECES: usize = 128 << 10;
 /// What is read at once, in bytes.
@@ -38,16 +45,23 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Lays them over a map that holds what they stand for. Where somebody else has written meanwhile it stays as
+    /// Lays them over a map where it holds what they stand for. What somebody else has written meanwhile stays as
     /// it is.
     pub fn lay_over(&self, map: &mut ExtentMap) {
         let (Some(first), Some(last)) = (self.instead.first(), self.instead.last()) else {
             return;
         };
         let there = map.slice(first.start, last.end());
-        if joined(&there) == joined(&self.instead) {
-            self.runs.iter().for_each(|run| map.lay(*run));
-        }
+        let Some(end) = there.last().map(Extent::end) else {
+            return;
+        };
+        let known = joined(&self.instead);
+        let is_others =
+            |run: &&Extent| joined(&known.slice(run.start, run.end())) != joined(&[**run]);
+        let runs = self.runs.iter().filter_map(|run| run.within(0, end));
+        runs.for_each(|run| map.lay(run));
+        let others = there.iter().filter(is_others);
+        others.for_each(|run| map.lay(*run));
     }
 }
 
@@ -73,39 +87,59 @@ pub fn is_due(draft: &Draft) -> bool {
 }
 
 /// Gathers what there is to gather in a content that is about to be published `over` what is there, as
-/// [`gather`] does; what is laid over the version when it is. What cannot be read or stored stays as it is.
+/// [`gather`] does; what is laid over the version when it is. What cannot be read or stored stays as it is. `most` is
+/// what [`most_pieces`] says.
 ///
 /// # Errors
-/// Busy when it is in more pieces than could be read again.
+/// Busy when it is in more pieces.
 pub async fn before_publishing(
     vfs: &Vfs,
     tenant: TenantId,
     draft: &mut Draft,
-    over: Over,
+    (over, most): (Over, usize),
 ) -> Result<Vec<Gathered>> {
-    let most = most_pieces(vfs.budget());
     let mut gathered = Vec::new();
     if is_due(draft)
         && let Err(error) = all(vfs, tenant, draft, (over, most), &mut gathered).await
     {
         tracing::warn!(error = ?error, "the small pieces of a file were not gathered");
     }
-    let pieces = draft.runs().len();
-    if pieces > most {
-        return Err(Error::new(
+    require_readable(draft.runs().len(), most)?;
+    Ok(gathered)
+}
+
+/// A file in so many pieces can be read by several at a time.
+pub fn most_pieces(budget: &Budget) -> usize {
+    MOST_PIECES.min(budget.total() / 8 / PIECE_BYTES)
+}
+
+/// Refuses a content that is in more pieces than the `most` that can be read.
+///
+/// # Errors
+/// Busy, with what to do.
+pub fn require_readable(pieces: usize, most: usize) -> Result<()> {
+    match pieces > most {
+        false => Ok(()),
+        true => Err(Error::new(
             ErrorKind::Busy,
             format!(
                 "the file would be in {pieces} pieces, more than the {most} that can be read again; \
                  write larger pieces, or send it anew from the start to the end"
             ),
-        ));
+        )),
     }
-    Ok(gathered)
 }
 
-/// A file in so many pieces can be read by several at a time.
-fn most_pieces(budget: &Budget) -> usize {
-    MOST_PIECES.min(budget.total() / 8 / PIECE_BYTES)
+/// How many bytes may be written to gather a content in so many `pieces`, `own` of which and so many `bytes` came since
+/// it was last published.
+///
+/// By then it was published about `pieces / own` times, each time with a row for each piece there was. What is gathered
+/// takes no more than these did, and a few times what came: whoever writes little has little written.
+fn worth(pieces: usize, own: usize, bytes: u64) -> u64 {
+    let (pieces, own) = (pieces as u64, own.max(1) as u64);
+    let rows = pieces.saturating_mul(pieces) / own;
+    rows.saturating_mul(ROW)
+        .saturating_add(bytes.saturating_mul(TIMES))
 }
 
 async fn all(
@@ -115,11 +149,19 @@ async fn all(
     (over, most): (Over, usize),
     gathered: &mut Vec<Gathered>,
 ) -> Result<()> {
+    let own = draft.edits().len();
+    let mut left = worth(draft.runs().len(), own, draft.written());
+    if draft.runs().len() > most {
+        left = left.saturating_add(NEEDED.saturating_mul(own as u64));
+    }
     // What is sent as a whole costs its rows once; larger pieces are gathered where that happens again and again.
     let is_whole = over == Over::Nothing;
     for step in STEPS.into_iter().filter(|_| !is_whole) {
-        if let Some(start) = worth_it(draft.runs().rev(), step) {
+        if let Some(start) = worth_it(draft.runs().rev(), step)
+            && draft.size() - start <= left
+        {
             let end = draft.size();
+            left -= end - start;
             gathered.push(rewrite(vfs, tenant, draft, start..end).await?);
         }
     }
@@ -130,7 +172,11 @@ async fn all(
             break;
         }
         for range in stretches(draft.runs(), below) {
-            gathered.push(rewrite(vfs, tenant, draft, range).await?);
+            let length = range.end - range.start;
+            if length <= left {
+                left -= length;
+                gathered.push(rewrite(vfs, tenant, draft, range).await?);
+            }
         }
     }
     Ok(())
@@ -148,14 +194,14 @@ fn worth_it<'a>(
     start.filter(|_| count >= MANY)
 }
 
-/// Where many runs shorter than `below` stand in a row, holes among them.
+/// Where many runs shorter than `below` stand in a row, holes among them; the densest first.
 fn stretches<'a>(runs: impl Iterator<Item = &'a Extent>, below: u64) -> Vec<Range<u64>> {
-    let mut found = Vec::new();
+    let mut found: Vec<(Range<u64>, usize)> = Vec::new();
     let (mut stretch, mut count) = (0..0, 0);
     for run in runs {
         let is_small = run.length < below;
         if !is_small || run.end() - stretch.start > STRETCH {
-            found.extend((count >= MANY).then(|| stretch.clone()));
+            found.extend((count >= MANY).then(|| (stretch.clone(), count)));
             (stretch, count) = (run.start..run.start, 0);
         }
         if is_small {
@@ -165,8 +211,9 @@ fn stretches<'a>(runs: impl Iterator<Item = &'a Extent>, below: u64) -> Vec<Rang
             stretch.start = run.end();
         }
     }
-    found.extend((count >= MANY).then_some(stretch));
-    found
+    found.extend((count >= MANY).then_some((stretch, count)));
+    found.sort_by_key(|(stretch, count)| (stretch.end - stretch.start) / *count as u64);
+    found.into_iter().map(|(stretch, _)| stretch).collect()
 }
 
 /// Writes what is in `range` into blobs of its own, and has the draft show these.
@@ -254,8 +301,25 @@ mod tests {
         runs.push(run(1350, 1000));
         runs.extend(row(2350, 16));
         assert_eq!(stretches(runs.iter(), 100), [0..200, 2350..2510]);
-        assert_eq!(stretches(runs.iter(), 5000).first(), Some(&(0..2510)));
+        assert_eq!(
+            stretches(runs.iter(), 5000),
+            std::slice::from_ref(&(0..2510))
+        );
         assert_eq!(stretches(runs.iter(), 10), []);
+    }
+
+    #[test]
+    fn who_writes_little_has_little_written() {
+        // A log, line by line, and one of larger pieces.
+        assert!(worth(16, 1, 80) >= 16 * 80);
+        assert!(worth(16, 1, 4096) >= 16 * 4096);
+        // A database of a gigabyte whose pages are synced one by one.
+        assert!(worth(SCATTERED, 2, 8192) >= 1 << 30);
+        // A file that comes out of order.
+        assert!(worth(100_000, 100_000, 100_000 << 15) >= 100_000 << 15);
+        // A byte at each of many places, at one go.
+        assert!(worth(4200, 2100, 2100) < 4 << 20);
+        assert!(worth(200_000, 100_000, 100_000) < 256 << 20);
     }
 
     #[test]
@@ -272,14 +336,21 @@ mod tests {
         gathered.lay_over(&mut same);
         assert_eq!(same.slice(0, 160), [whole]);
         assert_eq!(same.size(), 165);
-        map.lay(run(75, 1));
+        let theirs = run(75, 1);
         let mut other = map.clone();
+        other.lay(theirs);
         gathered.lay_over(&mut other);
-        assert_eq!(other, map);
+        let around = [whole.within(0, 75), Some(theirs), whole.within(76, 160)];
+        assert_eq!(other.slice(0, 160), around.map(Option::unwrap));
         let mut short = map.clone();
         short.resize(150);
-        let before = short.clone();
         gathered.lay_over(&mut short);
-        assert_eq!(short, before);
+        assert_eq!(short.slice(0, 200), [whole.within(0, 150).unwrap()]);
+        // As somebody else has gathered it meanwhile.
+        let mut taken = map;
+        taken.lay(run(0, 160));
+        let before = taken.clone();
+        gathered.lay_over(&mut taken);
+        assert_eq!(taken, before);
     }
 }

@@ -185,6 +185,10 @@ impl<O> Unlocked<O> {
 
 #[async_trait]
 impl<O: Operation> Operation for Unlocked<O> {
+    fn grows(&self) -> bool {
+        self.operation.grows()
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut over = Vec::new();
         let mut refused = None;

@@ -115,6 +115,10 @@ pub struct Restore {
 
 #[async_trait]
 impl Operation for Restore {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         if let Some(live) = entries::live(tx, self.node).await? {
             let chain = way_to(tx, live.parent).await?;

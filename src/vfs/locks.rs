@@ -228,6 +228,10 @@ struct Take {
 
 #[async_trait]
 impl Operation for Take {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (mut chain, access) = follow(tx, &self.principal, &self.path).await?;
         let is_new = chain.len() <= self.path.names().len();

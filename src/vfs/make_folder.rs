@@ -28,6 +28,10 @@ pub struct MakeFolder {
 
 #[async_trait]
 impl Operation for MakeFolder {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let Some(name) = self.path.name() else {
             return Err(taken(&self.path));

@@ -85,6 +85,10 @@ struct PatchProperties {
 
 #[async_trait]
 impl Operation for PatchProperties {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.path).await?;
         let entry = access.see(tx, &self.path, &chain).await?;

@@ -24,7 +24,7 @@ use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, is_a_folder, path_of};
 use crate::vfs::attributes;
 use crate::vfs::condition;
-use crate::vfs::gather::Gathered;
+use crate::vfs::gather::{self, Gathered};
 use crate::vfs::held::to_replace;
 use crate::vfs::leftover::Made;
 use crate::vfs::news::{self, By, Stored};
@@ -50,6 +50,8 @@ pub struct Publish {
     pub edits: Vec<Edit>,
     /// What stands for much of that in few pieces.
     pub gathered: Vec<Gathered>,
+    /// In how many pieces it may be, with what others wrote.
+    pub most_pieces: usize,
     /// Blobs that were stored for it.
     pub stored: Vec<BlobInfo>,
     /// What is given up when the version does not name it.
@@ -88,6 +90,7 @@ impl Publish {
             over,
             edits: Vec::new(),
             gathered: Vec::new(),
+            most_pieces: usize::MAX,
             stored: Vec::new(),
             made: None,
             sha256: None,
@@ -103,6 +106,10 @@ impl Publish {
 
 #[async_trait]
 impl Operation for Publish {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut known = Known::about(tx, self.asks()).await?;
         let needed = match known.current(&self.asks()) {
@@ -368,6 +375,7 @@ impl Publish {
         for gathered in &self.gathered {
             gathered.lay_over(&mut map);
         }
+        gather::require_readable(map.runs().len(), self.most_pieces)?;
         let from_nothing = self.starts_from_nothing(current.as_ref());
         let hash_holds = from_nothing || before == self.hashed_over;
         let sha256 = self.sha256.filter(|_| hash_holds);

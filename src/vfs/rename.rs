@@ -50,6 +50,10 @@ pub struct Rename {
 
 #[async_trait]
 impl Operation for Rename {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.from).await?;
         let (from_chain, found) = parent_of(tx, &access, &self.from, chain).await?;

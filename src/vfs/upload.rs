@@ -62,6 +62,10 @@ pub struct Begin {
 
 #[async_trait]
 impl Operation for Begin {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut upload = self.upload.clone();
         if let Some(begun) = uploads::find(tx, upload.id).await? {
@@ -100,6 +104,10 @@ pub struct Advance {
 
 #[async_trait]
 impl Operation for Advance {
+    fn grows(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let progress = Progress {
             reserved: self.reservation.grant(tx).await?,

@@ -439,11 +439,14 @@ impl FileWriter {
         self.begin().await?;
         self.draft.finish_blob().await?;
         let (tenant, over) = (self.principal.tenant, self.publish.over);
-        let gathered = gather::before_publishing(&self.vfs, tenant, &mut self.draft, over);
+        let most_pieces = gather::most_pieces(self.vfs.budget());
+        let most = (over, most_pieces);
+        let gathered = gather::before_publishing(&self.vfs, tenant, &mut self.draft, most);
         let gathered = Box::pin(gathered).await?;
         let publish = Publish {
             edits: self.draft.edits().to_vec(),
             gathered,
+            most_pieces,
             stored: self.draft.linkable(),
             made: Some(self.draft.left_over(then)),
             sha256: self.draft.sha256(),

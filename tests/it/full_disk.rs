@@ -148,6 +148,28 @@ fn a_disk_that_clients_filled_can_be_emptied_again() {
     assert!(files > 20, "{files}");
     // What takes next to nothing is still taken.
     assert_eq!(curl(&server, &["-X", "MKCOL"], "/dav/folder").status, 201);
+    // Nothing else that clients store takes what is kept back for that.
+    let note = "n".repeat(60_000);
+    let properties = format!(
+        "<propertyupdate xmlns='DAV:'><set><prop><note xmlns='x:'>{note}</note></prop></set></propertyupdate>"
+    );
+    fs::write(&content, properties).unwrap();
+    let body = format!("@{}", content.display());
+    let patch = ["-X", "PROPPATCH", "--data-binary", &body];
+    let refused = (0..1000).find(|number| {
+        let folder = format!("/dav/folder-{number}");
+        let made = curl(&server, &["-X", "MKCOL"], &folder).status;
+        made == 507 || curl(&server, &patch, &folder).status == 507
+    });
+    assert!(refused.is_some());
+    let lock = "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
+    for (method, path, body) in [
+        ("LOCK", "/dav/new", lock),
+        ("PUT", "/api/v1/files/empty", ""),
+    ] {
+        let answer = curl(&server, &["-X", method, "--data-binary", body], path);
+        assert_eq!(answer.status, 507, "{method}: {}", answer.text());
+    }
     for name in 0..files {
         let path = format!("/api/v1/entries/{name}");
         let removed = curl(&server, &["-X", "DELETE"], &path);

@@ -14,6 +14,7 @@ on_both!(
     a_log_to_which_lines_are_added_costs_no_more_for_each_line,
     what_is_stored_after_each_piece_costs_no_more_for_each_piece,
     pieces_at_random_places_are_gathered,
+    a_byte_at_each_of_many_places_stores_little_more,
     what_others_write_while_pieces_are_gathered_stays,
     a_file_in_more_pieces_than_can_be_read_is_refused,
 );
@@ -98,6 +99,35 @@ async fn pieces_at_random_places_are_gathered(dialect: Dialect) {
     let rows = rows(&world).await;
     assert!(rows < 100, "{rows}");
     clean(&world).await;
+}
+
+async fn a_byte_at_each_of_many_places_stores_little_more(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let (ann, sparse, large) = (world.account("ann").await, path("/sparse"), path("/large"));
+    put(&ann, &sparse, b"x").await.unwrap();
+    put(&ann, &large, &vec![7; 24 << 20]).await.unwrap();
+    let before = stored(&world).await;
+    for round in 0..3_u8 {
+        for (at, count, apart) in [(&sparse, 2_200, 1_000_000), (&large, 48, 500_000)] {
+            let mut writer = ann.open_write(at, update()).await.unwrap();
+            for number in 0..count {
+                let byte = Bytes::copy_from_slice(&[round]);
+                writer.write_at(number * apart, byte).await.unwrap();
+            }
+            writer.commit().await.unwrap();
+        }
+    }
+    let more = stored(&world).await - before;
+    assert!(more < 4 << 20, "{more}");
+    clean(&world).await;
+}
+
+/// Bytes in all blobs.
+async fn stored(world: &World) -> i64 {
+    let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
+    let sum = "SELECT CAST(sum(size) AS bigint) FROM blobs";
+    let rows = tx.rows_without_tenant(sum).await;
+    rows.unwrap()[0].int(0).unwrap()
 }
 
 async fn what_others_write_while_pieces_are_gathered_stays(dialect: Dialect) {
