@@ -98,9 +98,10 @@ impl Server {
         let settings = &installation.settings;
         let addresses = doors.addresses()?;
         let folder = settings.sftp.host_keys.clone();
-        let host_keys = tokio::task::spawn_blocking(move || HostKeys::load_or_create(&folder))
-            .await
-            .map_err(Error::internal)??;
+        let algorithms = settings.sftp.front.algorithms;
+        let loading =
+            tokio::task::spawn_blocking(move || HostKeys::load_or_create(&folder, algorithms));
+        let host_keys = loading.await.map_err(Error::internal)??;
         let vfs = installation.vfs().await?;
         let tls = Tls::start(installation, vfs.keys().ring(), vfs.instance()).await?;
         let logins = LoginSettings {

@@ -136,6 +136,8 @@ mod ftp_transcripts;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod host_keys;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod https;
