@@ -163,6 +163,11 @@ impl SshHandler {
     }
 }
 
+/// Whether the client is one of OpenSSH's programs, or runs one.
+fn is_openssh(session: &Session) -> bool {
+    session.remote_sshid().starts_with(b"SSH-2.0-OpenSSH")
+}
+
 /// Sends what a command says until it ends, then its status, and closes the channel.
 async fn tell(mut said: UnboundedReceiver<Said>, handle: Handle, channel: ChannelId) {
     while let Some(Said { speech, .. }) = said.recv().await {
@@ -247,12 +252,16 @@ impl Handler for SshHandler {
         Ok(Box::pin(self.login.interact(user, answers)).await)
     }
 
-    async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
         match self.login.principal() {
             Some(_) => self.gate.welcome(),
             None => return Err(russh::Error::NotAuthenticated),
         }
-        Ok(())
+        // Others have no use for it, and some old ones hang up.
+        match is_openssh(session) {
+            true => session.announce_host_keys(),
+            false => Ok(()),
+        }
     }
 
     async fn channel_open_session(

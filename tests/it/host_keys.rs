@@ -4,14 +4,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use sealift::sftp::algorithms::Algorithms;
 use sealift::sftp::host_keys::HostKeys;
 
-use crate::support::client::{SshOptions, run, succeed};
+use crate::support::client::{SshOptions, run, sftp, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::server::{DEMO, Server};
+use crate::support::wait::wait_for;
+
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// Makes a key in `file` by a program and its words, in which `FILE` stands for it.
 fn make(file: &Path, words: &str) {
@@ -151,4 +155,53 @@ fn a_key_with_a_passphrase_is_refused_in_every_form() {
         let error = HostKeys::check(folder.path(), Algorithms::Compatible).unwrap_err();
         assert!(error.context().contains("passphrase"), "{words}: {error}");
     }
+}
+
+#[test]
+fn clients_learn_a_key_before_it_is_used() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    let server = Server::up(&data);
+    let options = SshOptions::with_new_key(&server, folder.path())
+        .with("HostKeyAlias=sealift")
+        .with("UpdateHostKeys=yes");
+    server.stop();
+    let [old, rsa] = ["ed25519", "rsa"].map(|kind| data.join(format!("ssh/ssh_host_{kind}_key")));
+    let next = data.join("ssh/ssh_host_ed25519_key.next");
+    let next_rsa = data.join("ssh/ssh_host_rsa_key.next");
+    make(&next, "ssh-keygen -q -t ed25519 -N NONE -f FILE");
+    make(&next_rsa, "ssh-keygen -q -t rsa -b 3072 -N NONE -f FILE");
+    let [before, after, rsa, after_rsa] = [&old, &next, &rsa, &next_rsa].map(|file| public(file));
+
+    let known = folder.join("known-hosts");
+    for algorithms in ["ssh-ed25519,rsa-sha2-512", "rsa-sha2-256,ssh-ed25519"] {
+        let _ = fs::remove_file(&known);
+        let server = Server::up(&data);
+        let options = options.with(&format!("HostKeyAlgorithms={algorithms}"));
+        // The client asks only where it knows a key, while it works, and its end does not wait for proofs.
+        wait_for("all keys to be known", WITHIN, || {
+            succeed(&sftp(&server, &options, &[], &"ls\n".repeat(50)));
+            let known = fs::read_to_string(&known).unwrap();
+            let all = [&before, &after, &rsa, &after_rsa];
+            all.iter().all(|key| known.contains(*key)).then_some(())
+        });
+        server.stop();
+    }
+
+    fs::rename(&next, &old).unwrap();
+    let server = Server::up(&data);
+    succeed(&logs_in(&server, &options, &after, "ssh-ed25519"));
+    let trusting = options.with("HostKeyAlgorithms=ssh-ed25519");
+    succeed(&sftp(
+        &server,
+        &trusting,
+        &["-o", "StrictHostKeyChecking=yes"],
+        "ls\n",
+    ));
+    assert!(
+        !logs_in(&server, &options, &before, "ssh-ed25519")
+            .status
+            .success()
+    );
+    server.stop();
 }
