@@ -500,6 +500,7 @@ pub mod server {
     pub mod owners;
     pub mod ready;
     pub mod run;
+    pub mod shown_keys;
     pub mod stores;
     pub mod tickets;
     pub mod tls;

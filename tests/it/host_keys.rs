@@ -13,6 +13,7 @@ use sealift::sftp::host_keys::HostKeys;
 use crate::support::client::{SshOptions, run, sftp, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::server::{DEMO, Server};
+use crate::support::two::Two;
 use crate::support::wait::wait_for;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -204,4 +205,38 @@ fn clients_learn_a_key_before_it_is_used() {
             .success()
     );
     server.stop();
+}
+
+#[test]
+fn instances_with_other_keys_are_warned_of() {
+    let two = Two::new();
+    let one = two.start("one");
+    let other = two.start("other");
+    assert!(!other.log().contains("host keys"), "{}", other.log());
+    other.stop();
+    let config = two.config("other");
+    let text = fs::read_to_string(&config).unwrap();
+    let [shared, own] = ["ssh", "own-ssh"].map(|name| two.folder.join(name));
+    let text = text.replace(
+        &format!("host_keys = \"{}\"", shared.display()),
+        &format!("host_keys = \"{}\"", own.display()),
+    );
+    fs::write(&config, text).unwrap();
+    let other = two.start("other");
+    let log = other.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("other SSH host keys"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    for part in [
+        &one.instance,
+        &other.instance,
+        shared.to_str().unwrap(),
+        own.to_str().unwrap(),
+        "Copy the folder",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    other.stop();
+    one.stop();
 }
