@@ -411,6 +411,7 @@ pub mod sftp {
     pub mod paths;
     pub mod pipe;
     pub mod reads;
+    pub mod refusal;
     pub mod reply;
     pub mod request;
     pub mod room;

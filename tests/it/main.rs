@@ -272,6 +272,8 @@ mod sftp_crossing;
 #[cfg(test)]
 mod sftp_extensions;
 #[cfg(test)]
+mod sftp_limits;
+#[cfg(test)]
 mod sftp_order;
 #[cfg(test)]
 mod sftp_raw;
