@@ -389,6 +389,7 @@ pub mod http;
 pub mod sftp {
     pub mod algorithms;
     pub mod attrs;
+    pub mod complaints;
     pub mod connection;
     pub mod context;
     pub mod decode;

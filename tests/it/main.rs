@@ -74,6 +74,8 @@ mod cli_regions;
 #[cfg(test)]
 mod cli_up;
 #[cfg(test)]
+mod complaints;
+#[cfg(test)]
 mod copying;
 #[cfg(test)]
 mod crash;

@@ -151,6 +151,12 @@ impl Handle {
         })
     }
 
+    /// sealift: as `extended_data`, at once or not at all. Says whether.
+    pub fn try_extended_data(&self, id: ChannelId, ext: u32, data: bytes::Bytes) -> bool {
+        let message = Msg::Channel(id, ChannelMsg::ExtendedData { ext, data });
+        self.sender.try_send(message).is_ok()
+    }
+
     /// Send data to the session referenced by this handler.
     pub async fn extended_data(
         &self,
