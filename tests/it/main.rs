@@ -282,6 +282,8 @@ mod sftp_raw;
 #[cfg(test)]
 mod ssh_audit;
 #[cfg(test)]
+mod ssh_exchange;
+#[cfg(test)]
 mod sshfs;
 #[cfg(test)]
 mod storage;
