@@ -389,6 +389,7 @@ pub mod http;
 pub mod sftp {
     pub mod algorithms;
     pub mod attrs;
+    pub mod complaints;
     pub mod connection;
     pub mod context;
     pub mod decode;
@@ -411,6 +412,7 @@ pub mod sftp {
     pub mod paths;
     pub mod pipe;
     pub mod reads;
+    pub mod refusal;
     pub mod reply;
     pub mod request;
     pub mod room;
@@ -500,6 +502,7 @@ pub mod server {
     pub mod owners;
     pub mod ready;
     pub mod run;
+    pub mod shown_keys;
     pub mod stores;
     pub mod tickets;
     pub mod tls;

@@ -22,6 +22,60 @@ pub async fn renew(db: &Database, id: InstanceId, lease: Duration) -> Result<()>
     tx.commit().await
 }
 
+/// The SSH host keys that an instance shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownKeys {
+    /// Whose they are.
+    pub instance: InstanceId,
+    /// Their fingerprints, as the instance wrote them down.
+    pub keys: String,
+    /// Where it keeps them.
+    pub kept: String,
+}
+
+/// Writes down the host keys of an instance that runs.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn show_keys(db: &Database, shown: &ShownKeys) -> Result<()> {
+    let mut tx = db.system().await?;
+    tx.execute(
+        "UPDATE instances SET host_keys = $2, host_keys_kept = $3 WHERE id = $1",
+        [
+            shown.instance.as_bytes().into(),
+            shown.keys.as_str().into(),
+            shown.kept.as_str().into(),
+        ],
+    )
+    .await?;
+    tx.commit().await
+}
+
+/// What all other instances that run wrote down of theirs.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn keys_of_others(db: &Database, id: InstanceId) -> Result<Vec<ShownKeys>> {
+    let now = db.now().await?;
+    let mut tx = db.system_read().await?;
+    let rows = tx
+        .rows(
+            "SELECT id, host_keys, host_keys_kept FROM instances \
+             WHERE id <> $1 AND lease_until > $2 AND host_keys IS NOT NULL ORDER BY id",
+            [id.as_bytes().into(), now.0.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ShownKeys {
+                instance: InstanceId::from_slice(&row.bytes(0)?)?,
+                keys: row.text(1)?,
+                kept: row.text(2)?,
+            })
+        })
+        .collect()
+}
+
 /// Removes an instance that ends.
 ///
 /// # Errors

@@ -14,9 +14,9 @@ use crate::telemetry::start;
 /// The sentence by which a start is refused.
 pub async fn check(settings: &Settings) -> Result<Checked> {
     doors::check(settings)?;
-    let (files, host_keys) = (settings.clone(), settings.sftp.host_keys.clone());
+    let files = settings.clone();
     let looking = tokio::task::spawn_blocking(move || {
-        HostKeys::check(&host_keys)?;
+        HostKeys::check(&files.sftp.host_keys, files.sftp.front.algorithms)?;
         start::syslog_servers(&files.telemetry.syslog)?;
         tls::check(&files)
     });

@@ -33,6 +33,7 @@ use crate::server::installation::Installation;
 use crate::server::keys;
 use crate::server::outlets::Outlets;
 use crate::server::ready::Ready;
+use crate::server::shown_keys;
 use crate::server::stores;
 use crate::server::tls::{self, Tls};
 use crate::sftp::host_keys::HostKeys;
@@ -98,9 +99,10 @@ impl Server {
         let settings = &installation.settings;
         let addresses = doors.addresses()?;
         let folder = settings.sftp.host_keys.clone();
-        let host_keys = tokio::task::spawn_blocking(move || HostKeys::load_or_create(&folder))
-            .await
-            .map_err(Error::internal)??;
+        let algorithms = settings.sftp.front.algorithms;
+        let loading =
+            tokio::task::spawn_blocking(move || HostKeys::load_or_create(&folder, algorithms));
+        let host_keys = loading.await.map_err(Error::internal)??;
         let vfs = installation.vfs().await?;
         let tls = Tls::start(installation, vfs.keys().ring(), vfs.instance()).await?;
         let logins = LoginSettings {
@@ -115,6 +117,10 @@ impl Server {
         let accounts = accounts.await?;
         accounts.tell_sessions(vfs.instance());
         let jobs = Jobs::start(vfs.clone(), settings.jobs).await?;
+        if !doors.sftp.is_empty() {
+            let folder = &settings.sftp.host_keys;
+            shown_keys::compare(vfs.database(), vfs.instance(), &host_keys, folder).await?;
+        }
         let webhooks = Webhooks::start(&vfs, source, settings.webhooks.clone());
         let places = Places::new(settings.limits);
         let health = HealthWatch::start(installation, &vfs, &doors).await?;

@@ -10,9 +10,9 @@ use crate::accounts::methods::Method;
 /// Which clients are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithms {
-    /// Also those of the years before 2016 (JSch, gateways): NIST curves for key exchange and the
-    /// host key, and authentication codes beside the encryption instead of over it. ssh-audit flags
-    /// them.
+    /// Also those of the years before 2016 (JSch, gateways) and those bound to FIPS 140: NIST curves for
+    /// key exchange and the host key, RSA host keys of 2048 bits, and authentication codes beside the
+    /// encryption instead of over it. ssh-audit flags them.
     Compatible,
     /// Those with algorithms that nobody doubts.
     Strict,
@@ -87,6 +87,8 @@ pub(crate) fn preferred(algorithms: Algorithms) -> Preferred {
         ..Preferred::DEFAULT
     };
     if algorithms == Algorithms::Compatible {
+        // No Diffie-Hellman groups: an exchange costs russh a hundred times what one by a curve does, and
+        // a stranger next to nothing. All clients bound to FIPS have the curves too.
         preferred.kex.to_mut().extend([
             kex::ECDH_SHA2_NISTP256,
             kex::ECDH_SHA2_NISTP384,

@@ -69,6 +69,7 @@ impl Context {
     /// Sends what went wrong.
     pub fn reply_error(&self, caller: Caller, error: &Error) {
         self.log(error);
+        self.replies.complain(error);
         let bytes = reply::error(caller.id, error);
         self.reply(caller, bytes);
     }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::sftp::attrs::Viewer;
+use crate::sftp::complaints::Complaints;
 use crate::sftp::context::Context;
 use crate::sftp::exec::ExecSession;
 use crate::sftp::gate::Gate;
@@ -96,9 +97,15 @@ impl SshHandler {
         session.close(channel)
     }
 
-    fn start(&self, principal: &Principal, channel: ChannelId, handle: Handle) -> Running {
+    fn start(&self, principal: &Principal, channel: ChannelId, session: &Session) -> Running {
+        let handle = session.handle();
         let short_cut = handle.clone();
-        let (replies, outlet) = Replies::new(move |bytes| short_cut.try_data(channel, bytes));
+        let (mut replies, outlet) = Replies::new(move |bytes| short_cut.try_data(channel, bytes));
+        if is_openssh(session) {
+            let aside = handle.clone();
+            let say = move |line| aside.try_extended_data(channel, STDERR, line);
+            replies = replies.complaining(Complaints::new(say));
+        }
         let context = self.context(principal, replies);
         let over = self.send(&context, deliver(outlet, handle, channel));
         let started = SftpSession::start(context, self.settings.handles, &self.tasks);
@@ -161,6 +168,11 @@ impl SshHandler {
             broken: CancellationToken::new(),
         }
     }
+}
+
+/// Whether the client is one of OpenSSH's programs, or runs one.
+fn is_openssh(session: &Session) -> bool {
+    session.remote_sshid().starts_with(b"SSH-2.0-OpenSSH")
 }
 
 /// Sends what a command says until it ends, then its status, and closes the channel.
@@ -247,12 +259,16 @@ impl Handler for SshHandler {
         Ok(Box::pin(self.login.interact(user, answers)).await)
     }
 
-    async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
         match self.login.principal() {
             Some(_) => self.gate.welcome(),
             None => return Err(russh::Error::NotAuthenticated),
         }
-        Ok(())
+        // Others have no use for it, and some old ones hang up.
+        match is_openssh(session) {
+            true => session.announce_host_keys(),
+            false => Ok(()),
+        }
     }
 
     async fn channel_open_session(
@@ -351,7 +367,7 @@ impl Handler for SshHandler {
             return session.channel_failure(channel);
         }
         session.channel_success(channel)?;
-        let started = self.start(principal, channel, session.handle());
+        let started = self.start(principal, channel, session);
         self.channels.insert(channel, started);
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! The server's own keys: a folder of OpenSSH private key files.
+//! The server's own keys: a folder of private key files, as OpenSSH or OpenSSL write them.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -11,52 +11,69 @@ use russh::keys::pkcs8::decode_pkcs8;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{EcdsaKeypair, Ed25519Keypair, KeypairData};
 use russh::keys::ssh_key::rand_core::{Infallible, TryCryptoRng, TryRng};
-use russh::keys::{EcdsaCurve, HashAlg, PrivateKey};
+use russh::keys::{EcdsaCurve, HashAlg, PrivateKey, decode_secret_key};
 
 use crate::domain::error::{Error, Result};
 use crate::domain::random;
 use crate::sftp::algorithms::Algorithms;
 
+/// Fewest bits of an RSA key that nobody doubts, and of one that a server brings from another program.
 const RSA_BITS: usize = 3072;
+const COMPATIBLE_RSA_BITS: usize = 2048;
+/// Behind the name of a key's file: its successor.
+const NEXT: &str = "next";
 
 /// The keys by which clients know the server.
 #[derive(Clone)]
-pub struct HostKeys(Vec<PrivateKey>);
+pub struct HostKeys {
+    own: Vec<PrivateKey>,
+    next: Vec<PrivateKey>,
+}
 
 impl HostKeys {
     /// Loads the keys in `folder`, making the folder and what is missing of an Ed25519, an ECDSA
     /// and an RSA key. A key file that is there is never changed. Takes some tenths of a second of
     /// a core when keys are made.
     ///
+    /// A file whose name ends with `.next` is the successor of the key by that name: clients are told of it
+    /// and may keep it, and it is used for nothing else.
+    ///
     /// # Errors
     /// Invalid, with the file and what to do.
-    pub fn load_or_create(folder: &Path) -> Result<Self> {
-        Self::check(folder)?;
+    pub fn load_or_create(folder: &Path, algorithms: Algorithms) -> Result<Self> {
+        Self::check(folder, algorithms)?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
             .map_err(|error| refusal(folder, "cannot be made", error))?;
-        let keys = KINDS
+        let own = KINDS
             .into_iter()
-            .map(|(name, make)| load_or_make(&folder.join(name), make));
-        Ok(Self(keys.collect::<Result<_>>()?))
+            .map(|(name, make)| load_or_make(&folder.join(name), algorithms, make));
+        let next = KINDS
+            .iter()
+            .filter_map(|(name, _)| load(&successor(folder, name), algorithms).transpose());
+        Ok(Self {
+            own: own.collect::<Result<_>>()?,
+            next: next.collect::<Result<_>>()?,
+        })
     }
 
     /// Checks the keys that are in `folder`, if it is there; makes nothing.
     ///
     /// # Errors
     /// As [`HostKeys::load_or_create`].
-    pub fn check(folder: &Path) -> Result<()> {
+    pub fn check(folder: &Path, algorithms: Algorithms) -> Result<()> {
         if fs::metadata(folder).is_ok_and(|about| !about.is_dir()) {
             let shown = folder.display();
             return Err(Error::invalid(format!(
                 "sftp.host_keys: '{shown}' is a file; name the folder of the host keys"
             )));
         }
-        KINDS
-            .iter()
-            .try_for_each(|(name, _)| load(&folder.join(name)).map(drop))
+        KINDS.iter().try_for_each(|(name, _)| {
+            load(&folder.join(name), algorithms)?;
+            load(&successor(folder, name), algorithms).map(drop)
+        })
     }
 
     /// One fresh key that is kept nowhere.
@@ -64,7 +81,10 @@ impl HostKeys {
     /// # Errors
     /// Internal when it cannot be made.
     pub fn for_tests() -> Result<Self> {
-        Ok(Self(vec![private(ed25519()?)?]))
+        Ok(Self {
+            own: vec![private(ed25519()?)?],
+            next: Vec::new(),
+        })
     }
 
     /// What clients are shown when they meet the server for the first time: for each key its kind
@@ -74,17 +94,32 @@ impl HostKeys {
             let print = key.fingerprint(HashAlg::Sha256).to_string();
             (key.algorithm().to_string(), print)
         };
-        self.0.iter().map(line).collect()
+        self.own.iter().map(line).collect()
     }
 
-    /// The keys that clients are offered: `ssh-audit` flags NIST curves.
+    /// The keys that clients are offered, and behind them those that they are only told of: `ssh-audit`
+    /// flags NIST curves.
     pub(crate) fn into_keys(self, algorithms: Algorithms) -> Vec<PrivateKey> {
         let offered = |key: &PrivateKey| match algorithms {
             Algorithms::Compatible => true,
             Algorithms::Strict => !key.algorithm().is_ecdsa(),
         };
-        self.0.into_iter().filter(offered).collect()
+        let mut keys: Vec<PrivateKey> = self.own.into_iter().filter(offered).collect();
+        for key in self.next.into_iter().filter(offered) {
+            // Clients disregard all when they are told of one twice.
+            if keys
+                .iter()
+                .all(|other| other.public_key() != key.public_key())
+            {
+                keys.push(key);
+            }
+        }
+        keys
     }
+}
+
+fn successor(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.{NEXT}"))
 }
 
 type Make = fn() -> Result<KeypairData>;
@@ -95,8 +130,8 @@ const KINDS: [(&str, Make); 3] = [
     ("ssh_host_rsa_key", || rsa(KeySize::Rsa3072)),
 ];
 
-fn load_or_make(path: &Path, make: Make) -> Result<PrivateKey> {
-    if let Some(key) = load(path)? {
+fn load_or_make(path: &Path, algorithms: Algorithms, make: Make) -> Result<PrivateKey> {
+    if let Some(key) = load(path, algorithms)? {
         return Ok(key);
     }
     let key = private(make()?)?;
@@ -105,7 +140,7 @@ fn load_or_make(path: &Path, make: Make) -> Result<PrivateKey> {
 }
 
 /// A key that can be used; none where there is no file.
-fn load(path: &Path) -> Result<Option<PrivateKey>> {
+fn load(path: &Path, algorithms: Algorithms) -> Result<Option<PrivateKey>> {
     let shown = path.display();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -118,26 +153,45 @@ fn load(path: &Path) -> Result<Option<PrivateKey>> {
             "sftp.host_keys: the host key {shown} is open to other users; run: chmod 600 {shown}"
         )));
     }
-    let key = PrivateKey::from_openssh(&text).map_err(|error| {
-        refusal(
-            path,
-            "is not an unencrypted OpenSSH private key; put it right or move it away",
-            error,
-        )
+    // OpenSSH's, PKCS#8 and the older form of PEM say by different words that they are encrypted.
+    let is_sealed = text.contains("ENCRYPTED");
+    let key = match is_sealed {
+        true => None,
+        false if text.contains("BEGIN OPENSSH PRIVATE KEY") => Some(open_openssh(&text)),
+        false => Some(decode_secret_key(&text, None).map_err(Into::into)),
+    };
+    let key = key.transpose().map_err(|error: Reason| {
+        let wanted = "is no private key of OpenSSH's or in PEM (PKCS#1, SEC1, PKCS#8); put it right or move it away";
+        refusal(path, wanted, error)
     })?;
-    if key.is_encrypted() {
+    let Some(key) = key.filter(|key| !key.is_encrypted()) else {
         return Err(Error::invalid(format!(
             "sftp.host_keys: the host key {shown} has a passphrase, for which nobody can be asked; take it away by: \
              ssh-keygen -p -f {shown}"
         )));
-    }
+    };
+    let (fewest, remedy) = match algorithms {
+        Algorithms::Compatible => (
+            COMPATIBLE_RSA_BITS,
+            "move it away, and a longer one is made",
+        ),
+        Algorithms::Strict => (
+            RSA_BITS,
+            "move it away, and a longer one is made, or set sftp.algorithms = \"compatible\", which takes 2048",
+        ),
+    };
     match rsa_bits(&key) {
-        Some(bits) if bits < RSA_BITS => Err(Error::invalid(format!(
-            "sftp.host_keys: the host key {shown} has {bits} bits, and RSA keys need {RSA_BITS}; move it away, and a \
-             longer one is made"
+        Some(bits) if bits < fewest => Err(Error::invalid(format!(
+            "sftp.host_keys: the host key {shown} has {bits} bits, and RSA keys need {fewest}; {remedy}"
         ))),
         _ => Ok(Some(key)),
     }
+}
+
+type Reason = Box<dyn std::error::Error + Send + Sync>;
+
+fn open_openssh(text: &str) -> std::result::Result<PrivateKey, Reason> {
+    PrivateKey::from_openssh(text).map_err(Into::into)
 }
 
 fn rsa_bits(key: &PrivateKey) -> Option<usize> {
@@ -188,11 +242,7 @@ fn rsa(size: KeySize) -> Result<KeypairData> {
     Ok(key.key_data().clone())
 }
 
-fn refusal(
-    path: &Path,
-    why: &str,
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> Error {
+fn refusal(path: &Path, why: &str, error: impl Into<Reason>) -> Error {
     let error = error.into();
     let shown = path.display();
     Error::invalid(format!(
@@ -232,8 +282,8 @@ mod tests {
     #[test]
     fn keys_are_made_once_private_and_then_kept() {
         let folder = std::env::temp_dir().join(format!("sealift-keys-{}", random::below(u64::MAX)));
-        let made = HostKeys::load_or_create(&folder).unwrap();
-        let loaded = HostKeys::load_or_create(&folder).unwrap();
+        let made = HostKeys::load_or_create(&folder, Algorithms::Strict).unwrap();
+        let loaded = HostKeys::load_or_create(&folder, Algorithms::Strict).unwrap();
         assert_eq!(made.fingerprints(), loaded.fingerprints());
         let kinds: Vec<_> = made.fingerprints().into_iter().map(|key| key.0).collect();
         assert_eq!(kinds, ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]);
@@ -243,7 +293,9 @@ mod tests {
             0o600
         );
         fs::write(&rsa, "no key").unwrap();
-        let error = HostKeys::load_or_create(&folder).err().unwrap();
+        let error = HostKeys::load_or_create(&folder, Algorithms::Strict)
+            .err()
+            .unwrap();
         assert!(error.context().contains("ssh_host_rsa_key"), "{error}");
         assert_eq!(fs::read(&rsa).unwrap(), b"no key");
         fs::remove_dir_all(&folder).unwrap();
@@ -252,10 +304,12 @@ mod tests {
     #[test]
     fn a_key_that_others_can_read_is_refused() {
         let folder = std::env::temp_dir().join(format!("sealift-keys-{}", random::below(u64::MAX)));
-        HostKeys::load_or_create(&folder).unwrap();
+        HostKeys::load_or_create(&folder, Algorithms::Strict).unwrap();
         let file = folder.join("ssh_host_ecdsa_key");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = HostKeys::load_or_create(&folder).err().unwrap();
+        let error = HostKeys::load_or_create(&folder, Algorithms::Strict)
+            .err()
+            .unwrap();
         assert!(error.context().contains("chmod 600"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -267,8 +321,31 @@ mod tests {
         let short = rsa(KeySize::Rsa2048).unwrap();
         let file = folder.join("ssh_host_rsa_key");
         store(&file, &private(short).unwrap()).unwrap();
-        let error = HostKeys::load_or_create(&folder).err().unwrap();
+        let error = HostKeys::load_or_create(&folder, Algorithms::Strict);
+        let error = error.err().unwrap();
         assert!(error.context().contains("has 2048 bits"), "{error}");
+        assert!(error.context().contains("compatible"), "{error}");
+        HostKeys::load_or_create(&folder, Algorithms::Compatible).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_successor_is_told_of_behind_the_keys_in_use_and_once() {
+        let folder = std::env::temp_dir().join(format!("sealift-keys-{}", random::below(u64::MAX)));
+        let made = HostKeys::load_or_create(&folder, Algorithms::Strict).unwrap();
+        let next = successor(&folder, "ssh_host_ed25519_key");
+        store(&next, &private(ed25519().unwrap()).unwrap()).unwrap();
+        fs::copy(
+            folder.join("ssh_host_rsa_key"),
+            successor(&folder, "ssh_host_rsa_key"),
+        )
+        .unwrap();
+        let loaded = HostKeys::load_or_create(&folder, Algorithms::Strict).unwrap();
+        assert_eq!(made.fingerprints(), loaded.fingerprints());
+        let [before, after] = [made, loaded].map(|keys| keys.into_keys(Algorithms::Strict));
+        assert_eq!(before[..], after[..2]);
+        assert_eq!(after.len(), 3);
+        assert!(after[2].algorithm().is_ed25519());
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::domain::error::Error;
+use crate::sftp::complaints::Complaints;
 use crate::sftp::ledger::Ticket;
 use crate::sftp::room::Place;
 
@@ -46,6 +48,7 @@ pub struct Replies {
     queue: UnboundedSender<Reply>,
     short_cut: ShortCut,
     queued: Queued,
+    complaints: Option<Arc<Complaints>>,
 }
 
 /// How many replies are in the queue or being handed on. Held while one goes by the short cut: none of which a
@@ -80,9 +83,25 @@ impl Replies {
                 queue,
                 short_cut,
                 queued,
+                complaints: None,
             },
             outlet,
         )
+    }
+
+    /// The same, which also says in words what went wrong.
+    pub fn complaining(self, complaints: Complaints) -> Self {
+        Self {
+            complaints: Some(Arc::new(complaints)),
+            ..self
+        }
+    }
+
+    /// Says why a request fails whose status is sent next, to a client that does not show it.
+    pub fn complain(&self, error: &Error) {
+        if let Some(complaints) = &self.complaints {
+            complaints.say(error);
+        }
     }
 
     /// Sends a small reply.

@@ -92,7 +92,7 @@ pub fn status(id: u32, code: Code, message: &str) -> Bytes {
 }
 
 /// Without what a terminal would obey: names in messages are others' choice.
-fn printable(message: &str) -> Cow<'_, str> {
+pub(crate) fn printable(message: &str) -> Cow<'_, str> {
     match message.contains(char::is_control) {
         false => Cow::Borrowed(message),
         true => {

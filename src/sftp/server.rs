@@ -14,6 +14,7 @@ use crate::net::limit::Places;
 use crate::net::listen::{self, Admission, Connection};
 use crate::sftp::connection::{self, Parts};
 use crate::sftp::host_keys::HostKeys;
+use crate::sftp::refusal::Refusals;
 use crate::sftp::settings::{SftpSettings, ssh_config};
 use crate::vfs::service::Vfs;
 
@@ -62,6 +63,7 @@ impl SftpServer {
             proxies: self.settings.proxies.clone().into(),
         };
         let sessions = Arc::new(Semaphore::new(self.settings.sessions));
+        let refusals = Arc::new(Refusals::default());
         let parts = Arc::new(Parts {
             ssh: Arc::new(ssh_config(&self.settings, self.host_keys)),
             settings: Arc::new(self.settings),
@@ -75,9 +77,14 @@ impl SftpServer {
         let tasks = TaskTracker::new();
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            let (parts, sessions) = (parts.clone(), sessions.clone());
+            let (parts, sessions, refusals) = (parts.clone(), sessions.clone(), refusals.clone());
             let serve = move |connection: Connection| {
-                serve_one(parts.clone(), sessions.clone(), connection)
+                serve_one(
+                    parts.clone(),
+                    sessions.clone(),
+                    refusals.clone(),
+                    connection,
+                )
             };
             accepting.spawn(listen::accept(
                 listener,
@@ -93,15 +100,20 @@ impl SftpServer {
     }
 }
 
-async fn serve_one(parts: Arc<Parts>, sessions: Arc<Semaphore>, connection: Connection) {
-    let Ok(_session) = sessions.try_acquire() else {
-        tracing::warn!(peer = %connection.peer, "a connection was refused: all sessions are taken");
-        return;
-    };
+async fn serve_one(
+    parts: Arc<Parts>,
+    sessions: Arc<Semaphore>,
+    refusals: Arc<Refusals>,
+    connection: Connection,
+) {
     let Connection {
         stream,
         peer,
         place,
     } = connection;
-    connection::serve(parts, stream, peer, Some(place)).await;
+    match sessions.try_acquire() {
+        Ok(_session) => connection::serve(parts, stream, peer, Some(place)).await,
+        // In its place among strangers, so that they are not too many.
+        Err(_) => refusals.refuse(stream, peer).await,
+    }
 }

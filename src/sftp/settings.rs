@@ -59,6 +59,8 @@ impl Default for SftpSettings {
     }
 }
 
+/// How the server names itself (RFC 4253, section 4.2).
+pub(crate) const IDENTIFICATION: &str = "SSH-2.0-Sealift";
 /// RFC 4253 section 9; no cipher here may go on for longer.
 const MAX_REKEY_BYTES: usize = 1 << 30;
 const MIN_REKEY_BYTES: usize = 1 << 20;
@@ -80,7 +82,7 @@ const PATIENCE: u32 = 15;
 pub fn ssh_config(settings: &SftpSettings, keys: HostKeys) -> Config {
     let rekey_bytes = settings.rekey_bytes.clamp(MIN_REKEY_BYTES, MAX_REKEY_BYTES);
     Config {
-        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Sealift")),
+        server_id: SshId::Standard(Cow::Borrowed(IDENTIFICATION)),
         methods: algorithms::login_methods(),
         auth_rejection_time: REFUSAL_TIME,
         auth_rejection_time_initial: Some(Duration::ZERO),

@@ -74,6 +74,8 @@ mod cli_regions;
 #[cfg(test)]
 mod cli_up;
 #[cfg(test)]
+mod complaints;
+#[cfg(test)]
 mod copying;
 #[cfg(test)]
 mod crash;
@@ -135,6 +137,8 @@ mod ftp_tls;
 mod ftp_transcripts;
 #[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod host_keys;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
@@ -270,11 +274,15 @@ mod sftp_crossing;
 #[cfg(test)]
 mod sftp_extensions;
 #[cfg(test)]
+mod sftp_limits;
+#[cfg(test)]
 mod sftp_order;
 #[cfg(test)]
 mod sftp_raw;
 #[cfg(test)]
 mod ssh_audit;
+#[cfg(test)]
+mod ssh_exchange;
 #[cfg(test)]
 mod sshfs;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use sealift::domain::secret::Secret;
 use sealift::net::limit::{ConnectionLimits, Places};
 use sealift::net::listen::bind;
 use sealift::server::keys::source;
+use sealift::sftp::algorithms::Algorithms;
 use sealift::sftp::host_keys::HostKeys;
 use sealift::sftp::server::SftpServer;
 use sealift::sftp::settings::SftpSettings;
@@ -86,7 +87,7 @@ async fn keys_are_exchanged_anew_in_time_while_a_client_idles_and_while_it_trans
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (drain, end) = (CancellationToken::new(), CancellationToken::new());
-    let keys = HostKeys::load_or_create(&folder.join("keys")).unwrap();
+    let keys = HostKeys::load_or_create(&folder.join("keys"), Algorithms::Strict).unwrap();
     let budget = world.vfs.budget().clone();
     let server = SftpServer::new(settings, keys, world.vfs.clone(), accounts.clone(), budget);
     let places = Places::new(ConnectionLimits::default());

@@ -98,6 +98,17 @@ pub(crate) fn sftp_ok(server: &Server, options: &SshOptions, batch: &str) -> Str
     succeed(&sftp(server, options, &[], batch))
 }
 
+/// Tries to log in; the client says why it cannot, which `-q` would keep from it.
+pub(crate) fn sftp_aloud(server: &Server, options: &SshOptions) -> Output {
+    let mut command = Command::new("sftp");
+    command
+        .args(["-b", "-", "-P", &server.port().to_string()])
+        .args(["-o", "LogLevel=INFO"])
+        .args(options.words())
+        .args(["-o", &format!("User={DEMO}"), "127.0.0.1"]);
+    run(command, "pwd\n")
+}
+
 /// One of the scripts in tests/it/paramiko, as the demo account.
 pub(crate) fn paramiko(name: &str, server: &Server, words: &[&str]) -> Command {
     script(name, server.port(), DEMO, &server.password(), words)

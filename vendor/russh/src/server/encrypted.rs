@@ -891,6 +891,8 @@ mod tests {
             channels: std::collections::HashMap::new(),
             open_global_requests: std::collections::VecDeque::new(),
             kex: SessionKexState::Idle,
+            proof_hash: ssh_key::HashAlg::Sha512,
+            proven: false,
         }
     }
 
@@ -1967,6 +1969,8 @@ impl Session {
                         }
                         Ok(())
                     }
+                    // sealift: what follows on `announce_host_keys`.
+                    "hostkeys-prove-00@openssh.com" => Ok(self.prove_host_keys(r)?),
                     _ => {
                         self.request_failure();
                         Ok(())

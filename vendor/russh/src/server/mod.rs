@@ -1135,6 +1135,8 @@ where
         channels: HashMap::new(),
         open_global_requests: VecDeque::new(),
         kex: SessionKexState::Idle,
+        proof_hash: ssh_key::HashAlg::Sha512,
+        proven: false,
     };
 
     session.begin_rekey()?;
@@ -1265,6 +1267,10 @@ async fn reply<H: Handler + Send>(
                     debug!("kex impl has completed");
                     session.common.strict_kex =
                         session.common.strict_kex || newkeys.names.strict_kex();
+                    // sealift: OpenSSH wants proofs of RSA keys signed as the exchange was.
+                    if let ssh_key::Algorithm::Rsa { hash: Some(hash) } = &newkeys.names.key {
+                        session.proof_hash = *hash;
+                    }
 
                     if session.common.encrypted.is_some() {
                         // This is a rekey

@@ -6,14 +6,17 @@ use std::time::Duration;
 use channels::WindowSizeRef;
 use kex::ServerKex;
 use log::debug;
+use ssh_encoding::{Decode, Encode, Reader};
+use ssh_key::HashAlg;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::channels::{Channel, ChannelMsg, ChannelReadHalf, ChannelRef, ChannelWriteHalf};
-use crate::helpers::NameList;
+use crate::helpers::{NameList, sign_with_hash_alg};
 use crate::kex::{EXTENSION_SUPPORT_AS_CLIENT, KexCause, SessionKexState};
+use crate::keys::PrivateKeyWithHashAlg;
 use crate::{ChannelOpenFailure, map_err, msg};
 
 /// A connected server session. This type is unique to a client.
@@ -29,6 +32,10 @@ pub struct Session {
     pub(crate) channels: HashMap<ChannelId, ChannelRef>,
     pub(crate) open_global_requests: VecDeque<GlobalRequestResponse>,
     pub(crate) kex: SessionKexState<ServerKex>,
+    /// sealift: the hash by which RSA keys sign their proofs.
+    pub(crate) proof_hash: HashAlg,
+    /// sealift: signing costs, so a client gets its proofs once.
+    pub(crate) proven: bool,
 }
 
 #[derive(Debug)]
@@ -142,6 +149,12 @@ impl Handle {
                 _ => unreachable!(),
             }
         })
+    }
+
+    /// sealift: as `extended_data`, at once or not at all. Says whether.
+    pub fn try_extended_data(&self, id: ChannelId, ext: u32, data: bytes::Bytes) -> bool {
+        let message = Msg::Channel(id, ChannelMsg::ExtendedData { ext, data });
+        self.sender.try_send(message).is_ok()
     }
 
     /// Send data to the session referenced by this handler.
@@ -1068,6 +1081,66 @@ impl Session {
         }
     }
 
+    /// sealift: tells the client of all host keys, so that it may ask for proofs of those that it does not
+    /// know and keep them (`hostkeys-00@openssh.com`, OpenSSH's PROTOCOL, section 2.5).
+    pub fn announce_host_keys(&mut self) -> Result<(), Error> {
+        if let Some(ref mut enc) = self.common.encrypted {
+            push_packet!(enc.write, {
+                msg::GLOBAL_REQUEST.encode(&mut enc.write)?;
+                "hostkeys-00@openssh.com".encode(&mut enc.write)?;
+                0u8.encode(&mut enc.write)?;
+                for key in &self.common.config.keys {
+                    key.public_key().to_bytes()?.encode(&mut enc.write)?;
+                }
+            })
+        }
+        Ok(())
+    }
+
+    /// sealift: answers `hostkeys-prove-00@openssh.com`: a signature by each of the keys that the client
+    /// names, over this session. Refused when one is not ours, and the second time.
+    pub(crate) fn prove_host_keys<R: Reader>(&mut self, r: &mut R) -> Result<(), Error> {
+        let config = self.common.config.clone();
+        let mut left: Vec<_> = config.keys.iter().collect();
+        let mut wanted = Vec::new();
+        while !self.proven && !r.is_finished() {
+            let blob = bytes::Bytes::decode(r)?;
+            let is_it = |key: &&PrivateKey| key.public_key().to_bytes().is_ok_and(|own| own == blob);
+            match left.iter().position(is_it) {
+                Some(at) => wanted.push((left.swap_remove(at), blob)),
+                None => {
+                    wanted.clear();
+                    break;
+                }
+            }
+        }
+        let Some(ref mut enc) = self.common.encrypted else {
+            return Ok(());
+        };
+        if wanted.is_empty() || !self.common.wants_reply {
+            self.request_failure();
+            return Ok(());
+        }
+        let mut proofs = Vec::new();
+        for (key, blob) in wanted {
+            let mut signed = Vec::new();
+            "hostkeys-prove-00@openssh.com".encode(&mut signed)?;
+            enc.session_id.encode(&mut signed)?;
+            blob.encode(&mut signed)?;
+            let key = PrivateKeyWithHashAlg::new(Arc::new(key.clone()), Some(self.proof_hash));
+            proofs.push(sign_with_hash_alg(&key, &signed)?);
+        }
+        self.common.wants_reply = false;
+        self.proven = true;
+        push_packet!(enc.write, {
+            enc.write.push(msg::REQUEST_SUCCESS);
+            for proof in &proofs {
+                proof.encode(&mut enc.write)?;
+            }
+        });
+        Ok(())
+    }
+
     /// Send a "success" reply to a channel request. Always call this
     /// function if the request was successful (it checks whether the
     /// client expects an answer).
@@ -1684,6 +1757,8 @@ mod tests {
             channels: HashMap::new(),
             open_global_requests: VecDeque::new(),
             kex: SessionKexState::Idle,
+            proof_hash: HashAlg::Sha512,
+            proven: false,
         }
     }
 

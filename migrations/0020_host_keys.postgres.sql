@@ -1,0 +1,1 @@
+-- Columns of a table whose grants there are already.
