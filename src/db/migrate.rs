@@ -126,11 +126,11 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/0019_compact.postgres.sql"),
         sqlite: include_str!("../../migrations/0019_compact.sqlite.sql"),
     },
-    Migration {
-        version: 19,
-        shared: include_str!("../../migrations/0020_host_keys.sql"),
-        postgres: include_str!("../../migrations/0020_host_keys.postgres.sql"),
-    },
+    step(
+        20,
+        include_str!("../../migrations/0020_host_keys.sql"),
+        include_str!("../../migrations/0020_host_keys.postgres.sql"),
+    ),
 ];
 
 /// What a look at the schema found.
