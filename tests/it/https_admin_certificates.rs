@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::https_admin::Line;
 use crate::support::admin_door::{self, AdminDoor};
 use crate::support::https_door::Answer;
 use crate::support::web_client::{Browser, post};
@@ -11,6 +12,54 @@ use crate::x509::Authority;
 const CHIEF: &str = "chief@demo";
 const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl laptop";
+
+/// What operators, support and monitors are answered.
+pub(crate) const LINES: [Line; 19] = {
+    const SEEN: [u16; 3] = [200, 200, 403];
+    const ADDED: [u16; 3] = [201, 403, 403];
+    const DONE: [u16; 3] = [204, 403, 403];
+    const SET: [u16; 3] = [200, 403, 403];
+    const WRONG: [u16; 3] = [400, 403, 403];
+    const CERTIFICATES: &str = "/tenants/demo/accounts/ann/certificates";
+    const HOST: &str = "/tenants/demo/hosts/a.example.org";
+    const LISTS: &str = "/tenants/demo/x509-revocation-lists";
+    const NAMES: &str = "/tenants/demo/webhooks/temporary-names";
+    const OVER_SSH: &str = "/tenants/demo/ssh-authorities";
+    const OVER_TLS: &str = "/tenants/demo/x509-authorities";
+    const REVOKED: &str = "/tenants/demo/ssh-revocations";
+    const KEY: &str = r#"{"key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"}"#;
+    [
+        ("GET", CERTIFICATES, None, SEEN),
+        ("POST", CERTIFICATES, Some(r#"{"rule":"cn:x"}"#), ADDED),
+        (
+            "DELETE",
+            "/tenants/demo/accounts/ann/certificates/cn%3Ax",
+            None,
+            DONE,
+        ),
+        ("PUT", HOST, None, DONE),
+        ("GET", "/tenants/demo/hosts", None, SEEN),
+        ("DELETE", HOST, None, DONE),
+        ("GET", OVER_SSH, None, SEEN),
+        ("POST", OVER_SSH, Some(KEY), ADDED),
+        (
+            "DELETE",
+            "/tenants/demo/ssh-authorities/none",
+            None,
+            [404, 403, 403],
+        ),
+        ("GET", REVOKED, None, SEEN),
+        ("POST", REVOKED, Some(r#"{"key_id":"x"}"#), ADDED),
+        ("GET", OVER_TLS, None, SEEN),
+        ("POST", OVER_TLS, Some(r#"{"certificate":"x"}"#), WRONG),
+        ("DELETE", "/tenants/demo/x509-authorities/none", None, WRONG),
+        ("GET", LISTS, None, SEEN),
+        ("POST", LISTS, Some("x"), WRONG),
+        ("GET", NAMES, None, SEEN),
+        ("PUT", NAMES, Some(r#"{"names":["*.up"]}"#), SET),
+        ("DELETE", NAMES, None, SET),
+    ]
+};
 
 /// The tenants demo and bolt with an administrator each, and accounts of demo.
 fn two_tenants() -> AdminDoor {

@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::support::client::{cached, run};
 use crate::support::https_door::HttpsDoor;
 
-const CHECKS: &str = "not_a_server_error,status_code_conformance,response_schema_conformance";
+pub(crate) const CHECKS: &str =
+    "not_a_server_error,status_code_conformance,response_schema_conformance";
 
 #[test]
 fn no_request_is_answered_with_a_status_that_is_not_described() {

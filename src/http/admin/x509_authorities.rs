@@ -18,6 +18,7 @@ use crate::http::admin::acting::Admin;
 use crate::http::admin::power::{Altering, Seeing};
 use crate::http::extract::{JsonBody, PathOf, whole};
 use crate::http::failures::{Asking, Reading};
+use crate::http::raw::Raw;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 
@@ -205,7 +206,7 @@ pub async fn lists(admin: Admin<Seeing>) -> Result<Json<RevocationLists>, Proble
     post,
     path = "/x509-revocation-lists",
     tag = "certificates",
-    request_body(content = String, content_type = "application/octet-stream", description = "the list, in PEM or DER"),
+    request_body(content = Raw, content_type = "application/octet-stream", description = "the list, in PEM or DER"),
     responses((status = 200, description = "it holds", body = RevocationList), Asking, Reading)
 )]
 pub async fn set_list(
