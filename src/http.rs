@@ -21,14 +21,17 @@ pub mod admin {
     pub mod deleted;
     pub mod grants;
     pub mod groups;
+    pub mod hosts;
     pub mod operator;
     pub mod power;
     pub mod regions;
     pub mod routes;
     pub mod sessions;
+    pub mod ssh_authorities;
     pub mod tenants;
     pub mod version;
     pub mod wish;
+    pub mod x509_authorities;
 }
 pub mod ahead;
 pub mod basic;
@@ -54,6 +57,7 @@ pub mod portions;
 pub mod raw;
 pub mod reply;
 pub mod router;
+pub mod security;
 pub mod server;
 pub mod settings;
 pub mod stall;
@@ -68,6 +72,7 @@ pub mod web;
 pub mod webhooks {
     pub mod deliveries;
     pub mod routes;
+    pub mod temporary;
     pub mod wanted;
 }
 

@@ -189,6 +189,7 @@ pub mod vfs {
     pub mod condition;
     pub mod copy_file;
     pub mod copy_folder;
+    pub mod copy_tree;
     pub mod copying;
     pub mod damage;
     pub mod deleted;

@@ -24,7 +24,7 @@ use crate::domain::principal::{Actor, LoginName};
 /// Tenants, accounts, groups and grants, for the operator and whoever may do a part of it. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
-    committer: Committer,
+    pub(in crate::accounts) committer: Committer,
     /// Who the audit log says it was.
     actor: Actor,
     pub(in crate::accounts) rounds: u32,

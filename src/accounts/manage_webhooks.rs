@@ -229,6 +229,11 @@ impl Directory {
         webhooks::temporary(&mut tx).await
     }
 
+    /// Under which names nothing is told where a tenant has none of its own.
+    pub fn usual_temporary_names(&self) -> TemporaryNames {
+        self.committer.temporary().clone()
+    }
+
     /// Sets under which names nothing is told; none is what the installation has.
     ///
     /// # Errors

@@ -42,9 +42,12 @@ impl Up {
         };
         let prepared = bootstrap::prepare(&self.data, settings, ports).await?;
         let ready_file = Some(self.data.join(READY_FILE));
+        let directory = prepared.installation.directory();
+        let rules = directory.login_rules(&ACCOUNT.parse()?).await;
+        let is_plain = rules.is_ok_and(|rules| rules.clear_text);
         let announce = |ready: &Ready| {
             // It serves, whoever is told.
-            let _ = output::text(&banner(&self.data, ready));
+            let _ = output::text(&banner(&self.data, ready, is_plain));
         };
         // The future is that of the whole server.
         let code = Box::pin(run::run(
@@ -60,7 +63,7 @@ impl Up {
 }
 
 /// What to try first. OpenSSH's client takes all before the last '@' as the user.
-fn banner(data: &Path, ready: &Ready) -> String {
+fn banner(data: &Path, ready: &Ready, is_plain: bool) -> String {
     let shown = quoted(data);
     let password = quoted(&data.join(PASSWORD_FILE));
     let mut text = format!("Sealift is ready. Everything is kept in {shown}; Ctrl-C ends it.\n\n");
@@ -79,6 +82,13 @@ fn banner(data: &Path, ready: &Ready) -> String {
         text += &format!(
             "  https://{admin}/api/v1/ is for operators; a token for it:\n  \
              sealift admin token create --name me --role operator --data {shown}\n\n"
+        );
+    }
+    if let Some(ftp) = ready.listeners.get("ftp").filter(|_| is_plain) {
+        text += &format!(
+            "Warning: {ACCOUNT} may log in by plain FTP (ftp://{ftp}/), where everybody on the way reads the password \
+             and\nthe files. It is for a trial on this machine; to forbid it:\n  \
+             sealift account methods {ACCOUNT} --clear-text false --data {shown}\n\n"
         );
     }
     text += &format!("The password of {ACCOUNT} is in {password}.\n");

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::reader::Reader;
-use crate::config::value::{Setting, Shape};
+use crate::config::value::{Setting, Shape, Size};
 use crate::domain::host::HostName;
 use crate::ftp::settings::{Demand, FtpSettings, LoginTls, PassiveSettings, Policy};
 use crate::net::limit::ConnectionLimits;
@@ -54,6 +54,12 @@ impl FtpSection {
                 1_000_000,
             ),
         };
+        let checksums = from.within(
+            "ftp",
+            "checksum_limit",
+            Size(default.checksum_limit),
+            Size(1 << 20)..=Size(1 << 50),
+        );
         Self {
             clear,
             tls,
@@ -64,6 +70,7 @@ impl FtpSection {
                 login_attempts,
                 idle_time: from.within("ftp", "idle_time", default.idle_time, SECOND..=WEEK),
                 stall_time: from.within("ftp", "stall_time", default.stall_time, SECOND..=WEEK),
+                checksum_limit: checksums.0,
                 connections,
             },
         }

@@ -66,6 +66,7 @@ impl HttpSection {
                 login_time: default.login_time,
                 stall_time: from.within("https", "stall_time", default.stall_time, SECOND..=HOUR),
                 connections,
+                hsts_subdomains: from.take("https", "hsts_subdomains", default.hsts_subdomains),
                 upload_expiry: default.upload_expiry,
                 sessions,
                 reach: default.reach,

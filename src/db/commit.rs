@@ -109,6 +109,11 @@ impl Committer {
         }
     }
 
+    /// Names of which nothing is told, where tenants have none of their own.
+    pub fn temporary(&self) -> &TemporaryNames {
+        &self.shared.temporary
+    }
+
     /// Where what waits for the disk may do so.
     pub fn in_place(&self) -> &InPlace {
         &self.shared.in_place

@@ -379,6 +379,43 @@ pub async fn give_up(tx: &mut TenantTx, now: Timestamp, patience: Duration) -> R
     .await
 }
 
+/// How many deliveries of a tenant are not done, and since when the oldest waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Undone {
+    /// So many were given up.
+    pub dead: u64,
+    /// Since when the oldest waits.
+    pub since: Option<Timestamp>,
+    /// So many wait.
+    pub waiting: u64,
+}
+
+/// Counts what was not delivered.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn undone(tx: &mut TenantTx) -> Result<Undone> {
+    let rows = tx
+        .rows(
+            "SELECT state, count(*), min(since) FROM webhook_deliveries \
+             WHERE tenant = $1 AND state IN (1, 3) GROUP BY state",
+            [],
+        )
+        .await?;
+    let mut undone = Undone::default();
+    for row in rows {
+        let count = row.int(1)?.unsigned_abs();
+        match row.int(0)? {
+            1 => {
+                undone.waiting = count;
+                undone.since = row.opt_int(2)?.map(Timestamp);
+            }
+            _ => undone.dead = count,
+        }
+    }
+    Ok(undone)
+}
+
 /// How much of what is done is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeping {

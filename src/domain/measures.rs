@@ -88,6 +88,13 @@ static JOB: LazyLock<Histogram<f64>> = LazyLock::new(|| {
         &LONG,
     )
 });
+static WEBHOOKS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "sealift.webhooks.attempts",
+        "",
+        "Times that a webhook was told something, or that it was tried.",
+    )
+});
 static SYSLOG: LazyLock<Counter<u64>> = LazyLock::new(|| {
     counter(
         "sealift.syslog.messages",
@@ -259,6 +266,11 @@ pub fn exported(signal: &'static str, outcome: &'static str, items: u64) {
 /// A collector did not take what it was sent.
 pub fn export_failed() {
     FAILED.add(1, &[]);
+}
+
+/// A webhook was told something ("delivered"), was not and will be ("failed"), or never will be ("dead").
+pub fn webhook(outcome: &'static str) {
+    WEBHOOKS.add(1, &[KeyValue::new("outcome", outcome)]);
 }
 
 fn counter(name: &'static str, unit: &'static str, what: &'static str) -> Counter<u64> {

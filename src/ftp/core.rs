@@ -16,7 +16,7 @@ use crate::ftp::state::{Channel, Data, Stage, State};
 use crate::ftp::verb::Who;
 use crate::ftp::verbs::table;
 use crate::ftp::waiting::{Waiting, split};
-use crate::ftp::work::{Action, Change, Done, What, Work};
+use crate::ftp::work::{Action, Change, Done, Work};
 
 /// Lines too long before the session is ended.
 const MAX_TOO_LONG: usize = 16;
@@ -49,7 +49,7 @@ pub struct Core {
 /// What the session's owner is to do.
 #[derive(Debug)]
 pub enum Effect {
-    /// End the transfer that is under way.
+    /// End the transfer or the checksum that is under way.
     Abort,
     /// End the connection, after all that was to be sent.
     Close,
@@ -61,6 +61,8 @@ pub enum Effect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Busy {
+    /// With a checksum, of which nothing is said before it is made.
+    Computing,
     Free,
     /// A transfer is being opened, or waits for its data connection: nothing is said of it yet.
     Opening,
@@ -134,9 +136,14 @@ impl Core {
     }
 
     /// Whether the session may go when the server drains: nothing is under way, not even a transfer
-    /// that waits for its data connection.
+    /// that waits for its data connection; nobody waits for checksums.
     pub fn may_go(&self) -> bool {
-        self.busy == Busy::Free
+        matches!(self.busy, Busy::Computing | Busy::Free)
+    }
+
+    /// Whether a checksum is being made.
+    pub fn is_computing(&self) -> bool {
+        self.busy == Busy::Computing
     }
 
     /// Whether the session ends as soon as nothing is under way.
@@ -147,8 +154,7 @@ impl Core {
     /// Takes bytes of the control connection.
     pub fn feed(&mut self, bytes: &[u8]) {
         let has_abort = self.waiting.feed(bytes);
-        let is_transfer = matches!(self.busy, Busy::Opening | Busy::Transferring);
-        if is_transfer && has_abort && self.waiting.is_unsaid() {
+        if self.is_endable() && has_abort && self.waiting.is_unsaid() {
             self.effects.push_back(Effect::Abort);
         }
         if self.waiting.is_flooded() && !self.closing {
@@ -178,7 +184,7 @@ impl Core {
             let may = match (self.busy, self.waiting.front()?) {
                 (Busy::Free, _) => true,
                 (Busy::Transferring, line) => is_at_any_time(line),
-                (Busy::Opening | Busy::Working, _) => false,
+                (Busy::Computing | Busy::Opening | Busy::Working, _) => false,
             };
             if !may {
                 return None;
@@ -237,6 +243,11 @@ impl Core {
         self.closing = true;
     }
 
+    /// Whether what is under way is what ABOR ends.
+    fn is_endable(&self) -> bool {
+        !matches!(self.busy, Busy::Free | Busy::Working)
+    }
+
     fn send(&mut self, reply: Reply) {
         self.effects.push_back(Effect::Send(reply));
     }
@@ -280,16 +291,17 @@ impl Core {
                 self.busy = Busy::Working;
                 match &work {
                     Work::StartTls => self.send(Reply::new(234, "begin TLS now")),
+                    Work::Sum(_) => self.busy = Busy::Computing,
                     Work::StopTls => self.send(Reply::new(200, "in the clear from here on")),
                     Work::Transfer(plan) => {
                         self.busy = Busy::Opening;
-                        self.state.under_way = Some(told(&plan.what));
+                        self.state.under_way = Some(plan.what.told());
                     }
                     _ => {}
                 }
                 self.effects.push_back(Effect::Work(work));
                 // Pipelined: it was unsaid before it began.
-                if self.busy == Busy::Opening && self.waiting.is_unsaid() {
+                if self.is_endable() && self.waiting.is_unsaid() {
                     self.effects.push_back(Effect::Abort);
                 }
             }
@@ -363,24 +375,13 @@ impl Core {
             }
         }
     }
-}
 
-/// What the session's owner needs to know of where data comes from.
-impl Core {
     /// Where we are to connect to for data; none when the client connects to us.
     pub fn active(&self) -> Option<SocketAddr> {
         match self.state.data {
             Data::Active(address) => Some(address),
             Data::None | Data::Passive => None,
         }
-    }
-}
-
-fn told(what: &What) -> String {
-    match what {
-        What::List(request) => format!("Listing {}", request.path),
-        What::Retrieve { path, .. } => format!("Sending {path}"),
-        What::Store { path, .. } => format!("Receiving {path}"),
     }
 }
 

@@ -95,5 +95,5 @@ fn failed(error: &Error) -> Reply {
         450 => 451,
         code => code,
     };
-    Reply::new(code, error.context())
+    Reply::new(code, error.context()).after(error)
 }

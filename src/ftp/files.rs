@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::clock::Clock;
 use crate::domain::error::{Concern, Error};
-use crate::domain::measures;
 use crate::domain::path::VfsPath;
-use crate::domain::principal::Protocol;
 use crate::domain::rights::Rights;
 use crate::ftp::charset::Charset;
 use crate::ftp::listing::Viewer;
@@ -24,6 +22,8 @@ pub struct Files {
     pub charset: Charset,
     /// What SIZE told.
     pub told: Told,
+    /// Bytes of the largest file whose checksum is computed as a whole.
+    pub most_summed: u64,
 }
 
 /// The size that SIZE told last, and of what: clients (curl, aria2) read so many bytes of what RETR
@@ -88,7 +88,6 @@ impl From<Error> for Reply {
 
 /// Writes down what an operator must know of an error that a client is told of.
 pub fn log(error: &Error) {
-    measures::error(Protocol::Ftp, error.kind());
     match error.kind().concern() {
         Concern::Client => tracing::debug!(error = ?error, "a request was refused"),
         Concern::Defect => tracing::error!(error = ?error, "a request failed"),

@@ -5,6 +5,7 @@ use crate::accounts::door::{Door, Secrecy};
 use crate::accounts::login::Accounts;
 use crate::accounts::presence::Presence;
 use crate::domain::error::{Error, ErrorKind};
+use crate::domain::measures;
 use crate::domain::principal::{DoorOptions, Principal, Protocol};
 use crate::ftp::core::LoginOutcome;
 use crate::ftp::files;
@@ -43,6 +44,19 @@ impl Desk {
             attempt: None,
             presence: None,
         }
+    }
+
+    /// Counts an error that the client is told of.
+    pub fn count(&self, reply: &Reply, channel: Channel) {
+        let Some(kind) = reply.kind() else {
+            return;
+        };
+        let protocol = match (self.principal(), channel) {
+            (Some(principal), _) => principal.protocol,
+            (None, Channel::Clear) => Protocol::Ftp,
+            (None, Channel::Sealed) => Protocol::Ftps,
+        };
+        measures::error(protocol, kind);
     }
 
     /// Who logged in.
@@ -183,7 +197,7 @@ impl Desk {
             ErrorKind::Busy | ErrorKind::Unauthenticated => 530,
             _ => 451,
         };
-        LoginOutcome::Refused(Reply::new(code, error.context()))
+        LoginOutcome::Refused(Reply::new(code, error.context()).after(error))
     }
 }
 

@@ -6,6 +6,8 @@ use crate::domain::error::{Error, ErrorKind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     code: u16,
+    /// What went wrong, where an error of ours stands behind it.
+    kind: Option<ErrorKind>,
     /// At least one; those but the last are sent with a hyphen or a space in front.
     lines: Vec<String>,
 }
@@ -15,6 +17,7 @@ impl Reply {
     pub fn new(code: u16, text: impl Into<String>) -> Self {
         Self {
             code,
+            kind: None,
             lines: vec![printable(text.into())],
         }
     }
@@ -35,13 +38,28 @@ impl Reply {
             .chain([last]);
         Self {
             code,
+            kind: None,
             lines: lines.collect(),
         }
     }
 
     /// What an error is answered with where nothing more is known of the command.
     pub fn error(error: &Error) -> Self {
-        Self::new(code(error.kind()), error.context())
+        Self::new(code(error.kind()), error.context()).after(error)
+    }
+
+    /// The same, which an error stands behind.
+    #[must_use]
+    pub fn after(self, error: &Error) -> Self {
+        Self {
+            kind: Some(error.kind()),
+            ..self
+        }
+    }
+
+    /// What went wrong, where an error of ours stands behind it.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        self.kind
     }
 
     /// The code.

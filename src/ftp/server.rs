@@ -14,7 +14,7 @@ use crate::ftp::reply::Reply;
 use crate::ftp::session::{self, Accepted, FAREWELL, Parts};
 use crate::ftp::settings::{Ends, FtpSettings, PassiveSettings, Policy, Start};
 use crate::net::limit::Places;
-use crate::net::listen::{self, Admission, Connection};
+use crate::net::listen::{self, Admission, Connection, Introduction};
 use crate::net::tickets::Mark;
 use crate::net::tls_server::TlsServer;
 use crate::vfs::service::Vfs;
@@ -73,6 +73,7 @@ impl FtpServer {
         let admission = Admission {
             places,
             proxies: self.settings.proxies.clone().into(),
+            introduction: Introduction::Demanded,
         };
         let sessions = Places::new(self.settings.connections);
         let parts = Arc::new(Parts {

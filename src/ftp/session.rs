@@ -44,6 +44,9 @@ use crate::vfs::service::Vfs;
 const REPLIES: Duration = Duration::from_secs(60);
 /// How long it may take for our last words.
 pub const FAREWELL: Duration = Duration::from_secs(2);
+/// What is said when the server ends.
+const CLOSING: &str = "the server is closing; connect again in a moment";
+const GONE: &str = "the control connection is gone";
 /// Bytes read at a time: commands are short.
 const READ_BYTES: usize = 2048;
 
@@ -227,6 +230,7 @@ impl Session {
                 Event::Transfer(step) => self.step(step),
                 Event::Read(Ok(0)) => {
                     self.is_over = true;
+                    self.drop_sum(GONE);
                     if let Some(transfer) = &self.transfer {
                         transfer.cuts.lost.cancel();
                     }
@@ -249,16 +253,12 @@ impl Session {
                     }
                     self.turn_away(why.sentence());
                 }
-                Event::Draining => {
-                    is_draining = true;
-                    self.turn_away("the server is closing; connect again in a moment");
-                }
-                Event::Stopping => {
-                    if let Some(transfer) = &self.transfer {
+                event @ (Event::Draining | Event::Stopping) => {
+                    if let (Event::Stopping, Some(transfer)) = (event, &self.transfer) {
                         transfer.cuts.stop.cancel();
                     }
                     is_draining = true;
-                    self.turn_away("the server is closing; connect again in a moment");
+                    self.turn_away(CLOSING);
                 }
             }
         }
@@ -277,7 +277,16 @@ impl Session {
         }
     }
 
+    /// Ends the checksum under way, if there is one: nobody waits for it any more.
+    fn drop_sum(&mut self, why: &str) {
+        if self.core.is_computing() {
+            self.work = None;
+            self.core.worked(Outcome::Refused(Reply::new(426, why)));
+        }
+    }
+
     fn turn_away(&mut self, why: &str) {
+        self.drop_sum(why);
         self.core.close(Reply::new(421, why));
     }
 
@@ -350,9 +359,11 @@ impl Session {
                     if let Some(transfer) = &self.transfer {
                         transfer.cuts.abort.cancel();
                     }
+                    self.drop_sum("the checksum was not finished, as you asked");
                 }
                 Effect::Close => return Ok(true),
                 Effect::Send(reply) => {
+                    self.desk.count(&reply, self.core.state.channel);
                     let charset = self.core.state.options.charset;
                     let text = reply.text();
                     let bytes = charset.encode(&text);
@@ -430,7 +441,9 @@ impl Session {
 
     async fn begin(&mut self, work: Work) -> io::Result<()> {
         match work {
-            Work::Files(task) => match self.files() {
+            // What is queued is not for a client that has gone.
+            Work::Sum(_) if self.is_over => self.drop_sum(GONE),
+            Work::Files(task) | Work::Sum(task) => match self.files() {
                 Some(files) => {
                     let doing = task.run(files);
                     self.work = Some(Box::pin(async move { Outcome::Done(doing.await) }));
@@ -438,25 +451,18 @@ impl Session {
                 None => self.core.worked(Outcome::Refused(not_in())),
             },
             Work::Host(name) => {
-                let outcome = match self.desk.host(&name).await {
-                    Ok(()) => Outcome::HostKnown,
-                    Err(reply) => Outcome::Refused(reply),
-                };
-                self.core.worked(outcome);
+                let found = self.desk.host(&name).await;
+                let found = found.map(|()| Outcome::HostKnown);
+                self.core.worked(found.unwrap_or_else(Outcome::Refused));
             }
             Work::Listen(family) => {
-                let outcome = match self.listen(family).await {
-                    Ok(reply) => Outcome::Listening(reply),
-                    Err(reply) => Outcome::Refused(reply),
-                };
-                self.core.worked(outcome);
+                let listening = self.listen(family).await.map(Outcome::Listening);
+                self.core.worked(listening.unwrap_or_else(Outcome::Refused));
             }
             Work::LogIn(credential) => {
                 if self.parts.drain.is_cancelled() {
-                    self.core.worked(Outcome::Refused(Reply::new(
-                        421,
-                        "the server is closing; connect again in a moment",
-                    )));
+                    let closing = Outcome::Refused(Reply::new(421, CLOSING));
+                    self.core.worked(closing);
                     return Ok(());
                 }
                 let channel = self.core.state.channel;
@@ -557,6 +563,7 @@ impl Session {
             clock: self.parts.clock.clone(),
             charset: self.core.state.options.charset,
             told: self.told.clone(),
+            most_summed: self.parts.settings.checksum_limit,
         })
     }
 

@@ -61,6 +61,8 @@ pub struct FtpSettings {
     pub idle_time: Duration,
     /// A transfer in which nothing moves for so long is broken off.
     pub stall_time: Duration,
+    /// Bytes of the largest file whose checksum is computed as a whole.
+    pub checksum_limit: u64,
     /// Connections at once, in all and of one address, logged in or not.
     pub connections: ConnectionLimits,
 }
@@ -74,6 +76,7 @@ impl Default for FtpSettings {
             login_attempts: 6,
             idle_time: Duration::from_secs(15 * 60),
             stall_time: Duration::from_secs(5 * 60),
+            checksum_limit: 64 << 30,
             connections: ConnectionLimits {
                 per_address: 1_000,
                 total: 10_000,

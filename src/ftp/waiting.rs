@@ -7,8 +7,11 @@ use crate::ftp::line::{Line, Splitter};
 /// Lines that wait: beyond them nothing more is read, so that TCP slows the client down.
 const MAX_WAITING: usize = 64;
 
-/// Commands that transfer something.
-const TRANSFERS: [&str; 7] = ["APPE", "LIST", "MLSD", "NLST", "RETR", "STOR", "STOU"];
+/// Commands that ABOR ends: transfers, and checksums.
+const ENDABLE: [&str; 15] = [
+    "APPE", "HASH", "LIST", "MD5", "MLSD", "NLST", "RETR", "STOR", "STOU", "XCRC", "XMD5", "XSHA",
+    "XSHA1", "XSHA256", "XSHA512",
+];
 
 /// Command lines that wait for their turn.
 #[derive(Default)]
@@ -41,11 +44,11 @@ impl Waiting {
         self.lines.is_empty()
     }
 
-    /// Whether an ABOR waits that is meant for the transfer under way. It ends the command before it (RFC 959
-    /// section 4.1.3): one that stands behind another transfer is meant for that.
+    /// Whether an ABOR waits that is meant for what is under way. It ends the command before it (RFC 959 section
+    /// 4.1.3): one that stands behind another transfer, or another checksum, is meant for that.
     pub fn is_unsaid(&self) -> bool {
         let mut lines = self.lines.iter();
-        let first = lines.find(|line| is_abort(line) || is_one_of(line, &TRANSFERS));
+        let first = lines.find(|line| is_abort(line) || is_one_of(line, &ENDABLE));
         first.is_some_and(is_abort)
     }
 

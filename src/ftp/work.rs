@@ -23,7 +23,7 @@ pub enum Action {
 
 /// What cannot be done without files, sockets or accounts.
 pub enum Work {
-    /// ABOR, STAT and the like never wait for this.
+    /// What is over in a moment, and never dropped before.
     Files(Task),
     /// Finds the tenant of a host's name (HOST).
     Host(String),
@@ -37,6 +37,8 @@ pub enum Work {
     StartTls,
     /// Goes back to clear text.
     StopTls,
+    /// Computes a checksum, which may be dropped at any time.
+    Sum(Task),
     /// Moves bytes over a data connection.
     Transfer(Plan),
 }
@@ -163,6 +165,17 @@ pub enum What {
     },
 }
 
+impl What {
+    /// What STAT says of it.
+    pub fn told(&self) -> String {
+        match self {
+            Self::List(request) => format!("Listing {}", request.path),
+            Self::Retrieve { path, .. } => format!("Sending {path}"),
+            Self::Store { path, .. } => format!("Receiving {path}"),
+        }
+    }
+}
+
 /// What becomes of a file that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -195,6 +208,7 @@ impl fmt::Debug for Work {
             Self::LogOut => "LogOut",
             Self::StartTls => "StartTls",
             Self::StopTls => "StopTls",
+            Self::Sum(_) => "Sum",
             Self::Transfer(_) => "Transfer",
         })
     }

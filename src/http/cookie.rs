@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use crate::accounts::ticket::{Ticket, TicketKind};
 
 /// Browsers take a cookie of such a name from this very host only, over TLS only, for all paths.
-const NAME: &str = "__Host-sealift";
+pub const NAME: &str = "__Host-sealift";
 /// Scripts do not read it, and other sites do not have it sent.
 const ALWAYS: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 

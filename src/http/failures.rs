@@ -46,7 +46,7 @@ failures! {
     Otherwise = 403 "the link is for something else",
     NotFound = 404 "there is no such link, or nothing of this name behind it",
     Conflict = 409 "what is there does not allow it",
-    Over = 410 "the link has ended, or the upload has expired",
+    Over = 410 "the link has ended",
     Busy = 429 "too much at once, or too many wrong passwords; try again later",
     Internal = 500 "a defect, or stored bytes are damaged; the operator is told",
     Unavailable = 503 "a part of the server does not answer; try again later",

@@ -1,12 +1,13 @@
 //! What holds for every response, whoever made it.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::http::reply::Problem;
+use crate::http::web::Web;
 
 /// Sent with every response, unless a handler knows better.
 const ALWAYS: [(&str, &str); 7] = [
@@ -25,10 +26,14 @@ const ALWAYS: [(&str, &str); 7] = [
     ("x-frame-options", "DENY"),
 ];
 
-/// Has browsers come by TLS from now on (RFC 6797); means nothing where there is none.
-pub async fn insist(request: Request, next: Next) -> Response {
+/// Has browsers come to this host by TLS from now on (RFC 6797), and to all hosts below it where the operator says
+/// so; means nothing where there is no TLS.
+pub async fn insist(State(web): State<Web>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+    let year = HeaderValue::from_static(match web.settings().hsts_subdomains {
+        true => "max-age=31536000; includeSubDomains",
+        false => "max-age=31536000",
+    });
     let headers = response.headers_mut();
     headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     response

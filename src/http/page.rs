@@ -81,11 +81,16 @@ fn render(document: &Value) -> String {
          <nav aria-label=\"areas\">",
         escaped(text(at(document, "/info/description")))
     );
-    for tag in tags.keys().copied().chain(["schemas"]) {
+    for tag in ["logins"]
+        .into_iter()
+        .chain(tags.keys().copied())
+        .chain(["schemas"])
+    {
         let tag = escaped(tag);
         let _ = write!(html, "<a href=\"#{tag}\">{tag}</a>");
     }
     html.push_str("</nav></header><main>");
+    html.push_str(&logins_of(document));
     for (tag, operations) in &tags {
         let tag = escaped(tag);
         let _ = write!(
@@ -103,6 +108,44 @@ fn render(document: &Value) -> String {
     html
 }
 
+/// With what requests log in.
+fn logins_of(document: &Value) -> String {
+    let schemes = members(at(document, "/components/securitySchemes"));
+    let rows = schemes.map(|(name, scheme)| {
+        let (place, sent) = match text(&scheme["type"]) {
+            "http" => ("Authorization", text(&scheme["scheme"])),
+            _ => (text(&scheme["in"]), text(&scheme["name"])),
+        };
+        [
+            escaped(name),
+            escaped(place),
+            code(sent),
+            escaped(text(&scheme["description"])),
+        ]
+    });
+    let ways = document["security"].as_array().into_iter().flatten();
+    let ways: Vec<_> = ways
+        .map(|way| {
+            let both: Vec<_> = members(way).map(|(name, _)| escaped(name)).collect();
+            both.join(" with ")
+        })
+        .collect();
+    format!(
+        "<section aria-labelledby=\"logins\"><h2 id=\"logins\">logins</h2>\
+         <p>Unless an operation says otherwise: {}.</p>{}</section>",
+        ways.join(", or "),
+        table("Ways", ["name", "where", "sent", "what"], rows)
+    )
+}
+
+/// With what an operation is asked for, if that is its own.
+fn login_of(operation: &Value) -> &'static str {
+    match operation["security"].as_array().map(Vec::as_slice) {
+        Some([]) => "<p>Nobody has to log in.</p>",
+        _ => "",
+    }
+}
+
 fn operation_of(method: &str, path: &str, operation: &Value) -> String {
     let summary = text(&operation["summary"]);
     let mut html = format!(
@@ -118,6 +161,7 @@ fn operation_of(method: &str, path: &str, operation: &Value) -> String {
     {
         html.push_str(&format!("<p>{}</p>", escaped(paragraph)));
     }
+    html.push_str(login_of(operation));
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     let parameters = parameters.map(|parameter| {
         let is_needed = parameter["required"] == true;

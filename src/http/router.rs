@@ -23,7 +23,9 @@ use crate::http::reply::Problem;
 use crate::http::uploads::{answer, routes as uploads};
 use crate::http::web::{API, Web};
 use crate::http::webhooks::routes as webhooks;
-use crate::http::{counted, guard, health, held, leftover, me, metrics, once, origin, tally};
+use crate::http::{
+    counted, guard, health, held, leftover, me, metrics, once, origin, security, tally,
+};
 
 /// The OpenAPI document: the operations come from the code that serves them.
 #[derive(OpenApi)]
@@ -105,7 +107,7 @@ fn whole(
         .layer(middleware::from_fn(guard::challenge))
         .layer(middleware::from_fn_with_state(web.clone(), leftover::read))
         .layer(middleware::from_fn(guard::protect))
-        .layer(middleware::from_fn(guard::insist))
+        .layer(middleware::from_fn_with_state(web.clone(), guard::insist))
         .layer(middleware::from_fn(tally::count))
         .with_state(web)
 }
@@ -114,6 +116,10 @@ fn whole(
 /// a name for each operation, which generators make functions or types of: those of our functions are not
 /// unique.
 fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::openapi::OpenApi {
+    match port {
+        Port::Operators => security::of_operators(&mut document),
+        Port::Public => security::of_accounts(&mut document),
+    }
     let paths = std::mem::take(&mut document.paths.paths);
     let paths = paths.into_iter();
     document.paths.paths = paths
@@ -130,6 +136,7 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
                 if port == Port::Public {
                     let description = "the connection was made for another tenant's host";
                     fails(operation, "421", description);
+                    security::describe(operation, method, &path);
                 }
                 if path.contains("{tenant}") {
                     operation

@@ -35,7 +35,7 @@ use crate::http::{clear, metrics, router};
 use crate::net::budget::Budget;
 use crate::net::challenges::Challenges;
 use crate::net::limit::Places;
-use crate::net::listen::{self, Admission, Connection};
+use crate::net::listen::{self, Admission, Connection, Introduction};
 use crate::net::network::Network;
 use crate::net::read_ahead::ReadAhead;
 use crate::net::readiness::Readiness;
@@ -141,9 +141,18 @@ impl HttpServer {
         end: CancellationToken,
     ) {
         let settings = self.web.settings();
-        let admission = Admission {
-            places,
-            proxies: settings.proxies.clone().into(),
+        let proxies: Arc<[Network]> = settings.proxies.clone().into();
+        // Operators and Prometheus do not come through balancers; balancers ask for health without a header.
+        let admission = |offer| Admission {
+            places: places.clone(),
+            proxies: match offer {
+                Offer::Clear | Offer::Public => proxies.clone(),
+                Offer::Metrics | Offer::Operators => [].into(),
+            },
+            introduction: match offer {
+                Offer::Clear => Introduction::Optional,
+                Offer::Metrics | Offer::Operators | Offer::Public => Introduction::Demanded,
+            },
         };
         let public = listeners.iter().find(|port| port.offer == Offer::Public);
         let public = public.and_then(|port| port.listener.local_addr().ok());
@@ -181,7 +190,7 @@ impl HttpServer {
                 let parts = parts.clone();
                 async move { Box::pin(parts.serve(connection, offer)).await }
             };
-            let (admission, tasks, drain) = (admission.clone(), tasks.clone(), drain.clone());
+            let (admission, tasks, drain) = (admission(offer), tasks.clone(), drain.clone());
             accepting.spawn(listen::accept(listener, admission, tasks, drain, serve));
         }
         accepting.join_all().await;

@@ -24,6 +24,8 @@ pub struct HttpSettings {
     pub connections: ConnectionLimits,
     /// The port that redirects name, where clients reach HTTPS by another one than it listens on.
     pub public_port: Option<u16>,
+    /// Whether browsers are told to reach hosts below this one by TLS only, too.
+    pub hsts_subdomains: bool,
     /// How long uploads that broke off are kept.
     pub upload_expiry: Duration,
     /// How long sessions of browsers last.
@@ -49,6 +51,7 @@ impl Default for HttpSettings {
                 total: 10_000,
             },
             public_port: None,
+            hsts_subdomains: false,
             upload_expiry: Duration::from_secs(24 * 3600),
             sessions: SessionLife::default(),
             reach: Reach::default(),

@@ -21,6 +21,7 @@ use crate::db::webhooks::{self, Webhook, WebhookState};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{TenantId, WebhookId};
+use crate::domain::measures;
 use crate::jobs::webhook_settings::WebhookSettings;
 use crate::jobs::{webhook_attempt, webhook_care};
 use crate::net::post::{Failure, Line, Poster};
@@ -407,6 +408,12 @@ impl Shared {
             deliveries::note(&mut tx, id, outcome, now).await?;
         }
         tx.commit().await?;
+        for outcome in outcomes {
+            measures::webhook(match outcome.state {
+                DeliveryState::Waiting => "failed",
+                DeliveryState::Dead | DeliveryState::Delivered => outcome.state.word(),
+            });
+        }
         if outcomes.iter().any(webhook_attempt::is_gone) {
             webhook_care::turn_off(&self.vfs, tenant.id, id).await?;
         }

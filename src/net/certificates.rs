@@ -145,6 +145,23 @@ impl Certificates {
         Ok(ends)
     }
 
+    /// Until when those that clients are shown are valid, each by its first name; of several of a name, the first to
+    /// end.
+    pub fn ends(&self) -> BTreeMap<String, Timestamp> {
+        let pairs = &self.0;
+        let current = pairs.current.read();
+        let current = current.unwrap_or_else(PoisonError::into_inner);
+        let issued = pairs.issued.read();
+        let issued = issued.unwrap_or_else(PoisonError::into_inner);
+        let mut all = BTreeMap::new();
+        for pair in current.iter().chain(issued.values()) {
+            let name = pair.names.first().cloned().unwrap_or_default();
+            let ends = all.entry(name).or_insert(pair.ends);
+            *ends = pair.ends.min(*ends);
+        }
+        all
+    }
+
     /// When a certificate, in PEM, is to be renewed: when two thirds of its life are over.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ use crate::net::proxy_protocol::{self, Header};
 pub(in crate::net) const BACKLOG: i32 = 1024;
 /// Longest pause when the process or the machine is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is looked whether more of a header has come.
+const PIECES: Duration = Duration::from_millis(20);
 /// How long a balancer may take to say for whom it speaks.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 
@@ -88,8 +90,20 @@ pub struct Connection {
 pub struct Admission {
     /// The places before login.
     pub places: Places,
-    /// Balancers that speak for others, and must say for whom (PROXY protocol).
+    /// Balancers that speak for others, and say for whom (PROXY protocol).
     pub proxies: Arc<[Network]>,
+    /// Whether they must.
+    pub introduction: Introduction,
+}
+
+/// Whether a balancer must say for whom it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introduction {
+    /// It must, and is hung up on otherwise.
+    Demanded,
+    /// It may: without a header it speaks for itself, as in checks of its own. Only for protocols of which nothing
+    /// begins like a header.
+    Optional,
 }
 
 /// Accepts until `stop`, each connection served by a task of `tasks`. The caller stops the tasks
@@ -107,7 +121,11 @@ pub async fn accept<Serve, Serving>(
     Serve: Fn(Connection) -> Serving + Clone + Send + 'static,
     Serving: Future<Output = ()> + Send + 'static,
 {
-    let Admission { places, proxies } = admission;
+    let Admission {
+        places,
+        proxies,
+        introduction,
+    } = admission;
     let mut out_of_resources = false;
     loop {
         let accepted = tokio::select! {
@@ -144,7 +162,7 @@ pub async fn accept<Serve, Serving>(
                 tasks.spawn(async move {
                     let introduced = tokio::select! {
                         () = stop.cancelled() => None,
-                        introduced = introduced(connection) => introduced,
+                        introduced = introduced(connection, introduction) => introduced,
                     };
                     if let Some(connection) = introduced {
                         serve(connection).await;
@@ -190,9 +208,15 @@ async fn opened_again(listener: TcpListener) -> io::Result<TcpListener> {
 }
 
 /// The same connection as that of the client for whom the balancer speaks.
-async fn introduced(mut connection: Connection) -> Option<Connection> {
+async fn introduced(mut connection: Connection, introduction: Introduction) -> Option<Connection> {
     let balancer = connection.peer;
-    let reading = proxy_protocol::read(&mut connection.stream);
+    let stream = &mut connection.stream;
+    let reading = async {
+        match introduction == Introduction::Optional && !begins_with_header(stream).await? {
+            true => Ok(Header::Local),
+            false => proxy_protocol::read(stream).await,
+        }
+    };
     match tokio::time::timeout(INTRODUCTION, reading).await {
         Ok(Ok(Header::For(client))) => connection.peer = client,
         Ok(Ok(Header::Local)) => {}
@@ -220,6 +244,22 @@ async fn introduced(mut connection: Connection) -> Option<Connection> {
         Err(full) => {
             tracing::debug!(peer = %client, limit = ?full, "a connection was refused");
             None
+        }
+    }
+}
+
+/// Whether what comes is a header, without taking any of it.
+async fn begins_with_header(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; proxy_protocol::LEAST_BYTES];
+    loop {
+        let count = stream.peek(&mut first).await?;
+        let first = first.get(..count).unwrap_or_default();
+        match proxy_protocol::may_begin(first) {
+            false => return Ok(false),
+            true if count == 0 => return Ok(false),
+            true if count == proxy_protocol::LEAST_BYTES => return Ok(true),
+            // A header in pieces; that there are bytes is no news.
+            true => tokio::time::sleep(PIECES).await,
         }
     }
 }
@@ -282,6 +322,7 @@ mod tests {
             Admission {
                 places: places.clone(),
                 proxies: [].into(),
+                introduction: Introduction::Demanded,
             },
             tasks.clone(),
             stop.clone(),

@@ -8,7 +8,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+/// No header is shorter, of either version.
+pub const LEAST_BYTES: usize = SIGNATURE.len();
+
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// How version 1 begins.
+const WORD: &[u8] = b"PROXY ";
 /// The longest header of version 1, with its line end.
 const MAX_LINE_BYTES: usize = 107;
 /// What stands before the variable part of version 2.
@@ -25,6 +30,14 @@ pub enum Header {
     For(SocketAddr),
 }
 
+/// Whether a header may begin with these bytes, as far as they go.
+pub fn may_begin(bytes: &[u8]) -> bool {
+    [SIGNATURE.as_slice(), WORD].iter().any(|start| {
+        let length = start.len().min(bytes.len());
+        start.get(..length) == bytes.get(..length)
+    })
+}
+
 /// Reads a header and nothing behind it. It is for the caller to lose patience.
 ///
 /// # Errors
@@ -36,7 +49,7 @@ pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Header> {
     if first == SIGNATURE {
         return read_binary(stream).await;
     }
-    if !first.starts_with(b"PROXY ") {
+    if !first.starts_with(WORD) {
         return Err(wrong("it does not begin as a PROXY header does"));
     }
     let mut line = first.to_vec();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{copies, kept, placement, regions, tenants, usage};
+use crate::db::{copies, deliveries, kept, placement, regions, tenants, usage};
 use crate::domain::error::Result;
 use crate::domain::id::RegionId;
 use crate::domain::traffic::MOST_TENANTS;
@@ -31,6 +31,12 @@ pub struct Figures {
     pub kept_uploads: u64,
     /// For each region that keeps copies, how long the oldest blob of these tenants has waited for its own.
     pub replica_lag: Vec<(Arc<str>, Duration)>,
+    /// What webhooks of these tenants are still to be told.
+    pub webhooks_waiting: u64,
+    /// For how long the oldest of that has waited.
+    pub webhooks_lag: Duration,
+    /// What they were not told in the end.
+    pub webhooks_dead: u64,
 }
 
 /// What a tenant stores.
@@ -94,6 +100,11 @@ async fn count(vfs: &Vfs) -> Result<Figures> {
             });
         }
         figures.kept_uploads += kept::count(&mut tx).await?;
+        let undone = deliveries::undone(&mut tx).await?;
+        figures.webhooks_waiting += undone.waiting;
+        figures.webhooks_dead += undone.dead;
+        let waits = undone.since.map(|since| now.since(since));
+        figures.webhooks_lag = figures.webhooks_lag.max(waits.unwrap_or_default());
         let replica = placement.replica.filter(|to| *to != placement.region);
         // Nothing is copied any more of what nobody can read.
         if let Some(replica) = replica.filter(|_| placement.keys_destroyed_at.is_none()) {

@@ -8,20 +8,31 @@ use opentelemetry::{KeyValue, global};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use crate::domain::clock::Clock;
 use crate::domain::traffic;
 use crate::net::budget::Budget;
+use crate::net::certificates::Certificates;
 use crate::net::readiness::Readiness;
 use crate::ops::census::Census;
 use crate::ops::own_process;
 
 /// Has it all looked at from now on, as long as the process lives.
-pub fn register(budget: &Budget, readiness: &Readiness, census: &Census) {
+pub fn register(
+    budget: &Budget,
+    readiness: &Readiness,
+    census: &Census,
+    certificates: Option<(Certificates, Arc<dyn Clock>)>,
+) {
     let meter = global::meter("sealift");
     memory(&meter, budget);
     ready(&meter, readiness);
     tenants(&meter, census);
     uploads(&meter, census);
     replicas(&meter, census);
+    webhooks(&meter, census);
+    if let Some((certificates, clock)) = certificates {
+        expiry(&meter, certificates, clock);
+    }
     runtime(&meter, Handle::current());
     own_process::register(&meter);
     let version = KeyValue::new("version", env!("CARGO_PKG_VERSION"));
@@ -152,6 +163,44 @@ fn replicas(meter: &Meter, census: &Census) {
                     to.observe(Duration::as_secs_f64(waits), &[region]);
                 }
             });
+        })
+        .build();
+}
+
+fn webhooks(meter: &Meter, census: &Census) {
+    let (waiting, dead, lag) = (census.clone(), census.clone(), census.clone());
+    let what = "What webhooks are still to be told, as counted within the last minute.";
+    whole(meter, "sealift.webhooks.waiting", "", what, move |to| {
+        to.observe(waiting.with(|figures| figures.webhooks_waiting), &[]);
+    });
+    let what = "What webhooks were not told and is kept, as counted within the last minute.";
+    whole(meter, "sealift.webhooks.dead", "", what, move |to| {
+        to.observe(dead.with(|figures| figures.webhooks_dead), &[]);
+    });
+    meter
+        .f64_observable_gauge("sealift.webhooks.lag")
+        .with_unit("s")
+        .with_description("How long the oldest of what webhooks are to be told has waited.")
+        .with_callback(move |to| {
+            let lag = lag.with(|figures| figures.webhooks_lag);
+            to.observe(lag.as_secs_f64(), &[]);
+        })
+        .build();
+}
+
+fn expiry(meter: &Meter, certificates: Certificates, clock: Arc<dyn Clock>) {
+    meter
+        .f64_observable_gauge("sealift.certificate.left")
+        .with_unit("s")
+        .with_description(
+            "How long a certificate that clients are shown is valid; below 0 it is over.",
+        )
+        .with_callback(move |to| {
+            let now = clock.now();
+            for (name, ends) in certificates.ends() {
+                let left = (ends.0 - now.0) as f64 / 1e6;
+                to.observe(left, &[KeyValue::new("name", name)]);
+            }
         })
         .build();
 }

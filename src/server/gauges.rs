@@ -3,6 +3,7 @@
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::certificates::Certificates;
 use crate::net::readiness::Readiness;
 use crate::ops::census::Census;
 use crate::ops::gauges;
@@ -16,9 +17,11 @@ pub struct GaugeWatch {
 
 impl GaugeWatch {
     /// Starts to count.
-    pub fn start(vfs: &Vfs, readiness: &Readiness) -> Self {
+    pub fn start(vfs: &Vfs, readiness: &Readiness, certificates: Option<&Certificates>) -> Self {
         let (census, stop) = (Census::default(), CancellationToken::new());
-        gauges::register(vfs.budget(), readiness, &census);
+        let clock = vfs.database().clock();
+        let certificates = certificates.map(|own| (own.clone(), clock.clone()));
+        gauges::register(vfs.budget(), readiness, &census, certificates);
         let mut tasks = JoinSet::new();
         tasks.spawn(census.watch(vfs.in_background(), stop.clone()));
         Self { stop, tasks }

@@ -125,7 +125,7 @@ impl Server {
         let places = Places::new(settings.limits);
         let health = HealthWatch::start(installation, &vfs, &doors).await?;
         let readiness = health.readiness().clone();
-        let gauges = GaugeWatch::start(&vfs, &readiness);
+        let gauges = GaugeWatch::start(&vfs, &readiness, tls.certificates());
         let outlets = Outlets::start(&settings.telemetry.syslog, &vfs)?;
         let (ftp, ftp_listeners) = ftp(settings, &tls, &vfs, &accounts, &mut doors)?;
         let (http, http_listeners) =

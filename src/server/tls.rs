@@ -108,6 +108,11 @@ impl Tls {
         })
     }
 
+    /// The certificates that clients are shown.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.served.as_ref().map(|(certificates, _)| certificates)
+    }
+
     /// TLS for a front end; none where no certificate is set up.
     pub fn server(&self, clients: ClientCertificates) -> Option<TlsServer> {
         let (certificates, keys) = self.served.as_ref()?;

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::login::Accounts;
 use crate::net::budget::Budget;
 use crate::net::limit::Places;
-use crate::net::listen::{self, Admission, Connection};
+use crate::net::listen::{self, Admission, Connection, Introduction};
 use crate::sftp::connection::{self, Parts};
 use crate::sftp::host_keys::HostKeys;
 use crate::sftp::refusal::Refusals;
@@ -61,6 +61,7 @@ impl SftpServer {
         let admission = Admission {
             places,
             proxies: self.settings.proxies.clone().into(),
+            introduction: Introduction::Demanded,
         };
         let sessions = Arc::new(Semaphore::new(self.settings.sessions));
         let refusals = Arc::new(Refusals::default());

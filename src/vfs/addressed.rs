@@ -251,7 +251,7 @@ pub(in crate::vfs) async fn found(tx: &mut TenantTx, addressed: &Addressed) -> R
 }
 
 /// The error for an address that leads nowhere.
-pub(in crate::vfs) fn no_such_upload() -> Error {
+pub fn no_such_upload() -> Error {
     Error::not_found("there is no such upload, or it has expired; begin a new one")
 }
 

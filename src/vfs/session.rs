@@ -7,7 +7,7 @@ use crate::db::audit::Happening;
 use crate::db::operation::Operation;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::{ErrorKind, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{AttributeUpdate, Entry, Version};
 use crate::domain::path::VfsPath;
@@ -296,7 +296,21 @@ impl Session {
     /// # Errors
     /// Invalid when it is mostly holes; as reading.
     pub async fn sum(&self, file: &FileReader, kind: SumKind) -> Result<Vec<u8>> {
-        sums::whole(&self.vfs, &self.principal, file, kind).await
+        let sum = self.sum_within(file, kind, u64::MAX).await?;
+        sum.ok_or_else(|| Error::internal("no file is that large"))
+    }
+
+    /// The same; none when it is not kept, and `most` bytes are not enough to compute it.
+    ///
+    /// # Errors
+    /// Invalid when it is mostly holes; as reading.
+    pub async fn sum_within(
+        &self,
+        file: &FileReader,
+        kind: SumKind,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>> {
+        sums::whole(&self.vfs, &self.principal, file, kind, most).await
     }
 
     /// Checksums of the blocks of `block` bytes each in a part of a file, one after the other; the

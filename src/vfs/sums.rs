@@ -73,26 +73,29 @@ impl Summer {
     }
 }
 
-/// The checksum of a whole file; what takes reading is kept for the next who asks.
+/// The checksum of a whole file, if it is kept or takes reading no more than `most` bytes; what takes reading is kept
+/// for the next who asks.
 pub(in crate::vfs) async fn whole(
     vfs: &Vfs,
     principal: &Principal,
     file: &FileReader,
     kind: SumKind,
-) -> Result<Vec<u8>> {
+    most: u64,
+) -> Result<Option<Vec<u8>>> {
     let size = file.entry().size;
     let Some(id) = file.entry().content else {
         return match size {
-            0 => Ok(Summer::new(kind).finish()),
+            0 => Ok(Some(Summer::new(kind).finish())),
+            _ if size > most => Ok(None),
             // What is not published has no content yet whose checksum could be kept.
-            _ => blocks(vfs, file, kind, 0..size, size).await,
+            _ => blocks(vfs, file, kind, 0..size, size).await.map(Some),
         };
     };
     let mut tx = vfs.database().read(principal.tenant).await?;
     let kept = contents::sum(&mut tx, id, kind).await?;
     drop(tx);
-    if let Some(sum) = kept {
-        return Ok(sum);
+    if kept.is_some() || size > most {
+        return Ok(kept);
     }
     check_holes(file, 0..size)?;
     let sum = read(vfs, file, kind, 0..size, size).await?;
@@ -105,7 +108,7 @@ pub(in crate::vfs) async fn whole(
         sum.clone(),
     )
     .await?;
-    Ok(sum)
+    Ok(Some(sum))
 }
 
 /// Checksums of blocks, one after the other.

@@ -54,6 +54,34 @@ fn the_banner_shows_commands_that_work() {
 }
 
 #[test]
+fn the_banner_warns_of_plain_ftp_as_long_as_it_is_allowed() {
+    let folder = TempFolder::new();
+    let data = folder.join("data");
+    let server = Server::up(&data);
+    let shown = |server: &Server| {
+        let port = server.port().to_string();
+        wait_for("the banner", Duration::from_secs(5), || {
+            let text = fs::read_to_string(folder.join("data.banner")).ok();
+            text.filter(|text| text.contains(&port) && text.contains("account list"))
+        })
+    };
+    let warning = shown(&server);
+    let ftp = server.ready.listeners.ftp.unwrap();
+    let forbid = "account methods demo@demo --clear-text false";
+    for words in ["Warning: demo@demo may log in by plain FTP", forbid] {
+        assert!(warning.contains(words), "{warning}");
+    }
+    assert!(warning.contains(&format!("ftp://{ftp}/")), "{warning}");
+    let forbid: Vec<_> = forbid.split(' ').collect();
+    server.admin(&forbid, "");
+    server.stop();
+    let server = Server::up(&data);
+    let silent = shown(&server);
+    assert!(!silent.contains("plain FTP"), "{silent}");
+    server.stop();
+}
+
+#[test]
 fn a_log_that_cannot_be_written_holds_nobody_up() {
     let folder = TempFolder::new();
     let server = Server::up_without_log(&folder.join("data"));

@@ -123,6 +123,18 @@ fn every_answer_carries_the_headers_that_protect_browsers() {
 }
 
 #[test]
+fn other_hosts_below_this_one_are_kept_to_tls_only_if_the_operator_says_so() {
+    const NAME: &str = "strict-transport-security";
+    let door = HttpsDoor::up();
+    let told = door.ask(&[], "/healthz");
+    assert_eq!(told.header(NAME), Some("max-age=31536000"));
+    let door = HttpsDoor::up_with(&[("HSTS_SUBDOMAINS", "true")]);
+    let told = door.ask(&[], "/healthz");
+    let all = "max-age=31536000; includeSubDomains";
+    assert_eq!(told.header(NAME), Some(all));
+}
+
+#[test]
 fn the_port_in_the_clear_sends_on_and_answers_nothing_else() {
     let door = HttpsDoor::up();
     let clear = door.clear();

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::https_admin_certificates::LINES;
+use crate::https_schema::CHECKS;
 use crate::support::admin_door::{self, AdminDoor, token};
 use crate::support::client::{cached, run};
 use crate::support::folder::TempFolder;
@@ -12,7 +14,7 @@ use crate::support::https_door::ask;
 use crate::support::server::{DEMO, Server};
 
 /// What is asked, and what operators, support and monitors are answered.
-type Line<'a> = (&'a str, &'a str, Option<&'a str>, [u16; 3]);
+pub(crate) type Line<'a> = (&'a str, &'a str, Option<&'a str>, [u16; 3]);
 
 #[test]
 fn each_role_does_what_it_is_for_and_nothing_else() {
@@ -205,6 +207,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
             [204, 403, 403],
         ),
     ];
+    let lines: Vec<Line> = lines.into_iter().chain(LINES).collect();
     for (method, path, body, expected) in &lines {
         // The operator last: what they did cannot be done again.
         for ((role, token), status) in tokens.iter().zip(expected).rev() {
@@ -598,7 +601,9 @@ fn no_request_of_an_operator_is_answered_with_a_status_that_is_not_described() {
         .env("SCHEMATHESIS_HOOKS", hooks)
         .args(["run", "--tls-verify", "false"])
         .args(["--header", &format!("Authorization: Bearer {}", admin.root)])
-        .args(["--checks", "not_a_server_error,status_code_conformance"])
+        .args(["--checks", CHECKS])
+        // The operator's own is what all requests have.
+        .args(["--generation-with-security-parameters", "false"])
         .args([
             "--phases",
             "examples,coverage,fuzzing",

@@ -161,6 +161,54 @@ fn a_session_of_each_protocol_is_seen_and_ended_with_a_word_to_its_client() {
 }
 
 #[test]
+fn sessions_in_the_clear_and_of_drives_are_seen_and_ended_too() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "ann", false);
+    let plain = Some(r#"{"clear_text":true}"#);
+    admin.done("PATCH", "/tenants/demo/accounts/ann", plain);
+    let path = "/tenants/demo/sessions";
+    let list = || admin.root(&[], &format!("{path}?user=ann"));
+    let end = |session: &Value| {
+        admin.done("DELETE", &format!("{path}/{}", id(session)), None);
+    };
+
+    let ftp = admin.server().ready.listeners.ftp.unwrap();
+    let (mut ftp, _) = FtpRaw::connect(ftp).unwrap();
+    ftp.login("ann@demo", "secret");
+    end(&session(list, "ann@demo", "ftp"));
+    let told = ftp.reply().unwrap();
+    assert_eq!(told.code, 421);
+    assert!(told.text.contains(TOLD), "{}", told.text);
+    assert!(ftp.reply().is_err(), "and the connection is closed");
+
+    let words = [
+        "--user",
+        "ann@demo:secret",
+        "-X",
+        "PROPFIND",
+        "-H",
+        "Depth: 0",
+    ];
+    let look = || admin.door.ask(&words, "/dav/home/ann/").status;
+    assert_eq!(look(), 207);
+    let seen = session(list, "ann@demo", "webdav");
+    end(&seen);
+    wait_for("the session to be gone", SOON, || {
+        let is_there = list().text().contains(id(&seen));
+        (!is_there).then_some(())
+    });
+    // Whoever has the password begins another one.
+    assert_eq!(look(), 207);
+    let next = session(list, "ann@demo", "webdav");
+    assert_ne!(id(&next), id(&seen));
+    admin.server().audit_with("each end", |log| {
+        ["ftp", "webdav"]
+            .iter()
+            .all(|protocol| log.contains(&format!(", {protocol} (by operator root)")))
+    });
+}
+
+#[test]
 fn a_transfer_in_a_session_that_is_ended_breaks_off() {
     let admin = AdminDoor::up();
     admin.account("demo", "ann", false);

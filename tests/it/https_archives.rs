@@ -153,6 +153,35 @@ fn files_whose_names_differ_only_in_what_zip_cannot_have_are_all_unpacked() {
 }
 
 #[test]
+fn an_archive_of_more_entries_than_zip_could_count_before_zip64_is_whole() {
+    let (door, folder) = (HttpsDoor::up(), TempFolder::new());
+    for n in 0..16 {
+        door.put(&format!("/a/0/{n}?parents=true"), &n.to_string(), &[]);
+    }
+    let copy = |from: &str, to: &str| {
+        let way = format!(r#"{{"from":"{from}","to":"{to}"}}"#);
+        let copied = door.send("POST", "/copy", &way, &[]);
+        assert_eq!(copied.status, 201, "{}", copied.text());
+    };
+    (1..41).for_each(|n| copy("/a/0", &format!("/a/{n}")));
+    (1..96).for_each(|n| copy("/a", &format!("/a{n}")));
+    let archive = folder.join("zip");
+    let mut command = Command::new("curl");
+    let url = door.url("/api/v1/archive?path=/");
+    command.args(["-sSkf", "--user", &door.user(), "--output"]);
+    command.arg(&archive).arg(&url);
+    assert!(run(command, "").status.success());
+    let archive = archive.to_str().unwrap();
+    let code = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1]) as zip:\n\
+                \x20   print(zip.testzip(), len(zip.namelist()), zip.read('a95/40/15'))";
+    let seen = done("/usr/bin/python3", &["-c", code, archive]);
+    // 96 folders, 41 in each of them, 16 files in each of these.
+    let entries = 96 * (1 + 41 * 17);
+    assert_eq!(seen.trim(), format!("None {entries} b'15'"));
+    done("unzip", &["-tqq", archive]);
+}
+
+#[test]
 fn an_archive_that_cannot_be_read_to_its_end_breaks_off() {
     let door = HttpsDoor::up();
     let content = "x".repeat(100_000);

@@ -402,11 +402,6 @@ fn entries_are_moved_copied_changed_and_deleted_on_condition() {
     assert_eq!(door.get("/b", &[]).text(), "two");
     assert_eq!(door.get("/a", &[]).status, 404);
     door.put("/dir/x?parents=true", "x", &[]);
-    let folder = door.send("POST", "/copy", r#"{"from":"/dir","to":"/dir2"}"#, &[]);
-    assert_eq!(
-        (folder.status, folder.problem().as_str()),
-        (409, "is-folder")
-    );
     let full = door.demo(&["-X", "DELETE"], "/api/v1/entries/dir");
     assert_eq!((full.status, full.problem().as_str()), (409, "not-empty"));
     let tree = door.demo(&["-X", "DELETE"], "/api/v1/entries/dir?recursive=true");
@@ -539,4 +534,60 @@ fn bodies_that_do_not_fit_are_problems() {
             "{path}"
         );
     }
+}
+
+#[test]
+fn a_folder_is_copied_with_all_that_is_in_it() {
+    let door = HttpsDoor::up();
+    for (path, text) in [("/dir/a", "one"), ("/dir/sub/b", "two"), ("/dir/sub/c", "")] {
+        let put = door.put(&format!("{path}?parents=true"), text, &[]);
+        assert_eq!(put.status, 201);
+    }
+    let none = door.demo(&["-X", "POST"], "/api/v1/folders/dir/none");
+    assert_eq!(none.status, 201);
+    let copy = |from: &str, to: &str, more: &[&str]| {
+        let way = serde_json::json!({ "from": from, "to": to, "overwrite": true }).to_string();
+        door.send("POST", "/copy", &way, more)
+    };
+    let copied = copy("/dir", "/dir2", &[]);
+    assert_eq!(copied.status, 201, "{}", copied.text());
+    assert_eq!(copied.json()["kind"], "folder");
+    for (path, text) in [
+        ("/dir2/a", "one"),
+        ("/dir2/sub/b", "two"),
+        ("/dir2/sub/c", ""),
+    ] {
+        assert_eq!(door.get(path, &[]).text(), text, "{path}");
+    }
+    assert_eq!(
+        door.demo(&[], "/api/v1/entries/dir2/none").json()["kind"],
+        "folder"
+    );
+    // What is there is nobody's to be mixed with.
+    let taken = copy("/dir", "/dir2", &[]);
+    assert_eq!(
+        (taken.status, taken.problem().as_str()),
+        (409, "already-exists")
+    );
+    for (from, to) in [("/dir", "/dir/x"), ("/dir", "/dir"), ("/dir/sub", "/dir")] {
+        let refused = copy(from, to, &[]);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (400, "invalid")
+        );
+    }
+    let other = copy("/dir", "/dir3", &["-H", "If-Match: \"x\""]);
+    assert_eq!((other.status, other.problem().as_str()), (412, "changed"));
+    assert_eq!(door.demo(&[], "/api/v1/entries/dir3").status, 404);
+    // Room for a part of it: the folder, the one in it, and some of the files.
+    let few = ["tenant", "set", "demo", "--quota-files", "14"];
+    door.server.admin(&few, "");
+    let full = copy("/dir", "/dir4", &[]);
+    assert_eq!((full.status, full.problem().as_str()), (507, "quota"));
+    assert!(
+        full.text().contains("could not be copied"),
+        "{}",
+        full.text()
+    );
+    assert_eq!(door.demo(&[], "/api/v1/entries/dir4").status, 200);
 }

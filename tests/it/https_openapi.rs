@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, json};
+
 use crate::support::admin_door::AdminDoor;
 use crate::support::client::{cached, run, succeed};
 use crate::support::folder::TempFolder;
@@ -60,4 +62,55 @@ fn a_client_of_operators_that_is_generated_compiles_and_its_types_are_true() {
     let url = admin.url("");
     let document = format!("{url}/api/v1/openapi.json");
     use_generated(&document, "operators", "operator", &[&url, &admin.root]);
+}
+
+#[test]
+fn the_document_says_where_the_server_is_and_how_to_log_in() {
+    let admin = AdminDoor::up();
+    let document = admin.door.ask(&[], "/api/v1/openapi.json").json();
+    assert_eq!(document["servers"], json!([{ "url": "/" }]));
+    let schemes = &document["components"]["securitySchemes"];
+    let told = |name: &str, field: &str| schemes[name][field].as_str().unwrap();
+    assert_eq!(
+        (told("basic", "type"), told("basic", "scheme")),
+        ("http", "basic")
+    );
+    assert_eq!(
+        (told("token", "type"), told("token", "scheme")),
+        ("http", "bearer")
+    );
+    assert_eq!(
+        (told("session", "in"), told("session", "name")),
+        ("cookie", "__Host-sealift")
+    );
+    assert_eq!(
+        (told("csrf", "in"), told("csrf", "name")),
+        ("header", "x-sealift-csrf")
+    );
+    let with_page = json!([{ "token": [] }, { "basic": [] }, { "csrf": [], "session": [] }]);
+    assert_eq!(document["security"], with_page);
+    let of = |path: &str, method: &str| &document["paths"][path][method]["security"];
+    assert_eq!(*of("/api/v1/sessions", "post"), json!([]));
+    assert_eq!(*of("/api/v1/shared/{token}", "get"), json!([]));
+    assert_eq!(*of("/api/v1/uploads", "options"), json!([]));
+    let without_page = json!([{ "token": [] }, { "basic": [] }, { "session": [] }]);
+    assert_eq!(*of("/api/v1/me", "get"), without_page);
+    assert_eq!(*of("/api/v1/move", "post"), Value::Null);
+    let page = admin.door.ask(&[], "/api/v1/").text();
+    for words in [
+        "__Host-sealift",
+        "x-sealift-csrf",
+        "bearer",
+        "Nobody has to log in.",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+
+    let document = ask(&[], &admin.url("/api/v1/openapi.json")).json();
+    assert_eq!(document["security"], json!([{ "token": [] }]));
+    let schemes = document["components"]["securitySchemes"]
+        .as_object()
+        .unwrap();
+    assert_eq!(schemes.len(), 1);
+    assert_eq!(document["servers"], json!([{ "url": "/" }]));
 }

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod support {
     pub(crate) mod admin_door;
+    pub(crate) mod balancer;
     pub(crate) mod careful;
     pub(crate) mod client;
     pub(crate) mod cloud;
@@ -132,6 +133,8 @@ mod ftp_rclone;
 #[cfg(test)]
 mod ftp_strays;
 #[cfg(test)]
+mod ftp_sums;
+#[cfg(test)]
 mod ftp_tls;
 #[cfg(test)]
 mod ftp_transcripts;
@@ -146,11 +149,15 @@ mod https;
 #[cfg(test)]
 mod https_admin;
 #[cfg(test)]
+mod https_admin_certificates;
+#[cfg(test)]
 mod https_admin_sessions;
 #[cfg(test)]
 mod https_admin_tenant;
 #[cfg(test)]
 mod https_archives;
+#[cfg(test)]
+mod https_balancer;
 #[cfg(test)]
 mod https_conditions;
 #[cfg(test)]

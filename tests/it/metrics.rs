@@ -7,12 +7,17 @@ use std::time::Duration;
 use crate::support::client::{SshOptions, run, sftp, sftp_ok, succeed};
 use crate::support::folder::{TempFolder, write_random};
 use crate::support::ftp_client::{Way, curl_ok, text};
+use crate::support::ftp_door::{FtpDoor, code};
+use crate::support::ftp_raw::FtpRaw;
+use crate::support::hooked::Hooked;
 use crate::support::https_door::HttpsDoor;
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::scraped::Scraped;
 use crate::support::server::{DEMO, Server};
 use crate::support::wait::wait_for;
 
 const SIZE: u64 = 300_000;
+const SOON: Duration = Duration::from_secs(60);
 const LOCK: &str = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope>\
                     <D:locktype><D:write/></D:locktype></D:lockinfo>";
 /// Claims that what is sent is empty.
@@ -292,4 +297,68 @@ fn every_metric_is_in_the_table_of_the_documents_and_no_other() {
     let mut told: Vec<_> = told.iter().map(plain).collect();
     told.sort();
     assert_eq!(told, counted);
+}
+
+#[test]
+fn errors_over_ftp_are_counted_by_how_the_client_came() {
+    let door = HttpsDoor::up_set([("METRICS__LISTEN", "127.0.0.1:0")]);
+    let listeners = &door.server.ready.listeners;
+    let password = door.server.password();
+    let (mut clear, _) = FtpRaw::connect(listeners.ftp.unwrap()).unwrap();
+    clear.login(DEMO, &password);
+    let mut sealed = FtpDoor::implicit_at(listeners.ftps.unwrap());
+    assert_eq!(code(&mut sealed, "USER demo@demo"), 331);
+    assert_eq!(code(&mut sealed, "PASS wrong"), 530);
+    sealed.login(DEMO, &password);
+    for _ in 0..2 {
+        assert_eq!(code(&mut sealed, "DELE none"), 550);
+    }
+    assert_eq!(code(&mut clear, "DELE none"), 550);
+    let seen = Scraped::of(&door.server);
+    for (protocol, kind, count) in [
+        ("ftp", "not-found", 1.0),
+        ("ftps", "not-found", 2.0),
+        ("ftps", "unauthenticated", 1.0),
+    ] {
+        let labels = [("protocol", protocol), ("kind", kind)];
+        let told = seen.get("sealift_errors_total", &labels);
+        assert_eq!(told, Some(count), "{labels:?}");
+    }
+    assert_eq!(seen.sum("sealift_errors_total"), 4.0);
+}
+
+#[test]
+fn certificates_and_what_webhooks_were_not_told_are_shown() {
+    let hooked = Hooked::up_with(&[("GIVE_UP_AFTER", "1s")]);
+    let receiver = Receiver::answering(|_, told| match told.what().1.as_str() {
+        "/a" => Reply::Status(204),
+        _ => Reply::Status(503),
+    });
+    hooked.hook(&receiver.url("/"), &[]);
+    hooked.put("/a", "some");
+    hooked.put("/b", "some");
+    let attempts = |outcome: &str| {
+        let seen = Scraped::of(&hooked.server);
+        let labels = [("outcome", outcome)];
+        seen.get("sealift_webhooks_attempts_total", &labels)
+    };
+    wait_for("it to be given up", SOON, || attempts("dead"));
+    assert_eq!(
+        (attempts("dead"), attempts("delivered")),
+        (Some(1.0), Some(1.0))
+    );
+    assert!(attempts("failed").is_some_and(|count| count >= 1.0));
+    let seen = Scraped::of(&hooked.server);
+    let left = seen.get("sealift_certificate_left_seconds", &[("name", "localhost")]);
+    assert!(left.is_some_and(|left| left > 86_400.0), "{left:?}");
+    // What the database knows is counted at the start.
+    let hooked = hooked.kill();
+    wait_for("the census", SOON, || {
+        let seen = Scraped::of(&hooked.server);
+        let dead = seen.get("sealift_webhooks_dead", &[]);
+        (dead == Some(1.0)).then(|| {
+            assert_eq!(seen.get("sealift_webhooks_waiting", &[]), Some(0.0));
+            assert_eq!(seen.get("sealift_webhooks_lag_seconds", &[]), Some(0.0));
+        })
+    });
 }

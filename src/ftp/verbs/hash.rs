@@ -26,10 +26,10 @@ const NAMES: [(&str, SumKind); 5] = [
 pub const HASH: Verb = Verb::new("HASH", "<file>", |state, argument| {
     let (path, kind) = (argument.path(state)?, state.sum);
     let shown = argument.text(state)?;
-    Ok(Action::Work(Work::Files(Task::new(
+    Ok(Action::Work(Work::Sum(Task::new(
         move |files| async move {
             let file = files.session.open_sum(&path).await?;
-            let sum = files.session.sum(&file, kind).await?;
+            let sum = whole(&files, &file, kind, 556).await?;
             let last = file.entry().size.saturating_sub(1);
             let sum = HEXLOWER.encode(&sum);
             Ok(Done::new(
@@ -87,13 +87,16 @@ struct Wanted {
 
 fn of_part(state: &mut State, argument: Argument<'_>, kind: SumKind) -> Result<Action, Reply> {
     let readings = readings(&argument.text(state)?, state)?;
-    Ok(Action::Work(Work::Files(Task::new(
+    Ok(Action::Work(Work::Sum(Task::new(
         move |files| async move {
             let (file, wanted) = open(&files, readings).await?;
             let size = file.entry().size;
             let end = wanted.end.map_or(size, |end| end.min(size));
             let sum = match (wanted.start, end) {
-                (0, end) if end == size => files.session.sum(&file, kind).await?,
+                (0, end) if end == size => whole(&files, &file, kind, 550).await?,
+                (start, end) if end.saturating_sub(start) > files.most_summed => {
+                    return Err(too_large(&files, kind, 550));
+                }
                 (start, end) if start < end => {
                     files
                         .session
@@ -110,6 +113,28 @@ fn of_part(state: &mut State, argument: Argument<'_>, kind: SumKind) -> Result<A
             Ok(Done::new(250, HEXUPPER.encode(&sum)))
         },
     ))))
+}
+
+/// The checksum of a whole file. `refusal` is what is said of one that is too large to be read for it: 556 behind HASH
+/// (draft-bryan-ftpext-hash), and 550 behind its elder cousins, as ProFTPD has it.
+async fn whole(
+    files: &Files,
+    file: &FileReader,
+    kind: SumKind,
+    refusal: u16,
+) -> Result<Vec<u8>, Reply> {
+    let most = files.most_summed;
+    let sum = files.session.sum_within(file, kind, most).await?;
+    sum.ok_or_else(|| too_large(files, kind, refusal))
+}
+
+fn too_large(files: &Files, kind: SumKind, refusal: u16) -> Reply {
+    let (most, kind) = (files.most_summed, name(kind));
+    let sentence = format!(
+        "the {kind} of more than {most} bytes is not computed; ask for the SHA-256 of the whole file, which is kept, \
+         or for smaller parts"
+    );
+    Reply::new(refusal, sentence)
 }
 
 /// The first reading whose file is there.

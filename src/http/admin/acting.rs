@@ -100,14 +100,24 @@ impl<P> Admin<P> {
     /// # Errors
     /// 403 for the token's own account; 404 when no account can be called so.
     pub fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
-        if self.by_token && user == self.who {
-            let what = "changing by a token what opens its own account";
-            self.directory.note_refusal(self.id, what);
-            let detail = "what opens the account does not end with the token: log in with the password to change it \
-                          for yourself";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail));
+        if user == self.who {
+            self.insist_on_login("changing by a token what opens its own account")?;
         }
         self.login(user)
+    }
+
+    /// Fails for who shows an account's token: what opens that account, too, must not be added by it.
+    ///
+    /// # Errors
+    /// 403; the audit log says what was refused.
+    pub fn insist_on_login(&self, what: &str) -> Result<(), Problem> {
+        if !self.by_token {
+            return Ok(());
+        }
+        self.directory.note_refusal(self.id, what);
+        let detail = "what opens the account does not end with the token: log in with the password to change it \
+                      for yourself";
+        Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail))
     }
 }
 

@@ -67,6 +67,13 @@ pub struct NewKey {
     key: String,
 }
 
+impl NewKey {
+    /// The line.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 /// Its fingerprint.
 #[derive(Serialize, ToSchema)]
 pub struct Added {

@@ -4,7 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::admin::{
-    accounts, audit, credentials, data_keys, deleted, grants, groups, sessions, tenants,
+    accounts, audit, credentials, data_keys, deleted, grants, groups, hosts, sessions,
+    ssh_authorities, tenants, x509_authorities,
 };
 use crate::http::web::Web;
 
@@ -21,6 +22,17 @@ pub fn of_tenant() -> OpenApiRouter<Web> {
         .routes(routes!(credentials::add_factor, credentials::remove_factor))
         .routes(routes!(credentials::keys, credentials::add_key))
         .routes(routes!(credentials::remove_key))
+        .routes(routes!(x509_authorities::rules, x509_authorities::add_rule))
+        .routes(routes!(x509_authorities::remove_rule))
+        .routes(routes!(x509_authorities::list, x509_authorities::add))
+        .routes(routes!(x509_authorities::remove))
+        .routes(routes!(x509_authorities::lists, x509_authorities::set_list))
+        .routes(routes!(ssh_authorities::list, ssh_authorities::add))
+        .routes(routes!(ssh_authorities::remove))
+        .routes(routes!(
+            ssh_authorities::revocations,
+            ssh_authorities::revoke
+        ))
         .routes(routes!(groups::list, groups::add))
         .routes(routes!(groups::show, groups::remove))
         .routes(routes!(groups::join, groups::leave))
@@ -41,11 +53,16 @@ pub fn of_operators() -> OpenApiRouter<Web> {
         .routes(routes!(tenants::me))
         .routes(routes!(tenants::list, tenants::add))
         .routes(routes!(tenants::show, tenants::alter))
-        .nest("/tenants/{tenant}", of_tenant().merge(of_data_keys()))
+        .nest(
+            "/tenants/{tenant}",
+            of_tenant().merge(of_tenant_to_operators()),
+        )
 }
 
-fn of_data_keys() -> OpenApiRouter<Web> {
+fn of_tenant_to_operators() -> OpenApiRouter<Web> {
     OpenApiRouter::new()
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::add, hosts::remove))
         .routes(routes!(data_keys::list, data_keys::rotate))
         .routes(routes!(data_keys::rewrap))
         .routes(routes!(data_keys::destroy))

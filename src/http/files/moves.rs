@@ -1,5 +1,6 @@
 //! Moving and copying.
 
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
@@ -13,7 +14,11 @@ use crate::http::files::view::EntryView;
 use crate::http::files::{entries, place};
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
+use crate::http::web::Web;
+use crate::vfs::copy_tree::Failure;
 use crate::vfs::rename;
+use crate::vfs::selection::Purpose;
+use crate::vfs::session::Session;
 
 /// From where to where.
 #[derive(Deserialize, ToSchema)]
@@ -66,10 +71,11 @@ pub async fn move_entry(
     entries::show(&visitor.0, &to, StatusCode::OK).await
 }
 
-/// Copy a file.
+/// Copy a file or folder.
 ///
-/// No bytes move, whatever its size. Folders are not copied. `If-Match` has it copied only if it is
-/// that version.
+/// No bytes move, whatever the size. A folder is copied with all that is in it at one moment to a name that is free,
+/// file by file: when some of it cannot be copied, the rest is there, and the answer says how many and why the first.
+/// `If-Match` has it copied only if it is that version.
 #[utoipa::path(
     post,
     path = "/copy",
@@ -83,6 +89,7 @@ pub async fn move_entry(
     )
 )]
 pub async fn copy(
+    State(web): State<Web>,
     visitor: Visitor,
     headers: HeaderMap,
     JsonBody(way): JsonBody<Way>,
@@ -91,12 +98,48 @@ pub async fn copy(
     let session = entries::conditioned(&visitor.0, &headers)?;
     let seen = visitor.0.look(&from).await;
     if seen.is_ok_and(|seen| seen.entry.kind == NodeKind::Folder) {
-        let detail = format!("'{from}' is a folder; only files are copied, one by one");
-        return Err(Problem::new(StatusCode::CONFLICT, "is-folder", detail));
+        copy_folder(&web, (&visitor.0, &session), &from, &to).await?;
+    } else {
+        session.copy_file(&from, &to, way.overwrite()).await?;
     }
-    session.copy_file(&from, &to, way.overwrite()).await?;
     let mut response = entries::show(&visitor.0, &to, StatusCode::CREATED).await?;
     let location = place::location("files", &to);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
+}
+
+/// Copies a folder with what is in it; the folder itself by the session that knows the request's conditions.
+async fn copy_folder(
+    web: &Web,
+    (session, conditioned): (&Session, &Session),
+    from: &VfsPath,
+    to: &VfsPath,
+) -> Result<(), Problem> {
+    if to.starts_with(from) || from.starts_with(to) {
+        let detail = "nothing can be copied onto itself, into itself, or onto a folder above";
+        return Err(Problem::malformed(detail));
+    }
+    // Seen before anything is there that could be seen.
+    let selection = session
+        .select(std::slice::from_ref(from), Purpose::Copy)
+        .await?;
+    conditioned
+        .copy_folder(from, to, rename::Overwrite::Forbid)
+        .await?;
+    let copied = Box::pin(session.copy_into(&selection, from, to));
+    let copied = web
+        .accounts()
+        .while_logged_in(session.principal(), copied)
+        .await;
+    let failures = copied.flatten()?;
+    let count = failures.len();
+    let Some(Failure { path, error, .. }) = failures.into_iter().next() else {
+        return Ok(());
+    };
+    let problem = Problem::from(error);
+    let detail = format!(
+        "{count} of what is in '{from}' could not be copied, the rest is in '{to}'; the first is '{path}': {}",
+        problem.detail()
+    );
+    Err(problem.saying(detail))
 }

@@ -21,7 +21,7 @@ use crate::http::uploads::receive::receive;
 use crate::http::uploads::request;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
-use crate::vfs::addressed::{MAX_SIZE, Share, Standing};
+use crate::vfs::addressed::{MAX_SIZE, Share, Standing, no_such_upload};
 use crate::vfs::session::Session;
 
 /// The routes.
@@ -81,7 +81,6 @@ async fn offer_one() -> Response {
         (status = 401, description = "nobody has logged in"),
         (status = 403, description = "the account, or its token, may write nowhere"),
         (status = 404, description = "there is no such upload, or it has expired"),
-        (status = 410, description = "it has expired"),
         (status = 412, description = "another version of tus"),
         (status = 429, description = "too many are logged in"),
         (status = 503, description = "the database does not answer"),
@@ -112,7 +111,6 @@ async fn head(State(web): State<Web>, visitor: Visitor, uri: Uri) -> Result<Resp
         (status = 404, description = "there is no such upload, or its folder is gone", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 408, description = "nothing came for too long", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 409, description = "it is not at this offset, or something is in the way of the file", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 410, description = "it has expired", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 412, description = "another version of tus", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, description = "more than it may hold", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 415, description = "the body is no piece", body = ProblemDetails, content_type = "application/problem+json"),
@@ -204,7 +202,7 @@ pub async fn go_on_instead(
 /// Tells how far an upload is.
 ///
 /// # Errors
-/// 404, 410.
+/// 404.
 pub async fn look(desk: &Desk<'_>, uri: &Uri) -> Result<Response, Problem> {
     let web = desk.web;
     let standing = standing(web, desk.session, uri).await?;
@@ -292,11 +290,8 @@ async fn standing(web: &Web, session: &Session, uri: &Uri) -> Result<Standing, P
     let ends = standing.touched_at.plus(web.settings().upload_expiry);
     match standing.done || ends > web.clock().now() {
         true => Ok(standing),
-        false => Err(Problem::new(
-            StatusCode::GONE,
-            "expired",
-            "this upload has expired; begin a new one",
-        )),
+        // As it is answered when nothing is left of it.
+        false => Err(no_such_upload().into()),
     }
 }
 

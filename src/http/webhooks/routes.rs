@@ -16,10 +16,10 @@ use crate::http::extract::{JsonBody, PathOf};
 use crate::http::failures::{Asking, Reading};
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::web::Web;
-use crate::http::webhooks::deliveries;
 use crate::http::webhooks::wanted::{
     Hook, HookChange, HookPage, HookWithSecret, Named, NewHook, SecretWanted, topics,
 };
+use crate::http::webhooks::{deliveries, temporary};
 
 const DAY: u64 = 86_400;
 
@@ -30,6 +30,7 @@ pub fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(show, alter, remove))
         .routes(routes!(renew))
         .merge(deliveries::routes())
+        .merge(temporary::routes())
 }
 
 /// Add a webhook

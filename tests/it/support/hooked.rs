@@ -37,9 +37,14 @@ impl Hooked {
 
     /// The same, with these settings only.
     pub(crate) fn up_exactly(settings: &[(&str, &str)]) -> Self {
+        let metrics = (
+            "SEALIFT__METRICS__LISTEN".to_owned(),
+            "127.0.0.1:0".to_owned(),
+        );
         let variables: Vec<_> = settings
             .iter()
             .map(|(name, value)| (format!("SEALIFT__WEBHOOKS__{name}"), (*value).to_owned()))
+            .chain([metrics])
             .collect();
         let folder = TempFolder::new();
         let server = Server::up_with(&folder.join("data"), &variables);
