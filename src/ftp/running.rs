@@ -12,6 +12,7 @@ pub struct Running {
     /// What ends it before its end.
     pub cuts: Cuts,
     news: UnboundedReceiver<News>,
+    ended: Option<Ending>,
     task: JoinSet<Ending>,
 }
 
@@ -29,22 +30,34 @@ impl Running {
         let cuts = Cuts::default();
         let mut task = JoinSet::new();
         task.spawn(transfer.run(cuts.clone()));
-        Self { cuts, news, task }
+        Self {
+            cuts,
+            news,
+            ended: None,
+            task,
+        }
     }
 
     /// Waits for what is heard next, in order. May be dropped at any time.
     pub async fn step(&mut self) -> Step {
-        let ended = tokio::select! {
-            biased;
-            Some(news) = self.news.recv() => return Step::News(news),
-            ended = self.task.join_next() => ended,
+        let ending = match self.ended.take() {
+            Some(ending) => ending,
+            None => tokio::select! {
+                biased;
+                Some(news) = self.news.recv() => return Step::News(news),
+                ended = self.task.join_next() => ended.and_then(Result::ok).unwrap_or_else(|| {
+                    tracing::error!("a transfer ended without a word");
+                    Ending::Stopped
+                }),
+            },
         };
-        match ended {
-            Some(Ok(ending)) => Step::Ended(ending),
-            other => {
-                tracing::error!(outcome = ?other.map(|r| r.is_ok()), "a transfer ended without a word");
-                Step::Ended(Ending::Stopped)
+        // It may have told something between the look for news and that for its end.
+        match self.news.try_recv() {
+            Ok(news) => {
+                self.ended = Some(ending);
+                Step::News(news)
             }
+            Err(_) => Step::Ended(ending),
         }
     }
 
