@@ -296,6 +296,7 @@ pub mod accounts {
     pub mod own_tokens;
     pub mod presence;
     pub mod public_key;
+    pub mod places;
     pub mod second_factor;
     pub mod secrets;
     pub mod sessions;

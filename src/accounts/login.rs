@@ -8,9 +8,10 @@ use crate::accounts::caller::{Caller, NOT_IN_THE_CLEAR, barred};
 use crate::accounts::door::{Door, PublicKeyBlob, Secrecy};
 use crate::accounts::home::path_of;
 use crate::accounts::lockout::{self, Lockout, Try};
+use crate::accounts::places::SessionLimits;
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::second_factor::KeySource;
-use crate::accounts::sessions::{Ended, SessionLimits, Sessions};
+use crate::accounts::sessions::{Ended, Sessions};
 use crate::accounts::told_failures::ToldFailures;
 use crate::accounts::verify::{PasswordSettings, Verifier};
 use crate::db::accounts::{self, Account};
@@ -383,7 +384,7 @@ impl Inner {
         let principal = self
             .principal(caller, account, from, SessionId::random())
             .await?;
-        self.begin(caller, &principal, from)?;
+        self.begin(caller, &principal, from).await?;
         measures::login(from.protocol, true);
         let happening = Happening::new("login", format!("{} by {by}", caller.login));
         self.committer
@@ -421,7 +422,7 @@ impl Inner {
     }
 
     /// Begins a session on this instance; one that goes on there goes on.
-    pub(in crate::accounts) fn begin(
+    pub(in crate::accounts) async fn begin(
         &self,
         caller: &Caller,
         principal: &Principal,
@@ -431,9 +432,11 @@ impl Inner {
             return Err(Error::internal("nobody was let in"));
         };
         let limits = self.sessions.limits().over(&caller.tenant, account);
-        let began = self.sessions.add(principal, limits, self.now());
+        let began = self.sessions.begin(principal, limits).await;
         began.inspect_err(|error| {
-            self.note_failure(caller, from, error.context());
+            if error.kind() == ErrorKind::Busy {
+                self.note_failure(caller, from, error.context());
+            }
         })
     }
 

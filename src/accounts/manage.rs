@@ -193,7 +193,7 @@ impl Directory {
     ) -> Result<()> {
         self.committer.run(tenant, &self.actor, operation).await?;
         if let Some(sessions) = &self.sessions
-            && let Err(error) = sessions.look_at(self.db(), tenant).await
+            && let Err(error) = sessions.look_at(tenant).await
         {
             tracing::debug!(error = ?error, "sessions of a changed account end a moment later");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::accounts::sessions::SessionLimits;
+use crate::accounts::places::SessionLimits;
 use crate::config::ftp::FtpSection;
 use crate::config::http::HttpSection;
 use crate::config::reader::{Known, Reader};

@@ -240,6 +240,8 @@ mod parity;
 #[cfg(test)]
 mod pieces;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod rclone;
 #[cfg(test)]
 mod region_settings;
