@@ -192,6 +192,21 @@ impl Accounts {
         self.inner.sessions.ask_end(session);
     }
 
+    /// Has the session of a client that logs in with each request take one of the places that its account has only
+    /// while somebody has `in_use` beside the one who keeps the session.
+    pub fn hold_while(&self, principal: &Principal, in_use: &Arc<()>) {
+        let in_use = Arc::downgrade(in_use);
+        self.inner.sessions.hold_while(principal.session, in_use);
+    }
+
+    /// Whether such a session may take a place again.
+    ///
+    /// # Errors
+    /// Busy when the account or the tenant has as many sessions as it may have.
+    pub fn go_on(&self, principal: &Principal) -> Result<()> {
+        self.inner.sessions.go_on(principal.session)
+    }
+
     /// Tells other instances from now on which sessions go on here.
     pub fn tell_sessions(&self, instance: InstanceId) {
         self.inner.sessions.tell(instance);
