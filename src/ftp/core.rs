@@ -103,7 +103,7 @@ pub enum LoginOutcome {
     },
     /// Something more is to be sent; the stage says what.
     Further(Reply, Stage),
-    /// To nothing.
+    /// To nothing; by 421, to the end of the connection as well.
     Refused(Reply),
 }
 
@@ -353,6 +353,7 @@ impl Core {
                 self.state.stage = stage;
                 self.send(reply);
             }
+            LoginOutcome::Refused(reply) if reply.code() == 421 => self.close(reply),
             LoginOutcome::Refused(reply) => {
                 self.state.stage = Stage::Stranger;
                 self.state.failures += 1;

@@ -179,7 +179,9 @@ impl Desk {
         self.attempt = None;
         files::log(error);
         let code = match error.kind() {
-            // The session stays; what must be waited for is said.
+            // There is no place: clients try again by themselves after 421, and take 530 for a wrong password.
+            ErrorKind::Busy if error.wait().is_none() => 421,
+            // After wrong passwords the connection stays; what must be waited for is said.
             ErrorKind::Busy | ErrorKind::Unauthenticated => 530,
             _ => 451,
         };

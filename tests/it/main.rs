@@ -242,6 +242,8 @@ mod pieces;
 #[cfg(test)]
 mod places;
 #[cfg(test)]
+mod places_doors;
+#[cfg(test)]
 mod rclone;
 #[cfg(test)]
 mod region_settings;
