@@ -21,12 +21,14 @@ pub mod admin {
     pub mod deleted;
     pub mod grants;
     pub mod groups;
+    pub mod links;
     pub mod operator;
     pub mod power;
     pub mod regions;
     pub mod routes;
     pub mod sessions;
     pub mod tenants;
+    pub mod tokens;
     pub mod version;
     pub mod wish;
 }

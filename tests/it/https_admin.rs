@@ -160,6 +160,20 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
             None,
             [404, 404, 403],
         ),
+        ("GET", "/tenants/demo/tokens", None, seen),
+        (
+            "DELETE",
+            "/tenants/demo/tokens/00000000000000000000000000000001",
+            None,
+            [404, 403, 403],
+        ),
+        ("GET", "/tenants/demo/links", None, seen),
+        (
+            "DELETE",
+            "/tenants/demo/links/00000000000000000000000000000001",
+            None,
+            [404, 403, 403],
+        ),
         ("GET", "/tenants/demo/deleted", None, seen),
         (
             "POST",

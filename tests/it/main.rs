@@ -146,6 +146,8 @@ mod https_admin_sessions;
 #[cfg(test)]
 mod https_admin_tenant;
 #[cfg(test)]
+mod https_admin_tokens;
+#[cfg(test)]
 mod https_archives;
 #[cfg(test)]
 mod https_conditions;
