@@ -257,7 +257,7 @@ impl Directory {
                 Ok(Some(Secret::new(text.trim())))
             }
             NewPassword::Plain(password) => {
-                password::check_new(&password)?;
+                password::check_new(&password, self.least_length)?;
                 verify::hash(password, self.rounds).await.map(Some)
             }
         }

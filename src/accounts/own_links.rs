@@ -235,7 +235,7 @@ impl Accounts {
         let Some(password) = password else {
             return Ok(None);
         };
-        password::check_new(&password)?;
+        password::check_new(&password, 1)?;
         Ok(Some(self.inner.verifier.hash(password).await?))
     }
 }

@@ -67,7 +67,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
         (
             "POST",
             "/tenants/demo/accounts",
-            Some(r#"{"user":"bob","password":"secret"}"#),
+            Some(r#"{"user":"bob","password":"long-secret"}"#),
             [201, 403, 403],
         ),
         (
@@ -79,7 +79,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
         (
             "PUT",
             "/tenants/demo/accounts/ann/password",
-            Some(r#"{"password":"other"}"#),
+            Some(r#"{"password":"another-secret"}"#),
             [204, 403, 403],
         ),
         ("POST", "/tenants/demo/accounts/ann/unlock", None, helped),
@@ -474,7 +474,7 @@ fn keys_are_destroyed_only_by_whoever_asks_twice() {
     admin.account("acme", "ann", false);
     let put = [
         "--user",
-        "ann@acme:secret",
+        "ann@acme:long-secret",
         "-X",
         "PUT",
         "--data-binary",
