@@ -22,6 +22,7 @@ pub mod admin {
     pub mod grants;
     pub mod groups;
     pub mod hosts;
+    pub mod links;
     pub mod operator;
     pub mod power;
     pub mod regions;
@@ -29,6 +30,7 @@ pub mod admin {
     pub mod sessions;
     pub mod ssh_authorities;
     pub mod tenants;
+    pub mod tokens;
     pub mod version;
     pub mod wish;
     pub mod x509_authorities;

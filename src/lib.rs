@@ -282,10 +282,12 @@ pub mod accounts {
     pub mod manage_doors;
     pub mod manage_grants;
     pub mod manage_groups;
+    pub mod manage_links;
     pub mod manage_logins;
     pub mod manage_placement;
     pub mod manage_sessions;
     pub mod manage_tenants;
+    pub mod manage_tokens;
     pub mod manage_webhooks;
     pub mod manage_x509;
     pub mod methods;
@@ -295,6 +297,7 @@ pub mod accounts {
     pub mod own_links;
     pub mod own_sessions;
     pub mod own_tokens;
+    pub mod places;
     pub mod presence;
     pub mod public_key;
     pub mod second_factor;
@@ -515,6 +518,7 @@ pub mod cli {
     pub mod account_certificate;
     pub mod account_key;
     pub mod account_login;
+    pub mod account_token;
     pub mod account_totp;
     pub mod admin;
     pub mod arguments;

@@ -159,7 +159,7 @@ impl Accounts {
         principal.ceiling = principal.ceiling & scopes.ceiling();
         principal.sees_ways &= scopes.contains(Scopes::FILES_READ);
         principal.administrator &= scopes.contains(Scopes::ADMIN);
-        inner.begin(caller, &principal, from)?;
+        inner.begin(caller, &principal, from).await?;
         if let Means::Token(_) = bearer.means {
             measures::login(from.protocol, true);
             let happening = Happening::new("login", format!("{} by {}", caller.login, bearer.by));

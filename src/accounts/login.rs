@@ -8,9 +8,10 @@ use crate::accounts::caller::{Caller, NOT_IN_THE_CLEAR, barred};
 use crate::accounts::door::{Door, PublicKeyBlob, Secrecy};
 use crate::accounts::home::path_of;
 use crate::accounts::lockout::{self, Lockout, Try};
+use crate::accounts::places::SessionLimits;
 use crate::accounts::public_key::fingerprint;
 use crate::accounts::second_factor::KeySource;
-use crate::accounts::sessions::{Ended, SessionLimits, Sessions};
+use crate::accounts::sessions::{Ended, Sessions};
 use crate::accounts::told_failures::ToldFailures;
 use crate::accounts::verify::{PasswordSettings, Verifier};
 use crate::db::accounts::{self, Account};
@@ -189,6 +190,21 @@ impl Accounts {
     /// database tells.
     pub fn ask_end(&self, session: SessionId) {
         self.inner.sessions.ask_end(session);
+    }
+
+    /// Has the session of a client that logs in with each request take one of the places that its account has only
+    /// while somebody has `in_use` beside the one who keeps the session.
+    pub fn hold_while(&self, principal: &Principal, in_use: &Arc<()>) {
+        let in_use = Arc::downgrade(in_use);
+        self.inner.sessions.hold_while(principal.session, in_use);
+    }
+
+    /// Whether such a session may take a place again.
+    ///
+    /// # Errors
+    /// Busy when the account or the tenant has as many sessions as it may have.
+    pub fn go_on(&self, principal: &Principal) -> Result<()> {
+        self.inner.sessions.go_on(principal.session)
     }
 
     /// Tells other instances from now on which sessions go on here.
@@ -383,7 +399,7 @@ impl Inner {
         let principal = self
             .principal(caller, account, from, SessionId::random())
             .await?;
-        self.begin(caller, &principal, from)?;
+        self.begin(caller, &principal, from).await?;
         measures::login(from.protocol, true);
         let happening = Happening::new("login", format!("{} by {by}", caller.login));
         self.committer
@@ -421,7 +437,7 @@ impl Inner {
     }
 
     /// Begins a session on this instance; one that goes on there goes on.
-    pub(in crate::accounts) fn begin(
+    pub(in crate::accounts) async fn begin(
         &self,
         caller: &Caller,
         principal: &Principal,
@@ -431,9 +447,11 @@ impl Inner {
             return Err(Error::internal("nobody was let in"));
         };
         let limits = self.sessions.limits().over(&caller.tenant, account);
-        let began = self.sessions.add(principal, limits, self.now());
+        let began = self.sessions.begin(principal, limits).await;
         began.inspect_err(|error| {
-            self.note_failure(caller, from, error.context());
+            if error.kind() == ErrorKind::Busy {
+                self.note_failure(caller, from, error.context());
+            }
         })
     }
 

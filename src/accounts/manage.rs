@@ -28,6 +28,8 @@ pub struct Directory {
     /// Who the audit log says it was.
     actor: Actor,
     pub(in crate::accounts) rounds: u32,
+    /// Fewest characters of a new password.
+    pub(in crate::accounts) least_length: usize,
     /// Those that go on in this process, where it has any.
     sessions: Option<Sessions>,
     /// Pages of audit logs that are read at a time, by whoever asks: each takes one of the few connections that all
@@ -108,6 +110,7 @@ impl Directory {
             committer,
             actor: Actor::operator(),
             rounds,
+            least_length: 1,
             sessions: None,
             audits: Arc::new(Semaphore::new(AUDITS)),
         }
@@ -119,6 +122,15 @@ impl Directory {
     pub fn over_sessions_of(self, accounts: &Accounts) -> Self {
         Self {
             sessions: Some(accounts.inner.sessions.clone()),
+            ..self
+        }
+    }
+
+    /// The same, which takes no new password that has fewer characters.
+    #[must_use]
+    pub fn with_least_length(self, least_length: usize) -> Self {
+        Self {
+            least_length,
             ..self
         }
     }
@@ -193,7 +205,7 @@ impl Directory {
     ) -> Result<()> {
         self.committer.run(tenant, &self.actor, operation).await?;
         if let Some(sessions) = &self.sessions
-            && let Err(error) = sessions.look_at(self.db(), tenant).await
+            && let Err(error) = sessions.look_at(tenant).await
         {
             tracing::debug!(error = ?error, "sessions of a changed account end a moment later");
         }

@@ -1,5 +1,7 @@
 //! What the operator does to accounts and their keys.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use serde::Serialize;
 
@@ -18,6 +20,7 @@ use crate::db::sql::TenantTx;
 use crate::db::usage;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
+use crate::domain::id::AccountId;
 use crate::domain::path::VfsPath;
 use crate::domain::principal::LoginName;
 use crate::domain::rights::Rights;
@@ -254,7 +257,7 @@ impl Directory {
                 Ok(Some(Secret::new(text.trim())))
             }
             NewPassword::Plain(password) => {
-                password::check_new(&password)?;
+                password::check_new(&password, self.least_length)?;
                 verify::hash(password, self.rounds).await.map(Some)
             }
         }
@@ -268,6 +271,31 @@ pub(in crate::accounts) async fn account(tx: &mut TenantTx, login: &LoginName) -
             "there is no account '{login}'; 'sealift account list' shows all"
         ))
     })
+}
+
+/// The names of accounts, each looked up once.
+#[derive(Default)]
+pub(in crate::accounts) struct Names {
+    known: HashMap<AccountId, String>,
+}
+
+impl Names {
+    /// An account's name in full; empty when there is no such account any more.
+    pub(in crate::accounts) async fn login(
+        &mut self,
+        tx: &mut TenantTx,
+        id: AccountId,
+        tenant: &str,
+    ) -> Result<String> {
+        if let Some(login) = self.known.get(&id) {
+            return Ok(login.clone());
+        }
+        let account = accounts::by_id(tx, id).await?;
+        let login = account.map(|account| format!("{}@{tenant}", account.name));
+        let login = login.unwrap_or_default();
+        self.known.insert(id, login.clone());
+        Ok(login)
+    }
 }
 
 /// An account as it is shown.

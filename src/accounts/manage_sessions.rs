@@ -1,13 +1,10 @@
 //! Sessions in progress, of every protocol and instance: seen, and ended.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::accounts::manage::Directory;
-use crate::accounts::manage_accounts::account;
+use crate::accounts::manage_accounts::{Names, account};
 use crate::db::accounts;
 use crate::db::audit::Happening;
 use crate::db::live_sessions::{self, After};
@@ -61,20 +58,13 @@ impl Directory {
         let found = live_sessions::page(&mut tx, of, after, now, limit).await?;
         let next = found.last().filter(|_| found.len() == limit);
         let next = next.map(|last| format!("{} {}", last.id, last.instance));
-        let mut names = HashMap::new();
+        let mut names = Names::default();
         let mut views = Vec::with_capacity(found.len());
         for session in found {
-            let name: &Option<String> = match names.entry(session.account) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let account = accounts::by_id(&mut tx, session.account).await?;
-                    new.insert(account.map(|account| account.name))
-                }
-            };
-            let login = name.as_ref().map(|name| format!("{name}@{}", tenant.name));
+            let login = names.login(&mut tx, session.account, &tenant.name).await?;
             views.push(SessionView {
                 id: session.id.to_string(),
-                login: login.unwrap_or_default(),
+                login,
                 protocol: session.protocol,
                 address: session.address,
                 began_at: session.began_at.to_string(),

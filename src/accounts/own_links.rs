@@ -72,6 +72,18 @@ pub struct OwnLink {
     pub path: Option<VfsPath>,
 }
 
+impl OwnLink {
+    /// `live`, `expired`, `used-up`, or `gone` when there is nothing where it leads.
+    pub fn state(&self, now: Timestamp) -> &'static str {
+        match &self.path {
+            _ if self.link.is_over(now) => "expired",
+            None => "gone",
+            Some(_) if self.link.is_used_up() => "used-up",
+            Some(_) => "live",
+        }
+    }
+}
+
 impl Accounts {
     /// Makes a link. Its text is returned and can never be shown again. By a token, none is made that
     /// lasts longer than itself.
@@ -223,7 +235,7 @@ impl Accounts {
         let Some(password) = password else {
             return Ok(None);
         };
-        password::check_new(&password)?;
+        password::check_new(&password, 1)?;
         Ok(Some(self.inner.verifier.hash(password).await?))
     }
 }
@@ -355,10 +367,14 @@ impl Operation for Alter {
     }
 }
 
-struct Revoke {
-    login: String,
-    account: AccountId,
-    id: LinkId,
+/// The end of a link.
+pub(in crate::accounts) struct Revoke {
+    /// The name in full of the account that made it.
+    pub(in crate::accounts) login: String,
+    /// That account.
+    pub(in crate::accounts) account: AccountId,
+    /// Which.
+    pub(in crate::accounts) id: LinkId,
 }
 
 #[async_trait]

@@ -192,12 +192,16 @@ impl Operation for Add {
     }
 }
 
-struct Remove {
-    login: String,
-    account: AccountId,
-    id: TokenId,
+/// The end of a token, and of what was made by it.
+pub(in crate::accounts) struct Remove {
+    /// The account's name in full.
+    pub(in crate::accounts) login: String,
+    /// Whose it is.
+    pub(in crate::accounts) account: AccountId,
+    /// Which.
+    pub(in crate::accounts) id: TokenId,
     /// What the last attempt ended.
-    ended: Arc<Mutex<Ended>>,
+    pub(in crate::accounts) ended: Arc<Mutex<Ended>>,
 }
 
 #[async_trait]

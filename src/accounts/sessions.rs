@@ -1,20 +1,23 @@
-//! The sessions of this process, and the task that ends those whose account changed, also when
-//! another process changed it.
+//! The sessions of this process, their places among those of all instances, and the task that ends those whose
+//! account changed, also when another process changed it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::db::accounts::{self, Account};
+use crate::accounts::places::{Elsewhere, SessionLimits, Taken};
+use crate::db::accounts;
 use crate::db::database::Database;
 use crate::db::live_sessions::{self, LiveSession};
-use crate::db::tenants::Tenant;
+use crate::db::sql::Dialect;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
 use crate::domain::measures;
 use crate::domain::principal::{Principal, Protocol};
@@ -24,34 +27,6 @@ use crate::domain::spans;
 const EVERY: Duration = Duration::from_secs(1);
 /// How long an instance may be frozen, or without the database, and go on: what it told of its sessions is kept.
 const ASLEEP: Duration = Duration::from_secs(24 * 3600);
-
-/// How many sessions there may be at a time, on this instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLimits {
-    /// Of one account.
-    pub per_account: u64,
-    /// Of all accounts of one tenant.
-    pub per_tenant: u64,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        Self {
-            per_account: 1_000,
-            per_tenant: 10_000,
-        }
-    }
-}
-
-impl SessionLimits {
-    /// With what the tenant and the account have of their own.
-    pub(in crate::accounts) fn over(self, tenant: &Tenant, account: &Account) -> Self {
-        Self {
-            per_account: account.rules.sessions.unwrap_or(self.per_account),
-            per_tenant: tenant.sessions.unwrap_or(self.per_tenant),
-        }
-    }
-}
 
 /// Why a session must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +54,25 @@ pub(in crate::accounts) struct Sessions {
 }
 
 struct Shared {
+    db: Database,
     live: Mutex<HashMap<SessionId, Live>>,
+    /// What others were told, or may have been. It is live, or has ended: see [`Sessions::publish`].
+    told: Mutex<HashMap<SessionId, Told>>,
+    elsewhere: Mutex<Elsewhere>,
     limits: SessionLimits,
     /// As which instance they are told to others; until it is set, they are not.
     instance: OnceLock<InstanceId>,
+    /// A place is free that somebody may be waiting for at another instance.
+    freed: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What others were told of a session.
+#[derive(Clone, Copy)]
+struct Told {
+    tenant: TenantId,
+    counts: bool,
 }
 
 #[derive(Clone)]
@@ -92,28 +80,71 @@ struct Live {
     tenant: TenantId,
     account: AccountId,
     generation: i64,
-    /// Whether it takes one of the places that the account and the tenant have.
-    counts: bool,
+    place: Place,
+    limits: SessionLimits,
+    /// It has its place: one that waits for that has not begun.
+    has_begun: bool,
+    /// Places are few, so that others are told at once when this one is free.
+    is_scarce: bool,
     protocol: Protocol,
-    address: String,
+    address: IpAddr,
     began_at: Timestamp,
     ended: CancellationToken,
     why: Arc<OnceLock<Ended>>,
 }
 
+/// Whether a session takes one of the places that its account and its tenant have.
+#[derive(Clone)]
+enum Place {
+    /// As long as it lasts.
+    Always,
+    /// It does not.
+    Never,
+    /// While somebody has this beside the one who knows it: whose client logs in with each request.
+    While(Weak<()>),
+}
+
 impl Live {
-    fn new(principal: &Principal, counts: bool, now: Timestamp) -> Self {
+    fn new(principal: &Principal, place: Place, limits: SessionLimits, now: Timestamp) -> Self {
         Self {
             tenant: principal.tenant,
             account: principal.account,
             generation: principal.generation,
-            counts,
+            place,
+            limits,
+            has_begun: false,
+            is_scarce: false,
             protocol: principal.protocol,
-            address: principal.address.to_string(),
+            address: principal.address,
             began_at: now,
             ended: CancellationToken::new(),
             why: Arc::default(),
         }
+    }
+
+    fn counts(&self) -> bool {
+        match &self.place {
+            Place::Always => self.has_begun,
+            Place::Never => false,
+            Place::While(in_use) => in_use.strong_count() > 1,
+        }
+    }
+
+    fn told_as(&self, id: SessionId, instance: InstanceId, counts: bool) -> LiveSession {
+        LiveSession {
+            id,
+            instance,
+            account: self.account,
+            protocol: self.protocol.as_str().to_owned(),
+            address: self.address.to_string(),
+            began_at: self.began_at,
+            counts,
+        }
+    }
+
+    fn announce(&self, session: SessionId) {
+        measures::session_began(self.protocol);
+        spans::session_began(session, self.protocol, self.address);
     }
 
     fn end(&self, why: Ended) {
@@ -123,17 +154,39 @@ impl Live {
     }
 }
 
-/// What others were told of this instance.
-type Told = HashMap<SessionId, TenantId>;
+/// A session that waits for its place, or for whoever wanted one. Dropped, it leaves the place.
+struct Reserved {
+    sessions: Sessions,
+    session: Option<SessionId>,
+}
+
+impl Reserved {
+    /// Somebody has it now.
+    fn hand_over(mut self) {
+        self.session = None;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some(session) = self.session {
+            self.sessions.take(session);
+        }
+    }
+}
 
 impl Sessions {
     /// Starts the task that watches.
     pub(in crate::accounts) fn start(db: Database, limits: SessionLimits) -> Self {
         let sessions = Self {
             shared: Arc::new(Shared {
+                db,
                 live: Mutex::default(),
+                told: Mutex::default(),
+                elsewhere: Mutex::default(),
                 limits,
                 instance: OnceLock::new(),
+                freed: Notify::new(),
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -142,7 +195,7 @@ impl Sessions {
         sessions
             .shared
             .tasks
-            .spawn(async move { watching.watch(db).await });
+            .spawn(async move { watching.watch().await });
         sessions
     }
 
@@ -164,45 +217,133 @@ impl Sessions {
         self.shared.limits
     }
 
-    /// Begins a session; one that is there already goes on.
+    /// Begins a session; one that is there already goes on. Where places are few, or nothing was heard lately of
+    /// those that are taken elsewhere, it is in the database that it has one before this returns.
     ///
     /// # Errors
-    /// Busy when the account or the tenant has as many as it may have.
-    pub(in crate::accounts) fn add(
+    /// Busy when the account or the tenant has as many as it may have, at all instances; Unavailable.
+    pub(in crate::accounts) async fn begin(
         &self,
         principal: &Principal,
         limits: SessionLimits,
-        now: Timestamp,
     ) -> Result<()> {
-        let added = Live::new(principal, true, now);
-        let mut all = self.lock();
-        if all.contains_key(&principal.session) {
+        let now = self.shared.db.clock().now();
+        let session = principal.session;
+        let mut added = Live::new(principal, Place::Always, limits, now);
+        let elsewhere = self.known_elsewhere(&added, now);
+        {
+            let mut all = self.lock();
+            if all.contains_key(&session) {
+                return Ok(());
+            }
+            let here = taken_here(&all, session, &added);
+            limits.check(here)?;
+            let has_plenty = elsewhere.is_some_and(|taken| limits.has_plenty(here + taken));
+            added.is_scarce = !has_plenty && !self.is_alone();
+            added.has_begun = !added.is_scarce;
+            all.insert(session, added.clone());
+        }
+        if added.has_begun {
+            added.announce(session);
             return Ok(());
         }
-        let (mut of_tenant, mut of_account) = (0, 0);
-        let counted = all.values().filter(|live| live.counts);
-        for live in counted.filter(|live| live.tenant == added.tenant) {
-            of_tenant += 1;
-            of_account += u64::from(live.account == added.account);
-        }
-        if of_account >= limits.per_account {
-            return Err(too_many("account", limits.per_account));
-        }
-        if of_tenant >= limits.per_tenant {
-            return Err(too_many("tenant", limits.per_tenant));
-        }
-        measures::session_began(added.protocol);
-        spans::session_began(principal.session, added.protocol, principal.address);
-        all.insert(principal.session, added);
+        let reserved = Reserved {
+            sessions: self.clone(),
+            session: Some(session),
+        };
+        // Not by the one who waits: whoever goes away meanwhile must leave nothing half done.
+        let (done, waiting) = oneshot::channel();
+        let asking = self.clone();
+        self.shared.tasks.spawn(async move {
+            let asked = asking.reserve(session, &added).await;
+            // Where nobody waits any more, the place is free again.
+            drop(done.send(asked.map(|()| reserved)));
+        });
+        waiting.await.map_err(Error::internal)??.hand_over();
         Ok(())
+    }
+
+    /// The places that are taken elsewhere, as far as that was heard; none when it must be asked.
+    fn known_elsewhere(&self, live: &Live, now: Timestamp) -> Option<Taken> {
+        match self.is_alone() {
+            true => Some(Taken::default()),
+            false => self.elsewhere().taken(live.tenant, live.account, now),
+        }
+    }
+
+    /// Whether there can be no other instance, or none that this one is known to.
+    fn is_alone(&self) -> bool {
+        self.shared.db.dialect() == Dialect::Sqlite || self.shared.instance.get().is_none()
+    }
+
+    /// Begins a session, and writes it down, if there is a place for it with what all instances have.
+    async fn reserve(&self, session: SessionId, added: &Live) -> Result<()> {
+        let (db, tenant) = (&self.shared.db, added.tenant);
+        let Some(instance) = self.shared.instance.get().copied() else {
+            return Err(Error::internal("a session of no instance"));
+        };
+        let now = db.clock().now();
+        // Of all who reserve, one is behind this at a time: what the others have, here and elsewhere, is certain.
+        let mut tx = db.write_in_turn(tenant).await?;
+        let (of_account, of_tenant) =
+            live_sessions::places_elsewhere(&mut tx, added.account, instance, session, now).await?;
+        let elsewhere = Taken {
+            of_account,
+            of_tenant,
+        };
+        {
+            let mut all = self.lock();
+            added
+                .limits
+                .check(taken_here(&all, session, added) + elsewhere)?;
+            if let Some(live) = all.get_mut(&session) {
+                live.has_begun = true;
+            }
+        }
+        added.announce(session);
+        let written = async {
+            let told = added.told_as(session, instance, true);
+            live_sessions::insert(&mut tx, &told).await?;
+            tx.commit().await
+        };
+        let written = written.await;
+        // Also where it is not certain that it was written: then it is taken back.
+        let counts = true;
+        self.told().insert(session, Told { tenant, counts });
+        written
     }
 
     /// Begins the session of somebody who came by a link: such must not keep the account's own out.
     pub(in crate::accounts) fn add_guest(&self, principal: &Principal, now: Timestamp) {
-        let added = Live::new(principal, false, now);
-        measures::session_began(added.protocol);
-        spans::session_began(principal.session, added.protocol, principal.address);
+        let mut added = Live::new(principal, Place::Never, self.limits(), now);
+        added.has_begun = true;
+        added.announce(principal.session);
         self.lock().insert(principal.session, added);
+    }
+
+    /// Has a session take its place only while somebody has `in_use` beside the one who knows it.
+    pub(in crate::accounts) fn hold_while(&self, session: SessionId, in_use: Weak<()>) {
+        if let Some(live) = self.lock().get_mut(&session) {
+            live.place = Place::While(in_use);
+        }
+    }
+
+    /// Whether there is a place for a session that takes it again, with what was heard of other instances within
+    /// the last second or so.
+    ///
+    /// # Errors
+    /// Busy when the account or the tenant has as many as it may have.
+    pub(in crate::accounts) fn go_on(&self, session: SessionId) -> Result<()> {
+        let now = self.shared.db.clock().now();
+        let (live, here) = {
+            let all = self.lock();
+            let Some(live) = all.get(&session) else {
+                return Ok(());
+            };
+            (live.clone(), taken_here(&all, session, live))
+        };
+        let elsewhere = self.known_elsewhere(&live, now).unwrap_or_default();
+        live.limits.check(here + elsewhere)
     }
 
     /// Forgets a session; false when it was not there.
@@ -218,8 +359,16 @@ impl Sessions {
 
     fn take(&self, session: SessionId) -> Option<Live> {
         let live = self.lock().remove(&session)?;
-        measures::session_ended(live.protocol);
-        spans::session_ended(session);
+        if live.has_begun {
+            measures::session_ended(live.protocol);
+            spans::session_ended(session);
+        }
+        if live.is_scarce {
+            // Whether or not it was told by now: nobody else takes its row away.
+            let (tenant, counts) = (live.tenant, true);
+            self.told().insert(session, Told { tenant, counts });
+            self.shared.freed.notify_one();
+        }
         Some(live)
     }
 
@@ -242,17 +391,22 @@ impl Sessions {
         }
     }
 
-    async fn watch(&self, db: Database) {
+    async fn watch(&self) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
-        let mut told = Told::new();
         loop {
             tokio::select! {
                 () = self.shared.stop.cancelled() => break,
+                () = self.shared.freed.notified() => {
+                    if let Err(error) = self.publish().await {
+                        tracing::debug!(error = ?error, "the end of sessions is told a moment later");
+                    }
+                    continue;
+                }
                 _ = ticks.tick() => {}
             }
-            match self.look(&db, &mut told).await {
+            match self.look().await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
                     tracing::warn!(error = ?error, "accounts with sessions cannot be looked at; trying again");
@@ -262,49 +416,58 @@ impl Sessions {
             }
         }
         // What stays is forgotten with the instance's lease.
-        if let Err(error) = self.publish(&db, &HashMap::new(), &mut told).await {
+        let told = self.told().clone();
+        if let Err(error) = self.tell_of(&HashMap::new(), &told).await {
             tracing::debug!(error = ?error, "the end of sessions was not told");
         }
     }
 
-    /// Tells others which sessions have begun and ended here since the last time.
-    async fn publish(
+    /// Tells others which sessions have begun and ended here since the last time, and which take places.
+    async fn publish(&self) -> Result<()> {
+        // In this order: what is told and not live any more has ended.
+        let told = self.told().clone();
+        let live = self.lock().clone();
+        self.tell_of(&live, &told).await
+    }
+
+    async fn tell_of(
         &self,
-        db: &Database,
         live: &HashMap<SessionId, Live>,
-        told: &mut Told,
+        told: &HashMap<SessionId, Told>,
     ) -> Result<()> {
         let Some(instance) = self.shared.instance.get().copied() else {
             return Ok(());
         };
         let mut news: BTreeMap<TenantId, (Vec<LiveSession>, Vec<SessionId>)> = BTreeMap::new();
-        for (id, live) in live.iter().filter(|(id, _)| !told.contains_key(*id)) {
-            news.entry(live.tenant).or_default().0.push(LiveSession {
-                id: *id,
-                instance,
-                account: live.account,
-                protocol: live.protocol.as_str().to_owned(),
-                address: live.address.clone(),
-                began_at: live.began_at,
-            });
+        for (id, live) in live {
+            // What waits for its place is told by who reserves it.
+            let counts = live.counts();
+            let is_news = told.get(id).is_none_or(|told| told.counts != counts);
+            if live.has_begun && is_news {
+                let told = live.told_as(*id, instance, counts);
+                news.entry(live.tenant).or_default().0.push(told);
+            }
         }
-        for (id, tenant) in told.iter().filter(|(id, _)| !live.contains_key(*id)) {
-            news.entry(*tenant).or_default().1.push(*id);
+        for (id, told) in told.iter().filter(|(id, _)| !live.contains_key(*id)) {
+            news.entry(told.tenant).or_default().1.push(*id);
         }
-        for (tenant, (begun, ended)) in news {
+        let db = &self.shared.db;
+        for (tenant, (here, ended)) in news {
             let now = db.now().await?;
             let mut tx = db.write(tenant).await?;
-            if !begun.is_empty() {
-                live_sessions::forget_dead(&mut tx, now.minus(ASLEEP)).await?;
-            }
-            for session in &begun {
+            live_sessions::forget_dead(&mut tx, now.minus(ASLEEP)).await?;
+            for session in &here {
                 live_sessions::insert(&mut tx, session).await?;
             }
             for id in &ended {
                 live_sessions::remove(&mut tx, *id, instance).await?;
             }
             tx.commit().await?;
-            told.extend(begun.iter().map(|session| (session.id, tenant)));
+            let mut told = self.told();
+            for session in &here {
+                let counts = session.counts;
+                told.insert(session.id, Told { tenant, counts });
+            }
             for id in ended {
                 told.remove(&id);
             }
@@ -312,17 +475,19 @@ impl Sessions {
         Ok(())
     }
 
-    async fn look(&self, db: &Database, told: &mut Told) -> Result<()> {
-        let all = self.lock().clone();
+    async fn look(&self) -> Result<()> {
         // Sessions end as well while others cannot be told of them.
-        let published = self.publish(db, &all, told).await;
+        let published = self.publish().await;
         let mut by_tenant: BTreeMap<TenantId, Vec<Live>> = BTreeMap::new();
-        for live in all.values().filter(|live| !live.ended.is_cancelled()) {
-            by_tenant.entry(live.tenant).or_default().push(live.clone());
+        let all = self.lock().clone();
+        for live in all.into_values().filter(|live| !live.ended.is_cancelled()) {
+            by_tenant.entry(live.tenant).or_default().push(live);
         }
         for (tenant, sessions) in by_tenant {
-            self.end_changed(db, tenant, &sessions).await?;
+            self.end_changed(tenant, &sessions).await?;
         }
+        let now = self.shared.db.clock().now();
+        self.elsewhere().forget_old(now);
         published
     }
 
@@ -331,7 +496,7 @@ impl Sessions {
     ///
     /// # Errors
     /// Unavailable when the database does not answer.
-    pub(in crate::accounts) async fn look_at(&self, db: &Database, tenant: TenantId) -> Result<()> {
+    pub(in crate::accounts) async fn look_at(&self, tenant: TenantId) -> Result<()> {
         let sessions: Vec<_> = {
             let live = self.lock();
             let going_on = live.values().filter(|live| !live.ended.is_cancelled());
@@ -342,23 +507,26 @@ impl Sessions {
         };
         match sessions.is_empty() {
             true => Ok(()),
-            false => self.end_changed(db, tenant, &sessions).await,
+            false => self.end_changed(tenant, &sessions).await,
         }
     }
 
-    async fn end_changed(&self, db: &Database, tenant: TenantId, sessions: &[Live]) -> Result<()> {
+    async fn end_changed(&self, tenant: TenantId, sessions: &[Live]) -> Result<()> {
         let mut ids: Vec<_> = sessions.iter().map(|live| live.account).collect();
         ids.sort_unstable();
         ids.dedup();
-        let (standings, asked) = {
+        let db = &self.shared.db;
+        let now = db.clock().now();
+        let (standings, news) = {
             let mut tx = db.read(tenant).await?;
-            let asked = match self.shared.instance.get() {
-                Some(instance) => live_sessions::asked(&mut tx, *instance).await?,
-                None => Vec::new(),
+            let news = match self.shared.instance.get() {
+                Some(instance) => live_sessions::news(&mut tx, *instance, now).await?,
+                None => live_sessions::News::default(),
             };
-            (accounts::standings(&mut tx, &ids).await?, asked)
+            (accounts::standings(&mut tx, &ids).await?, news)
         };
-        asked.into_iter().for_each(|id| self.ask_end(id));
+        self.elsewhere().hear(tenant, news.elsewhere, now);
+        news.asked.into_iter().for_each(|id| self.ask_end(id));
         for live in sessions {
             let goes_on = standings.get(&live.account).is_some_and(|standing| {
                 !standing.disabled && standing.generation == live.generation
@@ -371,18 +539,32 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Live>> {
-        self.shared
-            .live
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.live)
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashMap<SessionId, Told>> {
+        locked(&self.shared.told)
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
+        locked(&self.shared.elsewhere)
     }
 }
 
-fn too_many(whose: &str, limit: u64) -> Error {
-    Error::new(
-        ErrorKind::Busy,
-        format!(
-            "the {whose} has {limit} sessions, as many as it may have; close one and try again"
-        ),
-    )
+/// The places that are taken here by others than `session`, for which `added` stands.
+fn taken_here(all: &HashMap<SessionId, Live>, session: SessionId, added: &Live) -> Taken {
+    let mut taken = Taken::default();
+    let others = all.iter().filter(|(id, _)| **id != session);
+    let of_tenant = others
+        .map(|(_, live)| live)
+        .filter(|live| live.tenant == added.tenant);
+    for live in of_tenant.filter(|live| live.counts()) {
+        taken.of_tenant += 1;
+        taken.of_account += u64::from(live.account == added.account);
+    }
+    taken
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,6 +10,7 @@ use crate::accounts::manage_logins::LoginChange;
 use crate::cli::account_certificate::Certificate;
 use crate::cli::account_key::Key;
 use crate::cli::account_login::{Addresses, Methods, Principals};
+use crate::cli::account_token::{Link, Token};
 use crate::cli::account_totp::Totp;
 use crate::cli::arguments::{self, Quota};
 use crate::cli::ftp_options::OfAccount;
@@ -57,6 +58,12 @@ pub enum Account {
     Totp(Totp),
     /// Sets or shows what FTP does for an account; ends its sessions
     Ftp(OfAccount),
+    /// Tokens that programs log in with as an account
+    #[command(subcommand)]
+    Token(Token),
+    /// Links that an account has made for people who have none
+    #[command(subcommand)]
+    Link(Link),
 }
 
 /// A new account.
@@ -155,6 +162,8 @@ impl Account {
             Self::Principals(principals) => principals.run().await,
             Self::Totp(totp) => totp.run().await,
             Self::Ftp(ftp) => ftp.run().await,
+            Self::Token(token) => token.run().await,
+            Self::Link(link) => link.run().await,
         }
     }
 }

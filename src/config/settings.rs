@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::accounts::sessions::SessionLimits;
+use crate::accounts::places::SessionLimits;
 use crate::config::ftp::FtpSection;
 use crate::config::http::HttpSection;
 use crate::config::reader::{Known, Reader};
@@ -60,6 +60,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// PBKDF2 rounds of new password hashes.
     pub password_rounds: u32,
+    /// Fewest characters of a new password.
+    pub password_length: usize,
     /// How long transfers may go on once the server was told to end.
     pub drain: Duration,
     /// What is logged, and how.
@@ -167,6 +169,7 @@ impl Settings {
             jobs: JobSettings::default(),
             webhooks: WebhookSettings::default(),
             password_rounds: 210_000,
+            password_length: 8,
             drain: Duration::from_secs(30),
             log: LogSettings {
                 level: Level::INFO,
@@ -262,6 +265,8 @@ impl Settings {
                 self.password_rounds,
                 100_000..=10_000_000,
             ),
+            // Those that are made by the program have 24.
+            password_length: from.count("passwords", "least_length", self.password_length, 1..=24),
             drain: from.within("drain", "time", self.drain, Duration::ZERO..=DAY),
             log: LogSettings {
                 level: from.take("log", "level", self.log.level),

@@ -84,15 +84,21 @@ pub fn hash(password: &Secret, rounds: u32) -> PasswordHash {
     PasswordHash(format!("$pbkdf2-sha512$i={rounds}${salt}${hash}"))
 }
 
-/// Whether somebody may have this password from now on.
+/// Whether somebody may have this password from now on, which is to have `least` characters.
 ///
 /// # Errors
-/// Invalid when it is empty or too long.
-pub fn check_new(password: &Secret) -> Result<()> {
-    match password.expose().len() {
+/// Invalid when it is empty, too short or too long.
+pub fn check_new(password: &Secret, least: usize) -> Result<()> {
+    let bytes = password.expose();
+    // What is not UTF-8 has a character of another set in each byte.
+    let characters = std::str::from_utf8(bytes).map_or(bytes.len(), |text| text.chars().count());
+    match bytes.len() {
         0 => Err(Error::invalid("the password is empty; give one")),
         length if length > MAX_PASSWORD_BYTES => Err(Error::invalid(format!(
             "the password is longer than {MAX_PASSWORD_BYTES} bytes; give a shorter one"
+        ))),
+        _ if characters < least => Err(Error::invalid(format!(
+            "the password has fewer than {least} characters; give a longer one"
         ))),
         _ => Ok(()),
     }

@@ -87,6 +87,38 @@ pub async fn list(tx: &mut TenantTx, account: AccountId) -> Result<Vec<ApiToken>
     rows.iter().map(read).collect()
 }
 
+/// Up to `limit` tokens of one account, or of all of the tenant, newest first, made before `before`, expired or not.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(
+    tx: &mut TenantTx,
+    account: Option<AccountId>,
+    before: TokenId,
+    limit: usize,
+) -> Result<Vec<ApiToken>> {
+    let rows = tx
+        .rows(
+            select!("($2 = 0 OR account = $2) AND id < $3 ORDER BY id DESC LIMIT $4"),
+            [
+                account.map_or(0, |account| account.0).into(),
+                before.as_bytes().into(),
+                i64::try_from(limit).unwrap_or(i64::MAX).into(),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// A token by its id, expired or not.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn by_id(tx: &mut TenantTx, id: TokenId) -> Result<Option<ApiToken>> {
+    let row = tx.row(select!("id = $2"), [id.as_bytes().into()]).await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// Which of `ids` are there and have not expired.
 ///
 /// # Errors

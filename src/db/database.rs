@@ -23,6 +23,8 @@ const SQLITE_READERS: usize = 4;
 /// Under a clock row's lock all is found by keys. A plan that was made while a table was small must not
 /// read it whole when it has grown.
 const BY_INDEX: &str = "SET LOCAL enable_seqscan = off";
+/// Which of PostgreSQL's advisory locks with two numbers those are that transactions in turn take.
+const IN_TURN: i32 = 0x5ea1;
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,6 +266,27 @@ impl Database {
         let begin = format!(
             "BEGIN; SET LOCAL sealift.tenant = '{tenant}'; {BY_INDEX}; \
              SELECT 1 FROM clocks WHERE tenant = {tenant} FOR UPDATE"
+        );
+        let asked = Asked::of("begin-write");
+        let link = postgres(pool, begin).await?;
+        asked.done();
+        Ok(TenantTx::new(link, tenant))
+    }
+
+    /// Begins to write one tenant's rows; of those who begin so, one goes on at a time, at whichever instance,
+    /// and each sees what the one before has committed. Changes of the tree do not wait for them.
+    ///
+    /// # Errors
+    /// Unavailable when no connection can be had.
+    pub async fn write_in_turn(&self, tenant: TenantId) -> Result<TenantTx> {
+        let Pools::Postgres(pool) = &self.pools else {
+            return self.write(tenant).await;
+        };
+        // Tenants whose numbers are so far apart may wait for each other, and no more than that.
+        let number = tenant.0.rem_euclid(1 << 31);
+        let begin = format!(
+            "BEGIN; SET LOCAL sealift.tenant = '{tenant}'; \
+             SELECT pg_advisory_xact_lock({IN_TURN}, {number})"
         );
         let asked = Asked::of("begin-write");
         let link = postgres(pool, begin).await?;

@@ -183,6 +183,29 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
+/// The same of one account, or of all of the tenant.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(
+    tx: &mut TenantTx,
+    account: Option<AccountId>,
+    before: LinkId,
+    limit: usize,
+) -> Result<Vec<Link>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    if let Some(account) = account {
+        return list(tx, account, before, limit).await;
+    }
+    let rows = tx
+        .rows(
+            select!("revoked_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3"),
+            [before.as_bytes().into(), limit.into()],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
 /// How many links an account has that are not revoked.
 ///
 /// # Errors

@@ -1,4 +1,6 @@
-//! Sessions in progress, as their instances tell, and the wish that one ends.
+//! Sessions in progress, as their instances tell, the places that they take, and the wish that one ends.
+
+use std::collections::HashMap;
 
 use crate::db::sql::TenantTx;
 use crate::domain::clock::Timestamp;
@@ -20,6 +22,17 @@ pub struct LiveSession {
     pub address: String,
     /// Since when.
     pub began_at: Timestamp,
+    /// Whether it takes one of the places that its account and its tenant have.
+    pub counts: bool,
+}
+
+/// What an instance hears of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Those of its own sessions that somebody wants to end.
+    pub asked: Vec<SessionId>,
+    /// How many places each account takes at other running instances.
+    pub elsewhere: HashMap<AccountId, u64>,
 }
 
 /// Behind which session a page begins.
@@ -31,14 +44,15 @@ pub struct After {
     pub instance: InstanceId,
 }
 
-/// Tells that a session goes on; it may have been told before.
+/// Tells that a session goes on, and whether it takes a place; it may have been told before.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn insert(tx: &mut TenantTx, session: &LiveSession) -> Result<()> {
     tx.execute(
-        "INSERT INTO live_sessions (tenant, id, instance, account, protocol, address, began_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        "INSERT INTO live_sessions (tenant, id, instance, account, protocol, address, began_at, counts) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (tenant, id, instance) DO UPDATE SET counts = excluded.counts",
         [
             session.id.as_bytes().into(),
             session.instance.as_bytes().into(),
@@ -46,6 +60,7 @@ pub async fn insert(tx: &mut TenantTx, session: &LiveSession) -> Result<()> {
             session.protocol.as_str().into(),
             session.address.as_str().into(),
             session.began_at.0.into(),
+            i64::from(session.counts).into(),
         ],
     )
     .await?;
@@ -97,7 +112,7 @@ pub async fn page(
     });
     let rows = tx
         .rows(
-            "SELECT id, instance, account, protocol, address, began_at FROM live_sessions \
+            "SELECT id, instance, account, protocol, address, began_at, counts FROM live_sessions \
              WHERE tenant = $1 AND end_asked = 0 AND ($2 = 0 OR account = $2) \
              AND instance IN (SELECT id FROM instances WHERE lease_until > $3) \
              AND (id > $4 OR (id = $4 AND instance > $5)) ORDER BY id, instance LIMIT $6",
@@ -119,6 +134,7 @@ pub async fn page(
                 protocol: row.text(3)?,
                 address: row.text(4)?,
                 began_at: Timestamp(row.int(5)?),
+                counts: row.int(6)? != 0,
             })
         })
         .collect()
@@ -145,18 +161,60 @@ pub async fn ask_end(
         .transpose()
 }
 
-/// The sessions of an instance that somebody wants to end.
+/// How many places an account, and its tenant in all, take at other running instances than `instance`. A session
+/// that goes on at several takes one; `but` takes none.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn asked(tx: &mut TenantTx, instance: InstanceId) -> Result<Vec<SessionId>> {
-    let rows = tx
-        .rows(
-            "SELECT id FROM live_sessions WHERE tenant = $1 AND instance = $2 AND end_asked = 1",
-            [instance.as_bytes().into()],
+pub async fn places_elsewhere(
+    tx: &mut TenantTx,
+    account: AccountId,
+    instance: InstanceId,
+    but: SessionId,
+    now: Timestamp,
+) -> Result<(u64, u64)> {
+    let row = tx
+        .row(
+            "SELECT count(DISTINCT CASE WHEN account = $3 THEN id END), count(DISTINCT id) \
+             FROM live_sessions WHERE tenant = $1 AND instance <> $2 AND counts = 1 AND id <> $4 \
+             AND instance IN (SELECT id FROM instances WHERE lease_until > $5) \
+             AND id NOT IN (SELECT id FROM live_sessions WHERE tenant = $1 AND instance = $2)",
+            [
+                instance.as_bytes().into(),
+                account.0.into(),
+                but.as_bytes().into(),
+                now.0.into(),
+            ],
         )
         .await?;
-    rows.iter()
-        .map(|row| SessionId::from_slice(&row.bytes(0)?))
-        .collect()
+    row.map_or(Ok((0, 0)), |row| Ok((row.count(0)?, row.count(1)?)))
+}
+
+/// What an instance has to hear of a tenant's sessions.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn news(tx: &mut TenantTx, instance: InstanceId, now: Timestamp) -> Result<News> {
+    let rows = tx
+        .rows(
+            "SELECT id, account, cast(1 AS bigint) FROM live_sessions \
+             WHERE tenant = $1 AND instance = $2 AND end_asked = 1 UNION ALL \
+             SELECT NULL, account, count(DISTINCT id) FROM live_sessions \
+             WHERE tenant = $1 AND instance <> $2 AND counts = 1 \
+             AND instance IN (SELECT id FROM instances WHERE lease_until > $3) \
+             AND id NOT IN (SELECT id FROM live_sessions WHERE tenant = $1 AND instance = $2) \
+             GROUP BY account",
+            [instance.as_bytes().into(), now.0.into()],
+        )
+        .await?;
+    let mut news = News::default();
+    for row in &rows {
+        match row.opt_bytes(0)? {
+            Some(id) => news.asked.push(SessionId::from_slice(&id)?),
+            None => {
+                news.elsewhere.insert(AccountId(row.int(1)?), row.count(2)?);
+            }
+        }
+    }
+    Ok(news)
 }

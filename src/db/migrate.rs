@@ -131,6 +131,11 @@ const MIGRATIONS: &[Migration] = &[
         include_str!("../../migrations/0020_host_keys.sql"),
         include_str!("../../migrations/0020_host_keys.postgres.sql"),
     ),
+    step(
+        21,
+        include_str!("../../migrations/0021_places.sql"),
+        include_str!("../../migrations/0021_places.postgres.sql"),
+    ),
 ];
 
 /// What a look at the schema found.

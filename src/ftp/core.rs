@@ -6,13 +6,11 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::domain::path::VfsPath;
 use crate::ftp::argument::Argument;
 use crate::ftp::charset::Charset;
 use crate::ftp::line::Line;
-use crate::ftp::options::Options;
 use crate::ftp::reply::Reply;
-use crate::ftp::state::{Channel, Data, Stage, State};
+use crate::ftp::state::{Channel, Data, LoginOutcome, Stage, State};
 use crate::ftp::verb::Who;
 use crate::ftp::verbs::table;
 use crate::ftp::waiting::{Waiting, split};
@@ -86,26 +84,6 @@ pub enum Outcome {
     /// The control connection is encrypted, or in the clear again.
     Channel(Channel),
     /// It did not work out, with nothing changed but this reply.
-    Refused(Reply),
-}
-
-/// Where a step of logging in led.
-#[derive(Debug)]
-pub enum LoginOutcome {
-    /// Into a folder, with what holds for the account.
-    In {
-        /// The reply.
-        reply: Reply,
-        /// The name in full.
-        name: String,
-        /// The home.
-        home: VfsPath,
-        /// What holds.
-        options: Box<Options>,
-    },
-    /// Something more is to be sent; the stage says what.
-    Further(Reply, Stage),
-    /// To nothing.
     Refused(Reply),
 }
 
@@ -365,6 +343,7 @@ impl Core {
                 self.state.stage = stage;
                 self.send(reply);
             }
+            LoginOutcome::Refused(reply) if reply.code() == 421 => self.close(reply),
             LoginOutcome::Refused(reply) => {
                 self.state.stage = Stage::Stranger;
                 self.state.failures += 1;
@@ -397,6 +376,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::ftp::options::Options;
     use crate::ftp::settings::{Ends, FtpSettings, Policy, Start};
     use crate::ftp::state::Form;
     use crate::ftp::work::How;

@@ -7,12 +7,11 @@ use crate::accounts::presence::Presence;
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::measures;
 use crate::domain::principal::{DoorOptions, Principal, Protocol};
-use crate::ftp::core::LoginOutcome;
 use crate::ftp::files;
 use crate::ftp::options::Options;
 use crate::ftp::reply::Reply;
 use crate::ftp::settings::{Ends, LoginTls};
-use crate::ftp::state::{Channel, Stage};
+use crate::ftp::state::{Channel, LoginOutcome, Stage};
 use crate::ftp::work::Credential;
 
 /// Where a connection's client shows who it is.
@@ -193,7 +192,9 @@ impl Desk {
         self.attempt = None;
         files::log(error);
         let code = match error.kind() {
-            // The session stays; what must be waited for is said.
+            // There is no place: clients try again by themselves after 421, and take 530 for a wrong password.
+            ErrorKind::Busy if error.wait().is_none() => 421,
+            // After wrong passwords the connection stays; what must be waited for is said.
             ErrorKind::Busy | ErrorKind::Unauthenticated => 530,
             _ => 451,
         };

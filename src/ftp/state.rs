@@ -71,6 +71,26 @@ pub enum Channel {
     Sealed,
 }
 
+/// Where a step of logging in led.
+#[derive(Debug)]
+pub enum LoginOutcome {
+    /// Into a folder, with what holds for the account.
+    In {
+        /// The reply.
+        reply: Reply,
+        /// The name in full.
+        name: String,
+        /// The home.
+        home: VfsPath,
+        /// What holds.
+        options: Box<Options>,
+    },
+    /// Something more is to be sent; the stage says what.
+    Further(Reply, Stage),
+    /// To nothing; by 421, to the end of the connection as well.
+    Refused(Reply),
+}
+
 /// Who the client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {

@@ -1,5 +1,6 @@
 //! Logging in with each request (RFC 7617): a client that sends the same password again goes on with the
-//! session that the first request began, until it has been silent for a while.
+//! session that the first request began, until it has been silent for a while. It takes one of the places for
+//! sessions that its account has while a request is under way.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::Principal;
 use crate::domain::random;
 use crate::domain::secret::Secret;
-use crate::http::visits::Visit;
+use crate::http::visits::{Again, Visit};
 
 /// A session from which nothing came for so long, and in which nothing goes on, is over.
 const IDLE: Duration = Duration::from_secs(5 * 60);
@@ -81,7 +82,8 @@ impl Basic {
     /// returns, the session goes on.
     ///
     /// # Errors
-    /// As [`Attempt::password`]; Unauthenticated as well when a password is not enough.
+    /// As [`Attempt::password`]; Unauthenticated as well when a password is not enough; Busy as well when a session
+    /// that goes on finds no place.
     pub async fn log_in(
         &self,
         from: Door,
@@ -89,8 +91,8 @@ impl Basic {
         credentials: &Credentials,
     ) -> Result<Visit> {
         let mark = self.mark(from, tenant.as_deref(), credentials);
-        if let Some(visit) = self.go_on(&mark) {
-            return Ok(visit);
+        if let Some(again) = self.go_on(&mark) {
+            return again.begin(&self.accounts);
         }
         let mut attempt = Attempt::new(self.accounts.clone(), from);
         attempt.in_tenant(tenant);
@@ -109,6 +111,7 @@ impl Basic {
         let visit = Visit::new(principal, Means::Password);
         match self.keep(mark, &visit) {
             Kept::Mine(before) => {
+                visit.share_place(&self.accounts);
                 // It has ended already; now it takes no place any more.
                 if let Some(before) = before {
                     self.accounts.log_out(&before.principal).await;
@@ -168,14 +171,14 @@ impl Basic {
         }
     }
 
-    fn go_on(&self, mark: &Mark) -> Option<Visit> {
+    fn go_on(&self, mark: &Mark) -> Option<Again> {
         let mut known = self.lock();
         let found = known.get_mut(mark)?;
         if self.has_ended(&found.visit.principal) {
             return None;
         }
         found.last = self.clock.now();
-        Some(found.visit.clone())
+        Some(found.visit.again())
     }
 
     fn keep(&self, mark: Mark, visit: &Visit) -> Kept {

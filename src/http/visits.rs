@@ -1,6 +1,7 @@
 //! Requests that show the cookie of a session or a token: what was looked up a moment ago is good for
 //! [`FRESH`], so that most requests cost no query; what is revoked, on whichever instance, is refused
-//! after that long at the latest, and what goes on by then is ended within [`LOOK`].
+//! after that long at the latest, and what goes on by then is ended within [`LOOK`]. What shows a token takes one
+//! of the places for sessions that its account has while a request is under way.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -43,6 +44,26 @@ impl Visit {
         Arc::strong_count(&self.in_use) > 1
     }
 
+    /// Has the session, which is kept now, take a place among those of its account only while a request is under
+    /// way; that of a browser, which logs in and out, has one as long as it lasts.
+    pub fn share_place(&self, accounts: &Accounts) {
+        match self.means {
+            Means::Password | Means::Token(_) => {
+                accounts.hold_while(&self.principal, &self.in_use);
+            }
+            Means::Session(_) => {}
+        }
+    }
+
+    /// One more request of a session that is kept.
+    pub fn again(&self) -> Again {
+        let was_in_use = self.is_in_use();
+        Again {
+            visit: self.clone(),
+            was_in_use,
+        }
+    }
+
     /// One that begins now.
     pub fn new(principal: Principal, means: Means) -> Self {
         let in_use = Arc::new(());
@@ -51,6 +72,28 @@ impl Visit {
             means,
             in_use,
         }
+    }
+}
+
+/// One more request of a session that is kept.
+pub struct Again {
+    visit: Visit,
+    was_in_use: bool,
+}
+
+impl Again {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// Busy when the session has to take a place again, and its account or tenant has none.
+    pub fn begin(self, accounts: &Accounts) -> Result<Visit> {
+        match self.visit.means {
+            Means::Password | Means::Token(_) if !self.was_in_use => {
+                accounts.go_on(&self.visit.principal)?;
+            }
+            Means::Password | Means::Session(_) | Means::Token(_) => {}
+        }
+        Ok(self.visit)
     }
 }
 
@@ -92,8 +135,8 @@ impl Visits {
     /// As [`Accounts::look_up`] and [`Accounts::admit_bearer`].
     pub async fn of(&self, ticket: &Ticket, from: Door) -> Result<Visit> {
         let mark = Mark::new(ticket, from);
-        if let Some(visit) = self.glance(&mark) {
-            return Ok(visit);
+        if let Some(again) = self.glance(&mark) {
+            return again.begin(&self.accounts);
         }
         let bearer = match self.accounts.look_up(ticket, from, self.life).await {
             Ok(bearer) => bearer,
@@ -104,10 +147,12 @@ impl Visits {
                 return Err(error);
             }
         };
-        let before = self.lock().get(&mark).map(|known| known.visit.clone());
+        let before = self.lock().get(&mark).map(|known| known.visit.again());
         match before {
-            Some(visit) if bearer.still_is(&visit.principal) && !self.has_ended(&visit) => {
-                return Ok(visit);
+            Some(again)
+                if bearer.still_is(&again.visit.principal) && !self.has_ended(&again.visit) =>
+            {
+                return again.begin(&self.accounts);
             }
             // The account has changed: what was begun before is over.
             Some(_) => self.cut_off(|_, other| *other == mark).await,
@@ -116,7 +161,10 @@ impl Visits {
         let principal = self.accounts.admit_bearer(&bearer, from).await?;
         let visit = Visit::new(principal, bearer.means);
         match self.keep(mark, &visit) {
-            Kept::Mine => Ok(visit),
+            Kept::Mine => {
+                visit.share_place(&self.accounts);
+                Ok(visit)
+            }
             // Another request of the same client was quicker.
             Kept::Others(theirs) => {
                 if theirs.principal.session != visit.principal.session {
@@ -205,7 +253,7 @@ impl Visits {
 
     /// Who is known without a look. When it is time for one, one request takes it upon itself and the
     /// others go on.
-    fn glance(&self, mark: &Mark) -> Option<Visit> {
+    fn glance(&self, mark: &Mark) -> Option<Again> {
         let mut known = self.lock();
         let found = known.get_mut(mark)?;
         if self.has_ended(&found.visit) {
@@ -217,7 +265,7 @@ impl Visits {
             found.looked_up = now;
             return None;
         }
-        Some(found.visit.clone())
+        Some(found.visit.again())
     }
 
     fn keep(&self, mark: Mark, visit: &Visit) -> Kept {

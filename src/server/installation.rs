@@ -91,6 +91,7 @@ impl Installation {
     /// What the operator may do to tenants and accounts.
     pub fn directory(&self) -> Directory {
         Directory::new(self.committer.clone(), self.settings.password_rounds)
+            .with_least_length(self.settings.password_length)
     }
 
     /// The file system over the installation's blobs and keys.

@@ -197,6 +197,12 @@ fn refusals_are_one_sentence_and_misuse_is_told_apart() {
         1,
         "standard input",
     );
+    let short = "has fewer than 8 characters; give a longer one";
+    for words in [["add", "x@demo"], ["passwd", DEMO]] {
+        let words = [&["account"][..], &words, &["--password-stdin"]].concat();
+        refused(&words, "x\n", 1, short);
+        refused(&words, "\u{e4}\u{f6}\u{fc}1234\n", 1, short);
+    }
     refused(&["account", "passwd", DEMO], "", 1, "--password-stdin");
     refused(
         &["account", "key", "add", DEMO, "/nowhere.pub"],

@@ -69,7 +69,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
         (
             "POST",
             "/tenants/demo/accounts",
-            Some(r#"{"user":"bob","password":"secret"}"#),
+            Some(r#"{"user":"bob","password":"long-secret"}"#),
             [201, 403, 403],
         ),
         (
@@ -81,7 +81,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
         (
             "PUT",
             "/tenants/demo/accounts/ann/password",
-            Some(r#"{"password":"other"}"#),
+            Some(r#"{"password":"another-secret"}"#),
             [204, 403, 403],
         ),
         ("POST", "/tenants/demo/accounts/ann/unlock", None, helped),
@@ -161,6 +161,20 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
             "/tenants/demo/sessions/00000000000000000000000000000001",
             None,
             [404, 404, 403],
+        ),
+        ("GET", "/tenants/demo/tokens", None, seen),
+        (
+            "DELETE",
+            "/tenants/demo/tokens/00000000000000000000000000000001",
+            None,
+            [404, 403, 403],
+        ),
+        ("GET", "/tenants/demo/links", None, seen),
+        (
+            "DELETE",
+            "/tenants/demo/links/00000000000000000000000000000001",
+            None,
+            [404, 403, 403],
         ),
         ("GET", "/tenants/demo/deleted", None, seen),
         (
@@ -463,7 +477,7 @@ fn keys_are_destroyed_only_by_whoever_asks_twice() {
     admin.account("acme", "ann", false);
     let put = [
         "--user",
-        "ann@acme:secret",
+        "ann@acme:long-secret",
         "-X",
         "PUT",
         "--data-binary",

@@ -120,14 +120,14 @@ fn a_session_of_each_protocol_is_seen_and_ended_with_a_word_to_its_client() {
 
     let ftps = admin.server().ready.listeners.ftps.unwrap();
     let mut ftp = FtpDoor::implicit_at(ftps);
-    ftp.login("ann@demo", "secret");
+    ftp.login("ann@demo", "long-secret");
     end(&session(list, "ann@demo", "ftps"));
     let told = ftp.reply().unwrap();
     assert_eq!(told.code, 421);
     assert!(told.text.contains(TOLD), "{}", told.text);
     assert!(ftp.reply().is_err(), "and the connection is closed");
 
-    let browser = Browser::log_in(&admin.door, "ann@demo", "secret");
+    let browser = Browser::log_in(&admin.door, "ann@demo", "long-secret");
     assert_eq!(browser.ask(&[], "/api/v1/me").status, 200);
     end(&session(list, "ann@demo", "https"));
     let refused = browser.ask(&[], "/api/v1/me");
@@ -215,7 +215,7 @@ fn a_transfer_in_a_session_that_is_ended_breaks_off() {
     let folder = TempFolder::new();
     fs::write(folder.join("long"), vec![7; 4 << 20]).unwrap();
     let mut upload = Command::new("curl")
-        .args(["--silent", "--insecure", "--user", "ann@demo:secret"])
+        .args(["--silent", "--insecure", "--user", "ann@demo:long-secret"])
         .args(["--limit-rate", "20k", "--upload-file"])
         .arg(folder.join("long"))
         .arg(admin.door.url("/api/v1/files/home/ann/long"))
@@ -237,7 +237,7 @@ fn an_upload_that_goes_on_later_stops_with_its_session() {
     let admin = AdminDoor::up();
     admin.account("demo", "ann", false);
     let address = admin.door.address().to_string();
-    let tus = Tus::at(&address, "ann@demo:secret");
+    let tus = Tus::at(&address, "ann@demo:long-secret");
     let at = tus.begin("/home/ann/long", 1 << 20);
     let _held = tus.hold(&at, 0, b"what came is kept");
     let path = "/tenants/demo/sessions";
@@ -295,7 +295,7 @@ fn a_session_at_another_server_is_seen_and_ended() {
     assert_eq!(ftp.reply().unwrap().code, 421);
 
     let url = format!("https://{}/api/v1/me", other.https.unwrap());
-    let body = r#"{"login":"ann@acme","password":"secret"}"#;
+    let body = r#"{"login":"ann@acme","password":"long-secret"}"#;
     let words = ["-H", "Content-Type: application/json", "--data", body];
     let login = ask(&words, &url.replace("/me", "/sessions"));
     assert_eq!(login.status, 201, "{}", login.text());

@@ -88,7 +88,7 @@ fn administrators_do_to_their_tenant_what_operators_do_but_govern_it() {
     let made = done(send(
         "POST",
         "/accounts",
-        &json!({ "user": "ben", "password": "secret" }),
+        &json!({ "user": "ben", "password": "long-secret" }),
     ));
     assert_eq!(made.status, 201);
     assert_eq!(made.json()["login"], "ben@demo");
@@ -124,7 +124,7 @@ fn administrators_do_to_their_tenant_what_operators_do_but_govern_it() {
     done(send(
         "PUT",
         "/accounts/ben/password",
-        &json!({ "password": "secret" }),
+        &json!({ "password": "long-secret" }),
     ));
     let factor = done(ask(&["-X", "POST"], "/accounts/ben/second-factor")).json();
     assert!(factor["uri"].as_str().unwrap().starts_with("otpauth://"));
@@ -190,7 +190,7 @@ fn a_path_with_dots_in_it_gives_nothing_away() {
     };
     // As a script has it that puts an empty name, or one of two dots, into a path.
     for home in ["/customers/../", "/home/../..", "/home/."] {
-        let wanted = json!({ "user": "ben", "password": "secret", "home": home });
+        let wanted = json!({ "user": "ben", "password": "long-secret", "home": home });
         refused("POST", "/accounts", wanted);
         refused("PATCH", "/accounts/ann", json!({ "home": home }));
         let grant = json!({ "user": "ann", "path": home, "rights": "list,read" });
@@ -237,7 +237,7 @@ fn an_administrator_reaches_nothing_of_another_tenant() {
                 answer.text()
             );
         }
-        let password = admin_door::json("PUT", r#"{"password":"mine"}"#);
+        let password = admin_door::json("PUT", r#"{"password":"mine from now on"}"#);
         assert_eq!(
             ask(&password, &format!("{path}/password")).status,
             404,
@@ -265,7 +265,7 @@ fn an_administrator_reaches_nothing_of_another_tenant() {
     assert_eq!(ask(&[], "/sessions?user=carl").status, 404);
 
     // A session of the other tenant's, by its very id.
-    let browser = Browser::log_in(&admin.door, "carl@bolt", "secret");
+    let browser = Browser::log_in(&admin.door, "carl@bolt", "long-secret");
     let current = browser.ask(&[], "/api/v1/sessions/current").json();
     let id = current["session"]["id"].as_str().unwrap();
     assert_eq!(
@@ -305,7 +305,7 @@ fn an_account_or_token_that_does_not_administer_is_refused() {
     });
 
     let token = |login: &str, scopes: Value| {
-        let user = format!("{login}:secret");
+        let user = format!("{login}:long-secret");
         let body = json!({ "name": "t", "scopes": scopes }).to_string();
         post(&admin.door, &["--user", &user], "/api/v1/tokens", &body)
     };
@@ -350,7 +350,7 @@ fn an_account_or_token_that_does_not_administer_is_refused() {
 #[test]
 fn a_browser_administers_only_from_pages_of_the_server() {
     let admin = two_tenants();
-    let browser = Browser::log_in(&admin.door, CHIEF, "secret");
+    let browser = Browser::log_in(&admin.door, CHIEF, "long-secret");
     let path = "/api/v1/admin/groups";
     assert_eq!(browser.ask(&[], path).status, 200);
     let body = r#"{"name":"forged"}"#;
@@ -365,7 +365,7 @@ fn the_number_of_a_removed_account_is_never_another_s() {
     admin.account("demo", "last", false);
     let put = [
         "--user",
-        "last@demo:secret",
+        "last@demo:long-secret",
         "-X",
         "PUT",
         "--data-binary",
@@ -421,7 +421,7 @@ fn a_password_that_was_changed_lets_nobody_in_any_more() {
         let user = format!("ann@demo:{password}");
         admin.door.ask(&["--user", &user], "/api/v1/me").status
     };
-    let mut old = "secret".to_owned();
+    let mut old = "long-secret".to_owned();
     for round in 0..6 {
         assert_eq!(me(&old), 200);
         let new = format!("secret {round}");
@@ -443,7 +443,7 @@ fn a_password_that_was_changed_lets_nobody_in_any_more() {
 fn what_a_removed_account_did_is_found_by_its_number() {
     let admin = AdminDoor::up();
     admin.account("demo", "ann", false);
-    let me = ["--user", "ann@demo:secret"];
+    let me = ["--user", "ann@demo:long-secret"];
     assert_eq!(admin.door.ask(&me, "/api/v1/me").status, 200);
     admin
         .server()
@@ -482,7 +482,7 @@ fn a_token_for_administration_does_not_become_the_whole_account() {
     admin.account("demo", "ann", false);
     let new = json!({ "name": "a", "scopes": ["admin"] }).to_string();
     let words = [
-        &["--user", "boss@demo:secret"][..],
+        &["--user", "boss@demo:long-secret"][..],
         &admin_door::json("POST", &new)[..],
     ]
     .concat();

@@ -347,14 +347,14 @@ fn who_may_not_look_does_not_learn_which_names_are_files() {
     assert_eq!(door.put("/or/there?parents=true", "x", &[]).status, 201);
     admin(
         &["account", "add", "dan@demo", "--password-stdin"],
-        "secret\n",
+        "long-secret\n",
     );
     admin(
         &["grant", "add", "dan@demo", "demo:/or", "set-attributes"],
         "",
     );
     let ask = |words: &[&str], path: &str| {
-        let words = [&["--user", "dan@demo:secret"], words].concat();
+        let words = [&["--user", "dan@demo:long-secret"], words].concat();
         door.ask(&words, &format!("/api/v1{path}"))
     };
     let both = |asked: &dyn Fn(&str) -> Answer| {

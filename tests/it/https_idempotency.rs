@@ -265,7 +265,7 @@ fn a_key_means_nothing_at_the_port_for_operators() {
     assert!(!is_replayed(&second));
     // Nor is an account logged in there to find out whose key it is.
     admin.account("demo", "bob", false);
-    let asked = [&["--user", "bob@demo:secret"], &words[..]].concat();
+    let asked = [&["--user", "bob@demo:long-secret"], &words[..]].concat();
     let asked = ask(&asked, &admin.url("/api/v1/tenants"));
     assert_eq!(asked.status, 401, "{}", asked.text());
     let door = &admin.door;

@@ -28,6 +28,15 @@ fn a_new_password_needs_the_old_one_and_ends_all_sessions() {
     };
     assert_eq!(change("wrong", "a new one").status, 401);
     assert_eq!(change(&old, "").status, 400);
+    let short = change(&old, "seven c");
+    assert_eq!(short.status, 400);
+    assert!(
+        short
+            .text()
+            .contains("has fewer than 8 characters; give a longer one"),
+        "{}",
+        short.text()
+    );
     assert_eq!(change(&old, &"a".repeat(5_000)).status, 400);
     let changed = change(&old, "a new one");
     assert_eq!(changed.status, 204, "{}", changed.text());

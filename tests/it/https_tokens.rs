@@ -133,8 +133,8 @@ fn looking_needs_the_right_to_look() {
 fn a_token_that_may_not_look_is_not_shown_the_way_home_and_finds_it() {
     let door = HttpsDoor::up();
     let add = ["account", "add", "ann@demo", "--password-stdin"];
-    door.server.admin(&add, "secret\n");
-    let ann = "ann@demo:secret";
+    door.server.admin(&add, "long-secret\n");
+    let ann = "ann@demo:long-secret";
     let above = ["folders", "folders/home", "entries", "entries/home"];
     let of = |scopes: &[&str]| {
         let wanted = json!({ "name": "a", "scopes": scopes }).to_string();

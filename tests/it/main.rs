@@ -155,6 +155,8 @@ mod https_admin_sessions;
 #[cfg(test)]
 mod https_admin_tenant;
 #[cfg(test)]
+mod https_admin_tokens;
+#[cfg(test)]
 mod https_archives;
 #[cfg(test)]
 mod https_balancer;
@@ -250,6 +252,10 @@ mod paramiko;
 mod parity;
 #[cfg(test)]
 mod pieces;
+#[cfg(test)]
+mod places;
+#[cfg(test)]
+mod places_doors;
 #[cfg(test)]
 mod rclone;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sealift::accounts::login::{Accounts, LoginSettings};
 use sealift::accounts::manage::Directory;
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
-use sealift::accounts::sessions::SessionLimits;
+use sealift::accounts::places::SessionLimits;
 use sealift::accounts::verify::PasswordSettings;
 use sealift::db::sql::Dialect;
 use sealift::domain::secret::Secret;

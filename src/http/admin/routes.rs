@@ -4,8 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::admin::{
-    accounts, audit, credentials, data_keys, deleted, grants, groups, hosts, sessions,
-    ssh_authorities, tenants, x509_authorities,
+    accounts, audit, credentials, data_keys, deleted, grants, groups, hosts, links, sessions,
+    ssh_authorities, tenants, tokens, x509_authorities,
 };
 use crate::http::web::Web;
 
@@ -40,6 +40,10 @@ pub fn of_tenant() -> OpenApiRouter<Web> {
         .routes(routes!(grants::take))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(tokens::list))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(links::list))
+        .routes(routes!(links::revoke))
         .routes(routes!(deleted::list))
         .routes(routes!(deleted::restore))
         .routes(routes!(audit::search))

@@ -380,13 +380,8 @@ pub async fn revoke(
 }
 
 fn shown(web: &Web, own: OwnLink) -> ShareView {
+    let state = own.state(web.clock().now());
     let OwnLink { link, path } = own;
-    let state = match &path {
-        _ if link.is_over(web.clock().now()) => "expired",
-        None => "gone",
-        Some(_) if link.is_used_up() => "used-up",
-        Some(_) => "live",
-    };
     let reads = link.kind == LinkKind::Download;
     let limits = link.limits;
     ShareView {

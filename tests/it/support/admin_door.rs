@@ -81,11 +81,11 @@ impl AdminDoor {
         answer
     }
 
-    /// Adds an account of the tenant demo with the password `secret`.
+    /// Adds an account of the tenant demo with the password `long-secret`.
     #[track_caller]
     pub(crate) fn account(&self, tenant: &str, user: &str, administrator: bool) {
         let body = serde_json::json!({
-            "user": user, "password": "secret", "administrator": administrator,
+            "user": user, "password": "long-secret", "administrator": administrator,
         });
         let path = format!("/tenants/{tenant}/accounts");
         self.done("POST", &path, Some(&body.to_string()));
@@ -94,7 +94,7 @@ impl AdminDoor {
     /// Asks at the public port as an account, below `/api/v1/admin`.
     #[track_caller]
     pub(crate) fn account_asks(&self, login: &str, words: &[&str], path: &str) -> Answer {
-        let user = format!("{login}:secret");
+        let user = format!("{login}:long-secret");
         let words = [&["--user", &user], words].concat();
         self.door.ask(&words, &format!("/api/v1/admin{path}"))
     }

@@ -11,7 +11,7 @@ use crate::support::server::sealift;
 use crate::support::serving::Serving;
 
 /// The password of `ann@acme`, and of whatever account is added.
-pub(crate) const SECRET: &str = "secret";
+pub(crate) const SECRET: &str = "long-secret";
 
 pub(crate) struct Two {
     pub(crate) folder: TempFolder,

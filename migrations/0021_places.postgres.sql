@@ -1,0 +1,1 @@
+-- Columns of tables whose policies and grants there are already.
