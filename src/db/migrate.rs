@@ -106,6 +106,11 @@ const MIGRATIONS: &[Migration] = &[
         shared: include_str!("../../migrations/0018_created.sql"),
         postgres: include_str!("../../migrations/0018_created.postgres.sql"),
     },
+    Migration {
+        version: 19,
+        shared: include_str!("../../migrations/0020_key_copies.sql"),
+        postgres: include_str!("../../migrations/0020_key_copies.postgres.sql"),
+    },
 ];
 
 /// What a look at the schema found.
