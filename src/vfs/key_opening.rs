@@ -1,6 +1,5 @@
 //! Unwrapping a tenant's data key: by what wraps it in the first place, and where that is lost by what does in its replica.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use crate::crypto::keyring::{KeyRing, WrappedKey};
@@ -38,11 +37,10 @@ pub(in crate::vfs) async fn open(
     let has_own = placement::of(&mut tx).await?.kms_key.is_some();
     drop(tx);
     let stored = wrapped(&stored);
-    let first = ring.unwrap(tenant, version, &stored);
+    let mut first = Box::pin(ring.unwrap(tenant, version, &stored));
     if copies.is_empty() {
         return first.await;
     }
-    let mut first = pin!(first);
     let told = match has_own {
         true => Some(first.as_mut().await),
         false => tokio::time::timeout(PATIENCE, first.as_mut()).await.ok(),
@@ -53,7 +51,8 @@ pub(in crate::vfs) async fn open(
         None => None,
     };
     for copy in &copies {
-        match ring.unwrap(tenant, version, &wrapped(copy)).await {
+        let copy = wrapped(copy);
+        match Box::pin(ring.unwrap(tenant, version, &copy)).await {
             Ok(key) => {
                 let error = refusal.as_ref();
                 tracing::warn!(tenant.id = %tenant, version, error = ?error, "a data key was unwrapped by what keeps it for the replica, as its own key service did not");
