@@ -110,6 +110,7 @@ pub mod db {
     pub mod installation;
     pub mod instances;
     pub mod kept;
+    pub mod key_copies;
     pub mod known;
     pub mod leases;
     pub mod link_downloads;
@@ -204,7 +205,9 @@ pub mod vfs {
     pub mod history;
     pub mod key_cache;
     pub mod key_care;
+    pub mod key_copies;
     pub mod key_destroy;
+    pub mod key_opening;
     pub mod keys;
     pub mod landing;
     pub mod leaving;

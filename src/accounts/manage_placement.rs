@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::accounts::manage::{Directory, TenantView, view};
+use crate::crypto::keyring::WrappedKey;
 use crate::db::audit::Happening;
+use crate::db::data_keys::StoredKey;
 use crate::db::tenants::{self, Tenant};
-use crate::db::{copies, placement, regions};
+use crate::db::{copies, key_copies, placement, regions};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::RegionId;
 
@@ -23,9 +25,12 @@ pub struct PlacedTenant {
     pub bytes_to_move: u64,
     /// Where copies are kept, by name.
     pub replica: Option<String>,
-    /// For how long what is stored has been without its copy; 0 when nothing is, none without a
-    /// replica.
+    /// For how long what is stored has been without its copy, or its key without what opens it there; 0 when
+    /// nothing is, none without a replica.
     pub replica_lag_seconds: Option<u64>,
+    /// How many versions of its key cannot be unwrapped there if all other regions are lost; none without a
+    /// replica.
+    pub replica_keys_missing: Option<u64>,
     /// The KMS key that wraps its new data keys, instead of its region's.
     pub kms_key: Option<String>,
     /// When its data keys were destroyed.
@@ -129,14 +134,19 @@ impl Directory {
         let now = self.db().now().await?;
         let mut tx = self.db().read(tenant.id).await?;
         let (blobs_to_move, bytes_to_move) = copies::left(&mut tx, placement.region).await?;
-        let replica_lag_seconds = match waits {
-            Some(to) => {
-                let missing = copies::missing(&mut tx, to, placement.replicated_at, 1).await?;
-                let since = missing.first().map(|blob| blob.at);
-                Some(since.map_or(0, |since| now.since(since).as_secs()))
-            }
-            None => None,
-        };
+        let (mut replica_lag_seconds, mut replica_keys_missing) = (None, None);
+        if let Some(to) = waits {
+            let missing = copies::missing(&mut tx, to, placement.replicated_at, 1).await?;
+            let mut keys = key_copies::without(&mut tx, to).await?;
+            keys.retain(|(key, _)| !opens_in(key, to));
+            let blob = missing.first().map(|blob| blob.at);
+            let since = blob
+                .into_iter()
+                .chain(keys.first().map(|(_, at)| *at))
+                .min();
+            replica_lag_seconds = Some(since.map_or(0, |since| now.since(since).as_secs()));
+            replica_keys_missing = Some(keys.len() as u64);
+        }
         let name = |id: RegionId| {
             let known = names.iter().find(|(known, _)| *known == id);
             known.map_or_else(|| id.to_string(), |(_, name)| name.clone())
@@ -148,10 +158,20 @@ impl Directory {
             bytes_to_move,
             replica: replica.map(name),
             replica_lag_seconds,
+            replica_keys_missing,
             kms_key: placement.kms_key,
             keys_destroyed_at: placement.keys_destroyed_at.map(|at| at.to_string()),
         })
     }
+}
+
+/// Whether a key's first wrapping can be opened while all regions but this one are lost.
+fn opens_in(key: &StoredKey, region: RegionId) -> bool {
+    let wrapped = WrappedKey {
+        provider: key.provider.clone(),
+        bytes: key.wrapped.clone(),
+    };
+    wrapped.opens_in(region)
 }
 
 /// A region other than the one in which the tenant lives.

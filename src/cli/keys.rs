@@ -13,7 +13,7 @@ use crate::db::tenants::{self, Tenant};
 use crate::domain::error::{Error, Result};
 use crate::domain::principal::Actor;
 use crate::server::own_keys;
-use crate::vfs::key_care;
+use crate::vfs::key_care::{self, KeyCopyView, KeyView};
 use crate::vfs::key_destroy::{self, KmsKey};
 
 /// Shows, renews and destroys the keys that seal a tenant's files
@@ -122,7 +122,14 @@ impl Listed {
         };
         let tenant = named(installation.database(), tenant).await?;
         let keys = key_care::list(installation.database(), tenant.id).await?;
-        let head = ["VERSION", "STATE", "WRAPPED BY", "REGION", "ADDED"];
+        let head = [
+            "VERSION",
+            "STATE",
+            "WRAPPED BY",
+            "REGION",
+            "FOR THE REPLICA",
+            "ADDED",
+        ];
         output::list(self.place.format(), &keys, head, |key| {
             [
                 key.version.to_string(),
@@ -132,11 +139,25 @@ impl Listed {
                 },
                 key.kms_key.clone().unwrap_or_else(|| key.provider.clone()),
                 key.region.clone().unwrap_or_else(dash),
+                copies(key),
                 key.created_at.clone(),
             ]
         })?;
         installation.close().await;
         Ok(())
+    }
+}
+
+/// What wraps a version for the replica as well.
+fn copies(key: &KeyView) -> String {
+    let copy = |copy: &KeyCopyView| {
+        let by = copy.kms_key.as_ref().unwrap_or(&copy.provider);
+        format!("{by} ({})", copy.region)
+    };
+    let copies: Vec<_> = key.copies.iter().map(copy).collect();
+    match copies.is_empty() {
+        true => "-".to_owned(),
+        false => copies.join(", "),
     }
 }
 

@@ -111,12 +111,17 @@ pub fn shown_rest(placed: &PlacedTenant) -> String {
 
 /// A replica and how far it is behind, in a table.
 pub fn shown_replica(placed: &PlacedTenant) -> String {
-    match (&placed.replica, placed.replica_lag_seconds) {
-        (None, _) => "-".to_owned(),
-        (Some(replica), Some(0) | None) => replica.clone(),
-        (Some(replica), Some(lag)) => {
-            format!("{replica} ({} behind)", arguments::shown_time(lag))
-        }
+    let Some(replica) = &placed.replica else {
+        return "-".to_owned();
+    };
+    let lag = placed.replica_lag_seconds.filter(|lag| *lag > 0);
+    let lag = lag.map(|lag| format!("{} behind", arguments::shown_time(lag)));
+    let keys = placed.replica_keys_missing.filter(|count| *count > 0);
+    let keys = keys.map(|count| format!("{count} versions of the key cannot be opened there yet"));
+    let behind: Vec<_> = lag.into_iter().chain(keys).collect();
+    match behind.is_empty() {
+        true => replica.clone(),
+        false => format!("{replica} ({})", behind.join("; ")),
     }
 }
 
@@ -169,10 +174,16 @@ fn moved(installation: &Installation, before: &PlacedTenant, placed: &PlacedTena
         Some((service.key.clone(), service.cloud.endpoint.clone()))
     };
     if before.region != *to && key(&before.region) != key(to) {
+        let without = match before.replica.as_ref() == Some(to) {
+            // They are wrapped for what was the replica, too.
+            true => String::new(),
+            false => {
+                format!(", so that nothing of {name} can be read without that region's settings")
+            }
+        };
         text += &format!(
-            ".\nIts data keys stay wrapped as they were, by what region {} has for that, so that nothing of \
-             {name} can be read without that region's settings: run 'sealift keys rewrap {name}', which wraps \
-             them anew, before you remove them",
+            ".\nIts data keys stay wrapped as they were, by what region {} has for that{without}: run 'sealift \
+             keys rewrap {name}', which wraps them anew, before you remove that region's settings",
             before.region
         );
     }

@@ -74,6 +74,15 @@ impl WrappedKey {
             _ => Keeper::Unknown,
         }
     }
+
+    /// Whether it can be unwrapped while the key services of all regions but this one are lost.
+    pub fn opens_in(&self, region: RegionId) -> bool {
+        match self.keeper() {
+            Keeper::Kms { region: of, .. } => of == region,
+            Keeper::Local => true,
+            Keeper::Unknown => false,
+        }
+    }
 }
 
 impl KeyRing {

@@ -148,6 +148,11 @@ pub fn is_outage(error: &Error) -> bool {
     }
 }
 
+/// Whether a key service was asked and said no: the key is disabled, gone, awaits its deletion or may not be used.
+pub fn is_refusal(error: &Error) -> bool {
+    failure(error).is_some_and(|failure| failure.trouble.is_refusal())
+}
+
 /// Whether it is about what a key service answered, or that it did not.
 pub fn is_failure(error: &Error) -> bool {
     failure(error).is_some()
@@ -266,6 +271,8 @@ mod tests {
         assert!(is_outage(&failure(Trouble::Credentials).into_error()));
         assert!(!is_outage(&failure(Trouble::Disabled).into_error()));
         assert!(!is_outage(&failure(Trouble::Undecipherable).into_error()));
+        assert!(is_refusal(&failure(Trouble::Disabled).into_error()));
+        assert!(!is_refusal(&failure(Trouble::Silent).into_error()));
         assert!(!is_outage(&Error::new(ErrorKind::Corrupt, "x")));
     }
 }

@@ -116,7 +116,8 @@ pub async fn remove_all(tx: &mut TenantTx) -> Result<u64> {
         .await
 }
 
-fn read(row: &Row) -> Result<StoredKey> {
+/// The first three columns: version, provider and wrapped.
+pub(in crate::db) fn read(row: &Row) -> Result<StoredKey> {
     Ok(StoredKey {
         version: u32::try_from(row.int(0)?).map_err(Error::internal)?,
         provider: row.text(1)?,

@@ -136,6 +136,11 @@ const MIGRATIONS: &[Migration] = &[
         include_str!("../../migrations/0021_places.sql"),
         include_str!("../../migrations/0021_places.postgres.sql"),
     ),
+    step(
+        22,
+        include_str!("../../migrations/0022_key_copies.sql"),
+        include_str!("../../migrations/0022_key_copies.postgres.sql"),
+    ),
 ];
 
 /// What a look at the schema found.

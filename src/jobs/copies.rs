@@ -16,6 +16,7 @@ use crate::domain::error::{Error, Result};
 use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::domain::principal::Actor;
 use crate::vfs::copying;
+use crate::vfs::key_copies;
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 100;
@@ -28,7 +29,8 @@ const KIND: &str = "copying";
 /// Copies a tenant's blobs to where they belong; returns how many copies were made.
 ///
 /// A blob that is not in its tenant's region is copied there, and the copy becomes its object; what it
-/// leaves stays as a copy until it is removed. Then what the replica lacks is copied there. Whatever is
+/// leaves stays as a copy until it is removed. Then what the replica lacks is copied there, after the keys
+/// that it needs were wrapped by what the replica's region has for that. Whatever is
 /// done is noted at once, so that the next round, on any instance, goes on from there.
 ///
 /// # Errors
@@ -59,9 +61,10 @@ pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
     if any {
         vfs.committer().run(tenant, &Actor::job(), Release).await?;
     }
+    let tidied = key_copies::tidy(vfs.keys(), tenant).await;
     match outcome.failed {
         Some(error) => Err(error),
-        None => Ok(outcome.copied),
+        None => tidied.map(|()| outcome.copied),
     }
 }
 
@@ -114,14 +117,21 @@ impl Round<'_> {
 
     async fn replicate(&self, to: RegionId, outcome: &mut Outcome) -> Result<()> {
         let since = self.placement.replicated_at;
-        // What cannot be copied must not keep the others from it.
+        // What cannot be copied must not keep the others from it, nor must keys that cannot be wrapped.
         let mut tried = HashSet::new();
+        let mut wraps = true;
         loop {
             let mut tx = self.vfs.database().snapshot(self.tenant).await?;
             let horizon = clocks::latest(&mut tx).await?.at;
             let limit = BATCH.saturating_add(i64::try_from(tried.len()).unwrap_or(i64::MAX));
             let page = copies::missing(&mut tx, to, since, limit).await?;
             drop(tx);
+            // Before a blob is said to be there that nobody could read there.
+            if wraps && let Err(error) = key_copies::make(self.vfs.keys(), self.tenant, to).await {
+                tracing::warn!(tenant.id = %self.tenant, region = %to, error = ?error, "a replica cannot be read without the tenant's own key service; its keys are wrapped for it later");
+                outcome.failed.get_or_insert(error);
+                wraps = false;
+            }
             if page.is_empty() && horizon > since {
                 let db = self.vfs.database();
                 return placement::set_replicated(db, self.tenant, to, horizon).await;

@@ -12,6 +12,7 @@ use crate::db::{copies, deliveries, kept, placement, regions, tenants, usage};
 use crate::domain::error::Result;
 use crate::domain::id::RegionId;
 use crate::domain::traffic::MOST_TENANTS;
+use crate::vfs::key_copies;
 use crate::vfs::service::Vfs;
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -37,6 +38,9 @@ pub struct Figures {
     pub webhooks_lag: Duration,
     /// What they were not told in the end.
     pub webhooks_dead: u64,
+    /// For each region that keeps copies, how many versions of these tenants' keys cannot be unwrapped there if all
+    /// others are lost.
+    pub replica_keys_missing: Vec<(Arc<str>, u64)>,
 }
 
 /// What a tenant stores.
@@ -84,7 +88,7 @@ async fn count(vfs: &Vfs) -> Result<Figures> {
     let now = db.now().await?;
     let names: BTreeMap<RegionId, String> = regions::list(db).await?.into_iter().collect();
     let mut figures = Figures::default();
-    let mut lag: BTreeMap<RegionId, Duration> = BTreeMap::new();
+    let mut behind: BTreeMap<RegionId, (Duration, u64)> = BTreeMap::new();
     let mut all = tenants::list(db).await?;
     all.sort_by_key(|tenant| tenant.id);
     for (number, tenant) in all.into_iter().enumerate() {
@@ -110,15 +114,21 @@ async fn count(vfs: &Vfs) -> Result<Figures> {
         if let Some(replica) = replica.filter(|_| placement.keys_destroyed_at.is_none()) {
             let since = placement.replicated_at;
             let missing = copies::missing(&mut tx, replica, since, 1).await?;
-            let waits = missing.first().map(|blob| now.since(blob.at));
-            let most = lag.entry(replica).or_default();
+            let keys = key_copies::lacking(&mut tx, replica).await?;
+            let blob = missing.first().map(|blob| blob.at);
+            let since = blob.into_iter().chain(keys.first().map(|(_, at)| *at));
+            let waits = since.map(|since| now.since(since)).max();
+            let (most, count) = behind.entry(replica).or_default();
             *most = (*most).max(waits.unwrap_or_default());
+            *count += keys.len() as u64;
         }
     }
-    let lag = lag.into_iter().filter_map(|(region, waits)| {
-        let name = names.get(&region)?;
-        Some((name.as_str().into(), waits))
-    });
-    figures.replica_lag = lag.collect();
+    for (region, (waits, keys)) in behind {
+        if let Some(name) = names.get(&region) {
+            let name: Arc<str> = name.as_str().into();
+            figures.replica_lag.push((name.clone(), waits));
+            figures.replica_keys_missing.push((name, keys));
+        }
+    }
     Ok(figures)
 }

@@ -151,13 +151,22 @@ fn uploads(meter: &Meter, census: &Census) {
 }
 
 fn replicas(meter: &Meter, census: &Census) {
-    let census = census.clone();
+    let (lag, keys) = (census.clone(), census.clone());
+    let what =
+        "Versions of tenants' keys that cannot be opened in a region if all others are lost.";
+    whole(meter, "sealift.replica.keys.missing", "", what, move |to| {
+        keys.with(|figures| {
+            for (region, count) in &figures.replica_keys_missing {
+                to.observe(*count, &[KeyValue::new("region", region.clone())]);
+            }
+        });
+    });
     meter
         .f64_observable_gauge("sealift.replica.lag")
         .with_unit("s")
-        .with_description("How long the oldest blob waits for its copy in a region.")
+        .with_description("How long the oldest blob, or its key, waits for its copy in a region.")
         .with_callback(move |to| {
-            census.with(|figures| {
+            lag.with(|figures| {
                 for (region, waits) in &figures.replica_lag {
                     let region = KeyValue::new("region", region.clone());
                     to.observe(Duration::as_secs_f64(waits), &[region]);

@@ -14,7 +14,7 @@ use crate::crypto::keyring::{Keeper, WrappedKey};
 use crate::crypto::kms::KmsKeys;
 use crate::crypto::kms_error;
 use crate::db::database::Database;
-use crate::db::{blobs, data_keys, placement, regions as numbers, tenants};
+use crate::db::{blobs, data_keys, key_copies, placement, regions as numbers, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::RegionId;
 use crate::net::cloud;
@@ -262,13 +262,19 @@ pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()>
     for tenant in tenants::list(db).await? {
         let mut tx = db.read(tenant.id).await?;
         let placement = placement::of(&mut tx).await?;
-        let keys = data_keys::list(&mut tx).await?;
+        let mut keys = data_keys::list(&mut tx).await?;
+        let copies = key_copies::list(&mut tx).await?;
         drop(tx);
         let places = [Some(placement.region), placement.replica].into_iter();
         let places = places.flatten().filter_map(name_of);
         for (_, name) in places.filter(|(_, name)| is_strange(name)) {
             lost.entry(name).or_default().push(tenant.name.clone());
         }
+        let opens_for_replica = |version| {
+            let mut copies = copies.iter().filter(|copy| copy.key.version == version);
+            copies.any(|copy| name_of(copy.region).is_some_and(|(_, name)| serves(name)))
+        };
+        keys.retain(|(key, _)| !opens_for_replica(key.version));
         let keys = keys.into_iter().map(|(key, _)| WrappedKey {
             provider: key.provider,
             bytes: key.wrapped,

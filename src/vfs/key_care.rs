@@ -3,20 +3,23 @@
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::crypto::keyring::{Keeper, WrappedKey};
+use crate::crypto::keyring::Keeper;
 use crate::db::audit::Happening;
 use crate::db::data_keys::{self, StoredKey};
 use crate::db::database::Database;
+use crate::db::key_copies::{self, KeyCopy};
 use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::regions;
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::{ErrorKind, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{RegionId, TenantId};
 use crate::domain::principal::Actor;
-use crate::vfs::keys::{AddKey, TenantKeys, destroyed, home, stored, wrapped};
+use crate::vfs::key_copies::{self as second, shown};
+use crate::vfs::key_opening::{self, wrapped};
+use crate::vfs::keys::{AddKey, TenantKeys, destroyed, home, stored};
 
 /// Attempts at what another instance may do at the same time.
 const ATTEMPTS: usize = 4;
@@ -36,6 +39,19 @@ pub struct KeyView {
     pub kms_key: Option<String>,
     /// When it was made.
     pub created_at: String,
+    /// What can unwrap it as well, if the first cannot: for the tenant's replica.
+    pub copies: Vec<KeyCopyView>,
+}
+
+/// A further wrapping of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyCopyView {
+    /// The region that it is for.
+    pub region: String,
+    /// Who can unwrap it: `local` or `aws-kms`.
+    pub provider: String,
+    /// The service's key.
+    pub kms_key: Option<String>,
 }
 
 /// A new version.
@@ -77,13 +93,28 @@ pub async fn list(db: &Database, tenant: TenantId) -> Result<Vec<KeyView>> {
     let names = regions::list(db).await?;
     let mut tx = db.read(tenant).await?;
     let rows = data_keys::list(&mut tx).await?;
+    let copies = key_copies::list(&mut tx).await?;
     drop(tx);
+    let name = |id: RegionId| {
+        let name = names.iter().find(|(known, _)| *known == id);
+        name.map_or_else(|| id.to_string(), |(_, name)| name.clone())
+    };
+    let copy = |copy: &KeyCopy| KeyCopyView {
+        region: name(copy.region),
+        provider: copy.key.provider.clone(),
+        kms_key: kept_at(wrapped(&copy.key).keeper(), &names).1,
+    };
     let latest = rows.last().map(|(key, _)| key.version);
     let view = |(key, created_at): (StoredKey, Timestamp)| {
         let (region, kms_key) = kept_at(wrapped(&key).keeper(), &names);
         KeyView {
             version: key.version,
             current: Some(key.version) == latest,
+            copies: copies
+                .iter()
+                .filter(|copy| copy.key.version == key.version)
+                .map(copy)
+                .collect(),
             provider: key.provider,
             region,
             kms_key,
@@ -130,7 +161,7 @@ async fn rotate_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Resu
     })
 }
 
-/// Wraps every version of a tenant's key anew, by what now keeps its keys; says how many.
+/// Wraps every version of a tenant's key anew, by what now keeps its keys and those of its replica; says how many.
 ///
 /// All or none: until the new wrappings are stored, and each was seen to open, the old ones stay.
 ///
@@ -147,16 +178,17 @@ pub async fn rewrap(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Resul
 }
 
 async fn rewrap_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Result<usize> {
-    let (placement, rows) = look(keys.committer().database(), tenant).await?;
-    let home = home(&placement);
-    let mut changes = Vec::with_capacity(rows.len());
+    let (ring, db) = (keys.ring(), keys.committer().database());
+    let (placement, rows) = look(db, tenant).await?;
+    let (home, replica) = (home(&placement), second::replica(&placement));
+    let (mut changes, mut copies) = (Vec::with_capacity(rows.len()), Vec::new());
     let mut by = String::new();
     for before in rows {
-        let ring = keys.ring();
-        let key = ring
-            .unwrap(tenant, before.version, &wrapped(&before))
-            .await?;
+        let key = key_opening::open(ring, db, tenant, before.version).await?;
         let anew = ring.wrap(tenant, &key, &home).await?;
+        if let Some(replica) = replica.filter(|replica| !anew.opens_in(*replica)) {
+            copies.push(second::wrap(ring, tenant, &key, replica).await?);
+        }
         by = shown(&anew);
         let after = stored(before.version, anew);
         changes.push((before, after));
@@ -164,7 +196,12 @@ async fn rewrap_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Resu
     let count = changes.len();
     if count > 0 {
         let detail = format!("{count} versions, wrapped by {by}");
-        let replace = Replace { changes, detail };
+        let replace = Replace {
+            placement,
+            changes,
+            copies,
+            detail,
+        };
         keys.committer().run(tenant, actor, replace).await?;
     }
     Ok(count)
@@ -182,15 +219,30 @@ async fn look(db: &Database, tenant: TenantId) -> Result<(Placement, Vec<StoredK
 }
 
 struct Replace {
+    /// Where the tenant was.
+    placement: Placement,
     changes: Vec<(StoredKey, StoredKey)>,
+    /// Those that are needed beside them.
+    copies: Vec<KeyCopy>,
     detail: String,
 }
 
 #[async_trait]
 impl Operation for Replace {
-    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        let now = placement::of(tx).await?;
+        if second::replica(&now) != second::replica(&self.placement)
+            || home(&now) != home(&self.placement)
+        {
+            let context = "the tenant was moved at the same time; try again";
+            return Err(Error::new(ErrorKind::Stale, context));
+        }
         for (before, after) in &self.changes {
             data_keys::replace(tx, before, after).await?;
+        }
+        key_copies::remove_all(tx).await?;
+        for copy in &self.copies {
+            key_copies::add(tx, copy, next.at).await?;
         }
         let happening = Happening::new(REWRAP, self.detail.as_str());
         Ok(Record::Event(happening))
@@ -210,12 +262,5 @@ pub fn kept_at(keeper: Keeper, names: &[(RegionId, String)]) -> (Option<String>,
             (Some(name), Some(key_id))
         }
         Keeper::Local | Keeper::Unknown => (None, None),
-    }
-}
-
-fn shown(wrapped: &WrappedKey) -> String {
-    match wrapped.keeper() {
-        Keeper::Kms { key_id, .. } => key_id,
-        Keeper::Local | Keeper::Unknown => "the key file".to_owned(),
     }
 }

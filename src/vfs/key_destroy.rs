@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::crypto::keyring::{self, Keeper, KeyHome};
 use crate::db::audit::{self, Happening};
-use crate::db::data_keys::{self, StoredKey};
+use crate::db::data_keys;
 use crate::db::database::Database;
+use crate::db::key_copies;
 use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::sql::TenantTx;
@@ -20,7 +21,9 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
 use crate::domain::principal::Actor;
 use crate::vfs::key_care::REWRAP;
-use crate::vfs::keys::{TenantKeys, home, wrapped};
+use crate::vfs::key_copies::REMOVED;
+use crate::vfs::key_opening::wrapped;
+use crate::vfs::keys::{TenantKeys, home};
 
 /// Fewest and most days for which a key service lets one think again.
 pub const WINDOW_DAYS: std::ops::RangeInclusive<u8> = 7..=30;
@@ -66,8 +69,10 @@ pub async fn destroy(
     let db = keys.committer().database();
     let mut tx = db.read(tenant).await?;
     let placement = placement::of(&mut tx).await?;
-    let rows = data_keys::list(&mut tx).await?;
+    let versions = data_keys::list(&mut tx).await?.len() as u64;
+    let keepers = keepers(&mut tx).await?;
     let rewrapped_at = audit::last_event(&mut tx, REWRAP).await?;
+    let removed_at = audit::last_event(&mut tx, REMOVED).await?;
     drop(tx);
 
     let doomed = doomed_key(keys, tenant, &placement, kms_key).await;
@@ -84,7 +89,7 @@ pub async fn destroy(
         _ => error,
     })?;
     let former = match kms_key {
-        KmsKey::Delete(_) => former_keys(keys, tenant, &rows, &doomed).await?,
+        KmsKey::Delete(_) => former_keys(keys, tenant, &keepers, &doomed).await?,
         KmsKey::Keep => String::new(),
     };
     let removed = Remove {
@@ -96,7 +101,7 @@ pub async fn destroy(
     let destroyed_at = destroyed_at.ok_or_else(|| Error::internal("no time of destruction"))?;
     let until_backups = destroyed_at.plus(backups);
     let mut outcome = Destroyed {
-        versions: rows.len() as u64,
+        versions,
         final_at: until_backups.to_string(),
         kms_key: None,
         explanation: "it is final once no backup of the database holds the wrapped keys any more"
@@ -124,12 +129,12 @@ pub async fn destroy(
             );
             Error::new(error.kind(), context).because(error)
         })?;
-    let all_under_it = !rows.is_empty()
-        && rows.iter().all(|(key, _)| {
-            matches!(wrapped(key).keeper(), Keeper::Kms { key_id, .. } if key_id == deletion.key_id)
-        });
+    let all_under_it = !keepers.is_empty()
+        && keepers.iter().all(
+            |keeper| matches!(keeper, Keeper::Kms { key_id, .. } if *key_id == deletion.key_id),
+        );
     let other_wrappings_until = match all_under_it {
-        true => rewrapped_at.map(|at| at.plus(backups)),
+        true => rewrapped_at.max(removed_at).map(|at| at.plus(backups)),
         false => Some(until_backups),
     };
     let final_at = other_wrappings_until.map_or(deletion.at, |until| until.max(deletion.at));
@@ -182,23 +187,24 @@ async fn doomed_key(
 async fn former_keys(
     keys: &TenantKeys,
     tenant: TenantId,
-    rows: &[(StoredKey, Timestamp)],
+    keepers: &[Keeper],
     doomed: &Doomed,
 ) -> Result<String> {
     let mut former = BTreeSet::new();
-    for (row, _) in rows {
-        let Keeper::Kms { key_id, .. } = wrapped(row).keeper() else {
+    for keeper in keepers {
+        let Keeper::Kms { key_id, .. } = keeper else {
             continue;
         };
-        if matches!(doomed, Doomed::Key(doomed, _) if *doomed == key_id) {
+        if matches!(doomed, Doomed::Key(doomed, _) if doomed == key_id) {
             continue;
         }
-        match needed_by(keys, tenant, &key_id).await {
-            Ok(Some(_)) => {}
+        let needed = match needed_by(keys, tenant, key_id).await {
             // A key to look at rather than one to forget.
-            Ok(None) => drop(former.insert(key_id)),
-            Err(error) if error.kind() == ErrorKind::Unavailable => drop(former.insert(key_id)),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == ErrorKind::Unavailable => None,
+            needed => needed?,
+        };
+        if needed.is_none() {
+            former.insert(key_id.clone());
         }
     }
     let former: Vec<_> = former.into_iter().collect();
@@ -262,14 +268,20 @@ fn is_key(found: Result<String>, key_id: &str) -> Result<bool> {
 async fn wrappings(db: &Database, tenant: TenantId) -> Result<(Placement, Vec<String>)> {
     let mut tx = db.read(tenant).await?;
     let placement = placement::of(&mut tx).await?;
-    let rows = data_keys::list(&mut tx).await?;
-    let keepers = rows
-        .iter()
-        .filter_map(|(key, _)| match wrapped(key).keeper() {
-            Keeper::Kms { key_id, .. } => Some(key_id),
-            Keeper::Local | Keeper::Unknown => None,
-        });
-    Ok((placement, keepers.collect()))
+    let keepers = keepers(&mut tx).await?.into_iter();
+    let key_ids = keepers.filter_map(|keeper| match keeper {
+        Keeper::Kms { key_id, .. } => Some(key_id),
+        Keeper::Local | Keeper::Unknown => None,
+    });
+    Ok((placement, key_ids.collect()))
+}
+
+/// What wraps each of a tenant's keys, and what does for its replica.
+async fn keepers(tx: &mut TenantTx) -> Result<Vec<Keeper>> {
+    let firsts = data_keys::list(tx).await?.into_iter().map(|(key, _)| key);
+    let copies = key_copies::list(tx).await?.into_iter().map(|copy| copy.key);
+    let all = firsts.chain(copies);
+    Ok(all.map(|key| wrapped(&key).keeper()).collect())
 }
 
 struct Remove {
@@ -281,6 +293,7 @@ struct Remove {
 impl Operation for Remove {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let versions = data_keys::remove_all(tx).await?;
+        key_copies::remove_all(tx).await?;
         placement::set_keys_destroyed(tx, self.before.unwrap_or(next.at)).await?;
         let detail = format!("{versions} versions");
         Ok(Record::Event(Happening::new("keys-destroy", detail)))

@@ -24,6 +24,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::TenantId;
 use crate::domain::principal::Actor;
 use crate::vfs::key_cache::KeyCache;
+use crate::vfs::key_opening;
 
 /// How long an unwrapped key stays in memory at most, unless something else is asked for. It is
 /// renewed from half of this, so that an outage of the key service of half an hour is not noticed.
@@ -285,18 +286,7 @@ impl Shared {
     }
 
     async fn unwrap(&self, tenant: TenantId, version: u32) -> Result<DataKey> {
-        let mut tx = self.committer.database().read(tenant).await?;
-        let stored = data_keys::find(&mut tx, version).await?;
-        drop(tx);
-        let stored = stored.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Corrupt,
-                "the key of this file is gone; tell the operator",
-            )
-            .because(format!("no data key {version} of tenant {tenant}"))
-        })?;
-        let wrapped = wrapped(&stored);
-        self.ring.unwrap(tenant, version, &wrapped).await
+        key_opening::open(&self.ring, self.committer.database(), tenant, version).await
     }
 
     async fn first(&self, tenant: TenantId) -> Result<DataKey> {
@@ -351,14 +341,6 @@ pub(in crate::vfs) fn home(placement: &Placement) -> KeyHome {
     KeyHome {
         region: placement.region,
         kms_key: placement.kms_key.clone(),
-    }
-}
-
-/// A key as the ring takes it.
-pub(in crate::vfs) fn wrapped(stored: &StoredKey) -> WrappedKey {
-    WrappedKey {
-        provider: stored.provider.clone(),
-        bytes: stored.wrapped.clone(),
     }
 }
 

@@ -215,6 +215,8 @@ mod https_tus_instances;
 #[cfg(test)]
 mod key_care;
 #[cfg(test)]
+mod key_copies;
+#[cfg(test)]
 mod kms;
 #[cfg(test)]
 mod lftp;

@@ -5,14 +5,16 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sealift::net::cloud::CloudSettings;
 use serde_json::Value;
 
 use crate::support::client::quote;
-use crate::support::cloud::block_on;
+use crate::support::cloud::{self, block_on};
 use crate::support::folder::{TempFolder, sha256, write_random};
 use crate::support::https_door;
+use crate::support::kms::{Kind, Kms};
 use crate::support::proxy::{Harm, Proxy};
-use crate::support::seaweed::Seaweed;
+use crate::support::seaweed::{AWS_REGION, Seaweed};
 use crate::support::server::sealift;
 use crate::support::serving::Serving;
 use crate::support::wait::wait_for;
@@ -24,10 +26,36 @@ struct Two {
     config: PathBuf,
     lines: [Proxy; 2],
     buckets: [String; 2],
+    services: Option<[Service; 2]>,
+}
+
+/// What wraps a region's keys, behind a line that can be harmed.
+struct Service {
+    line: Proxy,
+    key: String,
+}
+
+impl Service {
+    fn new() -> Self {
+        let server = Kms::shared(Kind::Moto);
+        let cloud = CloudSettings {
+            aws_region: AWS_REGION.to_owned(),
+            ..Kms::cloud(server.port)
+        };
+        Self {
+            line: Proxy::before(server.port),
+            key: block_on(cloud::fresh_key(cloud)),
+        }
+    }
 }
 
 impl Two {
+    /// With the keys of all tenants in one file.
     fn new() -> Self {
+        Self::with(None)
+    }
+
+    fn with(services: Option<[Service; 2]>) -> Self {
         let seaweed = Seaweed::shared();
         let folder = TempFolder::new();
         let two = Self {
@@ -35,6 +63,7 @@ impl Two {
             folder,
             lines: [(); 2].map(|()| Proxy::before(seaweed.http_port())),
             buckets: [(); 2].map(|()| seaweed.fresh_bucket()),
+            services,
         };
         two.write();
         two.run(&["migrate"]);
@@ -67,6 +96,13 @@ impl Two {
                 self.lines[number].http(),
                 key.id,
             );
+            if let Some(services) = &self.services {
+                let Service { line, key } = &services[number];
+                settings += &format!(
+                    "aws_region = \"{AWS_REGION}\"\nkms_key = \"{key}\"\nkms_endpoint = \"{}\"\n",
+                    line.http()
+                );
+            }
         }
         fs::write(&self.config, settings).unwrap();
     }
@@ -100,6 +136,22 @@ impl Two {
             let json = answer.json();
             wanted(answer.status, &json).then_some(json)
         })
+    }
+
+    /// Waits until acme's copies are in `b`, with all that is needed to read them there.
+    fn copied(&self) {
+        // A lag of less than a second is told as none.
+        let whole = self.objects(0).len();
+        wait_for("the copies", Duration::from_secs(60), || {
+            let acme = self.acme();
+            let there = acme["replica_lag_seconds"] == 0 && acme["replica_keys_missing"] == 0;
+            (there && self.objects(1).len() == whole).then_some(())
+        });
+    }
+
+    fn acme(&self) -> Value {
+        let acme = self.run(&["tenant", "show", "acme", "--json"]);
+        serde_json::from_str(&acme).unwrap()
     }
 
     /// A file is put and fetched.
@@ -223,19 +275,67 @@ fn copies_are_read_while_the_first_region_is_silent() {
     let serving = two.serve();
     two.transfer(&serving, "acme");
     two.run(&["tenant", "set", "acme", "--replica", "b"]);
-    // A lag of less than a second is told as none.
-    let whole = two.objects(0).len();
-    wait_for("the copies", Duration::from_secs(60), || {
-        let acme = two.run(&["tenant", "show", "acme", "--json"]);
-        let acme: Value = serde_json::from_str(&acme).unwrap();
-        (acme["replica_lag_seconds"] == 0 && two.objects(1).len() == whole).then_some(())
-    });
+    two.copied();
     two.lines[0].set(Harm::BlackHole { after: 0 });
     let back = two.folder.join("from the copy");
     let commands = format!("get file {}\n", quote(&back));
     serving.sftp("ann@acme", "right horse", &commands);
     assert_eq!(sha256(&two.folder.join("acme")), sha256(&back));
     two.lines[0].set(Harm::Off);
+    serving.stop();
+}
+
+#[test]
+fn a_replica_is_read_after_a_restart_without_store_and_key_service_of_the_first_region() {
+    let two = Two::with(Some([(); 2].map(|()| Service::new())));
+    let services = two.services.as_ref().unwrap();
+    let serving = two.serve();
+    two.transfer(&serving, "acme");
+    two.run(&["tenant", "set", "acme", "--replica", "b"]);
+    two.copied();
+    let read = |serving: &Serving, name: &str| {
+        let back = two.folder.join("from the copy");
+        let commands = format!("get {name} {}\n", quote(&back));
+        serving.sftp("ann@acme", "right horse", &commands);
+        sha256(&back)
+    };
+    let first = sha256(&two.folder.join("acme"));
+    serving.stop();
+
+    two.lines[0].set(Harm::Refuse);
+    for harm in [Harm::Refuse, Harm::BlackHole { after: 0 }] {
+        services[0].line.set(harm);
+        let serving = two.serve();
+        assert_eq!(read(&serving, "file"), first);
+        serving.stop();
+    }
+
+    // A new version is wrapped for the replica as well.
+    for line in [&two.lines[0], &services[0].line] {
+        line.set(Harm::Off);
+    }
+    two.run(&["keys", "rotate", "acme"]);
+    let listed = two.run(&["keys", "list", "acme"]);
+    assert_eq!(listed.matches(&services[0].key).count(), 2, "{listed}");
+    assert!(listed.contains(&services[1].key), "{listed}");
+    let serving = two.serve();
+    let later = two.folder.join("later");
+    write_random(&later, 300_000);
+    let commands = format!("put {} later\n", quote(&later));
+    serving.sftp("ann@acme", "right horse", &commands);
+    two.copied();
+    serving.stop();
+    for line in [&two.lines[0], &services[0].line] {
+        line.set(Harm::Refuse);
+    }
+    let serving = two.serve();
+    assert_eq!(read(&serving, "file"), first);
+    assert_eq!(read(&serving, "later"), sha256(&later));
+
+    // And all of it is lost with the keys.
+    let destroyed = two.run(&["keys", "destroy", "--yes-destroy", "acme"]);
+    assert!(destroyed.contains("destroyed 2 versions"), "{destroyed}");
+    assert!(two.acme()["replica_keys_missing"].is_null());
     serving.stop();
 }
 

@@ -14,7 +14,7 @@ use crate::http::extract::JsonBody;
 use crate::http::failures::{Asking, Reading};
 use crate::http::reply::Problem;
 use crate::http::web::Web;
-use crate::vfs::key_care;
+use crate::vfs::key_care::{self, KeyCopyView};
 use crate::vfs::key_destroy::{self, KmsKey, WINDOW_DAYS};
 
 /// A version of a tenant's key.
@@ -32,6 +32,19 @@ pub struct DataKey {
     kms_key: Option<String>,
     /// When it was made.
     created_at: String,
+    /// What can unwrap it as well, if the first cannot: for the tenant's replica.
+    copies: Vec<DataKeyCopy>,
+}
+
+/// A further wrapping of a version of a tenant's key.
+#[derive(Serialize, ToSchema)]
+pub struct DataKeyCopy {
+    /// The region that it is for.
+    region: String,
+    /// Who can unwrap it: `local` or `aws-kms`.
+    provider: String,
+    /// The service's key.
+    kms_key: Option<String>,
 }
 
 /// The versions of a tenant's key.
@@ -110,11 +123,20 @@ pub async fn list(State(web): State<Web>, admin: Admin<Seeing>) -> Result<Json<D
         region: key.region,
         kms_key: key.kms_key,
         created_at: key.created_at,
+        copies: key.copies.into_iter().map(copy).collect(),
     });
     Ok(Json(DataKeys {
         items: items.collect(),
         next: None,
     }))
+}
+
+fn copy(copy: KeyCopyView) -> DataKeyCopy {
+    DataKeyCopy {
+        region: copy.region,
+        provider: copy.provider,
+        kms_key: copy.kms_key,
+    }
 }
 
 /// Seal new files with a new version; those that are stored stay as they are.

@@ -87,8 +87,10 @@ pub struct Tenant {
     bytes_to_move: u64,
     /// Where copies are kept.
     replica: Option<String>,
-    /// For how long what is stored has been without its copy; 0 when nothing is.
+    /// For how long what is stored has been without its copy, or its key without what opens it there; 0 when nothing is.
     replica_lag_seconds: Option<u64>,
+    /// How many versions of its key cannot be unwrapped there if all other regions are lost.
+    replica_keys_missing: Option<u64>,
     /// The KMS key that wraps its new data keys, instead of its region's.
     kms_key: Option<String>,
     /// When its data keys were destroyed.
@@ -364,6 +366,7 @@ fn tenant(whole: WholeTenant) -> Tenant {
         bytes_to_move: placed.bytes_to_move,
         replica: placed.replica,
         replica_lag_seconds: placed.replica_lag_seconds,
+        replica_keys_missing: placed.replica_keys_missing,
         kms_key: placed.kms_key,
         keys_destroyed_at: placed.keys_destroyed_at,
     }

@@ -104,7 +104,8 @@ pub(crate) fn key_service() -> &'static (String, CloudSettings) {
     })
 }
 
-async fn fresh_key(cloud: CloudSettings) -> String {
+/// Makes a key that nobody else uses; its ARN.
+pub(crate) async fn fresh_key(cloud: CloudSettings) -> String {
     let config = sdk_config(&cloud).await.unwrap();
     let client = aws_sdk_kms::Client::new(&config);
     let made = client.create_key().send().await.unwrap();
