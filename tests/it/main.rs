@@ -142,6 +142,8 @@ mod https;
 #[cfg(test)]
 mod https_admin;
 #[cfg(test)]
+mod https_admin_rules;
+#[cfg(test)]
 mod https_admin_sessions;
 #[cfg(test)]
 mod https_admin_tenant;

@@ -215,7 +215,10 @@ pub async fn alter(
     if change.clear_text.is_some() || change.door_options.is_some() {
         admin.insist_on_operator("changing what FTP asks of an account")?;
     }
-    let login = admin.login(&named.user)?;
+    let login = match change.opens() {
+        true => admin.login_to_open(&named.user)?,
+        false => admin.login(&named.user)?,
+    };
     let known = version::known(&headers)?;
     let change = change.parsed()?;
     admin.directory.alter_account(&login, change, known).await?;
@@ -292,6 +295,35 @@ impl Change {
         let methods = match self.methods {
             Some(Some(sequences)) => Some(Some(sequences.join(" ").parse()?)),
             Some(None) => Some(None),
+    /// Whether it may open the account to somebody, or let it reach or do more. What a session may take up does not.
+    fn opens(&self) -> bool {
+        let Self {
+            disabled,
+            administrator,
+            home,
+            ceiling,
+            quota_bytes: _,
+            quota_files: _,
+            sessions: _,
+            methods,
+            appended_code,
+            networks,
+            principals,
+            clear_text,
+            door_options,
+        } = self;
+        *disabled == Some(Some(false))
+            || administrator.is_some()
+            || home.is_some()
+            || ceiling.is_some()
+            || methods.is_some()
+            || appended_code.is_some()
+            || networks.is_some()
+            || principals.is_some()
+            || clear_text.is_some()
+            || door_options.is_some()
+    }
+
             None => None,
         };
         let home = wish::never_null("home", self.home)?;

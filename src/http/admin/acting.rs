@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 
 use crate::accounts::bearer::Means;
 use crate::accounts::manage::Directory;
-use crate::accounts::manage_groups::GroupName;
+use crate::accounts::manage_groups::{GroupName, GroupView};
 use crate::domain::error::Error;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::principal::{Actor, LoginName, Protocol};
@@ -94,20 +94,41 @@ impl<P> Admin<P> {
         Err(Problem::new(StatusCode::FORBIDDEN, "denied", detail))
     }
 
-    /// The account whose password, keys or second factor are to be changed: not the own one of who shows a token, which
-    /// must not become the whole account.
+    /// The account that is to be opened otherwise than before, or is to reach or do more: not the own one of who shows
+    /// a token, which must not become the whole account.
     ///
     /// # Errors
     /// 403 for the token's own account; 404 when no account can be called so.
     pub fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
-        if self.by_token && user == self.who {
-            let what = "changing by a token what opens its own account";
-            self.directory.note_refusal(self.id, what);
-            let detail = "what opens the account does not end with the token: log in with the password to change it \
-                          for yourself";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail));
+        match self.by_token && user == self.who {
+            true => Err(self.outlives_the_token()),
+            false => self.login(user),
         }
-        self.login(user)
+    }
+
+    /// The group whose members are to do more: none that the own account of who shows a token is in.
+    ///
+    /// # Errors
+    /// 403 for a group of the token's own account; 404 when no group can be called so; 503.
+    pub async fn group_to_open(&self, name: &str) -> Result<GroupName, Problem> {
+        let group = self.group(name)?;
+        if self.by_token {
+            let (full, own) = (group.to_string(), self.login(&self.who)?.to_string());
+            let all = self.directory.groups(&self.tenant).await?;
+            let is_in = |one: &GroupView| one.group == full && one.members.contains(&own);
+            if all.iter().any(is_in) {
+                return Err(self.outlives_the_token());
+            }
+        }
+        Ok(group)
+    }
+
+    fn outlives_the_token(&self) -> Problem {
+        let what = "changing by a token what opens its own account";
+        self.directory.note_refusal(self.id, what);
+        let detail = "what opens the account does not end with the token: log in with the password to change it \
+                      for yourself";
+        Problem::new(StatusCode::FORBIDDEN, "scope", detail)
     }
 }
 

@@ -1,0 +1,94 @@
+//! What administration refuses, whoever asks: what would outlast a token, and values that mean nothing or too much.
+
+use serde_json::{Value, json};
+
+use crate::support::admin_door::{self, AdminDoor};
+use crate::support::https_door::Answer;
+
+/// What a token of an account that administers demo is answered.
+fn by_token(admin: &AdminDoor, token: &str, method: &str, path: &str, body: &Value) -> Answer {
+    let bearer = format!("Authorization: Bearer {token}");
+    let body = body.to_string();
+    let words = [&["-H", &bearer][..], &admin_door::json(method, &body)].concat();
+    admin.door.ask(&words, &format!("/api/v1/admin{path}"))
+}
+
+#[test]
+fn a_token_for_administration_does_not_open_or_widen_its_own_account() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "boss", true);
+    admin.account("demo", "ann", false);
+    for group in ["crew", "others"] {
+        let body = json!({ "name": group }).to_string();
+        admin.done("POST", "/tenants/demo/groups", Some(&body));
+    }
+    admin.done("PUT", "/tenants/demo/groups/crew/members/boss", None);
+    let new = json!({ "name": "a", "scopes": ["admin"] }).to_string();
+    let words = [
+        &["--user", "boss@demo:secret"][..],
+        &admin_door::json("POST", &new),
+    ]
+    .concat();
+    let made = admin.door.ask(&words, "/api/v1/tokens").json();
+    let token = made["token"].as_str().unwrap();
+    let ask = |method: &str, path: &str, body: &Value| by_token(&admin, token, method, path, body);
+
+    let changes = [
+        json!({ "principals": ["ops"] }),
+        json!({ "principals": null }),
+        json!({ "methods": null }),
+        json!({ "methods": ["publickey"] }),
+        json!({ "networks": null }),
+        json!({ "networks": ["0.0.0.0/0"] }),
+        json!({ "appended_code": true }),
+        json!({ "home": "/" }),
+        json!({ "ceiling": "all" }),
+        json!({ "disabled": false }),
+        json!({ "quota_files": 5, "ceiling": "all" }),
+    ];
+    for change in &changes {
+        let refused = ask("PATCH", "/accounts/boss", change);
+        let told = (refused.status, refused.problem());
+        assert_eq!(
+            told,
+            (403, "scope".to_owned()),
+            "{change}: {}",
+            refused.text()
+        );
+        assert!(refused.text().contains("log in with the password"));
+        let other = ask("PATCH", "/accounts/ann", change);
+        assert_eq!(other.status, 200, "{change}: {}", other.text());
+    }
+    let shown = admin.root(&[], "/tenants/demo/accounts/boss").json();
+    assert_eq!(shown["quota_files"], Value::Null);
+    // What its account may take up, and that it is kept out, are no doors.
+    let narrowed = ask("PATCH", "/accounts/boss", &json!({ "quota_files": 1_000 }));
+    assert_eq!(narrowed.status, 200, "{}", narrowed.text());
+
+    let grant = |subject: &str, name: &str| json!({ subject: name, "path": "/", "rights": "all" });
+    for (method, path, body) in [
+        ("PUT", "/grants", grant("user", "boss")),
+        ("PUT", "/grants", grant("group", "crew")),
+        ("PUT", "/groups/others/members/boss", json!({})),
+    ] {
+        let refused = ask(method, path, &body);
+        let told = (refused.status, refused.problem());
+        assert_eq!(told, (403, "scope".to_owned()), "{path} {body}");
+    }
+    for (path, body) in [
+        ("/grants", grant("user", "ann")),
+        ("/grants", grant("group", "others")),
+        ("/groups/crew/members/ann", json!({})),
+    ] {
+        let other = ask("PUT", path, &body);
+        assert_eq!(other.status, 204, "{path} {body}: {}", other.text());
+    }
+    // By the password it does.
+    let body = changes[0].to_string();
+    let words = admin_door::json("PATCH", &body);
+    let own = admin.account_asks("boss@demo", &words, "/accounts/boss");
+    assert_eq!(own.status, 200, "{}", own.text());
+    admin.server().audit_with("the refusals", |log| {
+        log.contains("changing by a token what opens its own account")
+    });
+}
