@@ -6,7 +6,6 @@ use zeroize::Zeroizing;
 
 use crate::accounts::manage::{Directory, Limit};
 use crate::accounts::manage_accounts::account;
-use crate::accounts::manage_doors::check_options;
 use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::second_factor::{self, KeySource};
 use crate::crypto::totp::TotpSecret;
@@ -90,7 +89,7 @@ impl LoginChange {
                 "give at most {MAX_PRINCIPALS} names of at most {MAX_PRINCIPAL_BYTES} bytes of plain text"
             )));
         }
-        check_options(self.door_options.as_ref().and_then(Option::as_deref))
+        Ok(())
     }
 
     /// What comes of it, and the words for that.

@@ -92,3 +92,36 @@ fn a_token_for_administration_does_not_open_or_widen_its_own_account() {
         log.contains("changing by a token what opens its own account")
     });
 }
+
+#[test]
+fn options_for_ftp_that_it_does_not_know_are_refused() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "ann", false);
+    for path in ["/tenants/demo", "/tenants/demo/accounts/ann"] {
+        let alter = |options: &str| {
+            let body = json!({ "door_options": options, "quota_files": 7 }).to_string();
+            admin.root(&admin_door::json("PATCH", &body), path)
+        };
+        for (options, says) in [
+            (
+                "login-tls=requierd",
+                "login-tls=required or login-tls=by-account",
+            ),
+            ("data-tls=required stall", "stall= and a number"),
+            ("nonsense", "'nonsense' is not right"),
+        ] {
+            let refused = alter(options);
+            assert_eq!(
+                (refused.status, refused.problem().as_str()),
+                (400, "invalid")
+            );
+            assert!(refused.text().contains(says), "{}", refused.text());
+            let shown = admin.root(&[], path).json();
+            assert_eq!(
+                (&shown["door_options"], &shown["quota_files"]),
+                (&Value::Null, &Value::Null)
+            );
+        }
+        assert_eq!(alter("login-tls=required stall=90s").status, 200);
+    }
+}
