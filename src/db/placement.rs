@@ -78,10 +78,10 @@ pub async fn set_replica(db: &Database, tenant: TenantId, replica: Option<Region
     update(db, sql, [tenant.0.into(), replica.into()]).await
 }
 
-/// Notes how far copying has come, unless another replica was named meanwhile.
+/// Notes how far copying has come, unless another replica was named meanwhile, or none: then that stays as it is.
 ///
 /// # Errors
-/// NotFound when another replica was named meanwhile.
+/// Unavailable when the database does not answer.
 pub async fn set_replicated(
     db: &Database,
     tenant: TenantId,
