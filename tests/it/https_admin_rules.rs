@@ -125,3 +125,51 @@ fn options_for_ftp_that_it_does_not_know_are_refused() {
         assert_eq!(alter("login-tls=required stall=90s").status, 200);
     }
 }
+
+#[test]
+fn an_empty_list_lifts_no_limit_and_no_limit_is_stored_as_another() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "ann", false);
+    let ann = "/tenants/demo/accounts/ann";
+    let alter =
+        |path: &str, body: &Value| admin.root(&admin_door::json("PATCH", &body.to_string()), path);
+    let set = json!({ "networks": ["192.0.2.0/24"], "principals": ["ops"] });
+    assert_eq!(alter(ann, &set).status, 200);
+    for name in ["networks", "principals"] {
+        let refused = alter(ann, &json!({ name: [] }));
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (400, "invalid")
+        );
+        assert!(
+            refused.text().contains("null lifts the limit"),
+            "{}",
+            refused.text()
+        );
+        let kept = admin.root(&[], ann).json();
+        assert_eq!(kept[name], set[name], "{name}");
+    }
+    let most = i64::MAX.unsigned_abs();
+    for path in [ann, "/tenants/demo"] {
+        for name in ["quota_bytes", "quota_files", "sessions"] {
+            let refused = alter(path, &json!({ name: most + 1 }));
+            assert_eq!(refused.status, 400, "{path} {name}");
+            assert!(refused.text().contains("at most"), "{}", refused.text());
+        }
+        let set = alter(path, &json!({ "quota_bytes": most }));
+        assert_eq!(set.json()["quota_bytes"], most, "{}", set.text());
+    }
+    for (path, body) in [
+        (
+            "/tenants",
+            json!({ "name": "acme", "quota_files": most + 1 }),
+        ),
+        (
+            "/tenants/demo/accounts",
+            json!({ "user": "bob", "quota_bytes": most + 1 }),
+        ),
+    ] {
+        let refused = admin.root(&admin_door::json("POST", &body.to_string()), path);
+        assert_eq!(refused.status, 400, "{path}: {}", refused.text());
+    }
+}
