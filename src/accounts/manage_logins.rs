@@ -12,6 +12,7 @@ use crate::crypto::totp::TotpSecret;
 use crate::db::accounts::{self, Account, LoginRules};
 use crate::db::audit::Happening;
 use crate::db::operation::{Operation, Record};
+use crate::db::placement;
 use crate::db::second_factors::{self, SecondFactor};
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
@@ -164,7 +165,8 @@ impl Directory {
     /// What is returned can never be shown again.
     ///
     /// # Errors
-    /// NotFound when there is no such account; Unavailable when the tenant's keys cannot be had.
+    /// NotFound when there is no such account; Invalid when the tenant's keys were destroyed; Unavailable when they
+    /// cannot be had.
     pub async fn add_second_factor(
         &self,
         login: &LoginName,
@@ -175,6 +177,7 @@ impl Directory {
             let mut tx = self.db().read(tenant.id).await?;
             account(&mut tx, login).await?.id
         };
+        placement::require_keys(self.db(), tenant.id).await?;
         let secret = TotpSecret::random();
         let recovery_codes = second_factor::recovery_codes();
         let adding = AddFactor {

@@ -16,7 +16,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::{ErrorKind, Result};
 use crate::domain::id::{RegionId, TenantId};
 use crate::domain::principal::Actor;
-use crate::vfs::keys::{AddKey, TenantKeys, destroyed, home, stored, wrapped};
+use crate::vfs::keys::{AddKey, TenantKeys, home, stored, wrapped};
 
 /// Attempts at what another instance may do at the same time.
 const ATTEMPTS: usize = 4;
@@ -97,7 +97,7 @@ pub async fn list(db: &Database, tenant: TenantId) -> Result<Vec<KeyView>> {
 /// [`STATE_LIFE`](crate::vfs::keys::STATE_LIFE). What is stored stays as it is.
 ///
 /// # Errors
-/// Unavailable when the database or the key service does not answer, or the service refuses; Corrupt
+/// Unavailable when the database or the key service does not answer, or the service refuses; Invalid
 /// when the tenant's keys were destroyed.
 pub async fn rotate(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Result<Rotated> {
     let mut attempt = 1;
@@ -174,9 +174,7 @@ async fn rewrap_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Resu
 async fn look(db: &Database, tenant: TenantId) -> Result<(Placement, Vec<StoredKey>)> {
     let mut tx = db.read(tenant).await?;
     let placement = placement::of(&mut tx).await?;
-    if placement.keys_destroyed_at.is_some() {
-        return Err(destroyed(tenant));
-    }
+    placement.require_keys()?;
     let rows = data_keys::list(&mut tx).await?;
     Ok((placement, rows.into_iter().map(|(key, _)| key).collect()))
 }

@@ -173,3 +173,35 @@ fn an_empty_list_lifts_no_limit_and_no_limit_is_stored_as_another() {
         assert_eq!(refused.status, 400, "{path}: {}", refused.text());
     }
 }
+
+#[test]
+fn what_needs_a_tenant_s_keys_is_refused_once_they_are_destroyed() {
+    let admin = AdminDoor::up();
+    admin.account("demo", "ann", false);
+    let destroy = "/tenants/demo/keys/destroy";
+    let first = admin.done("POST", destroy, Some("{}")).json();
+    let code = json!({ "confirmation": first["confirmation"] }).to_string();
+    admin.done("POST", destroy, Some(&code));
+    let hook = json!({ "name": "a", "url": "https://1.1.1.1/", "events": ["all"] });
+    for (path, body) in [
+        ("/keys", json!({})),
+        ("/keys/rewrap", json!({})),
+        ("/accounts/ann/second-factor", json!({})),
+        ("/webhooks", hook),
+    ] {
+        let body = body.to_string();
+        let refused = admin.root(
+            &admin_door::json("POST", &body),
+            &format!("/tenants/demo{path}"),
+        );
+        let told = (refused.status, refused.problem());
+        assert_eq!(
+            told,
+            (400, "invalid".to_owned()),
+            "{path}: {}",
+            refused.text()
+        );
+        let says = "the keys of this tenant were destroyed at";
+        assert!(refused.text().contains(says), "{path}: {}", refused.text());
+    }
+}
