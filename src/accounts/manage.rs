@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use crate::accounts::bearer;
 use crate::accounts::login::Accounts;
 use crate::accounts::sessions::Sessions;
 use crate::db::audit::Happening;
@@ -18,8 +19,8 @@ use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, NewTenant, Tenant};
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::TenantId;
-use crate::domain::principal::{Actor, LoginName};
+use crate::domain::id::{AccountId, TenantId};
+use crate::domain::principal::{Actor, LoginName, Principal};
 
 /// Tenants, accounts, groups and grants, for the operator and whoever may do a part of it. Cheap to clone.
 #[derive(Clone)]
@@ -27,18 +28,17 @@ pub struct Directory {
     committer: Committer,
     /// Who the audit log says it was.
     actor: Actor,
+    /// The account that does things; none is an operator.
+    holder: Option<Holder>,
     pub(in crate::accounts) rounds: u32,
     /// Those that go on in this process, where it has any.
     sessions: Option<Sessions>,
+    /// Says what is wrong with words for the doors.
+    pub(in crate::accounts) doors: Option<DoorCheck>,
     /// Pages of audit logs that are read at a time, by whoever asks: each takes one of the few connections that all
     /// share.
     pub(in crate::accounts) audits: Arc<Semaphore>,
-    /// Says what is wrong with words for the doors.
-    pub(in crate::accounts) doors: Option<DoorCheck>,
 }
-
-/// Pages of audit logs that are read at a time.
-const AUDITS: usize = 2;
 
 /// An account, as it was when somebody was let in as it.
 #[derive(Clone, Copy)]
@@ -49,6 +49,9 @@ struct Holder {
 
 /// Fails unless the doors know what words for them mean.
 pub type DoorCheck = fn(&str) -> Result<()>;
+
+/// Pages of audit logs that are read at a time.
+const AUDITS: usize = 2;
 
 /// Let in or kept out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,13 +122,14 @@ impl Directory {
         Self {
             committer,
             actor: Actor::operator(),
+            holder: None,
             rounds,
             sessions: None,
+            doors: None,
             audits: Arc::new(Semaphore::new(AUDITS)),
         }
     }
 
-            doors: None,
     /// The same, which ends the sessions that go on here as soon as it has changed their account; those
     /// elsewhere end within seconds.
     #[must_use]
@@ -150,6 +154,21 @@ impl Directory {
     pub fn by(&self, actor: Actor) -> Self {
         Self {
             actor,
+            holder: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same, done by an account of the tenant, for as long as nobody changes that: then whatever is done fails as
+    /// Unauthenticated, and nothing of it is done.
+    #[must_use]
+    pub fn by_account(&self, principal: &Principal) -> Self {
+        Self {
+            actor: principal.actor(),
+            holder: Some(Holder {
+                account: principal.account,
+                generation: principal.generation,
+            }),
             ..self.clone()
         }
     }
@@ -213,7 +232,11 @@ impl Directory {
         tenant: TenantId,
         operation: impl Operation,
     ) -> Result<()> {
-        self.committer.run(tenant, &self.actor, operation).await?;
+        let held = Held {
+            holder: self.holder,
+            operation,
+        };
+        self.committer.run(tenant, &self.actor, held).await?;
         if let Some(sessions) = &self.sessions
             && let Err(error) = sessions.look_at(self.db(), tenant).await
         {
@@ -235,6 +258,22 @@ impl Directory {
 pub(in crate::accounts) fn quota_text(bytes: Option<u64>, files: Option<u64>) -> String {
     let words = |limit: Option<u64>| limit.map_or("any".to_owned(), |limit| limit.to_string());
     format!("{} bytes, {} files", words(bytes), words(files))
+}
+
+/// What is done only while who does it is who they were.
+struct Held<O> {
+    holder: Option<Holder>,
+    operation: O,
+}
+
+#[async_trait]
+impl<O: Operation> Operation for Held<O> {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        if let Some(holder) = self.holder {
+            bearer::require_unchanged(tx, holder.account, holder.generation).await?;
+        }
+        self.operation.apply(tx, next).await
+    }
 }
 
 struct Event(Happening);

@@ -78,7 +78,7 @@ impl Accounts {
     ///
     /// # Errors
     /// Invalid for what breaks a rule, or too many links; Denied when it would outlast `means`;
-    /// Unavailable.
+    /// Unauthenticated when the account was changed since the login; Unavailable.
     pub async fn add_link(
         &self,
         principal: &Principal,
@@ -109,6 +109,7 @@ impl Accounts {
         };
         let adding = Add {
             login: principal.login.to_string(),
+            generation: principal.generation,
             link: link.clone(),
             hash: ticket.hash(),
             made_by: means.token(),
@@ -180,6 +181,7 @@ impl Accounts {
         let altering = Alter {
             login: principal.login.to_string(),
             account: principal.account,
+            generation: principal.generation,
             id,
             password,
             changed_by: means.token(),
@@ -273,6 +275,8 @@ fn check_limits(kind: LinkKind, limits: &LinkLimits, now: Timestamp) -> Result<(
 
 struct Add {
     login: String,
+    /// The account's, at the login.
+    generation: i64,
     link: Link,
     hash: [u8; 32],
     made_by: Option<TokenId>,
@@ -283,6 +287,7 @@ impl Operation for Add {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let link = &self.link;
         bearer::require(tx, self.made_by).await?;
+        bearer::require_unchanged(tx, link.account, self.generation).await?;
         if links::count(tx, link.account).await? >= MOST {
             return Err(Error::invalid(format!(
                 "the account has {MOST} links, as many as it may have; revoke one first"
@@ -302,6 +307,8 @@ impl Operation for Add {
 struct Alter {
     login: String,
     account: AccountId,
+    /// The account's, at the login.
+    generation: i64,
     id: LinkId,
     /// Hashed, unlike that of the change.
     password: Option<Option<Secret>>,
@@ -313,6 +320,7 @@ struct Alter {
 impl Operation for Alter {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         bearer::require(tx, self.changed_by).await?;
+        bearer::require_unchanged(tx, self.account, self.generation).await?;
         let before = find(tx, self.account, self.id).await?;
         let change = &self.change;
         let old = &before.limits;

@@ -171,7 +171,7 @@ async fn account_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>,
     let visit = visitor::visit(parts, web, Protocol::Https).await?.visit;
     let principal = visit.principal;
     let actor = principal.actor();
-    let directory = web.directory().by(actor.clone());
+    let directory = web.directory().by_account(&principal);
     let refuse = |word, detail: &str| {
         directory.note_refusal(principal.tenant, &asked(parts));
         Err(Problem::new(StatusCode::FORBIDDEN, word, detail))
