@@ -8,12 +8,13 @@ use crate::accounts::door::Door;
 use crate::accounts::lockout;
 use crate::accounts::login::{Accounts, Inner};
 use crate::accounts::ticket::{Ticket, TicketKind};
+use crate::db::accounts::{self, Standing};
 use crate::db::audit::Happening;
 use crate::db::sql::TenantTx;
 use crate::db::{api_tokens, web_sessions};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{SessionId, TenantId, TokenId};
+use crate::domain::id::{AccountId, SessionId, TenantId, TokenId};
 use crate::domain::measures;
 use crate::domain::principal::Principal;
 use crate::domain::scope::Scopes;
@@ -240,6 +241,24 @@ pub async fn require(tx: &mut TenantTx, token: Option<TokenId>) -> Result<()> {
     match token {
         Some(token) if !api_tokens::is_there(tx, token).await? => Err(worthless()),
         _ => Ok(()),
+    }
+}
+
+/// Checks that an account still is as it was at a login, so that nothing that lasts is made by somebody who was let in
+/// on another instance before its password, say, was changed, and has not been sent away there yet.
+///
+/// # Errors
+/// Unauthenticated when it is not; Unavailable.
+pub async fn require_unchanged(
+    tx: &mut TenantTx,
+    account: AccountId,
+    generation: i64,
+) -> Result<()> {
+    let found = accounts::standings(tx, &[account]).await?;
+    let is_same = |standing: &Standing| !standing.disabled && standing.generation == generation;
+    match found.get(&account).is_some_and(is_same) {
+        true => Ok(()),
+        false => Err(over()),
     }
 }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use crate::accounts::bearer;
 use crate::accounts::login::Accounts;
 use crate::accounts::sessions::Sessions;
 use crate::db::audit::Happening;
@@ -18,8 +19,8 @@ use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, NewTenant, Tenant};
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::TenantId;
-use crate::domain::principal::{Actor, LoginName};
+use crate::domain::id::{AccountId, TenantId};
+use crate::domain::principal::{Actor, LoginName, Principal};
 
 /// Tenants, accounts, groups and grants, for the operator and whoever may do a part of it. Cheap to clone.
 #[derive(Clone)]
@@ -27,15 +28,29 @@ pub struct Directory {
     pub(in crate::accounts) committer: Committer,
     /// Who the audit log says it was.
     actor: Actor,
+    /// The account that does things; none is an operator.
+    holder: Option<Holder>,
     pub(in crate::accounts) rounds: u32,
     /// Fewest characters of a new password.
     pub(in crate::accounts) least_length: usize,
     /// Those that go on in this process, where it has any.
     sessions: Option<Sessions>,
+    /// Says what is wrong with words for the doors.
+    pub(in crate::accounts) doors: Option<DoorCheck>,
     /// Pages of audit logs that are read at a time, by whoever asks: each takes one of the few connections that all
     /// share.
     pub(in crate::accounts) audits: Arc<Semaphore>,
 }
+
+/// An account, as it was when somebody was let in as it.
+#[derive(Clone, Copy)]
+struct Holder {
+    account: AccountId,
+    generation: i64,
+}
+
+/// Fails unless the doors know what words for them mean.
+pub type DoorCheck = fn(&str) -> Result<()>;
 
 /// Pages of audit logs that are read at a time.
 const AUDITS: usize = 2;
@@ -109,9 +124,11 @@ impl Directory {
         Self {
             committer,
             actor: Actor::operator(),
+            holder: None,
             rounds,
             least_length: 1,
             sessions: None,
+            doors: None,
             audits: Arc::new(Semaphore::new(AUDITS)),
         }
     }
@@ -135,11 +152,35 @@ impl Directory {
         }
     }
 
+    /// The same, which takes words for the doors that `check` knows; it takes none without.
+    #[must_use]
+    pub fn knowing_doors(self, check: DoorCheck) -> Self {
+        Self {
+            doors: Some(check),
+            ..self
+        }
+    }
+
     /// The same, done by somebody else.
     #[must_use]
     pub fn by(&self, actor: Actor) -> Self {
         Self {
             actor,
+            holder: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same, done by an account of the tenant, for as long as nobody changes that: then whatever is done fails as
+    /// Unauthenticated, and nothing of it is done.
+    #[must_use]
+    pub fn by_account(&self, principal: &Principal) -> Self {
+        Self {
+            actor: principal.actor(),
+            holder: Some(Holder {
+                account: principal.account,
+                generation: principal.generation,
+            }),
             ..self.clone()
         }
     }
@@ -203,7 +244,11 @@ impl Directory {
         tenant: TenantId,
         operation: impl Operation,
     ) -> Result<()> {
-        self.committer.run(tenant, &self.actor, operation).await?;
+        let held = Held {
+            holder: self.holder,
+            operation,
+        };
+        self.committer.run(tenant, &self.actor, held).await?;
         if let Some(sessions) = &self.sessions
             && let Err(error) = sessions.look_at(tenant).await
         {
@@ -225,6 +270,22 @@ impl Directory {
 pub(in crate::accounts) fn quota_text(bytes: Option<u64>, files: Option<u64>) -> String {
     let words = |limit: Option<u64>| limit.map_or("any".to_owned(), |limit| limit.to_string());
     format!("{} bytes, {} files", words(bytes), words(files))
+}
+
+/// What is done only while who does it is who they were.
+struct Held<O> {
+    holder: Option<Holder>,
+    operation: O,
+}
+
+#[async_trait]
+impl<O: Operation> Operation for Held<O> {
+    async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        if let Some(holder) = self.holder {
+            bearer::require_unchanged(tx, holder.account, holder.generation).await?;
+        }
+        self.operation.apply(tx, next).await
+    }
 }
 
 struct Event(Happening);

@@ -82,6 +82,8 @@ impl Directory {
         known: Option<Vec<String>>,
     ) -> Result<()> {
         change.login.check()?;
+        let options = change.login.door_options.as_ref();
+        self.check_options(options.and_then(Option::as_deref))?;
         let tenant = self.tenant(&login.tenant).await?;
         let altering = Alter {
             login: login.clone(),

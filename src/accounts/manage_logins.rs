@@ -6,13 +6,13 @@ use zeroize::Zeroizing;
 
 use crate::accounts::manage::{Directory, Limit};
 use crate::accounts::manage_accounts::account;
-use crate::accounts::manage_doors::check_options;
 use crate::accounts::methods::{Course, Equipment, Policy};
 use crate::accounts::second_factor::{self, KeySource};
 use crate::crypto::totp::TotpSecret;
 use crate::db::accounts::{self, Account, LoginRules};
 use crate::db::audit::Happening;
 use crate::db::operation::{Operation, Record};
+use crate::db::placement;
 use crate::db::second_factors::{self, SecondFactor};
 use crate::db::sql::TenantTx;
 use crate::domain::change::Committed;
@@ -90,7 +90,7 @@ impl LoginChange {
                 "give at most {MAX_PRINCIPALS} names of at most {MAX_PRINCIPAL_BYTES} bytes of plain text"
             )));
         }
-        check_options(self.door_options.as_ref().and_then(Option::as_deref))
+        Ok(())
     }
 
     /// What comes of it, and the words for that.
@@ -165,7 +165,8 @@ impl Directory {
     /// What is returned can never be shown again.
     ///
     /// # Errors
-    /// NotFound when there is no such account; Unavailable when the tenant's keys cannot be had.
+    /// NotFound when there is no such account; Invalid when the tenant's keys were destroyed; Unavailable when they
+    /// cannot be had.
     pub async fn add_second_factor(
         &self,
         login: &LoginName,
@@ -176,6 +177,7 @@ impl Directory {
             let mut tx = self.db().read(tenant.id).await?;
             account(&mut tx, login).await?.id
         };
+        placement::require_keys(self.db(), tenant.id).await?;
         let secret = TotpSecret::random();
         let recovery_codes = second_factor::recovery_codes();
         let adding = AddFactor {

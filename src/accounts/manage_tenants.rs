@@ -7,7 +7,6 @@ use crate::accounts::manage::{
     Access, Directory, Limit, TenantLimits, TenantView, quota_text, view,
 };
 use crate::accounts::manage_alter::changed;
-use crate::accounts::manage_doors::check_options;
 use crate::accounts::manage_placement::PlacedTenant;
 use crate::db::audit::Happening;
 use crate::db::placement;
@@ -89,7 +88,7 @@ impl Directory {
         change: &TenantChange,
         known: Option<&Vec<String>>,
     ) -> Result<()> {
-        check_options(change.door_options.as_ref().and_then(Option::as_deref))?;
+        self.check_options(change.door_options.as_ref().and_then(Option::as_deref))?;
         for _ in 0..ATTEMPTS {
             let before = self.tenant(name).await?;
             if let Some(known) = known {

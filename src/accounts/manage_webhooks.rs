@@ -15,6 +15,7 @@ use crate::crypto::webhook_signature::SigningSecret;
 use crate::db::audit::Happening;
 use crate::db::deliveries::{self, DeliveryState, Place};
 use crate::db::operation::{Operation, Record};
+use crate::db::placement;
 use crate::db::sql::TenantTx;
 use crate::db::webhooks::{self, Webhook, WebhookState};
 use crate::domain::change::Committed;
@@ -72,6 +73,7 @@ impl Directory {
         check_name(&new.name)?;
         check_topics(new.topics)?;
         check_url(reach, &new.url).await?;
+        placement::require_keys(self.db(), tenant).await?;
         let (secret, now) = (SigningSecret::random(), self.db().clock().now());
         let id = WebhookId::mint(now);
         let webhook = Webhook {
@@ -143,6 +145,7 @@ impl Directory {
         }
         let tenant = self.tenant(tenant).await?.id;
         let id = self.id_of(tenant, which).await?;
+        placement::require_keys(self.db(), tenant).await?;
         let secret = SigningSecret::random();
         let sealed = webhook_secrets::seal(keys, tenant, id, &secret).await?;
         self.run(tenant, Edit::Renew(id, sealed, overlap)).await?;

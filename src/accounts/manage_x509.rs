@@ -103,17 +103,18 @@ impl Directory {
         self.run(tenant.id, edit).await
     }
 
-    /// Puts a list of revoked certificates, in PEM or DER, in the place of the same authority's last one. When it
-    /// names more than that did, the sessions of accounts that certificates open are ended.
+    /// Puts lists of revoked certificates, one in DER or all of a file in PEM, each in the place of the same
+    /// authority's last one: all of them or none. When they name more than those did, the sessions of accounts that
+    /// certificates open are ended.
     ///
     /// # Errors
-    /// NotFound when there is no such tenant; Invalid when it is no such list, or not of an authority of the tenant,
-    /// or older than the last.
-    pub async fn set_x509_crl(&self, tenant: &str, file: &[u8]) -> Result<X509CrlView> {
+    /// NotFound when there is no such tenant; Invalid when one of them is no such list, or not of an authority of the
+    /// tenant, or older than the last.
+    pub async fn set_x509_crls(&self, tenant: &str, file: &[u8]) -> Result<Vec<X509CrlView>> {
         let brought = Brought::read(file, self.db().clock().now())?;
-        let shown = crl_view(&brought.list);
+        let shown = brought.iter().map(|one| crl_view(&one.list)).collect();
         let tenant = self.tenant(tenant).await?;
-        self.run(tenant.id, TenantEdit::Crl(brought)).await?;
+        self.run(tenant.id, TenantEdit::Crls(brought)).await?;
         Ok(shown)
     }
 
@@ -251,7 +252,7 @@ fn moment(seconds: i64) -> String {
 
 enum TenantEdit {
     Add(X509Authority),
-    Crl(Brought),
+    Crls(Vec<Brought>),
     Remove(String),
 }
 
@@ -268,16 +269,28 @@ impl Operation for TenantEdit {
                 } = authority;
                 Happening::new("x509-add", format!("{subject}, SHA-256 {fingerprint}"))
             }
-            Self::Crl(brought) => {
-                let (authorities, stored) = (x509::list(tx).await?, x509::crls(tx).await?);
-                let more = brought.names_more(&authorities, &stored)?;
-                let crl = &brought.list;
-                x509::set_crl(tx, crl).await?;
+            Self::Crls(all) => {
+                let authorities = x509::list(tx).await?;
+                let (mut more, mut said) = (false, Vec::new());
+                for brought in all {
+                    let crl = &brought.list;
+                    // The file may have had two of one authority.
+                    let stored = x509::crls(tx).await?;
+                    let named = brought.names_more(&authorities, &stored);
+                    more |= named.map_err(|error| match all.len() {
+                        1 => error,
+                        _ => {
+                            let sentence = format!("the list of {}: {}", crl.name, error.context());
+                            error.saying(sentence)
+                        }
+                    })?;
+                    x509::set_crl(tx, crl).await?;
+                    said.push(format!("{}: {} revoked", crl.name, crl_view(crl).revoked));
+                }
                 if more {
                     account_certificates::end_sessions(tx).await?;
                 }
-                let revoked = crl_view(crl).revoked;
-                Happening::new("x509-crl", format!("{}: {revoked} revoked", crl.name))
+                Happening::new("x509-crl", said.join("; "))
             }
             Self::Remove(fingerprint) => {
                 if !x509::remove(tx, fingerprint).await? {

@@ -90,7 +90,7 @@ impl Accounts {
     ///
     /// # Errors
     /// Invalid for what breaks a rule, or too many links; Denied when it would outlast `means`;
-    /// Unavailable.
+    /// Unauthenticated when the account was changed since the login; Unavailable.
     pub async fn add_link(
         &self,
         principal: &Principal,
@@ -121,6 +121,7 @@ impl Accounts {
         };
         let adding = Add {
             login: principal.login.to_string(),
+            generation: principal.generation,
             link: link.clone(),
             hash: ticket.hash(),
             made_by: means.token(),
@@ -192,6 +193,7 @@ impl Accounts {
         let altering = Alter {
             login: principal.login.to_string(),
             account: principal.account,
+            generation: principal.generation,
             id,
             password,
             changed_by: means.token(),
@@ -285,6 +287,8 @@ fn check_limits(kind: LinkKind, limits: &LinkLimits, now: Timestamp) -> Result<(
 
 struct Add {
     login: String,
+    /// The account's, at the login.
+    generation: i64,
     link: Link,
     hash: [u8; 32],
     made_by: Option<TokenId>,
@@ -299,6 +303,7 @@ impl Operation for Add {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let link = &self.link;
         bearer::require(tx, self.made_by).await?;
+        bearer::require_unchanged(tx, link.account, self.generation).await?;
         if links::count(tx, link.account).await? >= MOST {
             return Err(Error::invalid(format!(
                 "the account has {MOST} links, as many as it may have; revoke one first"
@@ -318,6 +323,8 @@ impl Operation for Add {
 struct Alter {
     login: String,
     account: AccountId,
+    /// The account's, at the login.
+    generation: i64,
     id: LinkId,
     /// Hashed, unlike that of the change.
     password: Option<Option<Secret>>,
@@ -329,6 +336,7 @@ struct Alter {
 impl Operation for Alter {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         bearer::require(tx, self.changed_by).await?;
+        bearer::require_unchanged(tx, self.account, self.generation).await?;
         let before = find(tx, self.account, self.id).await?;
         let change = &self.change;
         let old = &before.limits;

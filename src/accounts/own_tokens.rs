@@ -73,7 +73,7 @@ impl Accounts {
     ///
     /// # Errors
     /// Invalid for a bad name, no scopes, or too many tokens; Denied when it would do more than
-    /// `means`; Unavailable.
+    /// `means`; Unauthenticated when the account was changed since the login; Unavailable.
     pub async fn add_token(
         &self,
         principal: &Principal,
@@ -118,6 +118,7 @@ impl Accounts {
         };
         let adding = Add {
             login: principal.login.to_string(),
+            generation: principal.generation,
             token: token.clone(),
             hash: ticket.hash(),
         };
@@ -162,6 +163,8 @@ impl Accounts {
 
 struct Add {
     login: String,
+    /// The account's, at the login.
+    generation: i64,
     token: ApiToken,
     hash: [u8; 32],
 }
@@ -175,6 +178,7 @@ impl Operation for Add {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let token = &self.token;
         bearer::require(tx, token.made_by).await?;
+        bearer::require_unchanged(tx, token.account, self.generation).await?;
         if api_tokens::list(tx, token.account).await?.len() >= MOST {
             return Err(Error::invalid(format!(
                 "the account has {MOST} tokens, as many as it may have; revoke one first"

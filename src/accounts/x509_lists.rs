@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use webpki::{ALL_VERIFICATION_ALGS, BorrowedCertRevocationList};
 use x509_parser::prelude::{
-    CertificateRevocationList, FromDer as _, SubjectPublicKeyInfo, X509Certificate,
+    CertificateRevocationList, FromDer as _, SubjectPublicKeyInfo, X509Certificate, X509Extension,
 };
 
 use crate::accounts::x509::{Presented, fingerprint, is_pem};
@@ -18,8 +18,12 @@ use crate::domain::error::{Error, Result};
 
 /// A list is read at each login that it may concern.
 const MAX_LIST_BYTES: usize = 4 << 20;
-/// Certificates beside a list that are looked at.
+/// Lists in one file that are taken.
+const MAX_LISTS: usize = 16;
+/// Certificates beside lists that are looked at.
 const MAX_BESIDE: usize = 8;
+/// What is understood of a list when it must be: its number, of what it is, whose key made it (2.5.29).
+const UNDERSTOOD: [&str; 3] = ["2.5.29.20", "2.5.29.28", "2.5.29.35"];
 /// How far an authority's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_mins(5);
 
@@ -31,41 +35,62 @@ pub(in crate::accounts) struct Brought {
 }
 
 impl Brought {
-    /// Reads a file of one list, in PEM or DER; in PEM, certificates may stand beside it.
+    /// Reads a file of a list in DER, or of lists in PEM, beside which certificates may stand; there is at least one.
+    /// Those that were made earlier come first.
     ///
     /// # Errors
-    /// Invalid when there is none that is understood, or it is too long.
-    pub(in crate::accounts) fn read(file: &[u8], now: Timestamp) -> Result<Self> {
-        let wrong = || {
-            Error::invalid(
-                "the file holds no list of revoked certificates that is understood; give one of \
-                 version 2 with its next update, in PEM or DER",
-            )
-        };
-        let (der, beside) = match is_pem(file) {
-            true => {
-                let list = CertificateRevocationListDer::from_pem_slice(file);
-                let list = list.map_err(|error| wrong().because(error))?;
-                let beside = CertificateDer::pem_slice_iter(file).take(MAX_BESIDE);
-                let beside = beside.filter_map(std::result::Result::ok);
-                (list.to_vec(), beside.map(|one| one.to_vec()).collect())
-            }
-            false => (file.to_vec(), Vec::new()),
-        };
+    /// Invalid when there is none, or one that is not understood or is too long.
+    pub(in crate::accounts) fn read(file: &[u8], now: Timestamp) -> Result<Vec<Self>> {
+        if !is_pem(file) {
+            return Ok(vec![Self::of(file.to_vec(), &[], now)?]);
+        }
+        let lists = CertificateRevocationListDer::pem_slice_iter(file).take(MAX_LISTS + 1);
+        let lists: std::result::Result<Vec<_>, _> = lists.collect();
+        let lists = lists.map_err(|error| none().because(error))?;
+        if lists.is_empty() {
+            return Err(none());
+        }
+        if lists.len() > MAX_LISTS {
+            return Err(Error::invalid(format!(
+                "the file holds more than {MAX_LISTS} lists; give them in several files"
+            )));
+        }
+        let beside = CertificateDer::pem_slice_iter(file).take(MAX_BESIDE);
+        let beside = beside.filter_map(std::result::Result::ok);
+        let beside: Vec<_> = beside.map(|one| one.to_vec()).collect();
+        let many = lists.len() > 1;
+        let read = lists.into_iter().enumerate().map(|(at, list)| {
+            let brought = Self::of(list.to_vec(), &beside, now);
+            brought.map_err(|error| match many {
+                true => {
+                    let sentence = format!("list {} of the file: {}", at + 1, error.context());
+                    error.saying(sentence)
+                }
+                false => error,
+            })
+        });
+        let mut read: Vec<Self> = read.collect::<Result<_>>()?;
+        read.sort_by_key(|one| parse(&one.list.crl).map(|list| list.last_update().timestamp()));
+        Ok(read)
+    }
+
+    fn of(der: Vec<u8>, beside: &[Vec<u8>], now: Timestamp) -> Result<Self> {
         if der.len() > MAX_LIST_BYTES {
             return Err(Error::invalid(format!(
                 "the list is longer than {} MiB; have the authority split it",
                 MAX_LIST_BYTES >> 20
             )));
         }
-        BorrowedCertRevocationList::from_der(&der).map_err(|error| wrong().because(error))?;
-        let parsed = parse(&der).ok_or_else(wrong)?;
+        let parsed = parse(&der).ok_or_else(none)?;
+        BorrowedCertRevocationList::from_der(&der)
+            .map_err(|error| refused(&parsed, &error).because(error))?;
         let list = X509Crl {
             issuer: fingerprint(parsed.issuer().as_raw()),
             name: parsed.issuer().to_string(),
             added_at: now,
-            crl: der,
+            crl: der.clone(),
         };
+        let beside = beside.to_vec();
         Ok(Self { list, beside })
     }
 
@@ -185,6 +210,54 @@ pub(in crate::accounts) fn is_listed(presented: &Presented, lists: &[X509Crl]) -
         list.issuer().as_raw() == presented.issuer
             && revoked.any(|one| one.raw_serial() == presented.serial)
     })
+}
+
+fn none() -> Error {
+    Error::invalid(
+        "the file holds no list of revoked certificates; give what the authority made, in PEM or DER",
+    )
+}
+
+/// What is missing of a list, or not understood of it.
+fn refused(list: &CertificateRevocationList<'_>, error: &webpki::Error) -> Error {
+    let unknown = |one: &&X509Extension<'_>| {
+        one.critical && !UNDERSTOOD.contains(&one.oid.to_id_string().as_str())
+    };
+    let unknown = list.extensions().iter().find(unknown);
+    let why = match error {
+        webpki::Error::UnsupportedDeltaCrl => {
+            "it only says what has changed (a delta list); give the whole one".to_owned()
+        }
+        webpki::Error::UnsupportedIndirectCrl => {
+            "it speaks for other authorities too (an indirect list); give one of each".to_owned()
+        }
+        webpki::Error::UnsupportedRevocationReasonsPartitioning => {
+            "it is for some reasons of revocation only; give the whole one".to_owned()
+        }
+        _ if list.version().is_none() => {
+            "it is of version 1; have the authority make one of version 2 (in openssl's configuration: crl_extensions \
+             and crlnumber)"
+                .to_owned()
+        }
+        _ if list.next_update().is_none() => {
+            "it does not say when the next one comes (nextUpdate); have the authority say so"
+                .to_owned()
+        }
+        _ if list.extensions().is_empty() => {
+            "it has no number (CRLNumber); have the authority number its lists".to_owned()
+        }
+        _ => match unknown {
+            Some(one) => format!(
+                "nobody here knows what its critical extension {} demands; have the authority make one without",
+                one.oid
+            ),
+            None => format!("it is not made as RFC 5280 has it ({error})"),
+        },
+    };
+    Error::invalid(format!(
+        "the list of {} cannot be taken: {why}",
+        list.issuer()
+    ))
 }
 
 fn parse(der: &[u8]) -> Option<CertificateRevocationList<'_>> {

@@ -8,7 +8,7 @@ use tracing::Level;
 use crate::cli::{output, place};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::process::logging;
-use crate::server::checks;
+use crate::server::{checks, doors};
 
 /// Says all that is wrong with a settings file, with line and key
 ///
@@ -16,7 +16,7 @@ use crate::server::checks;
 /// certificates and keys, the database and what its role may do, and each region. A small object is written to its
 /// bucket (or folder, if that is there), read and removed, and its key service wraps a key that is thrown
 /// away. Whose the places of blobs are is compared with what the database says. Nothing else is
-/// changed, and no port is opened. While other regions can be used, one that cannot is a warning, as it is to a server.
+/// changed, and no port is opened; that the addresses are of this machine is looked at. While other regions can be used, one that cannot is a warning, as it is to a server.
 #[derive(Args, Debug)]
 pub struct CheckConfig {
     /// The settings file
@@ -32,6 +32,7 @@ impl CheckConfig {
     pub async fn run(self) -> Result<()> {
         let settings = place::served(&self.config)?;
         logging::start(Level::WARN, false, Vec::new());
+        doors::check_addresses(&settings)?;
         let checked = checks::check(&settings).await?;
         let file = self.config.display();
         if checked.lacking.is_empty() {

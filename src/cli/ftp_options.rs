@@ -9,8 +9,6 @@ use crate::cli::output;
 use crate::cli::place::Place;
 use crate::domain::error::Result;
 use crate::domain::principal::LoginName;
-use crate::ftp::options::Options;
-use crate::ftp::settings::{FtpSettings, Policy};
 
 /// What FTP does for an account.
 #[derive(Args, Debug)]
@@ -48,7 +46,7 @@ impl OfAccount {
     /// [`Directory`](crate::accounts::manage::Directory) says.
     pub async fn run(self) -> Result<()> {
         let change = LoginChange {
-            door_options: change(&self.options, self.clear)?,
+            door_options: change(&self.options, self.clear),
             ..LoginChange::default()
         };
         account_login::apply(&self.place, &self.account, change).await
@@ -61,7 +59,7 @@ impl OfTenant {
     /// # Errors
     /// As [`OfAccount::run`].
     pub async fn run(self) -> Result<()> {
-        let change = change(&self.options, self.clear)?;
+        let change = change(&self.options, self.clear);
         let installation = self.place.open().await?;
         let directory = installation.directory();
         if let Some(options) = change {
@@ -79,19 +77,9 @@ impl OfTenant {
 }
 
 /// What becomes of the options; none leaves them.
-fn change(words: &[String], clear: bool) -> Result<Option<Option<String>>> {
+fn change(words: &[String], clear: bool) -> Option<Option<String>> {
     match words {
-        [] => Ok(clear.then_some(None)),
-        words => {
-            let words = words.join(" ");
-            check(&words)?;
-            Ok(Some(Some(words)))
-        }
+        [] => clear.then_some(None),
+        words => Some(Some(words.join(" "))),
     }
-}
-
-/// Fails unless FTP knows what the words mean.
-fn check(words: &str) -> Result<()> {
-    let options = Options::of(&FtpSettings::default(), Policy::default());
-    options.with(words).map(drop)
 }

@@ -143,7 +143,7 @@ impl Crl {
         let installation = self.place.open().await?;
         let directory = installation.directory();
         if let Some(file) = file {
-            directory.set_x509_crl(&self.tenant, &file).await?;
+            directory.set_x509_crls(&self.tenant, &file).await?;
         }
         let all = directory.x509_crls(&self.tenant).await?;
         let head = ["AUTHORITY", "REVOKED", "MADE", "NEXT"];

@@ -307,15 +307,33 @@ pub async fn missing(
     since: Timestamp,
     limit: i64,
 ) -> Result<Vec<BlobRecord>> {
+    missing_after(tx, region, (since, BlobId::NIL), limit).await
+}
+
+/// The same, but of those whose state changed at that very moment only those with ids above `after`.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn missing_after(
+    tx: &mut TenantTx,
+    region: RegionId,
+    (since, after): (Timestamp, BlobId),
+    limit: i64,
+) -> Result<Vec<BlobRecord>> {
     let rows = tx
         .rows(
             "SELECT b.id, b.size, b.finished, b.key_version, b.state, b.instance, b.uses, b.at, \
              b.region FROM blobs b WHERE b.tenant = $1 AND b.state = 2 \
              AND (b.finished = 1 OR b.halted = 1) \
-             AND b.at >= $3 AND b.region <> $2 AND NOT EXISTS (SELECT 1 FROM blob_copies c \
+             AND b.at >= $3 AND (b.at > $3 OR b.id > $4) AND b.region <> $2 AND NOT EXISTS (SELECT 1 FROM blob_copies c \
              WHERE c.tenant = b.tenant AND c.id = b.id AND c.region = $2 AND c.state = 2) \
-             ORDER BY b.at LIMIT $4",
-            [region.0.into(), since.0.into(), limit.into()],
+             ORDER BY b.at, b.id LIMIT $5",
+            [
+                region.0.into(),
+                since.0.into(),
+                after.as_bytes().into(),
+                limit.into(),
+            ],
         )
         .await?;
     rows.iter().map(blobs::read).collect()

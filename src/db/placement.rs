@@ -78,10 +78,10 @@ pub async fn set_replica(db: &Database, tenant: TenantId, replica: Option<Region
     update(db, sql, [tenant.0.into(), replica.into()]).await
 }
 
-/// Notes how far copying has come, unless another replica was named meanwhile.
+/// Notes how far copying has come, unless another replica was named meanwhile, or none: then that stays as it is.
 ///
 /// # Errors
-/// NotFound when another replica was named meanwhile.
+/// Unavailable when the database does not answer.
 pub async fn set_replicated(
     db: &Database,
     tenant: TenantId,
@@ -89,7 +89,10 @@ pub async fn set_replicated(
     until: Timestamp,
 ) -> Result<()> {
     let sql = "UPDATE tenants SET replicated_at = $3 WHERE id = $1 AND replica = $2";
-    update(db, sql, [tenant.0.into(), replica.0.into(), until.0.into()]).await
+    let mut tx = db.system().await?;
+    tx.execute(sql, [tenant.0.into(), replica.0.into(), until.0.into()])
+        .await?;
+    tx.commit().await
 }
 
 /// Has copying start from the first blob again: what is noted as copied is not all there.
@@ -116,12 +119,22 @@ pub async fn set_kms_key(db: &Database, tenant: TenantId, key: Option<&str>) -> 
 /// # Errors
 /// Invalid; NotFound when there is no such tenant; Unavailable when the database does not answer.
 pub async fn require_keys(db: &Database, tenant: TenantId) -> Result<()> {
-    match find(db, tenant).await?.keys_destroyed_at {
-        None => Ok(()),
-        Some(at) => Err(Error::invalid(format!(
-            "the keys of this tenant were destroyed at {at}: nothing of it can be read any more; \
-             make a new tenant"
-        ))),
+    find(db, tenant).await?.require_keys()
+}
+
+impl Placement {
+    /// Fails for a tenant whose data keys were destroyed.
+    ///
+    /// # Errors
+    /// Invalid, with when they were.
+    pub fn require_keys(&self) -> Result<()> {
+        match self.keys_destroyed_at {
+            None => Ok(()),
+            Some(at) => Err(Error::invalid(format!(
+                "the keys of this tenant were destroyed at {at}: nothing of it can be read any more; \
+                 make a new tenant"
+            ))),
+        }
     }
 }
 

@@ -50,8 +50,14 @@ pub async fn excess(db: &Database) -> Result<Option<Excess>> {
     Ok(None)
 }
 
-/// Refuses a role that there is not.
+/// Refuses a role that there is not, or that is everybody's.
 pub(in crate::db) async fn require(tx: &mut SystemTx, role: &str) -> Result<()> {
+    if role.starts_with("pg_") {
+        return Err(Error::invalid(format!(
+            "database.server_role: '{role}' is a role of PostgreSQL's own, which others may be in; make one for the \
+             server (CREATE ROLE sealift_server LOGIN PASSWORD '...')"
+        )));
+    }
     let sql = "SELECT 1::bigint FROM pg_roles WHERE rolname = $1";
     match tx.row(sql, [role.into()]).await? {
         Some(_) => Ok(()),
@@ -103,22 +109,42 @@ pub(in crate::db) fn not_owner() -> Error {
     )
 }
 
-/// Grants `role` what these steps grant, each a shared script and PostgreSQL's own: the schema stays as it is.
+/// Grants `role` what these steps grant, each a shared script and PostgreSQL's own, and takes whatever else it has of
+/// the tables: the schema stays as it is.
 pub(in crate::db) async fn grant(
     tx: &mut SystemTx,
     role: &str,
     steps: &[(&str, &str)],
 ) -> Result<()> {
-    tx.script(AssertSqlSafe(grants(steps).replace("SERVER_ROLE", role)))
+    let script = format!("{}{}", revokes(steps), grants(steps));
+    tx.script(AssertSqlSafe(script.replace("SERVER_ROLE", role)))
         .await
+}
+
+/// What takes all rights to the tables of these steps. In a transaction with what grants some again, nobody is ever
+/// without those.
+fn revokes(steps: &[(&str, &str)]) -> String {
+    let dropped = dropped(steps);
+    let mut out = String::new();
+    for (shared, _) in steps {
+        for table in tables(shared, "CREATE TABLE ").filter(|table| !dropped.contains(table)) {
+            let _ = writeln!(out, "REVOKE ALL ON {table} FROM SERVER_ROLE;");
+        }
+    }
+    out + "REVOKE ALL ON schema_versions FROM SERVER_ROLE;\n\
+           REVOKE CREATE ON SCHEMA public FROM SERVER_ROLE;\n"
+}
+
+fn dropped<'a>(steps: &[(&'a str, &str)]) -> Vec<&'a str> {
+    let shared = steps.iter().map(|(shared, _)| *shared);
+    shared
+        .flat_map(|shared| tables(shared, "DROP TABLE "))
+        .collect()
 }
 
 /// What grants and revokes in the steps, for the tables that each of them knew and that are still there.
 fn grants(steps: &[(&str, &str)]) -> String {
-    let dropped: Vec<&str> = steps
-        .iter()
-        .flat_map(|(shared, _)| tables(shared, "DROP TABLE "))
-        .collect();
+    let dropped = dropped(steps);
     let mut out = String::new();
     for (shared, postgres) in steps {
         let made: Vec<&str> = tables(shared, "CREATE TABLE ")
@@ -163,6 +189,13 @@ mod tests {
                 "GRANT SELECT ON three\n    TO SERVER_ROLE;\n",
             ),
         ];
+        assert_eq!(
+            revokes(&steps),
+            "REVOKE ALL ON one FROM SERVER_ROLE;\n\
+             REVOKE ALL ON three FROM SERVER_ROLE;\n\
+             REVOKE ALL ON schema_versions FROM SERVER_ROLE;\n\
+             REVOKE CREATE ON SCHEMA public FROM SERVER_ROLE;\n"
+        );
         assert_eq!(
             grants(&steps),
             "GRANT SELECT, DELETE ON one, schema_versions TO SERVER_ROLE;\n\

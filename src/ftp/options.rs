@@ -31,6 +31,15 @@ pub struct Options {
 
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
+/// Fails unless FTP knows what the words mean that an account or a tenant is to have.
+///
+/// # Errors
+/// Invalid, naming the word that is wrong and what to write.
+pub fn check(text: &str) -> Result<()> {
+    let options = Options::of(&FtpSettings::default(), Policy::default());
+    options.with(text).map(drop)
+}
+
 impl Options {
     /// What the settings say, for a listener with this policy.
     pub fn of(settings: &FtpSettings, policy: Policy) -> Self {
@@ -47,14 +56,20 @@ impl Options {
     }
 
     /// These with those of the tenant over them, and those of the account over both. What makes no sense
-    /// is left out, and lets nobody log in in the clear: nobody knows what it demands.
+    /// is left out, and the strictest holds in its place: nobody knows what it demands.
     pub fn under(self, known: &DoorOptions) -> Self {
         let texts = [known.tenant.as_deref(), known.account.as_deref()];
         texts.into_iter().flatten().fold(self, |options, text| {
             options.with(text).unwrap_or_else(|error| {
                 tracing::error!(options = %text, error = %error, "options for FTP make no sense and are not used");
-                let login_tls = LoginTls::Required;
-                Self { login_tls, ..options }
+                Self {
+                    login_tls: LoginTls::Required,
+                    data_tls: Demand::Required,
+                    resumption: Demand::Required,
+                    abrupt_end: false,
+                    ccc: false,
+                    ..options
+                }
             })
         })
     }
@@ -168,6 +183,27 @@ mod tests {
         ] {
             let login_tls = under(tenant, account).login_tls;
             assert_eq!(login_tls, expected, "{tenant} {account}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_demands_all_there_is() {
+        let settings = FtpSettings::default();
+        let lax = Policy {
+            data_tls: Demand::Optional,
+            resumption: Demand::Optional,
+            ..Policy::default()
+        };
+        let lax = Options::of(&settings, lax).with("ccc=allowed abrupt-end=allowed");
+        for account in ["data-tls=requird", "stall=60s resumption", "x"] {
+            let under = lax.as_ref().unwrap().under(&DoorOptions {
+                account: Some(account.to_owned()),
+                tenant: None,
+            });
+            assert_eq!(under.login_tls, LoginTls::Required, "{account}");
+            assert_eq!(under.data_tls, Demand::Required, "{account}");
+            assert_eq!(under.resumption, Demand::Required, "{account}");
+            assert!(!under.ccc && !under.abrupt_end, "{account}");
         }
     }
 

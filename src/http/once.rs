@@ -53,11 +53,15 @@ const READ: [HeaderName; 4] = [
 
 /// Carries a request that has a key out once.
 pub async fn carry_out(State(web): State<Web>, request: Request, next: Next) -> Response {
-    // Keys are those of accounts, and none is let in at the port for operators.
-    let is_for_nobody = request.extensions().get::<AtOperators>().is_some();
     let is_meant = is_meant(request.method(), request.uri().path());
-    if is_for_nobody || !is_meant || !request.headers().contains_key(KEY) {
+    if !is_meant || !request.headers().contains_key(KEY) {
         return next.run(request).await;
+    }
+    // Keys are those of accounts, and none is let in there. Whoever relies on a key must not be left to.
+    if request.extensions().get::<AtOperators>().is_some() {
+        let detail = "requests at the port for operators are carried out as often as they come, and take no \
+                      Idempotency-Key; send it without, and look at what there is when an answer was lost";
+        return Problem::malformed(detail).into_response();
     }
     let (parts, body) = request.into_parts();
     // The future is that of a whole login.

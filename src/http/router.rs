@@ -40,7 +40,7 @@ struct Document;
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Sealift administration",
-    description = "What operators of a Sealift server do: tenants, accounts, rights, keys, sessions, deleted files, audit logs.",
+    description = "What operators of a Sealift server do: tenants, accounts, rights, keys, sessions, deleted files, audit logs. A request with an Idempotency-Key is refused.",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
 struct OperatorsDocument;
@@ -124,12 +124,14 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
     let paths = paths.into_iter();
     document.paths.paths = paths
         .map(|(path, mut item)| {
-            // Whose keys they are accounts say, and no operator is one.
-            if port == Port::Public
-                && once::is_meant(&Method::POST, &path)
+            if once::is_meant(&Method::POST, &path)
                 && let Some(post) = &mut item.post
             {
-                keyed(post);
+                match port {
+                    // Whose keys they are accounts say, and no operator is one.
+                    Port::Operators => fails(post, "400", "the request is malformed"),
+                    Port::Public => keyed(post),
+                }
             }
             for (method, operation) in operations_of(&mut item) {
                 operation.operation_id = Some(name(method, &path));

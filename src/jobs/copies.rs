@@ -1,6 +1,6 @@
 //! Bringing blobs where they belong: to their tenant's region, and to its replica.
 
-use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +12,8 @@ use crate::db::placement::{self, Placement};
 use crate::db::sql::TenantTx;
 use crate::db::{clocks, copies, leases};
 use crate::domain::change::Committed;
-use crate::domain::error::{Error, Result};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{BlobId, RegionId, TenantId};
 use crate::domain::principal::Actor;
 use crate::vfs::copying;
@@ -34,7 +35,7 @@ const KIND: &str = "copying";
 /// done is noted at once, so that the next round, on any instance, goes on from there.
 ///
 /// # Errors
-/// The first that kept a blob where it is; the others were still tried.
+/// The first that kept a blob where it is; the others were still tried, unless where they go does not answer.
 pub async fn run(vfs: &Vfs, tenant: TenantId) -> Result<u64> {
     let placement = placement::find(vfs.database(), tenant).await?;
     if placement.keys_destroyed_at.is_some() {
@@ -82,6 +83,12 @@ struct Outcome {
     failed: Option<Error>,
 }
 
+/// Whether there is any use in going on.
+enum Target {
+    Answers,
+    Silent,
+}
+
 impl Round<'_> {
     async fn run(&self, outcome: &mut Outcome) -> Result<()> {
         let placement = self.placement;
@@ -108,23 +115,31 @@ impl Round<'_> {
             after = last.info.id;
             // Also those that have their copy there: it becomes the one that everything hangs on.
             let infos = page.iter().map(|blob| blob.info).collect();
-            let ids = self.copy_all(infos, to, outcome).await?;
+            let (ids, target) = self.copy_all(infos, to, outcome).await?;
             let switch = Switch { ids, to };
             let committer = self.vfs.committer();
             committer.run(self.tenant, &Actor::job(), switch).await?;
+            if let Target::Silent = target {
+                return Ok(());
+            }
         }
     }
 
     async fn replicate(&self, to: RegionId, outcome: &mut Outcome) -> Result<()> {
-        let since = self.placement.replicated_at;
+        let start = (self.placement.replicated_at, BlobId::NIL);
         // What cannot be copied must not keep the others from it, nor must keys that cannot be wrapped.
-        let mut tried = HashSet::new();
+        let mut after = start;
         let mut wraps = true;
         loop {
             let mut tx = self.vfs.database().snapshot(self.tenant).await?;
             let horizon = clocks::latest(&mut tx).await?.at;
-            let limit = BATCH.saturating_add(i64::try_from(tried.len()).unwrap_or(i64::MAX));
-            let page = copies::missing(&mut tx, to, since, limit).await?;
+            let page = copies::missing_after(&mut tx, to, after, BATCH).await?;
+            let none_left = match page.is_empty() {
+                true => copies::missing_after(&mut tx, to, start, 1)
+                    .await?
+                    .is_empty(),
+                false => false,
+            };
             drop(tx);
             // Before a blob is said to be there that nobody could read there.
             if wraps && let Err(error) = key_copies::make(self.vfs.keys(), self.tenant, to).await {
@@ -132,17 +147,25 @@ impl Round<'_> {
                 outcome.failed.get_or_insert(error);
                 wraps = false;
             }
-            if page.is_empty() && horizon > since {
-                let db = self.vfs.database();
-                return placement::set_replicated(db, self.tenant, to, horizon).await;
-            }
-            let infos = page.iter().map(|blob| blob.info);
-            let infos: Vec<_> = infos.filter(|info| tried.insert(info.id)).collect();
-            if infos.is_empty() || !self.go_on(outcome).await? {
+            let Some(last) = page.last() else {
+                return match none_left && horizon > start.0 {
+                    true => self.note_replicated(to, horizon).await,
+                    false => Ok(()),
+                };
+            };
+            if !self.go_on(outcome).await? {
                 return Ok(());
             }
-            self.copy_all(infos, to, outcome).await?;
+            after = (last.at, last.info.id);
+            let infos = page.iter().map(|blob| blob.info).collect();
+            if let (_, Target::Silent) = self.copy_all(infos, to, outcome).await? {
+                return Ok(());
+            }
         }
+    }
+
+    async fn note_replicated(&self, to: RegionId, until: Timestamp) -> Result<()> {
+        placement::set_replicated(self.vfs.database(), self.tenant, to, until).await
     }
 
     /// Whether this instance still has the work to itself.
@@ -152,35 +175,61 @@ impl Round<'_> {
         Ok(outcome.leased)
     }
 
-    /// Copies blobs and notes the copies; returns those that are there.
+    /// Copies blobs and notes the copies; returns those that are there. Nothing more is begun once the region does not
+    /// answer: each blob would be waited for in vain.
     async fn copy_all(
         &self,
         blobs: Vec<BlobInfo>,
         to: RegionId,
         outcome: &mut Outcome,
-    ) -> Result<Vec<BlobId>> {
+    ) -> Result<(Vec<BlobId>, Target)> {
+        if let Some(first) = blobs.first()
+            && let Err(error) = self.ask(to, first.id).await
+        {
+            outcome.failed.get_or_insert(error);
+            return Ok((Vec::new(), Target::Silent));
+        }
         let committer = self.vfs.committer();
         let announce = Announce {
             ids: blobs.iter().map(|info| info.id).collect(),
             to,
         };
         committer.run(self.tenant, &Actor::job(), announce).await?;
-        let copies = blobs.into_iter().map(|info| async move {
-            let copied = self.copy(&info, to).await;
-            (info.id, copied)
+        let is_silent = AtomicBool::new(false);
+        let copies = blobs.into_iter().map(|info| {
+            let is_silent = &is_silent;
+            async move {
+                if is_silent.load(Ordering::Relaxed) {
+                    return (info.id, Copied::Left);
+                }
+                match self.copy(&info, to).await {
+                    Ok(()) => (info.id, Copied::Done),
+                    Err(error) if error.kind() == ErrorKind::Unavailable => {
+                        let answer = self.ask(to, info.id).await;
+                        is_silent.fetch_or(answer.is_err(), Ordering::Relaxed);
+                        (info.id, Copied::Failed(answer.err().unwrap_or(error)))
+                    }
+                    Err(error) => (info.id, Copied::Failed(error)),
+                }
+            }
         });
         let mut copies = futures_util::stream::iter(copies).buffer_unordered(AT_ONCE);
         let (mut done, mut failed) = (Vec::new(), Vec::new());
         while let Some((id, copied)) = copies.next().await {
             match copied {
-                Ok(()) => done.push(id),
-                Err(error) => {
-                    tracing::warn!(blob = %id, tenant.id = %self.tenant, region = %to, error = ?error, "a blob was not copied; it is tried again");
+                Copied::Done => done.push(id),
+                Copied::Failed(error) => {
+                    // That a region does not answer concerns all of them, and is told once, of the round.
+                    if error.kind() != ErrorKind::Unavailable {
+                        tracing::warn!(blob = %id, tenant.id = %self.tenant, region = %to, error = ?error, "a blob was not copied; it is tried again");
+                    }
                     outcome.failed.get_or_insert(error);
                     failed.push(id);
                 }
+                Copied::Left => failed.push(id),
             }
         }
+        drop(copies);
         outcome.copied += done.len() as u64;
         let note = Note {
             done: done.clone(),
@@ -188,7 +237,23 @@ impl Round<'_> {
             to,
         };
         committer.run(self.tenant, &Actor::job(), note).await?;
-        Ok(done)
+        let target = match is_silent.into_inner() {
+            true => Target::Silent,
+            false => Target::Answers,
+        };
+        Ok((done, target))
+    }
+
+    /// Asks a region for a blob, to see whether it answers.
+    async fn ask(&self, region: RegionId, id: BlobId) -> Result<()> {
+        match self.vfs.store(region)?.length(id).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => Err(Error::new(
+                ErrorKind::Unavailable,
+                "a region does not answer; what was to be copied there waits for it",
+            )
+            .because(format!("region number {region}: {error:?}"))),
+            _ => Ok(()),
+        }
     }
 
     /// From wherever it is whole.
@@ -211,6 +276,14 @@ impl Round<'_> {
         }
         Err(first)
     }
+}
+
+/// What came of a blob.
+enum Copied {
+    Done,
+    Failed(Error),
+    /// Nobody tried.
+    Left,
 }
 
 /// Before the first byte, so that nobody takes an object for an orphan.

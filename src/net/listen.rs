@@ -32,6 +32,20 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
     open(address).map_err(|error| refusal(address, error))
 }
 
+/// Checks that an address is one of this machine: takes it for a moment, and listens nowhere. That its port is in use,
+/// perhaps by a server that runs by the same settings, is no error, nor that whoever asks may not open it.
+///
+/// # Errors
+/// As [`bind`].
+pub fn check(address: SocketAddr) -> Result<()> {
+    match bound(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            Err(refusal(address, error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let mut socket = bound(address)?;
     if address.port() == 0 {

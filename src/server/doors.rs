@@ -23,15 +23,7 @@ pub enum Ports {
 /// # Errors
 /// Invalid, with the settings and what to do.
 pub fn check(settings: &Settings) -> Result<()> {
-    let all = [
-        ("ftp.listen", &settings.ftp.clear.listen),
-        ("ftps.listen", &settings.ftp.tls.listen),
-        ("https.listen", &settings.http.listen),
-        ("sftp.listen", &settings.sftp.listen),
-        ("admin.listen", &settings.http.admin),
-        ("http.listen", &settings.http.clear),
-        ("metrics.listen", &settings.http.metrics),
-    ];
+    let all = listening(settings);
     // Operators and monitoring alone are no reason to run.
     if all
         .iter()
@@ -55,7 +47,42 @@ pub fn check(settings: &Settings) -> Result<()> {
             taken.push((setting, *address));
         }
     }
+    for (setting, ports) in [("ftp", &settings.ftp.clear), ("ftps", &settings.ftp.tls)] {
+        let is_taken = |port| taken.iter().any(|(_, address)| address.port() == port);
+        let range = ports.passive.ports.clone();
+        if !ports.listen.is_empty() && range.clone().all(is_taken) {
+            return Err(Error::invalid(format!(
+                "{setting}.passive_ports: the server listens on all of {}-{} itself, so that none is left for data; \
+                 choose others",
+                range.start(),
+                range.end()
+            )));
+        }
+    }
     Ok(())
+}
+
+/// Checks that a server could listen where it is to: at addresses of this machine. Ports may be in use.
+///
+/// # Errors
+/// Invalid, as when the server starts.
+pub fn check_addresses(settings: &Settings) -> Result<()> {
+    let all = listening(settings).into_iter();
+    let mut addresses = all.flat_map(|(_, addresses)| addresses);
+    addresses.try_for_each(|address| listen::check(*address))
+}
+
+/// Where a server listens, by setting; those that are no reason to run come last.
+fn listening(settings: &Settings) -> [(&'static str, &Vec<SocketAddr>); 7] {
+    [
+        ("ftp.listen", &settings.ftp.clear.listen),
+        ("ftps.listen", &settings.ftp.tls.listen),
+        ("https.listen", &settings.http.listen),
+        ("sftp.listen", &settings.sftp.listen),
+        ("admin.listen", &settings.http.admin),
+        ("http.listen", &settings.http.clear),
+        ("metrics.listen", &settings.http.metrics),
+    ]
 }
 
 /// Whether only one of two addresses can be listened at.

@@ -13,6 +13,7 @@ use crate::db::server_role::{self, Excess};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{InstanceId, RegionId};
+use crate::ftp::options;
 use crate::net::budget::Budget;
 use crate::server::stores::Checked;
 use crate::server::{keys, stores};
@@ -92,6 +93,7 @@ impl Installation {
     pub fn directory(&self) -> Directory {
         Directory::new(self.committer.clone(), self.settings.password_rounds)
             .with_least_length(self.settings.password_length)
+            .knowing_doors(options::check)
     }
 
     /// The file system over the installation's blobs and keys.

@@ -19,7 +19,7 @@ use crate::domain::id::{RegionId, TenantId};
 use crate::domain::principal::Actor;
 use crate::vfs::key_copies::{self as second, shown};
 use crate::vfs::key_opening::{self, wrapped};
-use crate::vfs::keys::{AddKey, TenantKeys, destroyed, home, stored};
+use crate::vfs::keys::{AddKey, TenantKeys, home, stored};
 
 /// Attempts at what another instance may do at the same time.
 const ATTEMPTS: usize = 4;
@@ -128,7 +128,7 @@ pub async fn list(db: &Database, tenant: TenantId) -> Result<Vec<KeyView>> {
 /// [`STATE_LIFE`](crate::vfs::keys::STATE_LIFE). What is stored stays as it is.
 ///
 /// # Errors
-/// Unavailable when the database or the key service does not answer, or the service refuses; Corrupt
+/// Unavailable when the database or the key service does not answer, or the service refuses; Invalid
 /// when the tenant's keys were destroyed.
 pub async fn rotate(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Result<Rotated> {
     let mut attempt = 1;
@@ -211,9 +211,7 @@ async fn rewrap_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Resu
 async fn look(db: &Database, tenant: TenantId) -> Result<(Placement, Vec<StoredKey>)> {
     let mut tx = db.read(tenant).await?;
     let placement = placement::of(&mut tx).await?;
-    if placement.keys_destroyed_at.is_some() {
-        return Err(destroyed(tenant));
-    }
+    placement.require_keys()?;
     let rows = data_keys::list(&mut tx).await?;
     Ok((placement, rows.into_iter().map(|(key, _)| key).collect()))
 }

@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sealift::accounts::attempt::Attempt;
+use sealift::accounts::bearer::Means;
 use sealift::accounts::door::PublicKeyBlob;
 use sealift::accounts::manage::{Access, Limit, TenantLimits};
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
 use sealift::accounts::manage_grants::{Place, SubjectName};
 use sealift::accounts::manage_groups::GroupName;
+use sealift::accounts::own_tokens::NewToken;
 use sealift::accounts::public_key::PublicKey;
 use sealift::db::entries::{self, Moment};
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::path::VfsPath;
 use sealift::domain::rights::Rights;
+use sealift::domain::scope::Scopes;
 use sealift::domain::secret::Secret;
 
 use crate::support::dialects::on_both_databases;
@@ -36,6 +39,7 @@ on_both_databases! {
     a_locked_address_cannot_guess_at_what_is_remembered,
     disabling_an_account_ends_its_sessions,
     disabling_a_tenant_ends_its_sessions,
+    nothing_that_lasts_is_made_by_a_session_that_has_ended_elsewhere,
     a_new_password_or_a_removed_key_ends_sessions,
     hashes_brought_in_verify_and_are_made_anew,
     a_key_opens_the_account_it_was_added_to,
@@ -248,6 +252,49 @@ async fn disabling_a_tenant_ends_its_sessions(world: Installation) {
     let kept_out = world.refusal("ann@acme", "acme-secret", HERE).await;
     assert_eq!(kept_out, ErrorKind::Unauthenticated);
     world.log_in("ann@bolt", "bolt-secret", HERE).await.unwrap();
+}
+
+/// What lasts is made on one instance by whoever was let in there before another changed the account.
+async fn nothing_that_lasts_is_made_by_a_session_that_has_ended_elsewhere(world: Installation) {
+    let session = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
+    let token = async || {
+        let new = NewToken {
+            name: "t".to_owned(),
+            scopes: Scopes::ACCOUNT,
+            life: None,
+        };
+        let made = world.accounts.add_token(&session, &Means::Password, new);
+        made.await.map(drop)
+    };
+    let own = world.directory.by_account(&session);
+    let key = async || {
+        own.add_key(&name("ann@acme"), &PublicKey::parse(KEY)?)
+            .await
+    };
+    token().await.unwrap();
+    key().await.unwrap();
+
+    let elsewhere = world.other_process().await;
+    let changed = NewPassword::Plain(Secret::new("another-secret"));
+    let set = elsewhere.set_password(&name("ann@acme"), changed).await;
+    set.unwrap();
+    let mut refused = vec![token().await, key().await];
+    let group = GroupName {
+        name: "crew".to_owned(),
+        tenant: "acme".to_owned(),
+    };
+    refused.push(own.add_group(&group).await);
+    let again = NewPassword::Plain(Secret::new("acme-secret"));
+    refused.push(own.set_password(&name("ann@acme"), again).await);
+    for refused in refused {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unauthenticated);
+    }
+    let tokens = world.accounts.own_tokens(&session).await.unwrap();
+    assert_eq!(tokens.len(), 1);
+    assert!(world.directory.groups("acme").await.unwrap().is_empty());
+    let again = world.log_in("ann@acme", "another-secret", HERE).await;
+    let own = world.directory.by_account(&again.unwrap());
+    own.add_group(&group).await.unwrap();
 }
 
 async fn a_new_password_or_a_removed_key_ends_sessions(world: Installation) {

@@ -144,3 +144,29 @@ fn settings_that_lead_nowhere_are_refused_by_line_and_key() {
         site.run(&["check-config"]);
     }
 }
+
+#[test]
+fn folders_and_addresses_that_are_not_there_are_told_before_a_start() {
+    let site = migrated();
+    let text = fs::read_to_string(&site.config).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}: {text}");
+        fs::write(&site.config, text.replace(from, to)).unwrap();
+    };
+    with(&site.at("ready.json"), &site.at("nowhere/ready.json"));
+    site.refused_at_start(&["server.ready_file", "there is no folder", "nowhere"]);
+    fs::write(site.at("file"), "").unwrap();
+    with(&site.at("ssh"), &site.at("file/ssh"));
+    site.refused_at_start(&["sftp.host_keys", "cannot be made", "choose another"]);
+    with("127.0.0.1:0", "192.0.2.1:0");
+    site.refused_at_start(&["192.0.2.1 is not an address of this machine"]);
+    // Two servers cannot have it, but a check may be asked while one does.
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    with("127.0.0.1:0", &busy.local_addr().unwrap().to_string());
+    site.run(&["check-config"]);
+    with(
+        "[sftp]",
+        "[ftp]\nlisten = [\"127.0.0.1:4711\"]\npassive_ports = \"4711-4711\"\n[sftp]",
+    );
+    site.refused_at_start(&["ftp.passive_ports", "none is left for data"]);
+}

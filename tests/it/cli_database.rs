@@ -81,16 +81,27 @@ fn migrate_grants_what_a_restored_database_lacks_and_no_more() {
         "sealift migrate",
     ]);
     site.refused(&["tenant", "list"], &["was granted nothing"]);
+    // Somebody who was in a hurry.
+    for sql in [
+        "GRANT ALL ON operators, schema_versions TO sealift_server",
+        "GRANT TRUNCATE, TRIGGER ON tenants TO sealift_server",
+        "GRANT UPDATE (role) ON operators TO sealift_server",
+    ] {
+        psql(&urls.owner, sql);
+    }
     let said = site.run(&["migrate"]);
     assert!(said.contains("up to date"), "{said}");
     site.run(&["tenant", "add", "acme"]);
     for (table, rights) in [
         ("operators", "INSERT, DELETE"),
         ("schema_versions", "UPDATE"),
+        ("tenants", "TRUNCATE, TRIGGER"),
     ] {
         let sql = format!("SELECT has_table_privilege('sealift_server', '{table}', '{rights}')");
         assert_eq!(psql(&urls.owner, &sql), "f", "{table}");
     }
+    let role = "SELECT has_column_privilege('sealift_server', 'operators', 'role', 'UPDATE')";
+    assert_eq!(psql(&urls.owner, role), "f");
     site.serve().stop();
 }
 
@@ -105,6 +116,8 @@ fn what_is_wrong_with_roles_is_told_by_the_name_of_the_setting() {
     );
     site.write_urls(&urls.server, owner, "server_role = \"sealift_owner\"");
     site.refused(&["migrate"], &["database.server_role", "own role"]);
+    site.write_urls(&urls.server, owner, "server_role = \"pg_write_all_data\"");
+    site.refused(&["migrate"], &["database.server_role", "PostgreSQL's own"]);
     site.write_urls(&urls.server, owner, "server_role = \"postgres\"");
     let said = site.run(&["migrate"]);
     assert!(said.contains("database.url names sealift_server"), "{said}");

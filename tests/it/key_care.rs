@@ -182,7 +182,10 @@ async fn what_is_destroyed_is_read_by_nobody_and_still_purged(dialect: Dialect) 
         assert_eq!(kind_of(keys.current(tenant).await), ErrorKind::Corrupt);
         assert_eq!(kind_of(keys.version(tenant, 1).await), ErrorKind::Corrupt);
         let rotated = key_care::rotate(keys, &actor, tenant).await;
-        assert_eq!(kind_of(rotated), ErrorKind::Corrupt);
+        let rewrapped = key_care::rewrap(keys, &actor, tenant).await.map(drop);
+        for refused in [rotated.map(drop), rewrapped] {
+            assert_eq!(kind_of(refused), ErrorKind::Invalid);
+        }
         let written = async {
             let mut writer = ann.open_write(&path("/new"), replace()).await?;
             writer

@@ -293,7 +293,10 @@ async fn a_link_ends_with_its_time_and_its_maker(world: Installation) {
         ..LinkChange::default()
     };
     let accounts = &linked.world.accounts;
-    let altered = accounts.alter_link(&linked.ann, &Means::Password, linked.id.1, change);
+    // The session by which it was made has ended when its account was disabled.
+    let again = linked.world.log_in("ann@acme", "acme-secret", HERE).await;
+    let again = again.unwrap();
+    let altered = accounts.alter_link(&again, &Means::Password, linked.id.1, change);
     altered.await.unwrap();
     assert!(linked.found().await.is_some());
     // Whoever has it in another tenant's place, or changed, has nothing.

@@ -35,6 +35,8 @@ on_both!(
     a_move_to_the_replica_makes_good_what_is_damaged_there,
     the_last_copy_of_a_blob_is_never_removed,
     blobs_that_cannot_be_copied_do_not_keep_others_from_it,
+    nothing_more_is_copied_to_a_region_that_does_not_answer,
+    a_replica_that_is_given_up_during_a_round_is_no_failure,
     a_replica_that_is_named_again_while_it_is_given_up_is_kept,
     copies_that_were_not_made_anew_do_not_count_as_there,
     what_a_move_leaves_in_the_replica_is_no_copy_before_it_was_read_back,
@@ -445,6 +447,59 @@ async fn blobs_that_cannot_be_copied_do_not_keep_others_from_it(dialect: Dialect
     two.replicate_to(THERE).await;
     two.copy().await.unwrap_err();
     assert_eq!(objects(&two.stores[1]).await.len(), 1);
+}
+
+async fn nothing_more_is_copied_to_a_region_that_does_not_answer(dialect: Dialect) {
+    const MANY: usize = 250;
+    let two = Two::new(dialect).await;
+    for number in 0..MANY {
+        let name = path(&format!("/{number}"));
+        put(&two.session, &name, b"some").await.unwrap();
+    }
+    two.replicate_to(THERE).await;
+    let there = &two.faults[1];
+    let silent = |error: sealift::domain::error::Error| {
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let said = error.context();
+        assert!(said.contains("a region does not answer"), "{error}");
+    };
+    there.fail(Operation::Length, ErrorKind::Unavailable, u64::MAX);
+    silent(two.copy().await.unwrap_err());
+    assert_eq!(there.calls(Operation::Length), 1);
+    assert_eq!(there.calls(Operation::Put), 0);
+    there.mend();
+
+    // It falls silent while some are on their way: those are the last.
+    there.fail(Operation::Put, ErrorKind::Unavailable, u64::MAX);
+    there.hold(Operation::Put);
+    let falling = async {
+        until("copies are on their way", async || {
+            there.calls(Operation::Put) >= 8
+        })
+        .await;
+        there.fail(Operation::Length, ErrorKind::Unavailable, u64::MAX);
+        there.release(Operation::Put);
+    };
+    let (copied, ()) = tokio::join!(two.copy(), falling);
+    silent(copied.unwrap_err());
+    assert_eq!(there.calls(Operation::Put), 8);
+    there.mend();
+    two.copy().await.unwrap();
+    assert_eq!(objects(&two.stores[1]).await.len(), MANY);
+    assert_eq!(two.lacking(THERE).await, 0);
+    two.assert_clean().await;
+}
+
+async fn a_replica_that_is_given_up_during_a_round_is_no_failure(dialect: Dialect) {
+    let two = Two::new(dialect).await;
+    two.fill().await;
+    two.replicate_to(THERE).await;
+    let (db, tenant) = (two.world.vfs.database(), two.world.tenant.id);
+    placement::set_replica(db, tenant, None).await.unwrap();
+    let noted = placement::set_replicated(db, tenant, THERE, db.clock().now());
+    noted.await.unwrap();
+    let placed = placement::find(db, tenant).await.unwrap();
+    assert_eq!(placed.replicated_at, sealift::domain::clock::Timestamp(0));
 }
 
 async fn copies_that_were_not_made_anew_do_not_count_as_there(dialect: Dialect) {

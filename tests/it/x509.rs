@@ -163,7 +163,7 @@ impl Installation {
     }
 
     pub(crate) async fn revoke(&self, list: &str) -> Result<()> {
-        let set = self.directory.set_x509_crl("acme", list.as_bytes());
+        let set = self.directory.set_x509_crls("acme", list.as_bytes());
         set.await.map(drop)
     }
 
@@ -493,7 +493,7 @@ async fn files_that_are_no_such_thing_are_refused_with_a_reason(world: Installat
     }
     let pem = authority.0.pem();
     for file in [&b""[..], b"garbage", &[0x30, 0x03, 1, 2, 3], pem.as_bytes()] {
-        let error = directory.set_x509_crl("acme", file).await.unwrap_err();
+        let error = directory.set_x509_crls("acme", file).await.unwrap_err();
         assert!(error.context().contains("no list"), "{error}");
     }
     // DER is taken as well as PEM, and each but once.

@@ -1,5 +1,8 @@
 //! Lists of revoked certificates (X.509): whose are taken, and which of two.
 
+use std::fs;
+use std::process::Command;
+
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject as _;
 use sealift::accounts::attempt::Step;
@@ -9,6 +12,7 @@ use sealift::domain::error::{ErrorKind, Result};
 
 use crate::logins::{admitted, refused};
 use crate::support::dialects::on_both_databases;
+use crate::support::folder::TempFolder;
 use crate::support::installation::Installation;
 use crate::x509::{ANN, Authority, EMAIL, Leaf};
 
@@ -18,6 +22,8 @@ on_both_databases! {
     a_list_of_a_time_to_come_or_with_a_lower_number_is_refused,
     an_authority_right_below_a_trusted_one_vouches_for_its_list_by_its_certificate,
     a_list_that_nobody_signed_is_replaced_and_takes_nothing_back,
+    all_lists_of_a_file_are_taken_or_none,
+    what_is_wrong_with_a_list_is_said,
 }
 
 async fn revoked_certificates_open_nothing_and_end_sessions(world: Installation) {
@@ -29,13 +35,13 @@ async fn revoked_certificates_open_nothing_and_end_sessions(world: Installation)
         serial: 8,
         ..Leaf::default()
     });
-    let set = async |crl: String| world.directory.set_x509_crl("acme", crl.as_bytes()).await;
+    let set = async |crl: String| world.directory.set_x509_crls("acme", crl.as_bytes()).await;
     set(authority.revoke(&[], (2022, 2030))).await.unwrap();
     let Step::Admitted(session) = world.show(ANN, &one).await.unwrap() else {
         panic!("not let in");
     };
     let shown = set(authority.revoke(&[7], (2023, 2030))).await.unwrap();
-    assert_eq!(shown.revoked, 1);
+    assert_eq!(shown[0].revoked, 1);
     world.assert_ends(&session).await;
     refused(world.show(ANN, &one).await);
     assert!(world.why().await.ends_with("is revoked"));
@@ -146,6 +152,92 @@ async fn an_authority_right_below_a_trusted_one_vouches_for_its_list_by_its_cert
     world.revoke(&file).await.unwrap();
     refused(world.show(ANN, &chain).await);
     assert!(world.why().await.ends_with("is revoked"));
+}
+
+async fn all_lists_of_a_file_are_taken_or_none(world: Installation) {
+    let (one, other) = (Authority::new("Acme CA"), Authority::new("Acme Phones"));
+    world.trust("acme", &one).await;
+    world.trust("acme", &other).await;
+    let revoked = async || {
+        let mut all: Vec<_> = world.directory.x509_crls("acme").await.unwrap();
+        all.sort_by(|one, other| one.issuer.cmp(&other.issuer));
+        let named = all.into_iter().map(|list| (list.issuer, list.revoked));
+        named.collect::<Vec<_>>()
+    };
+    let stranger = Authority::new("Elsewhere").revoke(&[], (2023, 2030));
+    let (first, second) = (
+        one.revoke(&[7], (2021, 2030)),
+        other.revoke(&[8, 9], (2022, 2030)),
+    );
+    not_taken(
+        world.revoke(&format!("{first}{second}{stranger}")).await,
+        "Elsewhere",
+    );
+    let broken = first.replacen("MI", "AA", 1);
+    not_taken(
+        world.revoke(&format!("{second}{broken}")).await,
+        "list 2 of the file",
+    );
+    assert_eq!(revoked().await, []);
+    let file = format!("{first}{second}");
+    let taken = world.directory.set_x509_crls("acme", file.as_bytes()).await;
+    assert_eq!(taken.unwrap().len(), 2);
+    let both = [
+        ("CN=Acme CA".to_owned(), 1),
+        ("CN=Acme Phones".to_owned(), 2),
+    ];
+    assert_eq!(revoked().await, both);
+    // Of two of one authority the later counts, wherever it stands.
+    let (old, new) = (
+        one.revoke(&[], (2022, 2030)),
+        one.revoke(&[7, 8], (2023, 2030)),
+    );
+    world.revoke(&format!("{new}{old}")).await.unwrap();
+    assert_eq!(revoked().await[0].1, 2);
+    let chain = other.issue(Leaf {
+        serial: 9,
+        ..Leaf::default()
+    });
+    world.map(ANN, EMAIL).await;
+    refused(world.show(ANN, &chain).await);
+    assert!(world.why().await.ends_with("is revoked"));
+}
+
+async fn what_is_wrong_with_a_list_is_said(world: Installation) {
+    let folder = TempFolder::new();
+    let at = |name: &str| folder.join(name).display().to_string();
+    let openssl = |words: &[&str]| {
+        let ran = Command::new("openssl").args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{words:?}: {said}");
+    };
+    let (key, ca, list, config) = (at("key"), at("ca"), at("list"), at("config"));
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=Acme";
+    let words: Vec<_> = words.split(' ').collect();
+    openssl(&[&words[..], &["-keyout", &key, "-out", &ca]].concat());
+    fs::write(at("index"), "").unwrap();
+    fs::write(at("number"), "01").unwrap();
+    for (extension, says) in [
+        ("", "it is of version 1"),
+        ("1.2.3.4=critical,ASN1:NULL", "critical extension 1.2.3.4"),
+        ("2.5.29.27=critical,DER:02:01:01", "a delta list"),
+    ] {
+        let numbered = format!(
+            "crlnumber={}\ncrl_extensions=e\n[e]\n{extension}\n",
+            at("number")
+        );
+        let more = if extension.is_empty() { "" } else { &numbered };
+        let database = at("index");
+        let text =
+            format!("[ca]\ndefault_ca=d\n[d]\ndatabase={database}\ndefault_md=sha256\n{more}");
+        fs::write(&config, text).unwrap();
+        let words = [
+            "ca", "-config", &config, "-gencrl", "-crldays", "30", "-keyfile", &key,
+        ];
+        openssl(&[&words[..], &["-cert", &ca, "-out", &list]].concat());
+        let file = fs::read_to_string(&list).unwrap();
+        not_taken(world.revoke(&file).await, says);
+    }
 }
 
 /// Such lists were taken once.

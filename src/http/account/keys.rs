@@ -87,7 +87,7 @@ async fn add(
         return Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail));
     }
     let (login, key) = (&owner.principal.login, PublicKey::parse(&new.key)?);
-    let directory = web.directory().by(owner.principal.actor());
+    let directory = web.directory().by_account(&owner.principal);
     directory.add_key(login, &key).await?;
     let fingerprint = key.fingerprint();
     let all = directory.keys(login).await?;
@@ -143,7 +143,7 @@ async fn remove(
     owner: Owner,
     PathOf(fingerprint): PathOf<String>,
 ) -> Result<StatusCode, Problem> {
-    let directory = web.directory().by(owner.principal.actor());
+    let directory = web.directory().by_account(&owner.principal);
     let removed = directory.remove_key(&owner.principal.login, &fingerprint);
     removed.await?;
     Ok(StatusCode::NO_CONTENT)

@@ -67,7 +67,7 @@ async fn change(
     let old = Secret::new(change.old);
     Box::pin(web.accounts().confirm(principal, &old, from)).await?;
     let new = NewPassword::Plain(Secret::new(change.new));
-    let directory = web.directory().by(principal.actor());
+    let directory = web.directory().by_account(principal);
     directory.set_password(&principal.login, new).await?;
     let cookie = [(header::SET_COOKIE, cookie::forgotten())];
     Ok((StatusCode::NO_CONTENT, cookie).into_response())

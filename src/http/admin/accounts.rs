@@ -50,8 +50,12 @@ pub struct Wanted {
     /// No grant reaches beyond this: `all` (so it is without), `read-only`, or rights joined by commas.
     ceiling: Option<String>,
     /// Most bytes of live files; no limit without.
+    #[serde(default, deserialize_with = "wish::most")]
+    #[schema(required = false)]
     quota_bytes: Option<u64>,
     /// Most live files and folders; no limit without.
+    #[serde(default, deserialize_with = "wish::most")]
+    #[schema(required = false)]
     quota_files: Option<u64>,
     /// It administers its tenant; only operators may say so.
     administrator: Option<bool>,
@@ -101,11 +105,11 @@ pub struct Change {
     #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(value_type = bool, required = false)]
     appended_code: Option<Option<bool>>,
-    /// Networks that it may come from; empty or null: anywhere.
+    /// Networks that it may come from, at least one; null: anywhere.
     #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(value_type = Option<Vec<String>>, required = false)]
     networks: Option<Option<Vec<String>>>,
-    /// Names in certificates that open it; empty or null: its own.
+    /// Names in certificates that open it, at least one; null: its own.
     #[serde(default, deserialize_with = "wish::nullable")]
     #[schema(value_type = Option<Vec<String>>, required = false)]
     principals: Option<Option<Vec<String>>>,
@@ -215,7 +219,10 @@ pub async fn alter(
     if change.clear_text.is_some() || change.door_options.is_some() {
         admin.insist_on_operator("changing what FTP asks of an account")?;
     }
-    let login = admin.login(&named.user)?;
+    let login = match change.opens() {
+        true => admin.login_to_open(&named.user)?,
+        false => admin.login(&named.user)?,
+    };
     let known = version::known(&headers)?;
     let change = change.parsed()?;
     admin.directory.alter_account(&login, change, known).await?;
@@ -288,6 +295,35 @@ async fn shown(directory: &Directory, login: &LoginName) -> Result<Response, Pro
 }
 
 impl Change {
+    /// Whether it may open the account to somebody, or let it reach or do more. What a session may take up does not.
+    fn opens(&self) -> bool {
+        let Self {
+            disabled,
+            administrator,
+            home,
+            ceiling,
+            quota_bytes: _,
+            quota_files: _,
+            sessions: _,
+            methods,
+            appended_code,
+            networks,
+            principals,
+            clear_text,
+            door_options,
+        } = self;
+        *disabled == Some(Some(false))
+            || administrator.is_some()
+            || home.is_some()
+            || ceiling.is_some()
+            || methods.is_some()
+            || appended_code.is_some()
+            || networks.is_some()
+            || principals.is_some()
+            || clear_text.is_some()
+            || door_options.is_some()
+    }
+
     fn parsed(self) -> Result<AccountChange, Problem> {
         let methods = match self.methods {
             Some(Some(sequences)) => Some(Some(sequences.join(" ").parse()?)),
@@ -297,7 +333,8 @@ impl Change {
         let home = wish::never_null("home", self.home)?;
         let ceiling = wish::never_null("ceiling", self.ceiling)?;
         let disabled = wish::never_null("disabled", self.disabled)?;
-        let networks = self.networks.map(Option::unwrap_or_default);
+        let networks = wish::never_empty("networks", self.networks, "it may come from anywhere")?;
+        let principals = wish::never_empty("principals", self.principals, "its own name opens it")?;
         let networks = networks.map(|all| {
             let parse = |text: &String| text.parse::<Network>().map_err(Error::invalid);
             all.iter().map(parse).collect::<Result<Vec<_>, _>>()
@@ -316,7 +353,7 @@ impl Change {
                 methods,
                 appended_code: wish::never_null("appended_code", self.appended_code)?,
                 networks: networks.transpose()?,
-                principals: self.principals.map(Option::unwrap_or_default),
+                principals,
                 sessions: self.sessions,
                 clear_text: wish::never_null("clear_text", self.clear_text)?,
                 door_options: self.door_options,

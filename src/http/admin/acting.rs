@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 
 use crate::accounts::bearer::Means;
 use crate::accounts::manage::Directory;
-use crate::accounts::manage_groups::GroupName;
+use crate::accounts::manage_groups::{GroupName, GroupView};
 use crate::domain::error::Error;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::principal::{Actor, LoginName, Protocol};
@@ -18,6 +18,9 @@ use crate::http::admin::power::Demand;
 use crate::http::reply::Problem;
 use crate::http::visitor;
 use crate::http::web::Web;
+
+/// What is noted of a token that was to open or widen its own account.
+const OWN: &str = "changing by a token what opens its own account";
 
 /// Somebody who may do to a tenant what `P` says. Others are refused with 401 and 403, and that is
 /// written down in the tenant's audit log.
@@ -94,16 +97,33 @@ impl<P> Admin<P> {
         Err(Problem::new(StatusCode::FORBIDDEN, "denied", detail))
     }
 
-    /// The account whose password, keys or second factor are to be changed: not the own one of who shows a token, which
-    /// must not become the whole account.
+    /// The account that is to be opened otherwise than before, or is to reach or do more: not the own one of who shows
+    /// a token, which must not become the whole account.
     ///
     /// # Errors
     /// 403 for the token's own account; 404 when no account can be called so.
     pub fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
         if user == self.who {
-            self.insist_on_login("changing by a token what opens its own account")?;
+            self.insist_on_login(OWN)?;
         }
         self.login(user)
+    }
+
+    /// The group whose members are to do more: none that the own account of who shows a token is in.
+    ///
+    /// # Errors
+    /// 403 for a group of the token's own account; 404 when no group can be called so; 503.
+    pub async fn group_to_open(&self, name: &str) -> Result<GroupName, Problem> {
+        let group = self.group(name)?;
+        if self.by_token {
+            let (full, own) = (group.to_string(), self.login(&self.who)?.to_string());
+            let all = self.directory.groups(&self.tenant).await?;
+            let is_in = |one: &GroupView| one.group == full && one.members.contains(&own);
+            if all.iter().any(is_in) {
+                self.insist_on_login(OWN)?;
+            }
+        }
+        Ok(group)
     }
 
     /// Fails for who shows an account's token: what opens that account, too, must not be added by it.
@@ -160,7 +180,7 @@ async fn account_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>,
     let visit = visitor::visit(parts, web, Protocol::Https).await?.visit;
     let principal = visit.principal;
     let actor = principal.actor();
-    let directory = web.directory().by(actor.clone());
+    let directory = web.directory().by_account(&principal);
     let refuse = |word, detail: &str| {
         directory.note_refusal(principal.tenant, &asked(parts));
         Err(Problem::new(StatusCode::FORBIDDEN, word, detail))

@@ -93,7 +93,11 @@ pub async fn give(
     admin: Admin<Altering>,
     JsonBody(grant): JsonBody<GrantDetails>,
 ) -> Result<StatusCode, Problem> {
-    let subject = subject(&admin, grant.user.as_deref(), grant.group.as_deref())?;
+    let subject = match (&grant.user, &grant.group) {
+        (Some(user), None) => SubjectName::Account(admin.login_to_open(user)?),
+        (None, Some(group)) => SubjectName::Group(admin.group_to_open(group).await?),
+        (user, group) => subject(&admin, user.as_deref(), group.as_deref())?,
+    };
     let path = grant
         .path
         .ok_or_else(|| Problem::malformed("say on which folder: 'path'"))?;

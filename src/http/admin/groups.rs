@@ -155,7 +155,8 @@ pub async fn join(
     admin: Admin<Altering>,
     PathOf(member): PathOf<Member>,
 ) -> Result<StatusCode, Problem> {
-    let (group, login) = (admin.group(&member.group)?, admin.login(&member.user)?);
+    let group = admin.group(&member.group)?;
+    let login = admin.login_to_open(&member.user)?;
     admin.directory.add_member(&group, &login).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -110,8 +110,12 @@ pub struct Wanted {
     #[schema(maximum = 3_153_600_000_u64)]
     retention_seconds: Option<u64>,
     /// Most bytes of live files; no limit without.
+    #[serde(default, deserialize_with = "wish::most")]
+    #[schema(required = false)]
     quota_bytes: Option<u64>,
     /// Most live files and folders; no limit without.
+    #[serde(default, deserialize_with = "wish::most")]
+    #[schema(required = false)]
     quota_files: Option<u64>,
 }
 

@@ -199,24 +199,27 @@ pub async fn lists(admin: Admin<Seeing>) -> Result<Json<RevocationLists>, Proble
     }))
 }
 
-/// Put an authority's newest list of revoked certificates in the place of its last one.
+/// Put the newest lists of revoked certificates in the place of the last ones of their authorities.
 ///
-/// In PEM or DER. Sessions of accounts that certificates open end when it names more than the last one did.
+/// All of a file in PEM, or one in DER; all of them or none. Sessions of accounts that certificates open end when they name more than the last ones did.
 #[utoipa::path(
     post,
     path = "/x509-revocation-lists",
     tag = "certificates",
-    request_body(content = Raw, content_type = "application/octet-stream", description = "the list, in PEM or DER"),
-    responses((status = 200, description = "it holds", body = RevocationList), Asking, Reading)
+    request_body(content = Raw, content_type = "application/octet-stream", description = "the lists, in PEM, or one in DER"),
+    responses((status = 200, description = "they hold", body = RevocationLists), Asking, Reading)
 )]
 pub async fn set_list(
     State(web): State<Web>,
     admin: Admin<Altering>,
     body: Body,
-) -> Result<Json<RevocationList>, Problem> {
+) -> Result<Json<RevocationLists>, Problem> {
     let file = whole(body, LIST_BYTES, web.settings().stall_time).await?;
-    let taken = admin.directory.set_x509_crl(&admin.tenant, &file).await?;
-    Ok(Json(revocation_list(taken)))
+    let taken = admin.directory.set_x509_crls(&admin.tenant, &file).await?;
+    Ok(Json(RevocationLists {
+        items: taken.into_iter().map(revocation_list).collect(),
+        next: None,
+    }))
 }
 
 /// List the certificates that open an account over TLS.

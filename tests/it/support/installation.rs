@@ -25,6 +25,7 @@ use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::id::{RegionId, TenantId};
 use sealift::domain::principal::{LoginName, Principal, Protocol};
 use sealift::domain::secret::Secret;
+use sealift::ftp::options;
 use sealift::server::keys::source;
 use sealift::vfs::keys::{KEY_LIFE, TenantKeys};
 
@@ -77,7 +78,7 @@ impl Installation {
     pub(crate) async fn over(location: Location, folder: Option<TempFolder>) -> Self {
         let clock = clock();
         let committer = Committer::new(open(&location, &clock).await);
-        let directory = Directory::new(committer.clone(), ROUNDS);
+        let directory = Directory::new(committer.clone(), ROUNDS).knowing_doors(options::check);
         let settings = quick_logins();
         let keys = TenantKeys::new(committer.clone(), KeyRing::for_tests(), KEY_LIFE);
         let keys = source(Arc::new(keys));
@@ -136,7 +137,7 @@ impl Installation {
     /// What another process does on the same installation.
     pub(crate) async fn other_process(&self) -> Directory {
         let db = open(&self.location, &self.clock).await;
-        Directory::new(Committer::new(db), ROUNDS)
+        Directory::new(Committer::new(db), ROUNDS).knowing_doors(options::check)
     }
 
     pub(crate) async fn tenant(&self, name: &str) -> TenantId {

@@ -12,7 +12,7 @@ use crate::support::serving::Serving;
 /// An installation whose database is where a test says.
 pub(crate) struct Site {
     pub(crate) folder: TempFolder,
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     more: String,
 }
 
