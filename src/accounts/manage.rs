@@ -280,6 +280,10 @@ struct Held<O> {
 
 #[async_trait]
 impl<O: Operation> Operation for Held<O> {
+    fn grows(&self) -> bool {
+        self.operation.grows()
+    }
+
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         if let Some(holder) = self.holder {
             bearer::require_unchanged(tx, holder.account, holder.generation).await?;

@@ -222,7 +222,7 @@ fn a_database_that_is_lost_is_not_made_anew_over_a_bucket() {
         let name = format!("SEALIFT__REGION__EU__{}", key.to_ascii_uppercase());
         (name, value.trim_matches('"').to_owned())
     });
-    let ran = std::process::Command::new(crate::support::server::program())
+    let ran = Command::new(program())
         .args(["up", "--any-port", "--data", data.to_str().unwrap()])
         .envs(variables)
         .output()
