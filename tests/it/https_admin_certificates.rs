@@ -289,7 +289,7 @@ fn who_may_only_look_trusts_nobody_and_a_token_opens_no_more_than_it_is() {
         403
     );
 
-    let browser = Browser::log_in(&admin.door, CHIEF, "secret");
+    let browser = Browser::log_in(&admin.door, CHIEF, "long-secret");
     let body = json!({ "name": "t", "scopes": ["admin"] }).to_string();
     let made = done(browser.send("POST", "/api/v1/tokens", &body), 201);
     let bearer = format!("Authorization: Bearer {}", made["token"].as_str().unwrap());
@@ -347,7 +347,7 @@ fn names_under_which_nothing_is_told_are_set_and_set_back() {
     let admin = two_tenants();
     let path = "/webhooks/temporary-names";
     let chief = |words: &[&str]| {
-        let words = [&["--user", "chief@demo:secret"], words].concat();
+        let words = [&["--user", "chief@demo:long-secret"], words].concat();
         admin.door.ask(&words, &format!("/api/v1{path}"))
     };
     let usual = done(chief(&[]), 200);

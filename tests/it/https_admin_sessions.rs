@@ -174,7 +174,7 @@ fn sessions_in_the_clear_and_of_drives_are_seen_and_ended_too() {
 
     let ftp = admin.server().ready.listeners.ftp.unwrap();
     let (mut ftp, _) = FtpRaw::connect(ftp).unwrap();
-    ftp.login("ann@demo", "secret");
+    ftp.login("ann@demo", "long-secret");
     end(&session(list, "ann@demo", "ftp"));
     let told = ftp.reply().unwrap();
     assert_eq!(told.code, 421);
@@ -183,7 +183,7 @@ fn sessions_in_the_clear_and_of_drives_are_seen_and_ended_too() {
 
     let words = [
         "--user",
-        "ann@demo:secret",
+        "ann@demo:long-secret",
         "-X",
         "PROPFIND",
         "-H",
