@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 
+use crate::crypto::keyring;
 use crate::db::blobs::BlobInfo;
 use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
@@ -142,11 +143,7 @@ impl Round<'_> {
             };
             drop(tx);
             // Before a blob is said to be there that nobody could read there.
-            if wraps && let Err(error) = key_copies::make(self.vfs.keys(), self.tenant, to).await {
-                tracing::warn!(tenant.id = %self.tenant, region = %to, error = ?error, "a replica cannot be read without the tenant's own key service; its keys are wrapped for it later");
-                outcome.failed.get_or_insert(error);
-                wraps = false;
-            }
+            wraps = wraps && self.wrap_keys(to, outcome).await;
             let Some(last) = page.last() else {
                 return match none_left && horizon > start.0 {
                     true => self.note_replicated(to, horizon).await,
@@ -160,6 +157,23 @@ impl Round<'_> {
             let infos = page.iter().map(|blob| blob.info).collect();
             if let (_, Target::Silent) = self.copy_all(infos, to, outcome).await? {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Has the tenant's keys wrapped for its replica; says whether that is worth trying again in this round.
+    async fn wrap_keys(&self, to: RegionId, outcome: &mut Outcome) -> bool {
+        match key_copies::make(self.vfs.keys(), self.tenant, to).await {
+            Ok(()) => true,
+            // What is missing there is told of the replica; the copies are of use as long as the first key service is.
+            Err(error) if keyring::is_not_set_up(&error) => {
+                tracing::debug!(tenant.id = %self.tenant, region = %to, error = ?error, "nothing wraps keys for a replica");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(tenant.id = %self.tenant, region = %to, error = ?error, "a replica cannot be read without the tenant's own key service; its keys are wrapped for it later");
+                outcome.failed.get_or_insert(error);
+                false
             }
         }
     }
