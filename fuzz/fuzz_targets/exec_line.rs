@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealift::sftp::words::{self, When};
 use sealift::domain::pattern;
 use sealift::sftp::scp_options;
+use sealift::sftp::words::{self, When};
 
 fuzz_target!(|line: &[u8]| {
     let commands = match words::parse(line) {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use sealift::domain::path::VfsPath;
-use sealift::ftp::core::{Core, Effect, LoginOutcome, Outcome};
+use sealift::ftp::core::{Core, Effect, Outcome};
 use sealift::ftp::line::Splitter;
 use sealift::ftp::options::Options;
 use sealift::ftp::reply::Reply;
 use sealift::ftp::settings::{Ends, FtpSettings, Policy, Start};
-use sealift::ftp::state::{Channel, Stage, State};
+use sealift::ftp::state::{Channel, LoginOutcome, Stage, State};
 use sealift::ftp::work::{Change, Done, Work};
 
 fuzz_target!(|input: (bool, Vec<(u8, &[u8])>)| {
@@ -133,16 +133,18 @@ impl Session {
                 })
             }
             Work::LogOut => Outcome::LoggedOut,
-            Work::Files(_) if is_refused => Outcome::Done(Err(refused())),
+            Work::Files(_) | Work::Sum(_) if is_refused => Outcome::Done(Err(refused())),
             Work::LogIn(_) if is_refused => {
                 Outcome::Login(LoginOutcome::Refused(Reply::new(530, "no")))
             }
             _ if is_refused => Outcome::Refused(refused()),
-            Work::Files(_) => Outcome::Done(Ok(Done::new(250, "done").changing(match die & 3 {
-                0 => Change::Entered(VfsPath::root()),
-                1 => Change::Renaming(VfsPath::root()),
-                _ => Change::Nothing,
-            }))),
+            Work::Files(_) | Work::Sum(_) => {
+                Outcome::Done(Ok(Done::new(250, "done").changing(match die & 3 {
+                    0 => Change::Entered(VfsPath::root()),
+                    1 => Change::Renaming(VfsPath::root()),
+                    _ => Change::Nothing,
+                })))
+            }
             Work::Host(_) => Outcome::HostKnown,
             Work::Listen(_) => Outcome::Listening(Reply::new(229, "in")),
             Work::LogIn(_) => Outcome::Login(login(die)),

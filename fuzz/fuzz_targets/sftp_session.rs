@@ -53,7 +53,10 @@ fuzz_target!(|input: (u8, u8, Vec<(u8, u8, u16, &[u8])>)| {
     let mut house = HOUSE.lock().unwrap();
     let House { runtime, world } = &mut *house;
     runtime.block_on(async {
-        if world.as_ref().is_none_or(|world| world.sessions == SESSIONS) {
+        if world
+            .as_ref()
+            .is_none_or(|world| world.sessions == SESSIONS)
+        {
             if let Some(world) = world.take() {
                 world.check().await;
             }
@@ -145,7 +148,10 @@ impl World {
         directory.add_account(new).await.unwrap();
         let id = directory.tenant_id(&login.tenant).await.unwrap();
         let mut tx = self.vfs.database().read(id).await.unwrap();
-        let account = accounts::by_name(&mut tx, &login.user).await.unwrap().unwrap();
+        let account = accounts::by_name(&mut tx, &login.user)
+            .await
+            .unwrap()
+            .unwrap();
         Principal {
             tenant: id,
             account: account.id,
@@ -166,7 +172,9 @@ impl World {
     async fn check(self) {
         self.vfs.drain().await;
         assert_eq!(self.budget.used(), 0);
-        let report = fsck::check(&self.vfs, Repair::No, Depth::Bytes).await.unwrap();
+        let report = fsck::check(&self.vfs, Repair::No, Depth::Bytes)
+            .await
+            .unwrap();
         assert!(report.clean, "{:?}", report.problems);
         self.vfs.database().close().await;
         std::fs::remove_dir_all(&self.folder).unwrap();
@@ -207,7 +215,10 @@ impl Heard {
     fn take(&self, bytes: &[u8]) {
         let (mut answers, mut rest) = (self.lock(), bytes);
         while let Some(reply) = answers.packets.next(&mut rest).unwrap() {
-            let (kind, number) = (reply[0], u32::from_be_bytes(reply[1..5].try_into().unwrap()));
+            let (kind, number) = (
+                reply[0],
+                u32::from_be_bytes(reply[1..5].try_into().unwrap()),
+            );
             match kind {
                 VERSION => continue,
                 HANDLE => answers.handles.push(reply.slice(5..)),
@@ -438,7 +449,16 @@ const EXTENSIONS: [&str; 19] = [
 
 fn path(die: u8) -> &'static [u8] {
     const PATHS: [&[u8]; 10] = [
-        b"a", b"b", b"d", b"d/a", b"d/e", b"/", b"", b"../d/./b", b"a\0b", b"\xff/\xc0",
+        b"a",
+        b"b",
+        b"d",
+        b"d/a",
+        b"d/e",
+        b"/",
+        b"",
+        b"../d/./b",
+        b"a\0b",
+        b"\xff/\xc0",
     ];
     // Mostly good ones.
     PATHS[usize::from(die & 15) % if die & 0x40 != 0 { 10 } else { 5 }]
