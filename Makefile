@@ -12,7 +12,7 @@ run:
 
 # First what files and clients are promised, with blobs in S3 and keys in a key service; then everything,
 # on the local disk.
-CLOUD_TESTS := crash crossing differential feeding hostile lftp model openssh paramiko rclone regions restic sshfs vfs::
+CLOUD_TESTS := crash crossing differential feeding hostile lftp model openssh paramiko pieces rclone regions restic sshfs vfs:: winscp
 test: packages
 	fuzz/run.sh 5
 	TESTS_ON=cloud SEALIFT_CRASH_ROUNDS=15 cargo test --test it -- $(CLOUD_TESTS)
