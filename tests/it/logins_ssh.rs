@@ -1,8 +1,6 @@
 //! Logins in several steps, by the clients that people have.
 
 use std::fs;
-use std::io::Write;
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,6 +11,7 @@ use sealift::domain::clock::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::logins::from_uri;
+use crate::support::balancer::{V1, balancer};
 use crate::support::client::{SshOptions, paramiko, run, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::hold::HeldUpload;
@@ -458,31 +457,6 @@ fn paramiko_gets_nowhere_with_odd_answers() {
     setting.server.stop();
 }
 
-/// Serves one connection after another with `header` before what the client says.
-fn balancer(server: &Server, header: Vec<u8>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let target = server.port();
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let mut server = TcpStream::connect(("127.0.0.1", target)).unwrap();
-            server.write_all(&header).unwrap();
-            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || {
-                let _ = std::io::copy(&mut from, &mut to);
-                let _ = to.shutdown(Shutdown::Both);
-            });
-            std::thread::spawn(move || {
-                let _ = std::io::copy(&mut client, &mut server);
-                let _ = server.shutdown(Shutdown::Both);
-            });
-        }
-    });
-    port
-}
-
-const V1: &str = "PROXY TCP4 203.0.113.77 198.51.100.1 50000 22\r\n";
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x11\xcb\x00\x71\x4d\xc6\x33\x64\x01\xc3\x50\x00\x16\x01\x00\x02h2";
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 
@@ -512,8 +486,10 @@ fn a_balancer_says_for_whom_it_speaks() {
     let server = Server::up_with(&folder.join("data"), &[proxies]);
     let options = SshOptions::with_new_key(&server, folder.path());
     let log_in = |port: u16| demo_at(&options, port);
-    for header in [V1.as_bytes(), V2] {
-        succeed(&log_in(balancer(&server, header.to_vec())));
+    for header in [V1, V2] {
+        succeed(&log_in(
+            balancer(server.ready.listeners.sftp, header).port(),
+        ));
     }
     let of_client = |log: &str| log.matches("\"address\":\"203.0.113.77\"").count();
     let log = server.audit_with("all", |log| of_client(log) >= 4);
@@ -524,14 +500,16 @@ fn a_balancer_says_for_whom_it_speaks() {
         &["account", "addresses", DEMO, "127.0.0.1", "192.0.2.0/24"],
         "",
     );
-    refused(&log_in(balancer(&server, V1.into())));
-    succeed(&log_in(balancer(&server, LOCAL.to_vec())));
+    refused(&log_in(balancer(server.ready.listeners.sftp, V1).port()));
+    succeed(&log_in(balancer(server.ready.listeners.sftp, LOCAL).port()));
     server.admin(&["account", "addresses", DEMO, "203.0.113.77"], "");
-    succeed(&log_in(balancer(&server, V1.into())));
-    refused(&log_in(balancer(&server, LOCAL.to_vec())));
+    succeed(&log_in(balancer(server.ready.listeners.sftp, V1).port()));
+    refused(&log_in(balancer(server.ready.listeners.sftp, LOCAL).port()));
     // Without a header, or with half of one, nobody is served.
     refused(&log_in(server.port()));
-    refused(&log_in(balancer(&server, V2[..20].to_vec())));
+    refused(&log_in(
+        balancer(server.ready.listeners.sftp, &V2[..20]).port(),
+    ));
     server.stop();
 }
 
@@ -545,10 +523,12 @@ fn nobody_else_may_speak_for_others() {
     let server = Server::up_with(&folder.join("data"), &[proxies]);
     let options = SshOptions::with_new_key(&server, folder.path());
     let log_in = |port: u16| demo_at(&options, port);
-    for header in [V1.as_bytes(), V2, LOCAL] {
-        refused(&log_in(balancer(&server, header.to_vec())));
+    for header in [V1, V2, LOCAL] {
+        refused(&log_in(
+            balancer(server.ready.listeners.sftp, header).port(),
+        ));
     }
-    succeed(&log_in(balancer(&server, Vec::new())));
+    succeed(&log_in(balancer(server.ready.listeners.sftp, b"").port()));
     server.stop();
 }
 
