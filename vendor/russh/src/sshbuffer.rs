@@ -387,8 +387,42 @@ impl PacketBytesWriter {
 /// Uses Vec<u8> (not CryptoVec/mlocked) because incoming network data is not secret.
 #[derive(Debug)]
 pub(crate) struct IncomingSshPacket {
-    pub buffer: Vec<u8>,
+    pub buffer: Payload,
     pub seqn: Wrapping<u32>,
+}
+
+/// sealift: a payload, where it may lie in the buffer that its packet was read into.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Payload {
+    /// What stands behind the first `start` bytes, which are there.
+    pub fn behind(bytes: Vec<u8>, start: usize) -> Self {
+        Self { bytes, start }
+    }
+
+    /// The whole buffer, for what is read next.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Self::behind(bytes.into(), 0)
+    }
+}
+
+impl std::ops::Deref for Payload {
+    type Target = [u8];
+
+    #[allow(clippy::indexing_slicing)] // whoever makes one has that much
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
 }
 
 /// Packet writer for constructing and encrypting outgoing SSH packets.

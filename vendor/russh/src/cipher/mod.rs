@@ -331,13 +331,19 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
         }
     }
 
-    buffer.buffer.resize(buffer.len + 4, 0);
-    trace!("read_exact {:?}", buffer.len + 4);
-
-    let l = cipher.packet_length_to_read_for_block_length();
-
-    #[allow(clippy::indexing_slicing)] // length checked
-    stream.read_exact(&mut buffer.buffer[l..]).await?;
+    // sealift: without writing zeros first to where the packet goes.
+    let whole = buffer.len + PACKET_LENGTH_LEN;
+    trace!("read_exact {whole:?}");
+    buffer
+        .buffer
+        .reserve(whole.saturating_sub(buffer.buffer.len()));
+    while buffer.buffer.len() < whole {
+        let missing = (whole - buffer.buffer.len()) as u64;
+        let mut rest = AsyncReadExt::take(&mut *stream, missing);
+        if rest.read_buf(&mut buffer.buffer).await? == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+    }
 
     trace!("read_exact done");
     let seqn = buffer.seqn.0;

@@ -1483,11 +1483,11 @@ async fn reply_userauth_info_response(
 }
 
 impl Session {
-    async fn server_read_authenticated<H: Handler + Send, R: Reader>(
+    async fn server_read_authenticated<H: Handler + Send>(
         &mut self,
         handler: &mut H,
         msg: u8,
-        r: &mut R,
+        r: &mut &[u8],
     ) -> Result<(), H::Error> {
         match msg {
             msg::CHANNEL_OPEN => self.server_handle_channel_open(handler, r).await,
@@ -1535,13 +1535,16 @@ impl Session {
                     Some(map_err!(u32::decode(r))?)
                 };
                 trace!("handler.data {ext:?} {channel_num:?}");
-                let data = map_err!(Bytes::decode(r))?;
+                // sealift: handed on from where it was read to.
+                let length = map_err!(usize::decode(r))?;
+                let (data, rest) = r.split_at_checked(length).ok_or(Error::IndexOutOfBounds)?;
+                *r = rest;
                 map_err!(ensure_end(r))?;
                 let target = self.target_window_size;
 
                 #[allow(clippy::collapsible_if)]
                 if let Some(ref mut enc) = self.common.encrypted {
-                    if enc.adjust_window_size(channel_num, &data, target)? {
+                    if enc.adjust_window_size(channel_num, data, target)? {
                         let window = handler.adjust_window(channel_num, self.target_window_size);
                         if window > 0 {
                             self.target_window_size = window
@@ -1549,23 +1552,24 @@ impl Session {
                     }
                 }
                 self.flush()?;
+                let listening = self.channels.get(&channel_num);
+                let listening = listening.filter(|chan| !chan.is_closed());
                 if let Some(ext) = ext {
-                    if let Some(chan) = self.channels.get(&channel_num) {
+                    if let Some(chan) = listening {
                         chan.send(ChannelMsg::ExtendedData {
                             ext,
-                            data: data.clone(),
+                            data: Bytes::copy_from_slice(data),
                         })
                         .await
                         .unwrap_or(())
                     }
-                    handler.extended_data(channel_num, ext, &data, self).await
+                    handler.extended_data(channel_num, ext, data, self).await
                 } else {
-                    if let Some(chan) = self.channels.get(&channel_num) {
-                        chan.send(ChannelMsg::Data { data: data.clone() })
-                            .await
-                            .unwrap_or(())
+                    if let Some(chan) = listening {
+                        let data = Bytes::copy_from_slice(data);
+                        chan.send(ChannelMsg::Data { data }).await.unwrap_or(())
                     }
-                    handler.data(channel_num, &data, self).await
+                    handler.data(channel_num, data, self).await
                 }
             }
 
