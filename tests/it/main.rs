@@ -16,6 +16,7 @@ mod support {
     pub(crate) mod ftp_door;
     pub(crate) mod ftp_peer;
     pub(crate) mod ftp_raw;
+    pub(crate) mod ground;
     pub(crate) mod hold;
     pub(crate) mod hooked;
     pub(crate) mod https_door;
@@ -246,6 +247,8 @@ mod model;
 mod openssh;
 #[cfg(test)]
 mod outages;
+#[cfg(test)]
+mod outages_lines;
 #[cfg(test)]
 mod outages_regions;
 #[cfg(test)]

@@ -2,77 +2,19 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sealift::storage::s3_settings::S3Settings;
-
-use crate::support::client::{SshOptions, quote, sftp, sftp_ok, succeed};
+use crate::support::client::{quote, sftp, sftp_ok, succeed};
 use crate::support::cloud;
-use crate::support::folder::{TempFolder, sums, write_random};
+use crate::support::folder::{TempFolder, sums};
 use crate::support::ftp_door::{self, FtpDoor, noise};
+use crate::support::ground::{Ground, put, until_it_works};
 use crate::support::https_door;
-use crate::support::kms::{Kind, Kms};
-use crate::support::proxy::{Harm, Proxy, Way};
-use crate::support::seaweed::{Seaweed, s3_settings};
+use crate::support::proxy::{Harm, Way};
 use crate::support::server::{Server, sealift};
 use crate::support::wait::wait_for;
 
 const MIB: u64 = 1 << 20;
-
-/// A server whose lines to S3 and to the key service can be harmed.
-struct Ground {
-    folder: TempFolder,
-    s3: Proxy,
-    keys: Proxy,
-    variables: Vec<(String, String)>,
-}
-
-impl Ground {
-    fn new() -> Self {
-        let seaweed = Seaweed::shared();
-        let s3 = Proxy::before(seaweed.http_port());
-        let keys = Proxy::before(Kms::shared(Kind::Moto).port);
-        let settings = S3Settings {
-            prefix: String::new(),
-            ..s3_settings(&seaweed.fresh_bucket())
-        };
-        let mut variables = cloud::variables(&seaweed.cloud(&s3.http()), &settings);
-        variables.extend(cloud::keys(&cloud::key_service().0, keys.port()));
-        Self {
-            folder: TempFolder::new(),
-            s3,
-            keys,
-            variables,
-        }
-    }
-
-    fn start(&self) -> (Server, SshOptions) {
-        let server = Server::up_with(&self.folder.join("data"), &self.variables);
-        let client = format!("client-{}", server.ready.pid);
-        let options = SshOptions::with_new_key(&server, &self.folder.folder(&client));
-        (server, options)
-    }
-
-    /// Three files on both sides of what one call stores.
-    fn files(&self, name: &str) -> std::path::PathBuf {
-        let files = self.folder.folder(name);
-        for (number, size) in [1_000, MIB, 20 * MIB].into_iter().enumerate() {
-            write_random(&files.join(format!("{number}")), size);
-        }
-        files
-    }
-
-    fn fetch(&self, server: &Server, options: &SshOptions, name: &str) -> std::path::PathBuf {
-        let back = self.folder.folder(name);
-        sftp_ok(server, options, &format!("get * {}/\n", quote(&back)));
-        back
-    }
-}
-
-fn put(files: &Path) -> String {
-    format!("put {}/* .\n", quote(files))
-}
 
 /// Waits until the port without TLS gives this answer to whoever asks for readiness; returns it.
 fn readiness(server: &Server, status: u16) -> serde_json::Value {
@@ -81,19 +23,6 @@ fn readiness(server: &Server, status: u16) -> serde_json::Value {
         let answer = https_door::ask(&[], &format!("http://{clear}/readyz"));
         (answer.status == status).then(|| answer.json())
     })
-}
-
-/// Repeats what a client does until it works, as its user would.
-fn until_it_works(server: &Server, options: &SshOptions, batch: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let tried = sftp(server, options, &[], batch);
-        if tried.status.success() {
-            return;
-        }
-        let said = String::from_utf8_lossy(&tried.stderr).into_owned();
-        assert!(Instant::now() < deadline, "{said}");
-    }
 }
 
 #[test]

@@ -57,6 +57,11 @@ impl Meddler {
         Self { port, shared }
     }
 
+    /// Where it listens on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its address for clients.
     pub(crate) fn http(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
