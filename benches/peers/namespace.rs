@@ -21,6 +21,7 @@ use crate::{Case, Settings};
 
 const WRITERS: usize = 64;
 const PUBLISHES: usize = 4_000;
+const MANY: usize = 1_000_000;
 const DIALECTS: [(&str, Dialect); 2] = [
     ("sqlite", Dialect::Sqlite),
     ("postgresql", Dialect::Postgres),
@@ -31,6 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("publishes", |settings| block_on(publishes(settings))),
         Case::new("folders", |settings| block_on(folders(settings))),
+        Case::new("first-page", |settings| block_on(first_page(settings))),
     ]
 }
 
@@ -154,6 +156,44 @@ async fn folders(settings: &Settings) -> Outcome<Report> {
     Ok(Report {
         about: "a folder with 10 and with 100,000 entries below it".to_owned(),
         columns: vec!["rename ms", "delete ms", "restore ms"],
+        rows,
+    })
+}
+
+/// Opens a folder of a million names and takes its first page, and then the others. The folder is made once for each
+/// database, which takes minutes.
+async fn first_page(settings: &Settings) -> Outcome<Report> {
+    let mut rows = Vec::new();
+    for (database, dialect) in DIALECTS {
+        let world = World::new(dialect).await;
+        let session = world.account("ann").await;
+        fill(&session, MANY).await?;
+        let folder = path(&format!("/f{MANY}"));
+        let (mut first, mut all) = (Vec::new(), Vec::new());
+        for _ in 0..settings.rounds {
+            let started = Instant::now();
+            let mut names = session.list(&folder).await?;
+            let mut count = names.next_page().await?.len();
+            first.push(started.elapsed().as_secs_f64() * 1000.0);
+            loop {
+                match names.next_page().await?.len() {
+                    0 => break,
+                    more => count += more,
+                }
+            }
+            if count != MANY {
+                return Err(format!("{count} names were listed").into());
+            }
+            all.push(MANY as f64 / started.elapsed().as_secs_f64());
+        }
+        rows.push(Row {
+            subject: database.to_owned(),
+            values: vec![median(first), median(all)],
+        });
+    }
+    Ok(Report {
+        about: "a folder of 1,000,000 names, listed".to_owned(),
+        columns: vec!["first page ms", "names/s"],
         rows,
     })
 }
