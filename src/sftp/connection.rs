@@ -82,6 +82,7 @@ where
         clock: parts.clock.clone(),
         gate: gate.clone(),
         room: Room::new(parts.budget.clone()),
+        ahead: Room::new(parts.budget.clone()),
         ledger: ledger.clone(),
         tasks: tasks.clone(),
         opened: Opened::new(parts.budget.clone()),

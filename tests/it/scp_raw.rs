@@ -45,6 +45,7 @@ impl Peer {
             viewer: Arc::new(Viewer::new(files.principal())),
             replies,
             room: room.clone(),
+            ahead: Room::new(budget.clone()),
             gate: Gate::new(budget.clone(), usize::MAX),
             ledger: ledger.clone(),
             clock: Arc::new(SystemClock),
