@@ -77,6 +77,8 @@ mod cli_up;
 #[cfg(test)]
 mod complaints;
 #[cfg(test)]
+mod copy_trees;
+#[cfg(test)]
 mod copying;
 #[cfg(test)]
 mod crash;

@@ -19,7 +19,7 @@ on_both!(
     a_selection_needs_the_right_to_read,
 );
 
-async fn folder(session: &Session, name: &str) {
+pub(crate) async fn folder(session: &Session, name: &str) {
     let update = AttributeUpdate::default();
     session.make_folder(&path(name), update).await.unwrap();
 }
@@ -67,7 +67,7 @@ async fn a_search_shows_what_may_be_seen_and_goes_on_where_it_ended(dialect: Dia
     assert_eq!(refused.kind(), ErrorKind::Denied);
 }
 
-async fn names(selection: &Selection) -> Vec<String> {
+pub(crate) async fn names(selection: &Selection) -> Vec<String> {
     let (mut walk, mut names) = (selection.walk(), Vec::new());
     while let Some(selected) = walk.next().await.unwrap() {
         if selected.entry.kind == NodeKind::File {
