@@ -20,8 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::sftp_raw::world;
+use crate::support::wait::until;
 use crate::support::world::{get, path, put};
 
+/// So much that an upload of it would be kept.
+const MUCH: usize = 4 << 20;
+const PIECE: &[u8] = &[0; 32 << 10];
 /// How long anything may take.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -194,6 +198,19 @@ async fn a_file_is_there_only_when_its_sender_says_that_it_is_whole() {
     peer.finish();
     assert_eq!(peer.rest().await, (String::new(), 1));
     assert_eq!(get(&files, &path("/file")).await.unwrap(), b"abcdef");
+    // Nor is it kept, however much it was, for who goes on.
+    let mut peer = Peer::start(&files, b"scp -t file");
+    assert_eq!(peer.output().await, b"\0");
+    peer.send(format!("C0644 {MUCH} file\n").as_bytes());
+    assert_eq!(peer.output().await, b"\0");
+    for _ in 0..MUCH / PIECE.len() {
+        peer.send(PIECE);
+    }
+    peer.send(b"\x01scp: file: Input/output error\n");
+    peer.output().await;
+    peer.finish();
+    assert_eq!(peer.rest().await.1, 1);
+    assert_eq!(files.stat(&path("/file")).await.unwrap().size, 6);
 
     // The line breaks.
     let mut peer = Peer::start(&files, b"scp -t file");
