@@ -14,6 +14,7 @@ use sealift::sftp::ledger::Ledger;
 use sealift::sftp::outlet::Replies;
 use sealift::sftp::pipe::{Output, Said, Speech};
 use sealift::sftp::room::Room;
+use sealift::storage::faulty::Operation;
 use sealift::vfs::session::Session;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
@@ -355,5 +356,23 @@ async fn quiet_is_only_who_runs_no_command() {
     let (_world, files) = world().await;
     let peer = Peer::start(&files, b"sha256sum");
     assert!(!peer.ledger.is_quiet());
+    peer.drained().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_checksum_is_not_idle() {
+    let (world, files) = world().await;
+    put(&files, &path("/file"), b"abc").await.unwrap();
+    world.faults.hold(Operation::Read);
+    let mut peer = Peer::start(&files, b"md5sum file");
+    until("the file to be read", async || {
+        world.faults.calls(Operation::Read) > 0
+    })
+    .await;
+    assert!(!peer.ledger.is_waiting_for_client());
+    world.faults.mend();
+    let said = "900150983cd24fb0d6963f7d28e17f72  file\n".to_owned();
+    assert_eq!(peer.rest().await, (said, 0));
+    assert!(peer.ledger.is_waiting_for_client());
     peer.drained().await;
 }
