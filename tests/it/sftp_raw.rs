@@ -577,7 +577,16 @@ async fn what_was_asked_before_the_end_of_input_is_done() {
 }
 
 /// Serves one end of a stream with a stranger's patience of `login_time`.
-async fn serve(world: &World, login_time: Duration) -> (tokio::io::DuplexStream, TaskTracker) {
+async fn serve(world: &World, login_time: Duration) -> (DuplexStream, TaskTracker) {
+    serve_until(world, login_time, CancellationToken::new()).await
+}
+
+/// The same until it is told to drain.
+pub(crate) async fn serve_until(
+    world: &World,
+    login_time: Duration,
+    drain: CancellationToken,
+) -> (DuplexStream, TaskTracker) {
     let settings = SftpSettings {
         login_time,
         ..SftpSettings::default()
@@ -596,7 +605,7 @@ async fn serve(world: &World, login_time: Duration) -> (tokio::io::DuplexStream,
         .unwrap(),
         budget: world.vfs.budget().clone(),
         clock: world.clock.clone(),
-        drain: CancellationToken::new(),
+        drain,
         end: CancellationToken::new(),
     };
     let (ours, theirs) = duplex(64 * 1024);
@@ -617,6 +626,21 @@ async fn strangers_who_say_nothing_are_sent_away() {
         client.read_to_end(&mut heard).await.unwrap();
         assert!(heard.starts_with(b"SSH-2.0-Sealift\r\n"));
         tasks.wait().await;
+    }
+}
+
+#[tokio::test]
+async fn strangers_who_say_nothing_hold_up_no_drain() {
+    let (world, _) = world().await;
+    for greeting in ["", "SSH-2.0-Test\r\n"] {
+        let drain = CancellationToken::new();
+        let long = Duration::from_secs(600);
+        let (mut client, tasks) = serve_until(&world, long, drain.clone()).await;
+        client.write_all(greeting.as_bytes()).await.unwrap();
+        client.read_u8().await.unwrap();
+        drain.cancel();
+        let ended = tokio::time::timeout(WITHIN, tasks.wait()).await;
+        ended.expect("the connection ends");
     }
 }
 
