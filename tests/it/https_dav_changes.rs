@@ -255,6 +255,22 @@ fn a_version_that_the_header_if_names_must_be_there_to_the_end() {
 }
 
 #[test]
+fn a_version_of_the_goal_that_the_header_if_names_must_be_there() {
+    let door = HttpsDoor::up();
+    let dav = demo(&door);
+    dav.put("/f", "f", &[]);
+    let goal = dav.put("/g", "g", &[]);
+    let goal = goal.header("etag").unwrap().to_owned();
+    let listed = format!("If: <{}> ([{goal}])", dav.url("/g"));
+    for method in ["COPY", "MOVE"] {
+        let status = dav.go(method, "/f", "/g", &["-H", &listed]).status;
+        let expected = if method == "COPY" { 204 } else { 412 };
+        assert_eq!(status, expected, "{method}");
+    }
+    assert_eq!(dav.get("/f").text(), "f");
+}
+
+#[test]
 fn a_lock_that_ended_meanwhile_does_not_open_that_of_another() {
     let door = HttpsDoor::up();
     let (ann, bob) = (demo(&door), bob(&door));

@@ -4,6 +4,7 @@ use sealift::db::sql::Dialect;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::node::{AttributeUpdate, NodeKind};
 use sealift::domain::rights::Rights;
+use sealift::vfs::condition::Condition;
 use sealift::vfs::rename::Overwrite;
 use sealift::vfs::search::NamePattern;
 use sealift::vfs::selection::{Purpose, Selection};
@@ -154,6 +155,28 @@ async fn a_change_on_condition_is_refused_once_the_version_is_another(dialect: D
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Changed);
     }
     assert_eq!(get(&session, &path("/f")).await.unwrap(), b"new");
+    // Of what is elsewhere, too.
+    put(&session, &path("/g"), b"goal").await.unwrap();
+    let goal = session.look(&path("/g")).await.unwrap().entry.version();
+    let careful = session.provided(Condition {
+        at: Some(path("/g")),
+        only: Some(vec![goal]),
+        ..Condition::default()
+    });
+    let (from, to) = (path("/f"), path("/g"));
+    careful
+        .copy_file(&from, &to, Overwrite::Allow)
+        .await
+        .unwrap();
+    for gone in [false, true] {
+        if gone {
+            session.remove_file(&to).await.unwrap();
+        }
+        let refused = careful.copy_file(&from, &to, Overwrite::Allow).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Changed);
+        let refused = careful.rename(&from, &to, Overwrite::Allow).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Changed);
+    }
     let new = session.look(&path("/f")).await.unwrap().entry.version();
     session
         .only_if(vec![old, new])
