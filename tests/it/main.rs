@@ -97,6 +97,8 @@ mod exec;
 #[cfg(test)]
 mod feeding;
 #[cfg(test)]
+mod ftp_attributes;
+#[cfg(test)]
 mod ftp_balancer;
 #[cfg(test)]
 mod ftp_certificates;
