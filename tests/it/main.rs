@@ -27,6 +27,7 @@ mod support {
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
+    pub(crate) mod nginx;
     pub(crate) mod nobody;
     pub(crate) mod pebble;
     pub(crate) mod postgres;
@@ -184,6 +185,8 @@ mod https_files;
 mod https_hostile;
 #[cfg(test)]
 mod https_idempotency;
+#[cfg(test)]
+mod https_nginx;
 #[cfg(test)]
 mod https_openapi;
 #[cfg(test)]
