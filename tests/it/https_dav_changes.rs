@@ -143,7 +143,7 @@ fn each_file_takes(two: &Two, seconds: &str) {
 
 #[test]
 fn a_folder_that_is_moved_while_it_is_copied_is_copied_whole_or_what_is_missing_told() {
-    const FILES: usize = 80;
+    const FILES: usize = 48;
     let two = Two::new();
     let words = ["account", "add", "bob@acme", "--password-stdin"];
     two.run(&[&words[..], &["--home", "/"]].concat());
