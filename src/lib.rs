@@ -219,6 +219,7 @@ pub mod vfs {
     pub mod news;
     pub mod opening;
     pub mod options;
+    pub mod original;
     pub mod own_view;
     pub mod piece;
     pub mod pieces;

@@ -250,6 +250,7 @@ impl Client {
             viewer: Arc::new(Viewer::new(&principal)),
             replies,
             room: Room::new(world.budget.clone()),
+            ahead: Room::new(world.budget.clone()),
             gate: Gate::new(world.budget.clone(), 1 << 20),
             ledger: ledger.clone(),
             clock: Arc::new(SystemClock),

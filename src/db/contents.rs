@@ -152,17 +152,18 @@ pub async fn insert(
     link_runs(tx, &runs, stored, at).await
 }
 
-/// Notes that one more entry names a content.
+/// Notes that one more entry names a content, and says whether there is such a content.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn add_use(tx: &mut TenantTx, id: ContentId) -> Result<()> {
-    tx.execute(
-        "UPDATE contents SET uses = uses + 1 WHERE tenant = $1 AND id = $2",
-        [id.as_bytes().into()],
-    )
-    .await?;
-    Ok(())
+pub async fn add_use(tx: &mut TenantTx, id: ContentId) -> Result<bool> {
+    let touched = tx
+        .execute(
+            "UPDATE contents SET uses = uses + 1 WHERE tenant = $1 AND id = $2",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    Ok(touched > 0)
 }
 
 /// Notes that one entry less names a content; the last one takes the content with it, and

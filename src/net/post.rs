@@ -1,6 +1,7 @@
 //! Sending a small message to an address that others named: each address it leads to is checked, and the
 //! connection is made to the one that was.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::net::outgoing::{Trust, client_tls};
@@ -98,8 +99,9 @@ impl Poster {
     ) -> Result<u16, Failure> {
         let target = self.shared.reach.target(url).map_err(Failure::Refused)?;
         let time = self.shared.time;
-        let sending = Box::pin(self.send(&target, message, line));
-        match timeout(time, sending).await {
+        let deadline = Instant::now() + time;
+        let sending = Box::pin(self.send(&target, message, line, deadline));
+        match timeout_at(deadline, sending).await {
             Ok(answer) => answer,
             Err(_) => {
                 *line = None;
@@ -114,6 +116,7 @@ impl Poster {
         target: &Target,
         message: &Message,
         line: &mut Option<Line>,
+        deadline: Instant,
     ) -> Result<u16, Failure> {
         if let Some(held) = line.take() {
             // Whoever is at the other end may have hung up by now.
@@ -122,7 +125,7 @@ impl Poster {
                 return Ok(status);
             }
         }
-        let made = self.connect(target).await?;
+        let made = self.connect(target, deadline).await?;
         let (status, held) = exchange(made, target, message)
             .await
             .map_err(Failure::Lost)?;
@@ -130,27 +133,20 @@ impl Poster {
         Ok(status)
     }
 
-    async fn connect(&self, target: &Target) -> Result<Line, Failure> {
+    async fn connect(&self, target: &Target, deadline: Instant) -> Result<Line, Failure> {
         let addresses = self.shared.reach.addresses(target).await;
         let addresses = addresses.map_err(|why| match why {
             Unreachable::Refused(said) => Failure::Refused(said),
             Unreachable::Unknown(said) => Failure::Lost(said),
         })?;
-        let mut said = String::new();
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // Small messages go at once; without it they only go later.
-                    let _ = stream.set_nodelay(true);
-                    return match target.scheme {
-                        Scheme::Http => shake_hands(stream).await,
-                        Scheme::Https => self.over_tls(stream, target).await,
-                    };
-                }
-                Err(error) => said = format!("no connection to {address}: {error}"),
-            }
+        let stream = first_of(&addresses, deadline).await;
+        let stream = stream.map_err(Failure::Lost)?;
+        // Small messages go at once; without it they only go later.
+        let _ = stream.set_nodelay(true);
+        match target.scheme {
+            Scheme::Http => shake_hands(stream).await,
+            Scheme::Https => self.over_tls(stream, target).await,
         }
-        Err(Failure::Lost(said))
     }
 
     async fn over_tls(&self, stream: TcpStream, target: &Target) -> Result<Line, Failure> {
@@ -173,6 +169,22 @@ impl Poster {
         let made = made.map_err(|error| error.to_string())?;
         self.shared.tls.get_or_init(|| made).clone()
     }
+}
+
+/// Connects to the first address that answers. Each has its part of the time that is left, so that one that does not
+/// leaves some to the others.
+async fn first_of(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, String> {
+    let mut said = String::new();
+    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let time = deadline.saturating_duration_since(Instant::now());
+        let time = time / u32::try_from(left).unwrap_or(u32::MAX);
+        match timeout(time, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => said = format!("no connection to {address}: {error}"),
+            Err(_) => said = format!("no connection to {address} in time"),
+        }
+    }
+    Err(said)
 }
 
 fn client(shared: &Shared) -> Result<Arc<ClientConfig>, String> {
@@ -272,5 +284,35 @@ fn said(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("the connection broke off: {error}: {cause}"),
         None => format!("the connection broke off: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        // A socket that listens and accepts nobody answers no more when its queue is full.
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let full = full.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(connected) =
+            timeout(Duration::from_millis(300), TcpStream::connect(silent)).await
+        {
+            queue.push(connected.unwrap());
+        }
+        let open = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let open = open.local_addr().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let stream = first_of(&[silent, open], deadline).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open);
+        assert!(Instant::now() < deadline);
+        let said = first_of(&[silent], Instant::now() + Duration::from_millis(300)).await;
+        assert!(said.unwrap_err().ends_with("in time"));
     }
 }

@@ -82,6 +82,7 @@ where
         clock: parts.clock.clone(),
         gate: gate.clone(),
         room: Room::new(parts.budget.clone()),
+        ahead: Room::new(parts.budget.clone()),
         ledger: ledger.clone(),
         tasks: tasks.clone(),
         opened: Opened::new(parts.budget.clone()),
@@ -91,7 +92,13 @@ where
     let stream = ReadAhead::new(stream, parts.budget.clone());
     let stream = GatedStream::new(stream, gate.clone());
     let starting = server::run_stream(parts.ssh.clone(), stream, handler);
-    let ssh = match timeout_at(deadline, starting).await {
+    let starting = timeout_at(deadline, starting);
+    let started = tokio::select! {
+        started = starting => started,
+        // Nothing is broken off, and no words would be understood yet.
+        () = parts.drain.cancelled() => return,
+    };
+    let ssh = match started {
         Ok(Ok(running)) => Ssh {
             handle: running.handle(),
             running: Box::pin(running),

@@ -36,6 +36,8 @@ pub struct Context {
     pub replies: Replies,
     /// Room for replies that carry data.
     pub room: Room,
+    /// Room for what was fetched before it was asked for.
+    pub ahead: Room,
     /// What waits to be stored.
     pub gate: Gate,
     /// What is under way.

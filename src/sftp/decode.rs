@@ -40,7 +40,7 @@ pub enum Packet {
 
 impl Packet {
     /// Reads a packet without its length. Bytes after the last field are read over, as OpenSSH
-    /// does.
+    /// does, and not kept in memory with what is: nobody counts them.
     ///
     /// # Errors
     /// Invalid when not even the request's id can be read: no reply could be given.
@@ -79,7 +79,7 @@ fn handle_request(kind: u8, fields: &mut Fields) -> Result<HandleRequest> {
         },
         WRITE => HandleRequest::Write {
             offset: fields.u64()?,
-            data: fields.string()?,
+            data: fields.last()?,
         },
         FSTAT => HandleRequest::Stat,
         FSETSTAT => HandleRequest::SetStat(Wanted::parse(fields)?),
@@ -91,36 +91,36 @@ fn handle_request(kind: u8, fields: &mut Fields) -> Result<HandleRequest> {
 fn path_request(kind: u8, fields: &mut Fields) -> Result<Option<PathRequest>> {
     let request = match kind {
         OPEN => PathRequest::Open {
-            path: fields.string()?,
+            path: fields.copied()?,
             flags: OpenFlags(fields.u32()?),
             wanted: Wanted::parse(fields)?,
         },
         LSTAT | STAT => PathRequest::Stat {
-            path: fields.string()?,
+            path: fields.copied()?,
         },
         SETSTAT => PathRequest::SetStat {
-            path: fields.string()?,
+            path: fields.copied()?,
             wanted: Wanted::parse(fields)?,
         },
         OPENDIR => PathRequest::OpenFolder {
-            path: fields.string()?,
+            path: fields.copied()?,
         },
         REMOVE => PathRequest::Remove {
-            path: fields.string()?,
+            path: fields.copied()?,
         },
         MKDIR => PathRequest::MakeFolder {
-            path: fields.string()?,
+            path: fields.copied()?,
             wanted: Wanted::parse(fields)?,
         },
         RMDIR => PathRequest::RemoveFolder {
-            path: fields.string()?,
+            path: fields.copied()?,
         },
         REALPATH => PathRequest::RealPath {
-            path: fields.string()?,
+            path: fields.copied()?,
         },
         RENAME => PathRequest::Rename {
-            from: fields.string()?,
-            to: fields.string()?,
+            from: fields.copied()?,
+            to: fields.copied()?,
             replace: false,
         },
         _ => return Ok(None),
@@ -165,6 +165,28 @@ mod tests {
         };
         assert_eq!((to, offset, &*data), (handle, 5, &b"abc"[..]));
         assert_eq!(data.as_ptr(), bytes[bytes.len() - 3..].as_ptr());
+    }
+
+    #[test]
+    fn what_is_held_of_a_padded_packet_does_not_keep_the_padding() {
+        let handle: &[u8] = b"12345678";
+        let write = [b"\0\0\0\0\0\0\0\x05\0\0\0\x01a", &[0; 1000][..]].concat();
+        let attributes = [&0x8000_0000_u32.to_be_bytes()[..], b"\0\0\0\x01"].concat();
+        let attributes = [&attributes, &b"\0\0\x03\xe8"[..], &[0; 1004][..]].concat();
+        for bytes in [
+            packet(WRITE, 9, &[handle], &write),
+            packet(STAT, 9, &[b"a"], &[0; 1000]),
+            packet(SETSTAT, 9, &[b"a"], &attributes),
+            packet(EXTENDED, 9, &[b"check-file-name", b"a", b"md5"], &[0; 1000]),
+        ] {
+            let held = match parse(bytes.clone()).unwrap() {
+                Request::Handle(_, HandleRequest::Write { data, .. }) => data,
+                Request::Path(request) => request.names()[0].unwrap().clone(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(held, "a");
+            assert!(!bytes.as_ptr_range().contains(&held.as_ptr()));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::path::VfsPath;
+use crate::sftp::ledger::Ledger;
 use crate::sftp::pipe::{Input, Output};
 use crate::sftp::words::Word;
 use crate::vfs::session::Session;
@@ -16,6 +17,8 @@ pub struct Environment {
     pub input: Input,
     /// What the client gets.
     pub output: Output,
+    /// What is under way.
+    pub ledger: Ledger,
 }
 
 impl Environment {

@@ -41,6 +41,7 @@ impl ExecSession {
             folder: context.files.principal().home.clone(),
             input,
             output,
+            ledger: context.ledger.clone(),
         };
         // While it runs the session is not ended for being quiet.
         let open = context.ledger.file();

@@ -105,6 +105,8 @@ async fn of_input(place: &mut Environment, kind: SumKind) -> Vec<u8> {
 }
 
 async fn of_file(place: &Environment, kind: SumKind, word: &Word) -> Result<Vec<u8>> {
+    // The client waits for us, however long that takes, and is not idle.
+    let _ticket = place.ledger.request()?;
     let path = place.resolve(word)?;
     let file = place.files.open_sum(&path).await?;
     place.files.sum(&file, kind).await

@@ -54,16 +54,16 @@ pub fn parse(fields: &mut Fields) -> Result<Request> {
     let name = fields.string()?;
     Ok(match &*name {
         b"posix-rename@openssh.com" => Request::Path(PathRequest::Rename {
-            from: fields.string()?,
-            to: fields.string()?,
+            from: fields.copied()?,
+            to: fields.copied()?,
             replace: true,
         }),
         b"statvfs@openssh.com" => Request::Path(PathRequest::Space {
-            path: fields.string()?,
+            path: fields.copied()?,
             form: SpaceForm::StatVfs,
         }),
         b"space-available" => Request::Path(PathRequest::Space {
-            path: fields.string()?,
+            path: fields.copied()?,
             form: SpaceForm::Available,
         }),
         b"fstatvfs@openssh.com" => Request::Handle(HandleId::parse(fields)?, HandleRequest::Space),
@@ -71,21 +71,21 @@ pub fn parse(fields: &mut Fields) -> Result<Request> {
         b"limits@openssh.com" => Request::Limits,
         // There are no links, so that what acts on a link itself acts on what is there.
         b"lsetstat@openssh.com" => Request::Path(PathRequest::SetStat {
-            path: fields.string()?,
+            path: fields.copied()?,
             wanted: Wanted::parse(fields)?,
         }),
         b"expand-path@openssh.com" => Request::Path(PathRequest::Expand {
-            path: fields.string()?,
+            path: fields.copied()?,
         }),
         b"home-directory" => Request::Path(PathRequest::Home {
-            user: fields.string()?,
+            user: fields.copied()?,
         }),
         b"users-groups-by-id@openssh.com" => Request::Names {
             users: fields.string()?,
             groups: fields.string()?,
         },
         b"check-file-name" => {
-            let path = fields.string()?;
+            let path = fields.copied()?;
             sum(fields, |wanted| {
                 Request::Path(PathRequest::Sum { path, wanted })
             })?
@@ -104,8 +104,8 @@ pub fn parse(fields: &mut Fields) -> Result<Request> {
             to: fields.u64()?,
         }),
         b"copy-file" => Request::Path(PathRequest::Copy {
-            from: fields.string()?,
-            to: fields.string()?,
+            from: fields.copied()?,
+            to: fields.copied()?,
             replace: fields.u8()? != 0,
         }),
         b"vendor-id" => Request::Vendor,

@@ -4,6 +4,9 @@ use bytes::{Buf, Bytes};
 
 use crate::domain::error::{Error, Result};
 
+/// Bytes behind the last field that may be kept in memory with it: fewer than each request counts beside its own.
+const MOST_LEFT: usize = 32;
+
 /// What is left of a packet. Reading cuts fields off its front without copying.
 #[derive(Clone, Debug)]
 pub struct Fields(Bytes);
@@ -38,7 +41,8 @@ impl Fields {
         self.0.try_get_u64().map_err(cut_off)
     }
 
-    /// The next string: its length, then so many bytes of any kind.
+    /// The next string: its length, then so many bytes of any kind. Keeps the whole packet in memory as long as it
+    /// is held.
     ///
     /// # Errors
     /// Invalid when fewer are left.
@@ -50,6 +54,26 @@ impl Fields {
                 "malformed request: a string of {length} bytes does not fit the packet"
             ))),
         }
+    }
+
+    /// The next string, which may be held for long: nothing else of the packet is kept in memory with it.
+    ///
+    /// # Errors
+    /// Invalid when fewer bytes are left.
+    pub fn copied(&mut self) -> Result<Bytes> {
+        self.string().map(|string| Bytes::copy_from_slice(&string))
+    }
+
+    /// The same for one that nothing should follow: it is copied only if much does.
+    ///
+    /// # Errors
+    /// Invalid when fewer bytes are left.
+    pub fn last(&mut self) -> Result<Bytes> {
+        let string = self.string()?;
+        Ok(match self.0.len() <= MOST_LEFT {
+            true => string,
+            false => Bytes::copy_from_slice(&string),
+        })
     }
 }
 

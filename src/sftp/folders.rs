@@ -11,6 +11,7 @@ use crate::domain::error::Result;
 use crate::domain::node::Entry;
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::reply::{self, Names};
+use crate::sftp::room::Place;
 use crate::vfs::listing::Listing;
 
 /// A reply's names are at most so long together with what surrounds them.
@@ -37,6 +38,8 @@ impl FolderLane {
             listing,
             own,
             page: VecDeque::new(),
+            last: String::new(),
+            held: None,
             is_over: false,
         };
         tasks.spawn(lane.run(queue));
@@ -58,6 +61,10 @@ struct Lane {
     /// Those that no page had yet.
     own: BTreeMap<String, Entry>,
     page: VecDeque<Entry>,
+    /// The last name that was taken from a page.
+    last: String,
+    /// For what is left of the page until the next names are asked for.
+    held: Option<Place>,
     is_over: bool,
 }
 
@@ -68,7 +75,9 @@ impl Lane {
                 return;
             }
             let place = self.context.room.take(REPLY_BYTES).await;
-            match self.next(caller.id).await {
+            let next = self.next(caller.id).await;
+            self.hold();
+            match next {
                 Ok(Some(bytes)) => {
                     self.context
                         .replies
@@ -98,6 +107,7 @@ impl Lane {
             };
             let entry = self.own.remove(&entry.name).unwrap_or(entry);
             names.push(&self.context.viewer, &entry.name, &entry, now);
+            self.last = entry.name;
         }
         while self.is_over && !names.is_full() {
             let Some((name, entry)) = self.own.pop_first() else {
@@ -106,6 +116,23 @@ impl Lane {
             names.push(&self.context.viewer, &name, &entry, now);
         }
         Ok((!names.is_empty()).then(|| names.finish(id)))
+    }
+
+    /// Counts what is left of the page, which is there for as long as the client likes; without room it is fetched
+    /// again.
+    fn hold(&mut self) {
+        self.held = None;
+        if self.page.is_empty() {
+            return;
+        }
+        let names: usize = self.page.iter().map(|entry| entry.name.len()).sum();
+        let bytes = names + self.page.capacity() * size_of::<Entry>();
+        let place = self.context.ahead.try_take(bytes);
+        self.held = place.filter(|place| place.bytes() >= bytes);
+        if self.held.is_none() {
+            self.page = VecDeque::new();
+            self.listing.go_on_after(&self.last);
+        }
     }
 
     /// Gets the next page; false when there is none. What is gathered already is not lost to an

@@ -48,6 +48,8 @@ pub struct SshHandler {
     pub gate: Gate,
     /// Room for replies.
     pub room: Room,
+    /// Room for what was fetched before it was asked for.
+    pub ahead: Room,
     /// What is under way.
     pub ledger: Ledger,
     /// Owns the tasks of the channels.
@@ -162,6 +164,7 @@ impl SshHandler {
             viewer: Arc::new(Viewer::new(principal)),
             replies,
             room: self.room.clone(),
+            ahead: self.ahead.clone(),
             gate: self.gate.clone(),
             ledger: self.ledger.clone(),
             clock: self.clock.clone(),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::path::VfsPath;
@@ -30,6 +30,8 @@ pub enum Open {
 pub struct Handles {
     table: Arc<Mutex<Table>>,
     most: usize,
+    /// Places of files that are read: such a one may be closed before all that was asked of it is answered.
+    reading: Arc<Semaphore>,
     /// The number of the request about names that was done last.
     done: watch::Receiver<u64>,
 }
@@ -103,6 +105,7 @@ impl Handles {
         Self {
             table: Arc::default(),
             most,
+            reading: Arc::new(Semaphore::new(most)),
             done,
         }
     }
@@ -119,6 +122,19 @@ impl Handles {
                 format!("{} files and folders are open; close some first", self.most),
             )),
         }
+    }
+
+    /// A place for a file that is to be read, with a handle or without.
+    ///
+    /// # Errors
+    /// Busy, with the limit.
+    pub fn place_to_read(&self) -> Result<OwnedSemaphorePermit> {
+        let place = self.reading.clone().try_acquire_owned();
+        place.map_err(|_| {
+            let most = self.most;
+            let why = format!("{most} files are being read; wait for answers, or close some first");
+            Error::new(ErrorKind::Busy, why)
+        })
     }
 
     /// Adds what the request of this number opened. Ids are drawn at random, so that one of another session, or one

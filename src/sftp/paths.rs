@@ -19,7 +19,7 @@ use crate::sftp::folders::FolderLane;
 use crate::sftp::gate::Waiting;
 use crate::sftp::handles::{Handles, Open};
 use crate::sftp::hold::Near;
-use crate::sftp::reads::{ReadFile, Turns};
+use crate::sftp::reads::{Counted, ReadFile};
 use crate::sftp::reply::{self, FileSystem};
 use crate::sftp::request::{HandleId, OpenFlags, PathRequest, SpaceForm, SumRequest};
 use crate::sftp::sums::SumWork;
@@ -340,6 +340,7 @@ impl PathLane {
 
     /// What this session wrote itself it sees as it is now.
     async fn open_read(&self, path: VfsPath) -> Result<Open> {
+        let counted = self.count_read()?;
         let reader = match self.handles.writer(&path) {
             Some(lane) => {
                 self.context.files.check_read(&path).await?;
@@ -347,12 +348,15 @@ impl PathLane {
             }
             None => self.context.files.open_read(&path).await?,
         };
-        let file = ReadFile {
-            reader,
-            counted: self.context.ledger.file(),
-            turns: Turns::default(),
-        };
+        let file = ReadFile::new(reader, counted);
         Ok(Open::Read(Some(Arc::new(path)), Arc::new(file)))
+    }
+
+    fn count_read(&self) -> Result<Counted> {
+        Ok(Counted {
+            place: self.handles.place_to_read()?,
+            file: self.context.ledger.file(),
+        })
     }
 
     async fn open_write(
@@ -445,27 +449,23 @@ impl PathLane {
 
     /// Opens a file and leaves the rest to those who make checksums.
     async fn sum(&self, caller: Caller, raw: &[u8], wanted: SumRequest) {
-        let opened = match self.resolve(raw) {
-            Ok(path) => self.context.files.open_sum(&path).await,
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(reader) => {
-                let counted = self.context.ledger.file();
-                let file = Arc::new(ReadFile {
-                    reader,
-                    counted,
-                    turns: Turns::default(),
-                });
-                // The lane ends only when this session does.
-                drop(self.sums.send(SumWork {
-                    caller,
-                    file,
-                    wanted,
-                }));
-            }
+        match self.open_sum(raw).await {
+            // The lane ends only when this session does.
+            Ok(file) => drop(self.sums.send(SumWork {
+                caller,
+                file: Arc::new(file),
+                wanted,
+            })),
             Err(error) => self.context.reply_error(caller, &error),
         }
+    }
+
+    /// The file as it is now, however long its turn takes to come.
+    async fn open_sum(&self, raw: &[u8]) -> Result<ReadFile> {
+        let counted = self.count_read()?;
+        let path = self.resolve(raw)?;
+        let reader = self.context.files.open_sum(&path).await?;
+        Ok(ReadFile::new(reader, counted))
     }
 
     async fn space(&self, id: u32, form: SpaceForm) -> Result<Bytes> {

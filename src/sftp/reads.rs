@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::sftp::context::{Caller, Context};
 use crate::sftp::ledger::OpenFile;
@@ -24,15 +24,34 @@ const MAX_AT_ONCE: usize = 64;
 pub struct ReadFile {
     /// What it holds.
     pub reader: FileReader,
-    /// Counted until it is closed and all reads of it are answered.
-    pub counted: OpenFile,
+    /// Counted until it is closed and all that was asked of it is answered.
+    _counted: Counted,
     /// Whose turn it is to be answered.
-    pub turns: Turns,
+    turns: Turns,
+}
+
+impl ReadFile {
+    /// Open from now on.
+    pub fn new(reader: FileReader, counted: Counted) -> Self {
+        Self {
+            reader,
+            _counted: counted,
+            turns: Turns::default(),
+        }
+    }
+}
+
+/// A file open for reading, counted for its connection and its channel.
+pub struct Counted {
+    /// For the connection.
+    pub file: OpenFile,
+    /// One of those of the channel.
+    pub place: OwnedSemaphorePermit,
 }
 
 /// The order of the reads of a file.
 #[derive(Default)]
-pub struct Turns {
+struct Turns {
     last: Mutex<Option<oneshot::Receiver<()>>>,
 }
 

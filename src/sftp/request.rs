@@ -59,7 +59,7 @@ pub enum HandleRequest {
     Write {
         /// Where to start, in bytes.
         offset: u64,
-        /// What to write: a slice of the packet.
+        /// What to write: a slice of the packet, unless much else is in that.
         data: Bytes,
     },
 }

@@ -1,4 +1,4 @@
-//! Room for replies that carry data: what has been read and is not yet on its way.
+//! Room for replies that carry data: what has been read and is not yet on its way, or not yet asked for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -224,7 +224,10 @@ impl Sink<'_> {
         }
         let stored = match (failed, writer) {
             (Some(error), writer) => {
-                drop(writer);
+                // What came is not of the file: OpenSSH sends zeros for what it cannot read.
+                if let Some(writer) = writer {
+                    writer.revert().await;
+                }
                 Err(error)
             }
             (None, Some(writer)) => finish(writer, update).await.map_err(|e| named(&shown, &e)),

@@ -17,6 +17,8 @@ use crate::vfs::access::follow;
 /// What must be so of what is at a path, for anything to be done to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
+    /// It is about what is there, and not at the path of the change: that is looked at in the change alone.
+    pub at: Option<VfsPath>,
     /// It is one of these versions, if any are named.
     pub only: Option<Vec<Version>>,
     /// It is none of these, if any are named.
@@ -65,6 +67,11 @@ impl Condition {
     }
 }
 
+/// Those that are about what is at the path of the change.
+fn here(conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
+    conditions.iter().filter(|condition| condition.at.is_none())
+}
+
 /// What becomes of a condition between a look at what is there and the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) enum Pinned {
@@ -81,11 +88,11 @@ pub(in crate::vfs) enum Pinned {
 /// # Errors
 /// Changed.
 pub(in crate::vfs) fn pin(conditions: &[Condition], found: Option<&Entry>) -> Result<Pinned> {
-    for condition in conditions {
+    for condition in here(conditions) {
         condition.check(found)?;
     }
     Ok(match found.map(Entry::version) {
-        _ if !conditions.iter().any(Condition::is_of_one) => Pinned::No,
+        _ if !here(conditions).any(Condition::is_of_one) => Pinned::No,
         Some(version) => Pinned::On(version),
         None => Pinned::OnNothing,
     })
@@ -111,13 +118,24 @@ impl<O: Operation> Operation for OnCondition<O> {
 
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let (chain, access) = follow(tx, &self.principal, &self.path).await?;
-        let needs_something = self.conditions.iter().any(|one| one.only.is_some());
+        let needs_something = here(&self.conditions).any(|one| one.only.is_some());
         match access.see(tx, &self.path, &chain).await {
             // What can be done to nothing, the operation knows.
             Err(error) if error.kind() == ErrorKind::NotFound && !needs_something => {}
             seen => {
                 pin(&self.conditions, Some(seen?))?;
             }
+        }
+        for condition in self.conditions.iter() {
+            let Some(path) = &condition.at else {
+                continue;
+            };
+            let (chain, access) = follow(tx, &self.principal, path).await?;
+            let found = match access.see(tx, path, &chain).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                seen => seen.ok(),
+            };
+            condition.check(found)?;
         }
         self.operation.apply(tx, next).await
     }

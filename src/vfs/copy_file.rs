@@ -12,27 +12,27 @@ use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry, NodeKind};
-use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, parent_of};
+use crate::vfs::access::{Access, below, is_a_folder, parent_of};
 use crate::vfs::news::{self, By, Stored};
+use crate::vfs::original::{Found, Goal, Original};
 use crate::vfs::publish;
 use crate::vfs::remove::{not_within, replace};
 use crate::vfs::rename::{Overwrite, taken};
 
 /// Copies a file as it is published.
-pub struct CopyFile {
+pub(in crate::vfs) struct CopyFile {
     /// Who.
-    pub principal: Principal,
+    pub(in crate::vfs) principal: Principal,
     /// What.
-    pub from: VfsPath,
+    pub(in crate::vfs) original: Original,
     /// To where.
-    pub to: VfsPath,
+    pub(in crate::vfs) goal: Goal,
     /// What happens when the name is taken.
-    pub overwrite: Overwrite,
+    pub(in crate::vfs) overwrite: Overwrite,
     /// The node that a new file will be.
-    pub new_node: NodeId,
+    pub(in crate::vfs) new_node: NodeId,
 }
 
 #[async_trait]
@@ -42,18 +42,19 @@ impl Operation for CopyFile {
     }
 
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        let (chain, access) = follow(tx, &self.principal, &self.from).await?;
-        let missing = chain.len() <= self.from.names().len();
-        if missing || !access.rights(&chain).contains(Rights::READ) {
-            access.see(tx, &self.from, &chain).await?;
-        }
-        access.require(&chain, Rights::READ)?;
-        let source = chain.last().ok_or_else(|| no_such(&self.from))?;
+        let found = self.original.find(tx, &self.principal, Rights::READ);
+        let Found {
+            chain,
+            access,
+            entry: source,
+        } = found.await?;
+        let (from, to) = (self.original.path(), &self.goal.path);
         if source.kind == NodeKind::Folder {
-            return Err(is_a_folder(&self.from.to_string()));
+            return Err(is_a_folder(&from.to_string()));
         }
-        let to_chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
-        let (to_chain, target) = parent_of(tx, &access, &self.to, to_chain).await?;
+        let to_chain = entries::resolve(tx, to.names(), Moment::Now).await?;
+        let (to_chain, target) = parent_of(tx, &access, to, to_chain).await?;
+        self.goal.check(&to_chain)?;
         if let Some(target) = &target {
             self.check_target(&access, (&chain, &to_chain), target)?;
         }
@@ -65,11 +66,11 @@ impl Operation for CopyFile {
         if target.is_none() {
             access.require(&to_chain, Rights::WRITE)?;
         }
-        let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
+        let (Some(parent), Some(name)) = (to_chain.last(), to.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
         };
         let gone = match gone {
-            Some(folder) => replace(tx, &self.principal, (&folder, &self.to), next).await?,
+            Some(folder) => replace(tx, &self.principal, (&folder, to), next).await?,
             None => None,
         };
         let account = self.principal.account;
@@ -91,10 +92,15 @@ impl Operation for CopyFile {
                 ..attributes
             },
             born: next.seq,
+            died: None,
             ..source.clone()
         };
-        if let Some(content) = source.content {
-            contents::add_use(tx, content).await?;
+        if let Some(content) = source.content
+            && !contents::add_use(tx, content).await?
+        {
+            return Err(Error::not_found(format!(
+                "what '{from}' held is not kept any more"
+            )));
         }
         let node = target.as_ref().map(|target| target.node);
         let replaced = target.is_some();
@@ -110,8 +116,8 @@ impl Operation for CopyFile {
         let listening = tx.listening().cloned();
         let news = Stored {
             by: By::Copy,
-            path: &self.to.to_string(),
-            from: Some(self.from.to_string()),
+            path: &to.to_string(),
+            from: Some(from.to_string()),
             entry: &copy,
             replaced,
             sha256: match &listening {
@@ -120,7 +126,7 @@ impl Operation for CopyFile {
             },
         };
         let news = news::stored(listening.as_ref(), &self.principal, news);
-        let detail = format!("{} -> {} {} bytes", self.from, self.to, copy.size);
+        let detail = format!("{from} -> {to} {} bytes", copy.size);
         let happening = Happening::new("copy", detail);
         Ok(Record::Change(happening.telling(gone).telling(news)))
     }
@@ -133,10 +139,10 @@ impl CopyFile {
         (chain, to_chain): (&[Entry], &[Entry]),
         target: &Entry,
     ) -> Result<()> {
-        let path = self.to.to_string();
+        let path = self.goal.path.to_string();
         if self.overwrite == Overwrite::Forbid {
             access.require(to_chain, Rights::WRITE)?;
-            return Err(taken(&self.to));
+            return Err(taken(&self.goal.path));
         }
         let is_folder = target.kind == NodeKind::Folder;
         let needed = match self.overwrite == Overwrite::Replace && is_folder {

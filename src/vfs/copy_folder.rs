@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
-use crate::db::entries;
+use crate::db::entries::{self, Moment};
 use crate::db::operation::{Operation, Record};
 use crate::db::properties;
 use crate::db::sql::TenantTx;
@@ -15,15 +15,16 @@ use crate::domain::node::{Attributes, Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
-use crate::vfs::access::{below, follow, not_a_folder, parent_of};
+use crate::vfs::access::{below, not_a_folder, parent_of};
 use crate::vfs::held::Touch;
+use crate::vfs::original::{Found, Goal, Original};
 use crate::vfs::remove::{not_within, replace};
 use crate::vfs::rename::{Overwrite, taken};
 use crate::vfs::session::Session;
 
 impl Session {
-    /// Makes a folder with the mode and the properties of another; what is in that is not copied. What is to
-    /// be replaced is so in the same change.
+    /// Makes a folder with the mode and the properties of another, and says which; what is in that is not copied.
+    /// What is to be replaced is so in the same change.
     ///
     /// # Errors
     /// AlreadyExists unless it is to be replaced, NotFound, NotFolder, Changed, Invalid (it lies in what it would
@@ -33,23 +34,35 @@ impl Session {
         from: &VfsPath,
         to: &VfsPath,
         overwrite: Overwrite,
-    ) -> Result<()> {
+    ) -> Result<NodeId> {
+        let new_node = NodeId::mint(self.now());
         let operation = CopyFolder {
             principal: self.principal().clone(),
-            from: from.clone(),
-            to: to.clone(),
+            original: Original::At(from.clone()),
+            goal: Goal {
+                path: to.clone(),
+                folder: None,
+            },
             overwrite,
+            new_node,
         };
         let copied = self.run_on(from, &[(to, Touch::Tree)], operation).await;
-        self.noted(copied, "copy", from).map(drop)
+        self.noted(copied, "copy", from).map(|_| new_node)
     }
 }
 
-struct CopyFolder {
-    principal: Principal,
-    from: VfsPath,
-    to: VfsPath,
-    overwrite: Overwrite,
+/// Copies a folder as such.
+pub(in crate::vfs) struct CopyFolder {
+    /// Who.
+    pub(in crate::vfs) principal: Principal,
+    /// What.
+    pub(in crate::vfs) original: Original,
+    /// To where.
+    pub(in crate::vfs) goal: Goal,
+    /// What happens when the name is taken.
+    pub(in crate::vfs) overwrite: Overwrite,
+    /// The node that the new folder will be.
+    pub(in crate::vfs) new_node: NodeId,
 }
 
 #[async_trait]
@@ -59,32 +72,37 @@ impl Operation for CopyFolder {
     }
 
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        let (chain, access) = follow(tx, &self.principal, &self.from).await?;
-        let source = access.see(tx, &self.from, &chain).await?;
-        access.require(&chain, Rights::LIST)?;
+        let found = self.original.find(tx, &self.principal, Rights::LIST);
+        let Found {
+            chain,
+            access,
+            entry: source,
+        } = found.await?;
+        let (from, to) = (self.original.path(), &self.goal.path);
         if source.kind == NodeKind::File {
-            return Err(not_a_folder(&self.from.to_string()));
+            return Err(not_a_folder(&from.to_string()));
         }
-        let (to_chain, _) = follow(tx, &self.principal, &self.to).await?;
-        let (to_chain, found) = parent_of(tx, &access, &self.to, to_chain).await?;
+        let to_chain = entries::resolve(tx, to.names(), Moment::Now).await?;
+        let (to_chain, found) = parent_of(tx, &access, to, to_chain).await?;
+        self.goal.check(&to_chain)?;
         access.require(&to_chain, Rights::MAKE_FOLDERS)?;
         let gone = match &found {
             None => None,
-            Some(_) if self.overwrite != Overwrite::Replace => return Err(taken(&self.to)),
+            Some(_) if self.overwrite != Overwrite::Replace => return Err(taken(to)),
             Some(target) => {
                 let needed = Rights::OVERWRITE | Rights::DELETE;
                 access.require(&below(&to_chain, target), needed)?;
                 not_within(&chain, target)?;
-                replace(tx, &self.principal, (target, &self.to), next).await?
+                replace(tx, &self.principal, (target, to), next).await?
             }
         };
-        let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {
+        let (Some(parent), Some(name)) = (to_chain.last(), to.name()) else {
             return Err(Error::internal("a path with a parent and no name"));
         };
         let owner = Some(self.principal.account);
         usage::charge(tx, owner, Amount::one(0), Amount::default()).await?;
         let copy = Entry {
-            node: NodeId::mint(next.at),
+            node: self.new_node,
             parent: parent.node,
             name: name.as_str().to_owned(),
             kind: NodeKind::Folder,
@@ -100,7 +118,7 @@ impl Operation for CopyFolder {
         };
         entries::insert(tx, &copy).await?;
         properties::copy(tx, source.node, copy.node).await?;
-        let detail = format!("{} -> {}", self.from, self.to);
+        let detail = format!("{from} -> {to}");
         Ok(Record::Change(Happening::new("copy", detail).telling(gone)))
     }
 }

@@ -4,9 +4,14 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::node::NodeKind;
+use crate::domain::error::{Error, Result};
+use crate::domain::id::NodeId;
+use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::{Name, VfsPath};
+use crate::vfs::copy_file::CopyFile;
+use crate::vfs::copy_folder::CopyFolder;
+use crate::vfs::held::Touch;
+use crate::vfs::original::{Goal, Original};
 use crate::vfs::rename::Overwrite;
 use crate::vfs::selection::{Selection, SelectionWalk};
 use crate::vfs::session::Session;
@@ -29,8 +34,8 @@ pub struct Failure {
 
 impl Session {
     /// Copies all that `selection`, which is the folder `from` alone, has in it into the folder `to`, where there is
-    /// nothing yet. What is gone meanwhile is left out. Returns what could not be copied; after a hundred of these
-    /// it ends.
+    /// nothing yet, and which is `made`: the versions that were seen, whatever becomes of them meanwhile. Returns what
+    /// could not be copied; after a hundred of these it ends.
     ///
     /// # Errors
     /// Unavailable when the database does not answer.
@@ -38,11 +43,48 @@ impl Session {
         &self,
         selection: &Selection,
         from: &VfsPath,
-        to: &VfsPath,
+        (to, made): (&VfsPath, NodeId),
     ) -> Result<Vec<Failure>> {
-        let mut copying = Copying::new(self);
+        let folder = selection.folder()?;
+        let mut copying = Copying {
+            session: self,
+            folder,
+            made: vec![(to.clone(), made)],
+            under_way: FuturesUnordered::new(),
+            failures: Vec::new(),
+            lost: Vec::new(),
+        };
         copying.copy_all(selection.walk(), (from, to)).await?;
         Ok(copying.failures)
+    }
+
+    async fn copy_seen_file(&self, original: Original, goal: Goal) -> Result<()> {
+        let (from, to) = (original.path().clone(), goal.path.clone());
+        let operation = CopyFile {
+            principal: self.principal().clone(),
+            original,
+            goal,
+            overwrite: Overwrite::Forbid,
+            new_node: NodeId::mint(self.now()),
+        };
+        let touched = [(&to, Touch::Replaced)];
+        let copied = self.run_unlocked(&touched, operation).await;
+        self.noted(copied, "copy", &from).map(drop)
+    }
+
+    async fn copy_seen_folder(&self, original: Original, goal: Goal) -> Result<NodeId> {
+        let (from, to) = (original.path().clone(), goal.path.clone());
+        let new_node = NodeId::mint(self.now());
+        let operation = CopyFolder {
+            principal: self.principal().clone(),
+            original,
+            goal,
+            overwrite: Overwrite::Forbid,
+            new_node,
+        };
+        let touched = [(&to, Touch::Tree)];
+        let copied = self.run_unlocked(&touched, operation).await;
+        self.noted(copied, "copy", &from).map(|_| new_node)
     }
 }
 
@@ -59,22 +101,17 @@ type Copied = (VfsPath, NodeKind, Result<()>);
 /// A folder that is being copied.
 struct Copying<'a> {
     session: &'a Session,
+    /// Which it is.
+    folder: NodeId,
+    /// The copies of the folders that the walk is in, from above.
+    made: Vec<(VfsPath, NodeId)>,
     under_way: FuturesUnordered<BoxFuture<'a, Copied>>,
     failures: Vec<Failure>,
     /// The folders that were not copied.
     lost: Vec<VfsPath>,
 }
 
-impl<'a> Copying<'a> {
-    fn new(session: &'a Session) -> Self {
-        Self {
-            session,
-            under_way: FuturesUnordered::new(),
-            failures: Vec::new(),
-            lost: Vec::new(),
-        }
-    }
-
+impl Copying<'_> {
     /// Copies what a walk through `from` comes upon below it.
     async fn copy_all(
         &mut self,
@@ -92,7 +129,7 @@ impl<'a> Copying<'a> {
             };
             let from = below_of(from, below)?;
             let to = below_of(to, below);
-            self.copy(from, to, found.entry.kind).await;
+            self.copy(from, to, found.entry).await;
             if self.failures.len() >= FAILURES {
                 break;
             }
@@ -103,11 +140,11 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    async fn copy(&mut self, from: VfsPath, to: Result<VfsPath>, kind: NodeKind) {
+    async fn copy(&mut self, from: VfsPath, to: Result<VfsPath>, entry: Entry) {
         if self.lost.iter().any(|lost| from.starts_with(lost)) {
             return;
         }
-        let session = self.session;
+        let (session, kind) = (self.session, entry.kind);
         let to = match to {
             Ok(to) => to,
             Err(error) => {
@@ -118,16 +155,26 @@ impl<'a> Copying<'a> {
                 return;
             }
         };
+        let goal = Goal {
+            folder: self.copy_above(&to),
+            path: to.clone(),
+        };
+        let original = Original::Seen {
+            folder: self.folder,
+            path: from.clone(),
+            entry: Box::new(entry),
+        };
         if kind == NodeKind::Folder {
-            let copied = session.copy_folder(&from, &to, Overwrite::Forbid).await;
-            if copied.is_err() {
-                self.lost.push(from);
+            let copied = session.copy_seen_folder(original, goal).await;
+            match &copied {
+                Ok(node) => self.made.push((to.clone(), *node)),
+                Err(_) => self.lost.push(from),
             }
-            self.note((to, kind, copied));
+            self.note((to, kind, copied.map(drop)));
             return;
         }
         self.under_way.push(Box::pin(async move {
-            let copied = session.copy_file(&from, &to, Overwrite::Forbid).await;
+            let copied = session.copy_seen_file(original, goal).await;
             (to, kind, copied)
         }));
         if self.under_way.len() >= AT_ONCE
@@ -137,12 +184,16 @@ impl<'a> Copying<'a> {
         }
     }
 
+    /// The copy of the folder that something goes into; the walk has left those that do not lead there.
+    fn copy_above(&mut self, to: &VfsPath) -> Option<NodeId> {
+        let above = to.parent()?;
+        self.made.retain(|(path, _)| above.starts_with(path));
+        self.made.last().map(|(_, node)| *node)
+    }
+
     fn note(&mut self, (path, kind, copied): Copied) {
-        match copied {
-            // Gone since it was seen.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => self.failures.push(Failure { path, kind, error }),
-            Ok(()) => {}
+        if let Err(error) = copied {
+            self.failures.push(Failure { path, kind, error });
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use crate::db::entries::Moment;
 use crate::db::{clocks, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::TenantId;
+use crate::domain::id::{NodeId, TenantId};
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
@@ -108,6 +108,17 @@ impl Selection {
         match self.named.as_slice() {
             [only] => Some(&only.name),
             _ => None,
+        }
+    }
+
+    /// The folder that was named, if that is all.
+    ///
+    /// # Errors
+    /// Invalid when something else was named, or more.
+    pub(in crate::vfs) fn folder(&self) -> Result<NodeId> {
+        match self.named.as_slice() {
+            [only] if only.kind == NodeKind::Folder => Ok(only.node),
+            _ => Err(Error::invalid("one folder can be copied at a time")),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::vfs::held::{Held, Touch, Unlocked};
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
 use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::original::{Goal, Original};
 use crate::vfs::read::FileReader;
 use crate::vfs::remove::{Expect, Remove};
 use crate::vfs::rename::{Overwrite, Rename, place_for_new};
@@ -215,8 +216,11 @@ impl Session {
     ) -> Result<()> {
         let operation = CopyFile {
             principal: self.principal.clone(),
-            from: from.clone(),
-            to: to.clone(),
+            original: Original::At(from.clone()),
+            goal: Goal {
+                path: to.clone(),
+                folder: None,
+            },
             overwrite,
             new_node: NodeId::mint(self.now()),
         };

@@ -97,11 +97,16 @@ async fn what_a_copy_replaces_goes_in_the_same_change(dialect: Dialect) {
     let kind = |copied: Result<()>| copied.unwrap_err().kind();
     let copied = session.copy_file(&a, &full, Overwrite::Allow).await;
     assert_eq!(kind(copied), ErrorKind::IsFolder);
-    let copied = session.copy_folder(&from, &full, Overwrite::Allow).await;
+    let copied = session
+        .copy_folder(&from, &full, Overwrite::Allow)
+        .await
+        .map(drop);
     assert_eq!(kind(copied), ErrorKind::AlreadyExists);
     for copied in [
         bob.copy_file(&a, &full, Overwrite::Replace).await,
-        bob.copy_folder(&from, &full, Overwrite::Replace).await,
+        bob.copy_folder(&from, &full, Overwrite::Replace)
+            .await
+            .map(drop),
     ] {
         assert_eq!(
             kind(copied),
@@ -113,7 +118,10 @@ async fn what_a_copy_replaces_goes_in_the_same_change(dialect: Dialect) {
     let within = session.copy_file(&old, &full, Overwrite::Replace).await;
     assert_eq!(kind(within), ErrorKind::Invalid);
     let only = session.only_if(Vec::new());
-    let copied = only.copy_folder(&from, &full, Overwrite::Replace).await;
+    let copied = only
+        .copy_folder(&from, &full, Overwrite::Replace)
+        .await
+        .map(drop);
     assert_eq!(kind(copied), ErrorKind::Changed);
     assert_eq!(get(&session, &old).await.unwrap(), b"old");
 

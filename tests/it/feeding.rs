@@ -190,3 +190,34 @@ async fn with_little_memory_what_is_read_in_order_is_fetched_in_small_chunks() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_at_random_fetches_nothing_ahead() {
+    const READS: u64 = 100;
+    let tenant = new_tenant("acme");
+    let shape = Shape {
+        reads_ahead: 4,
+        ..shape()
+    };
+    let store = |clock| MemoryStore::new(clock).shaped(shape);
+    let world = World::over(Dialect::Sqlite, tenant, Budget::new(64 * MIB), store).await;
+    let session = world.account("ann").await;
+    let content = bytes(60 * MIB);
+    put(&session, &path("/f"), &content).await.unwrap();
+    let reader = session.open_read(&path("/f")).await.unwrap();
+    // In order at first, for so long that as much as can be is fetched ahead.
+    for at in (0..16 * MIB).step_by(REQUEST) {
+        reader.read_at(at as u64, REQUEST).await.unwrap();
+    }
+    let fetched = || world.faults.calls(Operation::Read);
+    let before = fetched();
+    // Each far from the one before, and none where another was.
+    for number in 0..READS {
+        let at = (30 * MIB + (number as usize * 17 % READS as usize) * (MIB / 4)) as u64;
+        let piece = reader.read_at(at, 4096).await.unwrap();
+        assert!(piece == content[at as usize..at as usize + 4096]);
+    }
+    // What was on its way already may have come in between.
+    let fetched = fetched() - before;
+    assert!((READS..=READS + 5).contains(&fetched), "{fetched}");
+}

@@ -5,6 +5,7 @@ use std::fs;
 use crate::support::client::succeed;
 use crate::support::folder::{TempFolder, sha256, write_random};
 use crate::support::ftp_client::{Way, curl, curl_ok, on_ipv6, text};
+use crate::support::listeners::free_port;
 use crate::support::server::{DEMO, Server};
 
 const LARGE: u64 = 20_000_000;
@@ -261,5 +262,42 @@ fn curl_fetches_many_files_over_one_connection() {
             assert_eq!(sha256(&back), sha256(&out.join(format!("f{number}"))));
         }
     }
+    server.stop();
+}
+
+#[test]
+fn curl_is_told_ports_of_the_range_alone() {
+    const COUNT: u16 = 8;
+    let folder = TempFolder::new();
+    let first = free_port();
+    let range = format!("{first}-{}", first + COUNT - 1);
+    let ports = ("SEALIFT__FTP__PASSIVE_PORTS".to_owned(), range.clone());
+    let server = Server::up_with(&folder.join("data"), &[ports]);
+    let file = folder.join("file");
+    write_random(&file, 100_000);
+    let mut told = Vec::new();
+    for number in 0..2 * COUNT {
+        let url = Way::Explicit.url(&server, &format!("file-{number}"));
+        let mut words = vec!["--verbose", "-T", text(&file), &url];
+        if number % 2 == 0 {
+            words.push("--disable-epsv");
+        }
+        let ran = curl(&server, Way::Explicit, &words);
+        succeed(&ran);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        let line = said.lines().find(|line| line.contains("Passive Mode ("));
+        let (_, address) = line.unwrap().split_once('(').unwrap();
+        let numbers: Vec<u16> = address
+            .split(|letter: char| !letter.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        told.push(match numbers[..] {
+            [port] => port,
+            [_, _, _, _, high, low] => high * 256 + low,
+            _ => panic!("{said}"),
+        });
+    }
+    let range = first..first + COUNT;
+    assert!(told.iter().all(|port| range.contains(port)), "{told:?}");
     server.stop();
 }

@@ -167,6 +167,44 @@ fn a_head_that_is_too_long_is_refused() {
 }
 
 #[test]
+fn what_is_no_request_is_answered_and_the_server_goes_on() {
+    let door = HttpsDoor::up();
+    let config = Arc::new(trusting(&[&rustls::version::TLS13]).with_no_client_auth());
+    let many = "X-Many: x\r\n".repeat(200);
+    let long = "a".repeat(70_000);
+    for (request, status) in [
+        ("NONSENSE\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/7.7\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("G\x01T / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost a\r\n\r\n".to_owned(), 400),
+        (
+            "PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n".to_owned(),
+            400,
+        ),
+        (
+            "PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: odd\r\n\r\n".to_owned(),
+            400,
+        ),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431),
+    ] {
+        let socket = TcpStream::connect(door.address()).unwrap();
+        let mut stream = Stream::wrap(socket, &config).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let shown = &request[..request.len().min(60)];
+        let begun = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&begun), "{shown}: {answer}");
+        // Nothing is said of what is inside, and nothing behind it is taken for another request.
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, "", "{shown}");
+    }
+    assert_eq!(door.ask(&[], "/healthz").status, 200);
+    door.server.stop();
+}
+
+#[test]
 fn plain_text_on_the_tls_port_is_hung_up_on() {
     let door = HttpsDoor::up();
     let mut plain = TcpStream::connect(door.address()).unwrap();

@@ -121,6 +121,69 @@ fn what_of_a_folder_is_not_copied_is_told_by_its_address() {
     assert_eq!(hrefs(&told), deep);
 }
 
+/// From now on, in seconds.
+fn each_file_takes(two: &Two, seconds: &str) {
+    let slowly = format!(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END';\
+         CREATE TRIGGER slowly BEFORE INSERT ON entries FOR EACH ROW EXECUTE FUNCTION slowly()"
+    );
+    let mut psql = Command::new("psql");
+    psql.args([
+        &two.urls.owner,
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        &slowly,
+    ]);
+    succeed(&run(psql, ""));
+}
+
+#[test]
+fn a_folder_that_is_moved_while_it_is_copied_is_copied_whole_or_what_is_missing_told() {
+    const FILES: usize = 48;
+    let two = Two::new();
+    let words = ["account", "add", "bob@acme", "--password-stdin"];
+    two.run(&[&words[..], &["--home", "/"]].concat());
+    let (one, other) = (two.start("one"), two.start("other"));
+    let user = format!("bob@acme:{SECRET}");
+    let bob = Dav::of(one.https.unwrap(), &user);
+    let elsewhere = Dav::of(other.https.unwrap(), &user);
+    for folder in ["/p", "/p/d", "/g"] {
+        bob.ask("MKCOL", folder, &[]);
+    }
+    for number in 0..FILES {
+        bob.put(&format!("/p/d/{number}"), "x", &[]);
+    }
+    each_file_takes(&two, "0.05");
+    // Moved is the folder above either end.
+    for (from, moved, to, count) in [("/p", "/q", "/g/whole", FILES), ("/g", "/h", "/g/part", 0)] {
+        let source = if from == "/p" { "/p/d" } else { "/q/d" };
+        let copying = std::thread::spawn({
+            let bob = bob.clone();
+            move || bob.go("COPY", source, to, &[])
+        });
+        wait_for("the copy to begin", Duration::from_secs(30), || {
+            (bob.find(to, "0").status == 207).then_some(())
+        });
+        assert_eq!(elsewhere.go("MOVE", from, moved, &[]).status, 201);
+        let told = copying.join().unwrap();
+        if count == FILES {
+            assert_eq!(told.status, 201, "{}", told.text());
+            let found = hrefs(&bob.find(to, "1")).len();
+            assert_eq!(found, FILES + 1);
+        } else {
+            assert_eq!(told.status, 207, "{}", told.text());
+            let found = hrefs(&bob.find("/h/part", "1")).len() - 1;
+            assert_eq!(found + hrefs(&told).len(), FILES);
+        }
+    }
+    one.stop();
+    other.stop();
+}
+
 #[test]
 fn a_folder_is_copied_no_further_than_the_session_lasts() {
     let two = Two::new();
@@ -132,21 +195,7 @@ fn a_folder_is_copied_no_further_than_the_session_lasts() {
     for number in 0..64 {
         bob.put(&format!("/d/{number}"), "x", &[]);
     }
-    // Each file takes a while from now on.
-    let slowly = "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS \
-        'BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END';\
-        CREATE TRIGGER slowly BEFORE INSERT ON entries FOR EACH ROW EXECUTE FUNCTION slowly()";
-    let mut psql = Command::new("psql");
-    psql.args([
-        &two.urls.owner,
-        "-X",
-        "-q",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-c",
-        slowly,
-    ]);
-    succeed(&run(psql, ""));
+    each_file_takes(&two, "0.2");
     let copying = std::thread::spawn({
         let bob = bob.clone();
         move || bob.go("COPY", "/d", "/e", &[]).status
@@ -203,6 +252,22 @@ fn a_version_that_the_header_if_names_must_be_there_to_the_end() {
     assert_eq!(dav.put("/f", "fourth", &[]).status, 204);
     assert_eq!(slow.end("fifth"), 204);
     assert_eq!(dav.get("/f").text(), "fifth");
+}
+
+#[test]
+fn a_version_of_the_goal_that_the_header_if_names_must_be_there() {
+    let door = HttpsDoor::up();
+    let dav = demo(&door);
+    dav.put("/f", "f", &[]);
+    let goal = dav.put("/g", "g", &[]);
+    let goal = goal.header("etag").unwrap().to_owned();
+    let listed = format!("If: <{}> ([{goal}])", dav.url("/g"));
+    for method in ["COPY", "MOVE"] {
+        let status = dav.go(method, "/f", "/g", &["-H", &listed]).status;
+        let expected = if method == "COPY" { 204 } else { 412 };
+        assert_eq!(status, expected, "{method}");
+    }
+    assert_eq!(dav.get("/f").text(), "f");
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod support {
     pub(crate) mod lossy;
     pub(crate) mod meddler;
     pub(crate) mod mount;
+    pub(crate) mod nginx;
     pub(crate) mod nobody;
     pub(crate) mod pebble;
     pub(crate) mod postgres;
@@ -78,6 +79,8 @@ mod cli_up;
 #[cfg(test)]
 mod complaints;
 #[cfg(test)]
+mod copy_trees;
+#[cfg(test)]
 mod copying;
 #[cfg(test)]
 mod crash;
@@ -95,6 +98,8 @@ mod differential;
 mod exec;
 #[cfg(test)]
 mod feeding;
+#[cfg(test)]
+mod ftp_attributes;
 #[cfg(test)]
 mod ftp_balancer;
 #[cfg(test)]
@@ -181,6 +186,8 @@ mod https_files;
 mod https_hostile;
 #[cfg(test)]
 mod https_idempotency;
+#[cfg(test)]
+mod https_nginx;
 #[cfg(test)]
 mod https_openapi;
 #[cfg(test)]

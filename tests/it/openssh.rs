@@ -279,3 +279,20 @@ fn reput_adds_what_is_missing() {
     assert_eq!(sha256(&file), sha256(&back));
     server.stop();
 }
+
+#[test]
+fn a_file_is_copied_where_it_is() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let options = SshOptions::with_new_key(&server, folder.path());
+    let (file, back) = (folder.join("file"), folder.join("back"));
+    write_random(&file, 20_000_000);
+    sftp_ok(&server, &options, &format!("put {} file\n", quote(&file)));
+    // Since 9.0, by copy-data; without that it refuses.
+    let batch = format!("cp file copy\ncp copy file\nget copy {}\n", quote(&back));
+    sftp_ok(&server, &options, &batch);
+    assert_eq!(sha256(&file), sha256(&back));
+    sftp_ok(&server, &options, &format!("get file {}\n", quote(&back)));
+    assert_eq!(sha256(&file), sha256(&back));
+    server.stop();
+}

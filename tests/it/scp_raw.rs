@@ -14,14 +14,19 @@ use sealift::sftp::ledger::Ledger;
 use sealift::sftp::outlet::Replies;
 use sealift::sftp::pipe::{Output, Said, Speech};
 use sealift::sftp::room::Room;
+use sealift::storage::faulty::Operation;
 use sealift::vfs::session::Session;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::sftp_raw::world;
+use crate::support::wait::until;
 use crate::support::world::{get, path, put};
 
+/// So much that an upload of it would be kept.
+const MUCH: usize = 4 << 20;
+const PIECE: &[u8] = &[0; 32 << 10];
 /// How long anything may take.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -45,6 +50,7 @@ impl Peer {
             viewer: Arc::new(Viewer::new(files.principal())),
             replies,
             room: room.clone(),
+            ahead: Room::new(budget.clone()),
             gate: Gate::new(budget.clone(), usize::MAX),
             ledger: ledger.clone(),
             clock: Arc::new(SystemClock),
@@ -193,6 +199,19 @@ async fn a_file_is_there_only_when_its_sender_says_that_it_is_whole() {
     peer.finish();
     assert_eq!(peer.rest().await, (String::new(), 1));
     assert_eq!(get(&files, &path("/file")).await.unwrap(), b"abcdef");
+    // Nor is it kept, however much it was, for who goes on.
+    let mut peer = Peer::start(&files, b"scp -t file");
+    assert_eq!(peer.output().await, b"\0");
+    peer.send(format!("C0644 {MUCH} file\n").as_bytes());
+    assert_eq!(peer.output().await, b"\0");
+    for _ in 0..MUCH / PIECE.len() {
+        peer.send(PIECE);
+    }
+    peer.send(b"\x01scp: file: Input/output error\n");
+    peer.output().await;
+    peer.finish();
+    assert_eq!(peer.rest().await.1, 1);
+    assert_eq!(files.stat(&path("/file")).await.unwrap().size, 6);
 
     // The line breaks.
     let mut peer = Peer::start(&files, b"scp -t file");
@@ -337,5 +356,23 @@ async fn quiet_is_only_who_runs_no_command() {
     let (_world, files) = world().await;
     let peer = Peer::start(&files, b"sha256sum");
     assert!(!peer.ledger.is_quiet());
+    peer.drained().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_checksum_is_not_idle() {
+    let (world, files) = world().await;
+    put(&files, &path("/file"), b"abc").await.unwrap();
+    world.faults.hold(Operation::Read);
+    let mut peer = Peer::start(&files, b"md5sum file");
+    until("the file to be read", async || {
+        world.faults.calls(Operation::Read) > 0
+    })
+    .await;
+    assert!(!peer.ledger.is_waiting_for_client());
+    world.faults.mend();
+    let said = "900150983cd24fb0d6963f7d28e17f72  file\n".to_owned();
+    assert_eq!(peer.rest().await, (said, 0));
+    assert!(peer.ledger.is_waiting_for_client());
     peer.drained().await;
 }

@@ -4,6 +4,7 @@ use sealift::db::sql::Dialect;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::node::{AttributeUpdate, NodeKind};
 use sealift::domain::rights::Rights;
+use sealift::vfs::condition::Condition;
 use sealift::vfs::rename::Overwrite;
 use sealift::vfs::search::NamePattern;
 use sealift::vfs::selection::{Purpose, Selection};
@@ -19,7 +20,7 @@ on_both!(
     a_selection_needs_the_right_to_read,
 );
 
-async fn folder(session: &Session, name: &str) {
+pub(crate) async fn folder(session: &Session, name: &str) {
     let update = AttributeUpdate::default();
     session.make_folder(&path(name), update).await.unwrap();
 }
@@ -67,7 +68,7 @@ async fn a_search_shows_what_may_be_seen_and_goes_on_where_it_ended(dialect: Dia
     assert_eq!(refused.kind(), ErrorKind::Denied);
 }
 
-async fn names(selection: &Selection) -> Vec<String> {
+pub(crate) async fn names(selection: &Selection) -> Vec<String> {
     let (mut walk, mut names) = (selection.walk(), Vec::new());
     while let Some(selected) = walk.next().await.unwrap() {
         if selected.entry.kind == NodeKind::File {
@@ -154,6 +155,28 @@ async fn a_change_on_condition_is_refused_once_the_version_is_another(dialect: D
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Changed);
     }
     assert_eq!(get(&session, &path("/f")).await.unwrap(), b"new");
+    // Of what is elsewhere, too.
+    put(&session, &path("/g"), b"goal").await.unwrap();
+    let goal = session.look(&path("/g")).await.unwrap().entry.version();
+    let careful = session.provided(Condition {
+        at: Some(path("/g")),
+        only: Some(vec![goal]),
+        ..Condition::default()
+    });
+    let (from, to) = (path("/f"), path("/g"));
+    careful
+        .copy_file(&from, &to, Overwrite::Allow)
+        .await
+        .unwrap();
+    for gone in [false, true] {
+        if gone {
+            session.remove_file(&to).await.unwrap();
+        }
+        let refused = careful.copy_file(&from, &to, Overwrite::Allow).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Changed);
+        let refused = careful.rename(&from, &to, Overwrite::Allow).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Changed);
+    }
     let new = session.look(&path("/f")).await.unwrap().entry.version();
     session
         .only_if(vec![old, new])

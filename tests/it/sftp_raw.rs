@@ -23,11 +23,12 @@ use sealift::sftp::session::SftpSession;
 use sealift::sftp::settings::{SftpSettings, ssh_config};
 use sealift::storage::faulty::Operation;
 use sealift::vfs::session::Session;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::support::wait::until;
 use crate::support::world::{World, get, path, put};
 
 const INIT: u8 = 1;
@@ -43,12 +44,14 @@ pub(crate) const MKDIR: u8 = 14;
 pub(crate) const STAT: u8 = 17;
 pub(crate) const RENAME: u8 = 18;
 pub(crate) const SYMLINK: u8 = 20;
+const EXTENDED: u8 = 200;
 
 pub(crate) const STATUS: u8 = 101;
 pub(crate) const HANDLE: u8 = 102;
 const DATA: u8 = 103;
 pub(crate) const NAME: u8 = 104;
 pub(crate) const ATTRS: u8 = 105;
+const EXTENDED_REPLY: u8 = 201;
 
 pub(crate) const OK: u32 = 0;
 pub(crate) const EOF: u32 = 1;
@@ -104,14 +107,18 @@ pub(crate) struct Channel {
 impl Channel {
     /// Begun, with the greeting taken.
     pub(crate) async fn open(files: &Session) -> Self {
-        let mut channel = Self::start(files);
+        Self::within(files, Budget::new(256 << 20)).await
+    }
+
+    /// The same with a memory budget of the test's own.
+    async fn within(files: &Session, budget: Budget) -> Self {
+        let mut channel = Self::start(files, budget);
         let reply = channel.receive().await;
         assert_eq!((reply.kind, reply.id), (2, 3));
         channel
     }
 
-    fn start(files: &Session) -> Self {
-        let budget = Budget::new(256 << 20);
+    fn start(files: &Session, budget: Budget) -> Self {
         let (replies, outlet) = Replies::new(Err);
         let ledger = Ledger::new(budget.clone());
         let context = Context {
@@ -119,6 +126,7 @@ impl Channel {
             viewer: Arc::new(Viewer::new(files.principal())),
             replies,
             room: Room::new(budget.clone()),
+            ahead: Room::new(budget.clone()),
             gate: Gate::new(budget.clone(), usize::MAX),
             ledger: ledger.clone(),
             clock: Arc::new(sealift::domain::clock::SystemClock),
@@ -397,12 +405,23 @@ async fn a_handle_of_another_channel_leads_nowhere() {
 #[tokio::test]
 async fn a_listing_asked_for_in_advance_has_each_name_once() {
     let (_world, files) = world().await;
-    let mut channel = Channel::open(&files).await;
+    many_folders(&mut Channel::open(&files).await).await;
+    // Without memory for the rest of a page that is fetched again.
+    for budget in [256 << 20, 0] {
+        list_in_advance(Channel::within(&files, Budget::new(budget)).await).await;
+    }
+}
+
+/// More than a page of a listing has.
+async fn many_folders(channel: &mut Channel) {
     for index in 0..1200 {
         let name = format!("/{index:04}-{}", "x".repeat(60));
         let reply = channel.ask(MKDIR, &[name.as_bytes()], &[0; 4]).await;
         assert_eq!(reply.code(), OK);
     }
+}
+
+async fn list_in_advance(mut channel: Channel) {
     let handle = channel.ask(OPENDIR, &[b"/"], &[]).await.string();
     for _ in 0..40 {
         channel.send(READDIR, &[&handle], &[]);
@@ -433,6 +452,26 @@ async fn a_listing_asked_for_in_advance_has_each_name_once() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_page_counts_until_the_folder_is_closed() {
+    let (_world, files) = world().await;
+    let mut channel = Channel::open(&files).await;
+    many_folders(&mut channel).await;
+    let mut handles = Vec::new();
+    for _ in 0..4 {
+        let handle = channel.ask(OPENDIR, &[b"/"], &[]).await.string();
+        assert_eq!(channel.ask(READDIR, &[&handle], &[]).await.kind, NAME);
+        handles.push(handle);
+    }
+    // Far more than the replies.
+    assert!(channel.budget.used() > 400_000, "{:?}", channel.budget);
+    for handle in handles {
+        assert_eq!(channel.ask(CLOSE, &[&handle], &[]).await.code(), OK);
+    }
+    let budget = channel.budget.clone();
+    until("all to be given back", async || budget.used() == 0).await;
+}
+
+#[tokio::test]
 async fn a_close_says_why_the_file_was_not_stored_and_the_old_one_stays() {
     let (world, files) = world().await;
     put(&files, &path("/a"), b"old").await.unwrap();
@@ -460,6 +499,47 @@ async fn too_many_open_handles_are_refused_in_words() {
     let reply = channel.ask(OPENDIR, &[b"/"], &[]).await;
     assert_eq!(reply.code(), FAILURE);
     assert!(reply.message().contains('4'), "{}", reply.message());
+}
+
+#[tokio::test]
+async fn files_that_wait_for_their_checksums_are_as_few_as_open_ones() {
+    let (world, files) = world().await;
+    put(&files, &path("/a"), b"abc").await.unwrap();
+    let mut channel = Channel::open(&files).await;
+    world.faults.hold(Operation::Read);
+    let wanted = [&b"check-file-name"[..], b"/a", b"md5"];
+    let asked: Vec<u32> = (0..4)
+        .map(|_| channel.send(EXTENDED, &wanted, &[0; 20]))
+        .collect();
+    let reply = channel.ask(EXTENDED, &wanted, &[0; 20]).await;
+    assert_eq!(reply.code(), FAILURE);
+    assert!(reply.message().contains('4'), "{}", reply.message());
+    channel.send_open("/a", READING);
+    assert_eq!(channel.receive().await.code(), FAILURE);
+    world.faults.mend();
+    let mut answered = Vec::new();
+    for _ in &asked {
+        let reply = channel.receive().await;
+        assert_eq!(reply.kind, EXTENDED_REPLY);
+        answered.push(reply.id);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, asked);
+    // One that was closed has its place as long as something is asked of it.
+    world.faults.hold(Operation::Read);
+    for _ in 0..4 {
+        let handle = channel.open_file("/a", READING).await;
+        let wanted = [&b"check-file-handle"[..], &handle, b"sha1"];
+        channel.send(EXTENDED, &wanted, &[0; 20]);
+        assert_eq!(channel.ask(CLOSE, &[&handle], &[]).await.code(), OK);
+    }
+    channel.send_open("/a", READING);
+    assert_eq!(channel.receive().await.code(), FAILURE);
+    world.faults.mend();
+    for _ in 0..4 {
+        assert_eq!(channel.receive().await.kind, EXTENDED_REPLY);
+    }
+    channel.open_file("/a", READING).await;
 }
 
 #[tokio::test]
@@ -497,7 +577,16 @@ async fn what_was_asked_before_the_end_of_input_is_done() {
 }
 
 /// Serves one end of a stream with a stranger's patience of `login_time`.
-async fn serve(world: &World, login_time: Duration) -> (tokio::io::DuplexStream, TaskTracker) {
+async fn serve(world: &World, login_time: Duration) -> (DuplexStream, TaskTracker) {
+    serve_until(world, login_time, CancellationToken::new()).await
+}
+
+/// The same until it is told to drain.
+pub(crate) async fn serve_until(
+    world: &World,
+    login_time: Duration,
+    drain: CancellationToken,
+) -> (DuplexStream, TaskTracker) {
     let settings = SftpSettings {
         login_time,
         ..SftpSettings::default()
@@ -516,7 +605,7 @@ async fn serve(world: &World, login_time: Duration) -> (tokio::io::DuplexStream,
         .unwrap(),
         budget: world.vfs.budget().clone(),
         clock: world.clock.clone(),
-        drain: CancellationToken::new(),
+        drain,
         end: CancellationToken::new(),
     };
     let (ours, theirs) = duplex(64 * 1024);
@@ -537,6 +626,21 @@ async fn strangers_who_say_nothing_are_sent_away() {
         client.read_to_end(&mut heard).await.unwrap();
         assert!(heard.starts_with(b"SSH-2.0-Sealift\r\n"));
         tasks.wait().await;
+    }
+}
+
+#[tokio::test]
+async fn strangers_who_say_nothing_hold_up_no_drain() {
+    let (world, _) = world().await;
+    for greeting in ["", "SSH-2.0-Test\r\n"] {
+        let drain = CancellationToken::new();
+        let long = Duration::from_secs(600);
+        let (mut client, tasks) = serve_until(&world, long, drain.clone()).await;
+        client.write_all(greeting.as_bytes()).await.unwrap();
+        client.read_u8().await.unwrap();
+        drain.cancel();
+        let ended = tokio::time::timeout(WITHIN, tasks.wait()).await;
+        ended.expect("the connection ends");
     }
 }
 

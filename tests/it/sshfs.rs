@@ -196,6 +196,32 @@ fn copies_keep_names_times_and_modes() {
     server.stop();
 }
 
+#[test]
+fn df_tells_the_room_that_a_quota_leaves() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let config =
+        SshOptions::with_new_key(&server, folder.path()).config(&server, &folder.join("ssh"));
+    let words = ["tenant", "set", "demo", "--quota", "64MiB"];
+    let words = [&words[..], &["--quota-files", "1000"]].concat();
+    server.admin(&words, "");
+    let there = folder.join("there");
+    let mount = sshfs(&config, &there);
+    let told = |column: &str| -> u64 {
+        let mut df = Command::new("df");
+        df.args(["-B1", &format!("--output={column}")]).arg(&there);
+        let printed = succeed(&run(df, ""));
+        printed.lines().nth(1).unwrap().trim().parse().unwrap()
+    };
+    assert_eq!(told("size"), 64 << 20);
+    let (free, files) = (told("avail"), told("iavail"));
+    fs::write(there.join("file"), vec![7; 8 << 20]).unwrap();
+    assert_eq!(told("avail"), free - (8 << 20));
+    assert_eq!((told("itotal"), told("iavail")), (1000, files - 1));
+    mount.unmount();
+    server.stop();
+}
+
 fn sshfs(config: &Path, folder: &Path) -> Mount {
     let mut command = Command::new("sshfs");
     command

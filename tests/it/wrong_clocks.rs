@@ -1,25 +1,34 @@
 //! Instances whose own clock is wrong: by the database's time they all agree on what is over.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use russh::client;
+use russh::keys::{Certificate, PrivateKey, PublicKeyOrCertificate};
 use sealift::accounts::login::Accounts;
 use sealift::accounts::manage::Directory;
 use sealift::accounts::manage_accounts::{NewAccount, NewPassword};
+use sealift::accounts::public_key::PublicKey;
 use sealift::db::entries;
 use sealift::db::instances;
 use sealift::db::sql::Dialect;
 use sealift::db::timekeeper::Side;
+use sealift::domain::clock::{Clock as _, SystemClock};
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::principal::Principal;
 use sealift::domain::secret::Secret;
 use sealift::jobs::leaps::Leaps;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::server::keys::source;
+use tokio_util::sync::CancellationToken;
 
+use crate::sftp_raw::serve_until;
+use crate::support::client::{run, succeed};
 use crate::support::dialects::on_both;
+use crate::support::folder::TempFolder;
 use crate::support::installation::{door, name, quick_logins};
 use crate::support::wait::until;
 use crate::support::world::{World, clean, get, path, put, replace, update};
@@ -102,6 +111,66 @@ async fn who_fails_to_log_in_there_waits_no_longer_elsewhere() {
         }
     })
     .await;
+}
+
+/// Takes whichever host it is.
+struct Trusting;
+
+impl client::Handler for Trusting {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        _key: &PublicKeyOrCertificate,
+    ) -> std::result::Result<bool, Self::Error> {
+        Ok(true)
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_valid_by_the_databases_time() {
+    // The world's is far from the machine's.
+    let world = World::new(Dialect::Sqlite).await;
+    world.account("ann").await;
+    let folder = TempFolder::new();
+    let keygen = |words: &[&str]| {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.arg("-q").args(words).current_dir(folder.path());
+        succeed(&run(keygen, ""));
+    };
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    for key in ["authority", "ann"] {
+        keygen(&["-t", "ed25519", "-N", "", "-f", key]);
+    }
+    let directory = Directory::new(world.vfs.committer().clone(), ROUNDS);
+    let authority = PublicKey::parse(&read("authority.pub")).unwrap();
+    directory.add_authority("acme", &authority).await.unwrap();
+    let key = Arc::new(PrivateKey::from_openssh(read("ann")).unwrap());
+    let times = [world.clock.now(), SystemClock.now()].map(|now| now.seconds());
+    for (now, opens) in times.into_iter().zip([true, false]) {
+        let valid = format!("0x{:x}:0x{:x}", now - 100, now + 100);
+        keygen(&[
+            "-s",
+            "authority",
+            "-I",
+            "x",
+            "-n",
+            "ann",
+            "-V",
+            &valid,
+            "ann.pub",
+        ]);
+        let certificate = Certificate::from_openssh(&read("ann-cert.pub")).unwrap();
+        let long = Duration::from_secs(60);
+        let (stream, tasks) = serve_until(&world, long, CancellationToken::new()).await;
+        let config = Arc::new(client::Config::default());
+        let connected = client::connect_stream(config, stream, Trusting).await;
+        let mut client = connected.unwrap();
+        let tried = client.authenticate_openssh_cert("ann@acme", key.clone(), certificate);
+        assert_eq!(tried.await.unwrap().success(), opens, "{valid}");
+        drop(client);
+        tasks.wait().await;
+    }
 }
 
 on_both!(a_clock_that_is_set_ends_no_retention_before_it_has_gone_evenly);

@@ -9,6 +9,7 @@ use crate::http::dav::fault::Fault;
 use crate::http::files::entries;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
+use crate::vfs::condition::Condition;
 use crate::vfs::session::Session;
 
 /// A request.
@@ -25,8 +26,8 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// The locks and versions that it goes by.
     pub condition: Option<If>,
-    /// The version that must be there for that to hold, if it must be this one.
-    pub version: Option<Version>,
+    /// What must be at a path for that to hold, if it must be this version.
+    pub version: Option<(VfsPath, Version)>,
 }
 
 /// How far down something is done.
@@ -41,16 +42,20 @@ pub enum Depth {
 }
 
 impl Asked {
-    /// The session that changes what the request is about only if its conditions hold, and that is the version
-    /// that `If` names.
+    /// The session that changes what the request is about only if its conditions hold, and what `If` names is the
+    /// version that it names.
     ///
     /// # Errors
     /// 400 when a condition is malformed.
     pub fn conditioned(&self) -> Result<Session, Problem> {
         let session = entries::conditioned(&self.session, &self.headers)?;
-        Ok(match self.version {
+        Ok(match &self.version {
             None => session,
-            Some(version) => session.only_if(vec![version]),
+            Some((path, version)) => session.provided(Condition {
+                at: Some(path.clone()).filter(|path| *path != self.path),
+                only: Some(vec![*version]),
+                ..Condition::default()
+            }),
         })
     }
 

@@ -77,8 +77,8 @@ impl If {
         tokens.collect()
     }
 
-    /// Fails unless one of its lists holds. The version of what is at `path` is told if none would hold
-    /// without it, so that it can be looked at again in the change itself.
+    /// Fails unless one of its lists holds; those without an address are about `path`. If none would hold without
+    /// a version, that is told with where it is, so that it can be looked at again in the change itself.
     ///
     /// # Errors
     /// 412; as looking at what it is about.
@@ -87,7 +87,7 @@ impl If {
         session: &Session,
         path: &VfsPath,
         (uri, headers): (&Uri, &HeaderMap),
-    ) -> Result<Option<Version>, Fault> {
+    ) -> Result<Option<(VfsPath, Version)>, Fault> {
         let mut needed = None;
         for list in &self.lists {
             let about = match &list.about {
@@ -100,8 +100,8 @@ impl If {
             };
             match list.holds(session, &about).await? {
                 Holds::No => {}
-                Holds::OfVersion(version) if about == *path => needed = Some(version),
-                Holds::OfVersion(_) | Holds::Yes => return Ok(None),
+                Holds::OfVersion(version) => needed = Some((about, version)),
+                Holds::Yes => return Ok(None),
             }
         }
         if needed.is_some() {

@@ -69,11 +69,11 @@ pub async fn answer(asked: Asked) -> Result<Response, Fault> {
         false => None,
     };
     let made = conditioned.copy_folder(from, &to, overwrite).await;
-    made.map_err(refused)?;
+    let made = made.map_err(refused)?;
     let Some(selection) = selection else {
         return Ok(status.into_response());
     };
-    let copied = Box::pin(session.copy_into(&selection, from, &to));
+    let copied = Box::pin(session.copy_into(&selection, from, (&to, made)));
     let accounts = asked.web.accounts();
     let copied = accounts.while_logged_in(session.principal(), copied);
     Ok(told(copied.await.flatten()?, &to, status))

@@ -80,6 +80,7 @@ pub fn of_change(headers: &HeaderMap) -> Result<Condition, Problem> {
         Some(Tags::Of(versions)) => (Some(versions), None),
     };
     Ok(Condition {
+        at: None,
         only,
         except,
         unmodified_since,

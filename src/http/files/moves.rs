@@ -123,10 +123,10 @@ async fn copy_folder(
     let selection = session
         .select(std::slice::from_ref(from), Purpose::Copy)
         .await?;
-    conditioned
+    let made = conditioned
         .copy_folder(from, to, rename::Overwrite::Forbid)
         .await?;
-    let copied = Box::pin(session.copy_into(&selection, from, to));
+    let copied = Box::pin(session.copy_into(&selection, from, (to, made)));
     let copied = web
         .accounts()
         .while_logged_in(session.principal(), copied)

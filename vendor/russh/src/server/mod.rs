@@ -223,8 +223,8 @@ pub struct PublicKeyOffer<'a> {
     /// signature algorithm the certificate type maps to (for example
     /// `rsa-sha2-256` for `rsa-sha2-256-cert-v01@openssh.com`).
     pub algorithm: &'a ssh_key::Algorithm,
-    /// sealift: the certificate that the key was offered with, its own signature and dates
-    /// verified.
+    /// sealift: the certificate that the key was offered with, its own signature verified, but not
+    /// whether it is valid at this time.
     pub certificate: Option<&'a Certificate>,
 }
 
