@@ -275,6 +275,7 @@ pub mod accounts {
     pub mod home;
     pub mod link_downloads;
     pub mod links;
+    pub mod live;
     pub mod lockout;
     pub mod login;
     pub mod manage;

@@ -2,7 +2,6 @@
 //! account changed, also when another process changed it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::live::{Ended, Live, Place, Told, taken_here};
 use crate::accounts::places::{Elsewhere, SessionLimits, Taken};
 use crate::db::accounts;
 use crate::db::database::Database;
@@ -18,34 +18,15 @@ use crate::db::live_sessions::{self, LiveSession};
 use crate::db::sql::Dialect;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
+use crate::domain::id::{InstanceId, SessionId, TenantId};
 use crate::domain::measures;
-use crate::domain::principal::{Principal, Protocol};
+use crate::domain::principal::Principal;
 use crate::domain::spans;
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long an instance may be frozen, or without the database, and go on: what it told of its sessions is kept.
 const ASLEEP: Duration = Duration::from_secs(24 * 3600);
-
-/// Why a session must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// An operator or an administrator wanted it.
-    Asked,
-    /// The account was changed or disabled, or nobody is logged in.
-    Changed,
-}
-
-impl Ended {
-    /// What its client is told.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::Asked => "an administrator ended this session",
-            Self::Changed => "the account was changed or disabled; log in again",
-        }
-    }
-}
 
 /// The live sessions. Cheap to clone.
 #[derive(Clone)]
@@ -66,92 +47,6 @@ struct Shared {
     freed: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// What others were told of a session.
-#[derive(Clone, Copy)]
-struct Told {
-    tenant: TenantId,
-    counts: bool,
-}
-
-#[derive(Clone)]
-struct Live {
-    tenant: TenantId,
-    account: AccountId,
-    generation: i64,
-    place: Place,
-    limits: SessionLimits,
-    /// It has its place: one that waits for that has not begun.
-    has_begun: bool,
-    /// Places are few, so that others are told at once when this one is free.
-    is_scarce: bool,
-    protocol: Protocol,
-    address: IpAddr,
-    began_at: Timestamp,
-    ended: CancellationToken,
-    why: Arc<OnceLock<Ended>>,
-}
-
-/// Whether a session takes one of the places that its account and its tenant have.
-#[derive(Clone)]
-enum Place {
-    /// As long as it lasts.
-    Always,
-    /// It does not.
-    Never,
-    /// While somebody has this beside the one who knows it: whose client logs in with each request.
-    While(Weak<()>),
-}
-
-impl Live {
-    fn new(principal: &Principal, place: Place, limits: SessionLimits, now: Timestamp) -> Self {
-        Self {
-            tenant: principal.tenant,
-            account: principal.account,
-            generation: principal.generation,
-            place,
-            limits,
-            has_begun: false,
-            is_scarce: false,
-            protocol: principal.protocol,
-            address: principal.address,
-            began_at: now,
-            ended: CancellationToken::new(),
-            why: Arc::default(),
-        }
-    }
-
-    fn counts(&self) -> bool {
-        match &self.place {
-            Place::Always => self.has_begun,
-            Place::Never => false,
-            Place::While(in_use) => in_use.strong_count() > 1,
-        }
-    }
-
-    fn told_as(&self, id: SessionId, instance: InstanceId, counts: bool) -> LiveSession {
-        LiveSession {
-            id,
-            instance,
-            account: self.account,
-            protocol: self.protocol.as_str().to_owned(),
-            address: self.address.to_string(),
-            began_at: self.began_at,
-            counts,
-        }
-    }
-
-    fn announce(&self, session: SessionId) {
-        measures::session_began(self.protocol);
-        spans::session_began(session, self.protocol, self.address);
-    }
-
-    fn end(&self, why: Ended) {
-        // The first reason stays.
-        let _ = self.why.set(why);
-        self.ended.cancel();
-    }
 }
 
 /// A session that waits for its place, or for whoever wanted one. Dropped, it leaves the place.
@@ -549,20 +444,6 @@ impl Sessions {
     fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
         locked(&self.shared.elsewhere)
     }
-}
-
-/// The places that are taken here by others than `session`, for which `added` stands.
-fn taken_here(all: &HashMap<SessionId, Live>, session: SessionId, added: &Live) -> Taken {
-    let mut taken = Taken::default();
-    let others = all.iter().filter(|(id, _)| **id != session);
-    let of_tenant = others
-        .map(|(_, live)| live)
-        .filter(|live| live.tenant == added.tenant);
-    for live in of_tenant.filter(|live| live.counts()) {
-        taken.of_tenant += 1;
-        taken.of_account += u64::from(live.account == added.account);
-    }
-    taken
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
