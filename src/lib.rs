@@ -33,6 +33,7 @@ pub mod domain {
     pub mod thread;
     pub mod topic;
     pub mod traffic;
+    pub mod turns;
 }
 
 /// The sealed format, the key ring, password hashes.

@@ -22,6 +22,7 @@ use crate::domain::id::{InstanceId, SessionId, TenantId};
 use crate::domain::measures;
 use crate::domain::principal::Principal;
 use crate::domain::spans;
+use crate::domain::turns::{Turn, Turns};
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -43,16 +44,23 @@ struct Shared {
     limits: SessionLimits,
     /// As which instance they are told to others; until it is set, they are not.
     instance: OnceLock<InstanceId>,
+    /// Those who begin: of one session, and where places are few, of one tenant.
+    beginning: Turns<SessionId>,
+    reserving: Turns<TenantId>,
+    /// Those who tell others: what two tell at a time of one session may arrive in the wrong order.
+    telling: Turns<()>,
     /// A place is free that somebody may be waiting for at another instance.
     freed: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// A session that waits for its place, or for whoever wanted one. Dropped, it leaves the place.
+/// A session that waits for its place, or for whoever wanted one. Dropped, it leaves the place; until then nobody else
+/// begins it.
 struct Reserved {
     sessions: Sessions,
     session: Option<SessionId>,
+    _turn: Turn<SessionId>,
 }
 
 impl Reserved {
@@ -81,6 +89,9 @@ impl Sessions {
                 elsewhere: Mutex::default(),
                 limits,
                 instance: OnceLock::new(),
+                beginning: Turns::default(),
+                reserving: Turns::default(),
+                telling: Turns::default(),
                 freed: Notify::new(),
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -112,8 +123,9 @@ impl Sessions {
         self.shared.limits
     }
 
-    /// Begins a session; one that is there already goes on. Where places are few, or nothing was heard lately of
-    /// those that are taken elsewhere, it is in the database that it has one before this returns.
+    /// Begins a session; one that is there already goes on, and one that waits for its place is waited for. Where places
+    /// are few, or nothing was heard lately of those that are taken elsewhere, it is in the database that it has one before
+    /// this returns.
     ///
     /// # Errors
     /// Busy when the account or the tenant has as many as it may have, at all instances; Unavailable.
@@ -122,8 +134,9 @@ impl Sessions {
         principal: &Principal,
         limits: SessionLimits,
     ) -> Result<()> {
-        let now = self.shared.db.clock().now();
         let session = principal.session;
+        let turn = self.shared.beginning.take(session).await?;
+        let now = self.shared.db.clock().now();
         let mut added = Live::new(principal, Place::Always, limits, now);
         let elsewhere = self.known_elsewhere(&added, now);
         {
@@ -145,12 +158,21 @@ impl Sessions {
         let reserved = Reserved {
             sessions: self.clone(),
             session: Some(session),
+            _turn: turn,
         };
         // Not by the one who waits: whoever goes away meanwhile must leave nothing half done.
-        let (done, waiting) = oneshot::channel();
+        let (mut done, waiting) = oneshot::channel();
         let asking = self.clone();
         self.shared.tasks.spawn(async move {
-            let asked = asking.reserve(session, &added).await;
+            // Here first: those who wait for each other must not hold the connections that all tenants share.
+            let turn = tokio::select! {
+                turn = asking.shared.reserving.take(added.tenant) => turn,
+                () = done.closed() => return,
+            };
+            let asked = match turn {
+                Ok(_turn) => asking.reserve(session, &added).await,
+                Err(error) => Err(error),
+            };
             // Where nobody waits any more, the place is free again.
             drop(done.send(asked.map(|()| reserved)));
         });
