@@ -37,7 +37,16 @@ impl Ended {
 #[derive(Clone, Copy)]
 pub(in crate::accounts) struct Told {
     pub(in crate::accounts) tenant: TenantId,
-    pub(in crate::accounts) counts: bool,
+    /// Whether it takes a place; none when it is not certain what they were told.
+    pub(in crate::accounts) counts: Option<bool>,
+}
+
+impl Told {
+    /// That there may be a row of it.
+    pub(in crate::accounts) fn something(tenant: TenantId) -> Self {
+        let counts = None;
+        Self { tenant, counts }
+    }
 }
 
 /// A session of this process.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::stream::{self, TryStreamExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,9 @@ use crate::domain::turns::{Turn, Turns};
 const EVERY: Duration = Duration::from_secs(1);
 /// How long an instance may be frozen, or without the database, and go on: what it told of its sessions is kept.
 const ASLEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// Tenants that are looked at, or told of, at the same time: each takes one of the connections that all share.
+const AT_ONCE: usize = 4;
 
 /// The live sessions. Cheap to clone.
 #[derive(Clone)]
@@ -225,7 +229,7 @@ impl Sessions {
         };
         let written = written.await;
         // Also where it is not certain that it was written: then it is taken back.
-        let counts = true;
+        let counts = written.is_ok().then_some(true);
         self.told().insert(session, Told { tenant, counts });
         written
     }
@@ -282,8 +286,7 @@ impl Sessions {
         }
         if live.is_scarce {
             // Whether or not it was told by now: nobody else takes its row away.
-            let (tenant, counts) = (live.tenant, true);
-            self.told().insert(session, Told { tenant, counts });
+            self.told().insert(session, Told::something(live.tenant));
             self.shared.freed.notify_one();
         }
         Some(live)
@@ -309,20 +312,30 @@ impl Sessions {
     }
 
     async fn watch(&self) {
+        tokio::join!(self.tell_ends(), self.look_around());
+        // What stays is forgotten with the instance's lease.
+        let told = self.told().clone();
+        if let Err(error) = self.tell_of(&HashMap::new(), &told).await {
+            tracing::debug!(error = ?error, "the end of sessions was not told");
+        }
+    }
+
+    /// Tells at once, whatever else there is to look at, that a place is free which others may wait for.
+    async fn tell_ends(&self) {
+        let (freed, stop) = (&self.shared.freed, &self.shared.stop);
+        while stop.run_until_cancelled(freed.notified()).await.is_some() {
+            if let Err(error) = self.publish().await {
+                tracing::debug!(error = ?error, "the end of sessions is told a moment later");
+            }
+        }
+    }
+
+    async fn look_around(&self) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
-        loop {
-            tokio::select! {
-                () = self.shared.stop.cancelled() => break,
-                () = self.shared.freed.notified() => {
-                    if let Err(error) = self.publish().await {
-                        tracing::debug!(error = ?error, "the end of sessions is told a moment later");
-                    }
-                    continue;
-                }
-                _ = ticks.tick() => {}
-            }
+        let stop = &self.shared.stop;
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             match self.look().await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
@@ -332,15 +345,11 @@ impl Sessions {
                 Err(_) => {}
             }
         }
-        // What stays is forgotten with the instance's lease.
-        let told = self.told().clone();
-        if let Err(error) = self.tell_of(&HashMap::new(), &told).await {
-            tracing::debug!(error = ?error, "the end of sessions was not told");
-        }
     }
 
     /// Tells others which sessions have begun and ended here since the last time, and which take places.
     async fn publish(&self) -> Result<()> {
+        let _turn = self.shared.telling.take(()).await?;
         // In this order: what is told and not live any more has ended.
         let told = self.told().clone();
         let live = self.lock().clone();
@@ -359,7 +368,7 @@ impl Sessions {
         for (id, live) in live {
             // What waits for its place is told by who reserves it.
             let counts = live.counts();
-            let is_news = told.get(id).is_none_or(|told| told.counts != counts);
+            let is_news = told.get(id).is_none_or(|told| told.counts != Some(counts));
             if live.has_begun && is_news {
                 let told = live.told_as(*id, instance, counts);
                 news.entry(live.tenant).or_default().0.push(told);
@@ -368,26 +377,39 @@ impl Sessions {
         for (id, told) in told.iter().filter(|(id, _)| !live.contains_key(*id)) {
             news.entry(told.tenant).or_default().1.push(*id);
         }
+        let news = stream::iter(news.into_iter().map(Ok));
+        let tell = |(tenant, (here, ended))| self.tell_of_tenant(instance, tenant, here, ended);
+        news.try_for_each_concurrent(AT_ONCE, tell).await
+    }
+
+    async fn tell_of_tenant(
+        &self,
+        instance: InstanceId,
+        tenant: TenantId,
+        here: Vec<LiveSession>,
+        ended: Vec<SessionId>,
+    ) -> Result<()> {
         let db = &self.shared.db;
-        for (tenant, (here, ended)) in news {
-            let now = db.now().await?;
-            let mut tx = db.write(tenant).await?;
-            live_sessions::forget_dead(&mut tx, now.minus(ASLEEP)).await?;
-            for session in &here {
-                live_sessions::insert(&mut tx, session).await?;
-            }
-            for id in &ended {
-                live_sessions::remove(&mut tx, *id, instance).await?;
-            }
-            tx.commit().await?;
-            let mut told = self.told();
-            for session in &here {
-                let counts = session.counts;
-                told.insert(session.id, Told { tenant, counts });
-            }
-            for id in ended {
-                told.remove(&id);
-            }
+        let now = db.now().await?;
+        let mut tx = db.write(tenant).await?;
+        live_sessions::forget_dead(&mut tx, now.minus(ASLEEP)).await?;
+        for session in &here {
+            live_sessions::insert(&mut tx, session).await?;
+        }
+        for id in &ended {
+            live_sessions::remove(&mut tx, *id, instance).await?;
+        }
+        // Before it is certain: whose end comes while it is not must be told as well.
+        let may_be_told = here.iter().map(|live| (live.id, Told::something(tenant)));
+        self.told().extend(may_be_told);
+        tx.commit().await?;
+        let mut told = self.told();
+        for session in &here {
+            let counts = Some(session.counts);
+            told.insert(session.id, Told { tenant, counts });
+        }
+        for id in ended {
+            told.remove(&id);
         }
         Ok(())
     }
@@ -400,9 +422,12 @@ impl Sessions {
         for live in all.into_values().filter(|live| !live.ended.is_cancelled()) {
             by_tenant.entry(live.tenant).or_default().push(live);
         }
-        for (tenant, sessions) in by_tenant {
-            self.end_changed(tenant, &sessions).await?;
-        }
+        // What was heard of other instances is good for seconds: one tenant after the other may take longer.
+        let tenants = stream::iter(by_tenant.into_iter().map(Ok));
+        let look = |(tenant, sessions): (TenantId, Vec<Live>)| async move {
+            self.end_changed(tenant, &sessions).await
+        };
+        tenants.try_for_each_concurrent(AT_ONCE, look).await?;
         let now = self.shared.db.clock().now();
         self.elsewhere().forget_old(now);
         published
