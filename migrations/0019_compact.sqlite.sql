@@ -1,3 +1,7 @@
+DROP INDEX entries_content;
+DROP INDEX entries_past_content;
+DROP INDEX blobs_region;
+CREATE INDEX blobs_region ON blobs (tenant, region, id);
 -- SQLite keeps a table's rows by a number of its own, and finds each by way of an index on the key. These are kept by
 -- their keys: entries in the order of their folders and names, as they are listed.
 CREATE TABLE contents_new (

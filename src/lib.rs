@@ -33,6 +33,7 @@ pub mod domain {
     pub mod thread;
     pub mod topic;
     pub mod traffic;
+    pub mod turns;
 }
 
 /// The sealed format, the key ring, password hashes.
@@ -276,6 +277,7 @@ pub mod accounts {
     pub mod home;
     pub mod link_downloads;
     pub mod links;
+    pub mod live;
     pub mod lockout;
     pub mod login;
     pub mod manage;

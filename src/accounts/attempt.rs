@@ -130,6 +130,13 @@ impl Attempt {
         progress.map(|progress| progress.course.methods())
     }
 
+    /// The account of which something was proven so far; none says nothing was.
+    pub fn account(&self) -> Option<(TenantId, AccountId)> {
+        let talk = self.talk.as_ref().and_then(|talk| talk.password_of);
+        let proven = talk.or(self.progress.as_ref().map(|progress| progress.account));
+        proven.map(|identity| (identity.tenant, identity.account))
+    }
+
     /// Takes a password.
     ///
     /// # Errors

@@ -14,7 +14,6 @@ use crate::db::audit::Happening;
 use crate::db::commit::Committer;
 use crate::db::database::Database;
 use crate::db::operation::{Operation, Record};
-use crate::db::placement;
 use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, NewTenant, Tenant};
 use crate::domain::change::Committed;
@@ -198,19 +197,6 @@ impl Directory {
         )
         .await?;
         Ok(view(&tenant))
-    }
-
-    /// Names the key of the key service that wraps a tenant's new data keys, or none for its
-    /// region's. Those it has stay wrapped as they are.
-    ///
-    /// # Errors
-    /// NotFound when there is no such tenant.
-    pub async fn set_kms_key(&self, name: &str, key: Option<&str>) -> Result<()> {
-        let tenant = self.tenant(name).await?;
-        placement::set_kms_key(self.db(), tenant.id, key).await?;
-        let detail = format!("{name}: {}", key.unwrap_or("the region's"));
-        self.write_down(tenant.id, Happening::new("tenant-kms-key", detail))
-            .await
     }
 
     /// The number of a tenant.

@@ -6,8 +6,9 @@ use crate::accounts::manage::{Directory, TenantView, view};
 use crate::crypto::keyring::WrappedKey;
 use crate::db::audit::Happening;
 use crate::db::data_keys::StoredKey;
+use crate::db::placement::{self, Placement};
 use crate::db::tenants::{self, Tenant};
-use crate::db::{copies, key_copies, placement, regions};
+use crate::db::{copies, key_copies, regions};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::RegionId;
 
@@ -46,6 +47,57 @@ pub struct Region<'a> {
     pub name: &'a str,
 }
 
+/// What becomes of where a tenant is; what is not said stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlacementChange<'a> {
+    /// Where its new blobs go; jobs bring the others there.
+    pub region: Option<Region<'a>>,
+    /// Where jobs keep copies of its blobs; `Some(None)` is nowhere.
+    pub replica: Option<Option<Region<'a>>>,
+    /// The key of the key service that wraps its new data keys; `Some(None)` is its region's. Those it has stay wrapped as
+    /// they are.
+    pub kms_key: Option<Option<&'a str>>,
+}
+
+impl PlacementChange<'_> {
+    /// Where the tenant `name` is then, and what is written down of it.
+    ///
+    /// # Errors
+    /// Invalid when its keys were destroyed, or its copies would be where it lives.
+    pub(in crate::accounts) fn over(
+        &self,
+        name: &str,
+        before: &Placement,
+    ) -> Result<(Placement, Vec<Happening>)> {
+        let (mut after, mut happenings) = (before.clone(), Vec::new());
+        if let Some(to) = self.region.filter(|to| to.id != before.region) {
+            before.require_keys()?;
+            after.region = to.id;
+            let detail = format!("{name}: to region {}", to.name);
+            happenings.push(Happening::new("tenant-move", detail));
+        }
+        if let Some(to) = self.replica {
+            if let Some(to) = to {
+                not_at_home(name, to, after.region)?;
+            }
+            after.replica = to.map(|to| to.id);
+            if after.replica != before.replica {
+                if to.is_some() {
+                    before.require_keys()?;
+                }
+                let detail = format!("{name}: {}", to.map_or("none", |to| to.name));
+                happenings.push(Happening::new("tenant-replica", detail));
+            }
+        }
+        if let Some(key) = self.kms_key {
+            after.kms_key = key.map(str::to_owned);
+            let detail = format!("{name}: {}", key.unwrap_or("the region's"));
+            happenings.push(Happening::new("tenant-kms-key", detail));
+        }
+        Ok((after, happenings))
+    }
+}
+
 impl Directory {
     /// All tenants by name, and where they are.
     ///
@@ -68,63 +120,6 @@ impl Directory {
         let names = regions::list(self.db()).await?;
         let tenant = self.tenant(name).await?;
         self.placed(&tenant, &names).await
-    }
-
-    /// Sends a tenant's new blobs to a region; jobs bring the others there.
-    ///
-    /// # Errors
-    /// NotFound when there is no such tenant; Invalid when its keys were destroyed.
-    pub async fn move_tenant(&self, name: &str, to: Region<'_>) -> Result<PlacedTenant> {
-        let tenant = self.tenant(name).await?;
-        if placement::find(self.db(), tenant.id).await?.region != to.id {
-            placement::require_keys(self.db(), tenant.id).await?;
-            placement::set_region(self.db(), tenant.id, to.id).await?;
-            let detail = format!("{name}: to region {}", to.name);
-            self.write_down(tenant.id, Happening::new("tenant-move", detail))
-                .await?;
-        }
-        self.placed_tenant(name).await
-    }
-
-    /// Has jobs keep copies of a tenant's blobs in a region, or nowhere.
-    ///
-    /// # Errors
-    /// NotFound when there is no such tenant; Invalid when it lives in that region.
-    pub async fn set_tenant_replica(&self, name: &str, to: Option<Region<'_>>) -> Result<()> {
-        let tenant = self.tenant(name).await?;
-        let before = placement::find(self.db(), tenant.id).await?;
-        if let Some(to) = to {
-            not_at_home(name, to, before.region)?;
-        }
-        let replica = to.map(|to| to.id);
-        if replica == before.replica {
-            return Ok(());
-        }
-        if replica.is_some() {
-            placement::require_keys(self.db(), tenant.id).await?;
-        }
-        placement::set_replica(self.db(), tenant.id, replica).await?;
-        let detail = format!("{name}: {}", to.map_or("none", |to| to.name));
-        self.write_down(tenant.id, Happening::new("tenant-replica", detail))
-            .await
-    }
-
-    /// Fails where [`Directory::set_tenant_replica`] would, once the tenant has moved to `region`, if it is to.
-    ///
-    /// # Errors
-    /// As that.
-    pub async fn check_replica(
-        &self,
-        name: &str,
-        to: Region<'_>,
-        region: Option<RegionId>,
-    ) -> Result<()> {
-        let tenant = self.tenant(name).await?;
-        let home = match region {
-            Some(region) => region,
-            None => placement::find(self.db(), tenant.id).await?.region,
-        };
-        not_at_home(name, to, home)
     }
 
     async fn placed(&self, tenant: &Tenant, names: &[(RegionId, String)]) -> Result<PlacedTenant> {

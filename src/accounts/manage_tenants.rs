@@ -7,7 +7,7 @@ use crate::accounts::manage::{
     Access, Directory, Limit, TenantLimits, TenantView, quota_text, view,
 };
 use crate::accounts::manage_alter::changed;
-use crate::accounts::manage_placement::PlacedTenant;
+use crate::accounts::manage_placement::{PlacedTenant, PlacementChange, Region};
 use crate::db::audit::Happening;
 use crate::db::placement;
 use crate::db::tenants::{self, Tenant};
@@ -36,7 +36,7 @@ pub struct WholeTenant {
 
 /// What becomes of a tenant; what is not said stays.
 #[derive(Clone, Debug, Default)]
-pub struct TenantChange {
+pub struct TenantChange<'a> {
     /// Whether its accounts are let in.
     pub access: Option<Access>,
     /// Its quota and retention.
@@ -45,6 +45,8 @@ pub struct TenantChange {
     pub sessions: Limit<u64>,
     /// Words for the doors; `Some(None)` is what the settings say.
     pub door_options: Option<Option<String>>,
+    /// Where it is.
+    pub placement: PlacementChange<'a>,
 }
 
 impl Directory {
@@ -81,16 +83,17 @@ impl Directory {
     ///
     /// # Errors
     /// NotFound when there is no such tenant; Changed when it is another version; Invalid when it cannot
-    /// be stored.
+    /// be stored, its keys were destroyed, or its copies would be where it lives.
     pub async fn alter_tenant(
         &self,
         name: &str,
-        change: &TenantChange,
+        change: &TenantChange<'_>,
         known: Option<&Vec<String>>,
     ) -> Result<()> {
         self.check_options(change.door_options.as_ref().and_then(Option::as_deref))?;
         for _ in 0..ATTEMPTS {
             let before = self.tenant(name).await?;
+            let from = placement::find(self.db(), before.id).await?;
             if let Some(known) = known {
                 let placed = self.placed_tenant(name).await?;
                 if !known.contains(&version(&before, &placed)) {
@@ -98,12 +101,13 @@ impl Directory {
                 }
             }
             let (after, happenings) = change.over(&before);
+            let (to, moves) = change.placement.over(name, &from)?;
             if change.access == Some(Access::Allow) {
                 // What is stored from now on could not be read either.
-                placement::require_keys(self.db(), before.id).await?;
+                from.require_keys()?;
             }
-            if tenants::replace(self.db(), &before, &after).await? {
-                for happening in happenings {
+            if tenants::replace(self.db(), (&before, &from), (&after, &to)).await? {
+                for happening in happenings.into_iter().chain(moves) {
                     self.write_down(before.id, happening).await?;
                 }
                 return Ok(());
@@ -113,6 +117,52 @@ impl Directory {
             ErrorKind::Busy,
             "others change the same tenant; try again",
         ))
+    }
+
+    /// Sends a tenant's new blobs to a region; jobs bring the others there.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when its keys were destroyed.
+    pub async fn move_tenant(&self, name: &str, to: Region<'_>) -> Result<PlacedTenant> {
+        let placement = PlacementChange {
+            region: Some(to),
+            ..PlacementChange::default()
+        };
+        self.place(name, placement).await?;
+        self.placed_tenant(name).await
+    }
+
+    /// Has jobs keep copies of a tenant's blobs in a region, or nowhere.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant; Invalid when it lives in that region, or its keys were destroyed.
+    pub async fn set_tenant_replica(&self, name: &str, to: Option<Region<'_>>) -> Result<()> {
+        let placement = PlacementChange {
+            replica: Some(to),
+            ..PlacementChange::default()
+        };
+        self.place(name, placement).await
+    }
+
+    /// Names the key of the key service that wraps a tenant's new data keys, or none for its
+    /// region's. Those it has stay wrapped as they are.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn set_kms_key(&self, name: &str, key: Option<&str>) -> Result<()> {
+        let placement = PlacementChange {
+            kms_key: Some(key),
+            ..PlacementChange::default()
+        };
+        self.place(name, placement).await
+    }
+
+    async fn place(&self, name: &str, placement: PlacementChange<'_>) -> Result<()> {
+        let change = TenantChange {
+            placement,
+            ..TenantChange::default()
+        };
+        self.alter_tenant(name, &change, None).await
     }
 
     /// Lets a tenant's accounts in, or keeps them out and ends their sessions.
@@ -165,7 +215,7 @@ impl Directory {
     }
 }
 
-impl TenantChange {
+impl TenantChange<'_> {
     fn over(&self, before: &Tenant) -> (Tenant, Vec<Happening>) {
         let mut after = before.clone();
         let name = before.name.as_str();

@@ -2,15 +2,16 @@
 //! account changed, also when another process changed it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::stream::{self, TryStreamExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::live::{Ended, Live, Place, Told, taken_here};
 use crate::accounts::places::{Elsewhere, SessionLimits, Taken};
 use crate::db::accounts;
 use crate::db::database::Database;
@@ -18,34 +19,19 @@ use crate::db::live_sessions::{self, LiveSession};
 use crate::db::sql::Dialect;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
+use crate::domain::id::{InstanceId, SessionId, TenantId};
 use crate::domain::measures;
-use crate::domain::principal::{Principal, Protocol};
+use crate::domain::principal::Principal;
 use crate::domain::spans;
+use crate::domain::turns::{Turn, Turns};
 
 /// How often accounts with sessions are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long an instance may be frozen, or without the database, and go on: what it told of its sessions is kept.
 const ASLEEP: Duration = Duration::from_secs(24 * 3600);
 
-/// Why a session must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// An operator or an administrator wanted it.
-    Asked,
-    /// The account was changed or disabled, or nobody is logged in.
-    Changed,
-}
-
-impl Ended {
-    /// What its client is told.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::Asked => "an administrator ended this session",
-            Self::Changed => "the account was changed or disabled; log in again",
-        }
-    }
-}
+/// Tenants that are looked at, or told of, at the same time: each takes one of the connections that all share.
+const AT_ONCE: usize = 4;
 
 /// The live sessions. Cheap to clone.
 #[derive(Clone)]
@@ -62,102 +48,23 @@ struct Shared {
     limits: SessionLimits,
     /// As which instance they are told to others; until it is set, they are not.
     instance: OnceLock<InstanceId>,
+    /// Those who begin: of one session, and where places are few, of one tenant.
+    beginning: Turns<SessionId>,
+    reserving: Turns<TenantId>,
+    /// Those who tell others: what two tell at a time of one session may arrive in the wrong order.
+    telling: Turns<()>,
     /// A place is free that somebody may be waiting for at another instance.
     freed: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// What others were told of a session.
-#[derive(Clone, Copy)]
-struct Told {
-    tenant: TenantId,
-    counts: bool,
-}
-
-#[derive(Clone)]
-struct Live {
-    tenant: TenantId,
-    account: AccountId,
-    generation: i64,
-    place: Place,
-    limits: SessionLimits,
-    /// It has its place: one that waits for that has not begun.
-    has_begun: bool,
-    /// Places are few, so that others are told at once when this one is free.
-    is_scarce: bool,
-    protocol: Protocol,
-    address: IpAddr,
-    began_at: Timestamp,
-    ended: CancellationToken,
-    why: Arc<OnceLock<Ended>>,
-}
-
-/// Whether a session takes one of the places that its account and its tenant have.
-#[derive(Clone)]
-enum Place {
-    /// As long as it lasts.
-    Always,
-    /// It does not.
-    Never,
-    /// While somebody has this beside the one who knows it: whose client logs in with each request.
-    While(Weak<()>),
-}
-
-impl Live {
-    fn new(principal: &Principal, place: Place, limits: SessionLimits, now: Timestamp) -> Self {
-        Self {
-            tenant: principal.tenant,
-            account: principal.account,
-            generation: principal.generation,
-            place,
-            limits,
-            has_begun: false,
-            is_scarce: false,
-            protocol: principal.protocol,
-            address: principal.address,
-            began_at: now,
-            ended: CancellationToken::new(),
-            why: Arc::default(),
-        }
-    }
-
-    fn counts(&self) -> bool {
-        match &self.place {
-            Place::Always => self.has_begun,
-            Place::Never => false,
-            Place::While(in_use) => in_use.strong_count() > 1,
-        }
-    }
-
-    fn told_as(&self, id: SessionId, instance: InstanceId, counts: bool) -> LiveSession {
-        LiveSession {
-            id,
-            instance,
-            account: self.account,
-            protocol: self.protocol.as_str().to_owned(),
-            address: self.address.to_string(),
-            began_at: self.began_at,
-            counts,
-        }
-    }
-
-    fn announce(&self, session: SessionId) {
-        measures::session_began(self.protocol);
-        spans::session_began(session, self.protocol, self.address);
-    }
-
-    fn end(&self, why: Ended) {
-        // The first reason stays.
-        let _ = self.why.set(why);
-        self.ended.cancel();
-    }
-}
-
-/// A session that waits for its place, or for whoever wanted one. Dropped, it leaves the place.
+/// A session that waits for its place, or for whoever wanted one. Dropped, it leaves the place; until then nobody else
+/// begins it.
 struct Reserved {
     sessions: Sessions,
     session: Option<SessionId>,
+    _turn: Turn<SessionId>,
 }
 
 impl Reserved {
@@ -186,6 +93,9 @@ impl Sessions {
                 elsewhere: Mutex::default(),
                 limits,
                 instance: OnceLock::new(),
+                beginning: Turns::default(),
+                reserving: Turns::default(),
+                telling: Turns::default(),
                 freed: Notify::new(),
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -217,8 +127,9 @@ impl Sessions {
         self.shared.limits
     }
 
-    /// Begins a session; one that is there already goes on. Where places are few, or nothing was heard lately of
-    /// those that are taken elsewhere, it is in the database that it has one before this returns.
+    /// Begins a session; one that is there already goes on, and one that waits for its place is waited for. Where places
+    /// are few, or nothing was heard lately of those that are taken elsewhere, it is in the database that it has one before
+    /// this returns.
     ///
     /// # Errors
     /// Busy when the account or the tenant has as many as it may have, at all instances; Unavailable.
@@ -227,8 +138,9 @@ impl Sessions {
         principal: &Principal,
         limits: SessionLimits,
     ) -> Result<()> {
-        let now = self.shared.db.clock().now();
         let session = principal.session;
+        let turn = self.shared.beginning.take(session).await?;
+        let now = self.shared.db.clock().now();
         let mut added = Live::new(principal, Place::Always, limits, now);
         let elsewhere = self.known_elsewhere(&added, now);
         {
@@ -250,12 +162,21 @@ impl Sessions {
         let reserved = Reserved {
             sessions: self.clone(),
             session: Some(session),
+            _turn: turn,
         };
         // Not by the one who waits: whoever goes away meanwhile must leave nothing half done.
-        let (done, waiting) = oneshot::channel();
+        let (mut done, waiting) = oneshot::channel();
         let asking = self.clone();
         self.shared.tasks.spawn(async move {
-            let asked = asking.reserve(session, &added).await;
+            // Here first: those who wait for each other must not hold the connections that all tenants share.
+            let turn = tokio::select! {
+                turn = asking.shared.reserving.take(added.tenant) => turn,
+                () = done.closed() => return,
+            };
+            let asked = match turn {
+                Ok(_turn) => asking.reserve(session, &added).await,
+                Err(error) => Err(error),
+            };
             // Where nobody waits any more, the place is free again.
             drop(done.send(asked.map(|()| reserved)));
         });
@@ -308,7 +229,7 @@ impl Sessions {
         };
         let written = written.await;
         // Also where it is not certain that it was written: then it is taken back.
-        let counts = true;
+        let counts = written.is_ok().then_some(true);
         self.told().insert(session, Told { tenant, counts });
         written
     }
@@ -365,8 +286,7 @@ impl Sessions {
         }
         if live.is_scarce {
             // Whether or not it was told by now: nobody else takes its row away.
-            let (tenant, counts) = (live.tenant, true);
-            self.told().insert(session, Told { tenant, counts });
+            self.told().insert(session, Told::something(live.tenant));
             self.shared.freed.notify_one();
         }
         Some(live)
@@ -392,20 +312,30 @@ impl Sessions {
     }
 
     async fn watch(&self) {
+        tokio::join!(self.tell_ends(), self.look_around());
+        // What stays is forgotten with the instance's lease.
+        let told = self.told().clone();
+        if let Err(error) = self.tell_of(&HashMap::new(), &told).await {
+            tracing::debug!(error = ?error, "the end of sessions was not told");
+        }
+    }
+
+    /// Tells at once, whatever else there is to look at, that a place is free which others may wait for.
+    async fn tell_ends(&self) {
+        let (freed, stop) = (&self.shared.freed, &self.shared.stop);
+        while stop.run_until_cancelled(freed.notified()).await.is_some() {
+            if let Err(error) = self.publish().await {
+                tracing::debug!(error = ?error, "the end of sessions is told a moment later");
+            }
+        }
+    }
+
+    async fn look_around(&self) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
-        loop {
-            tokio::select! {
-                () = self.shared.stop.cancelled() => break,
-                () = self.shared.freed.notified() => {
-                    if let Err(error) = self.publish().await {
-                        tracing::debug!(error = ?error, "the end of sessions is told a moment later");
-                    }
-                    continue;
-                }
-                _ = ticks.tick() => {}
-            }
+        let stop = &self.shared.stop;
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             match self.look().await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
@@ -415,15 +345,11 @@ impl Sessions {
                 Err(_) => {}
             }
         }
-        // What stays is forgotten with the instance's lease.
-        let told = self.told().clone();
-        if let Err(error) = self.tell_of(&HashMap::new(), &told).await {
-            tracing::debug!(error = ?error, "the end of sessions was not told");
-        }
     }
 
     /// Tells others which sessions have begun and ended here since the last time, and which take places.
     async fn publish(&self) -> Result<()> {
+        let _turn = self.shared.telling.take(()).await?;
         // In this order: what is told and not live any more has ended.
         let told = self.told().clone();
         let live = self.lock().clone();
@@ -442,7 +368,7 @@ impl Sessions {
         for (id, live) in live {
             // What waits for its place is told by who reserves it.
             let counts = live.counts();
-            let is_news = told.get(id).is_none_or(|told| told.counts != counts);
+            let is_news = told.get(id).is_none_or(|told| told.counts != Some(counts));
             if live.has_begun && is_news {
                 let told = live.told_as(*id, instance, counts);
                 news.entry(live.tenant).or_default().0.push(told);
@@ -451,26 +377,39 @@ impl Sessions {
         for (id, told) in told.iter().filter(|(id, _)| !live.contains_key(*id)) {
             news.entry(told.tenant).or_default().1.push(*id);
         }
+        let news = stream::iter(news.into_iter().map(Ok));
+        let tell = |(tenant, (here, ended))| self.tell_of_tenant(instance, tenant, here, ended);
+        news.try_for_each_concurrent(AT_ONCE, tell).await
+    }
+
+    async fn tell_of_tenant(
+        &self,
+        instance: InstanceId,
+        tenant: TenantId,
+        here: Vec<LiveSession>,
+        ended: Vec<SessionId>,
+    ) -> Result<()> {
         let db = &self.shared.db;
-        for (tenant, (here, ended)) in news {
-            let now = db.now().await?;
-            let mut tx = db.write(tenant).await?;
-            live_sessions::forget_dead(&mut tx, now.minus(ASLEEP)).await?;
-            for session in &here {
-                live_sessions::insert(&mut tx, session).await?;
-            }
-            for id in &ended {
-                live_sessions::remove(&mut tx, *id, instance).await?;
-            }
-            tx.commit().await?;
-            let mut told = self.told();
-            for session in &here {
-                let counts = session.counts;
-                told.insert(session.id, Told { tenant, counts });
-            }
-            for id in ended {
-                told.remove(&id);
-            }
+        let now = db.now().await?;
+        let mut tx = db.write(tenant).await?;
+        live_sessions::forget_dead(&mut tx, now.minus(ASLEEP)).await?;
+        for session in &here {
+            live_sessions::insert(&mut tx, session).await?;
+        }
+        for id in &ended {
+            live_sessions::remove(&mut tx, *id, instance).await?;
+        }
+        // Before it is certain: whose end comes while it is not must be told as well.
+        let may_be_told = here.iter().map(|live| (live.id, Told::something(tenant)));
+        self.told().extend(may_be_told);
+        tx.commit().await?;
+        let mut told = self.told();
+        for session in &here {
+            let counts = Some(session.counts);
+            told.insert(session.id, Told { tenant, counts });
+        }
+        for id in ended {
+            told.remove(&id);
         }
         Ok(())
     }
@@ -483,9 +422,12 @@ impl Sessions {
         for live in all.into_values().filter(|live| !live.ended.is_cancelled()) {
             by_tenant.entry(live.tenant).or_default().push(live);
         }
-        for (tenant, sessions) in by_tenant {
-            self.end_changed(tenant, &sessions).await?;
-        }
+        // What was heard of other instances is good for seconds: one tenant after the other may take longer.
+        let tenants = stream::iter(by_tenant.into_iter().map(Ok));
+        let look = |(tenant, sessions): (TenantId, Vec<Live>)| async move {
+            self.end_changed(tenant, &sessions).await
+        };
+        tenants.try_for_each_concurrent(AT_ONCE, look).await?;
         let now = self.shared.db.clock().now();
         self.elsewhere().forget_old(now);
         published
@@ -549,20 +491,6 @@ impl Sessions {
     fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
         locked(&self.shared.elsewhere)
     }
-}
-
-/// The places that are taken here by others than `session`, for which `added` stands.
-fn taken_here(all: &HashMap<SessionId, Live>, session: SessionId, added: &Live) -> Taken {
-    let mut taken = Taken::default();
-    let others = all.iter().filter(|(id, _)| **id != session);
-    let of_tenant = others
-        .map(|(_, live)| live)
-        .filter(|live| live.tenant == added.tenant);
-    for live in of_tenant.filter(|live| live.counts()) {
-        taken.of_tenant += 1;
-        taken.of_account += u64::from(live.account == added.account);
-    }
-    taken
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -244,7 +244,7 @@ impl Set {
         let id = installation.directory().tenant_id(&self.name).await?;
         let keys = installation.keys().await?;
         Ok(
-            match key_care::try_kms_key(&keys, id, key, "--kms-key").await? {
+            match key_care::try_kms_key(&keys, id, None, key, "--kms-key").await? {
                 true => "",
                 false => "; its region has no kms_key, so that nothing can be wrapped by it there",
             },

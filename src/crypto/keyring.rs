@@ -186,6 +186,11 @@ impl KeyRing {
         }
     }
 
+    /// Whether there is anything that could wrap keys for a region, whether or not it answers.
+    pub fn wraps_for(&self, region: RegionId) -> bool {
+        self.services.contains_key(&region) || self.local.is_some()
+    }
+
     /// Unwraps a tenant's data key.
     ///
     /// # Errors

@@ -11,6 +11,9 @@ use crate::domain::error::{Error, ErrorKind, Result};
 /// A step of the schema. Steps expand first and contract in a later release.
 struct Migration {
     version: i64,
+    /// What PostgreSQL does first, in a transaction of its own: it takes long, and must not hold the locks of the rest for
+    /// so long. It may be done again.
+    before: Option<&'static str>,
     shared: &'static str,
     postgres: &'static str,
     sqlite: &'static str,
@@ -20,6 +23,7 @@ struct Migration {
 const fn step(version: i64, shared: &'static str, postgres: &'static str) -> Migration {
     Migration {
         version,
+        before: None,
         shared,
         postgres,
         sqlite: "",
@@ -122,6 +126,9 @@ const MIGRATIONS: &[Migration] = &[
     ),
     Migration {
         version: 19,
+        before: Some(include_str!(
+            "../../migrations/0019_compact.before.postgres.sql"
+        )),
         shared: include_str!("../../migrations/0019_compact.sql"),
         postgres: include_str!("../../migrations/0019_compact.postgres.sql"),
         sqlite: include_str!("../../migrations/0019_compact.sqlite.sql"),
@@ -216,7 +223,7 @@ pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result
             "the server role's name must be of a-z, 0-9 and _",
         ));
     }
-    let mut taken = 0;
+    let (mut taken, mut prepared) = (0, 0);
     loop {
         let mut tx = db.system().await?;
         lock(&mut tx).await?;
@@ -253,9 +260,19 @@ pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result
             tx.commit().await?;
             return Ok(taken);
         };
-        if done > 0 {
+        if done > 0 && prepared < next.version {
             tracing::info!(version = next.version, "{PATIENCE}");
-        } else {
+        }
+        if let Some(before) = next
+            .before
+            .filter(|_| on_postgres && prepared < next.version)
+        {
+            tx.script(before).await?;
+            tx.commit().await?;
+            prepared = next.version;
+            continue;
+        }
+        if done == 0 {
             tx.script(
                 "CREATE TABLE IF NOT EXISTS schema_versions \
                  (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
@@ -287,11 +304,18 @@ fn scripts(done: i64) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Two programs that migrate at once take turns. SQLite's transaction is a lock already.
+///
+/// What a step does, and who waits for another that takes it, may take as long as it takes: the time that statements of a
+/// server have is not enough for large tables. For a table's lock it waits no longer than those do, since all who want the
+/// table wait behind it.
 async fn lock(tx: &mut SystemTx) -> Result<()> {
     if tx.dialect() == Dialect::Postgres {
+        tx.script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            .await?;
         let key = Value::from(0x5ea1_1f7e_i64);
         tx.rows("SELECT 1 FROM pg_advisory_xact_lock($1)", [key])
             .await?;
+        tx.script("SET LOCAL lock_timeout = '30s'").await?;
     }
     Ok(())
 }

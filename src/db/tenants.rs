@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::db::clocks;
 use crate::db::database::Database;
 use crate::db::entries;
+use crate::db::placement::Placement;
 use crate::db::sql::{Row, SystemTx};
 use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
@@ -161,19 +162,30 @@ pub async fn page(db: &Database, after: &str, limit: usize) -> Result<Vec<Tenant
     rows.iter().map(read).collect()
 }
 
-/// Puts `after` in the place of `before`; false when it is another by now.
+/// Puts `after` in the place of `before`, the tenant and where it is; false when either is another by now. Copying to
+/// another replica starts from the first blob.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn replace(db: &Database, before: &Tenant, after: &Tenant) -> Result<bool> {
+pub async fn replace(
+    db: &Database,
+    before: (&Tenant, &Placement),
+    after: (&Tenant, &Placement),
+) -> Result<bool> {
+    let ((before, from), (after, to)) = (before, after);
+    let replica = |placement: &Placement| placement.replica.map(|region| region.0).into();
     let mut tx = db.system().await?;
     let touched = tx
         .execute(
             "UPDATE tenants SET disabled = $2, retention_seconds = $3, quota_bytes = $4, \
-             quota_files = $5, sessions = $6, door_options = $7 WHERE id = $1 \
+             quota_files = $5, sessions = $6, door_options = $7, region = $14, replica = $15, \
+             kms_key = $16, replicated_at = CASE WHEN replica IS NOT DISTINCT FROM $15 \
+             THEN replicated_at ELSE 0 END WHERE id = $1 \
              AND disabled = $8 AND retention_seconds = $9 \
              AND quota_bytes IS NOT DISTINCT FROM $10 AND quota_files IS NOT DISTINCT FROM $11 \
-             AND sessions IS NOT DISTINCT FROM $12 AND door_options IS NOT DISTINCT FROM $13",
+             AND sessions IS NOT DISTINCT FROM $12 AND door_options IS NOT DISTINCT FROM $13 \
+             AND region = $17 AND replica IS NOT DISTINCT FROM $18 \
+             AND kms_key IS NOT DISTINCT FROM $19 AND keys_destroyed_at IS NOT DISTINCT FROM $20",
             [
                 before.id.0.into(),
                 i64::from(after.disabled).into(),
@@ -188,6 +200,13 @@ pub async fn replace(db: &Database, before: &Tenant, after: &Tenant) -> Result<b
                 limit(before.quota_files),
                 limit(before.sessions),
                 before.door_options.clone().into(),
+                to.region.0.into(),
+                replica(to),
+                to.kms_key.clone().into(),
+                from.region.0.into(),
+                replica(from),
+                from.kms_key.clone().into(),
+                from.keys_destroyed_at.map(|at| at.0).into(),
             ],
         )
         .await?;

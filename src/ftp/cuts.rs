@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::sessions::Ended;
+use crate::accounts::live::Ended;
 use crate::ftp::ending::Ending;
 
 /// Why a transfer is ended from outside. Clones are of the same transfer.

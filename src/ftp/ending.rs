@@ -1,6 +1,6 @@
 //! How a transfer ended, and what the client is told of it.
 
-use crate::accounts::sessions::Ended;
+use crate::accounts::live::Ended;
 use crate::domain::error::Error;
 use crate::ftp::files;
 use crate::ftp::reply::{self, Reply};

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::live::Ended;
 use crate::accounts::login::Accounts;
-use crate::accounts::sessions::Ended;
 use crate::domain::clock::Clock;
 use crate::domain::principal::Principal;
 use crate::ftp::core::{Core, Effect, Outcome};

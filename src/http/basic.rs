@@ -20,14 +20,13 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::Principal;
 use crate::domain::random;
 use crate::domain::secret::Secret;
-use crate::http::visits::{Again, Visit};
+use crate::domain::turns::Turns;
+use crate::http::visits::{self, Again, MOST, Visit};
 
 /// A session from which nothing came for so long, and in which nothing goes on, is over.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 /// How often silent sessions are looked for.
 const LOOK: Duration = Duration::from_secs(15);
-/// Most sessions that are kept.
-const MOST: usize = 20_000;
 
 /// What a client showed.
 pub struct Credentials {
@@ -57,6 +56,8 @@ pub struct Basic {
     /// Of this process: what is remembered of a password is no use to anybody else.
     key: hmac::Key,
     known: Mutex<HashMap<Mark, Known>>,
+    /// Those who begin: the first requests of a client come at the same time, and begin one session.
+    beginning: Turns<Mark>,
 }
 
 /// A tenant, a name, a password, an address and a door, in one.
@@ -75,6 +76,7 @@ impl Basic {
             clock,
             key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
             known: Mutex::default(),
+            beginning: Turns::default(),
         }
     }
 
@@ -91,6 +93,10 @@ impl Basic {
         credentials: &Credentials,
     ) -> Result<Visit> {
         let mark = self.mark(from, tenant.as_deref(), credentials);
+        if let Some(again) = self.go_on(&mark) {
+            return again.begin(&self.accounts);
+        }
+        let _turn = self.beginning.take(mark).await?;
         if let Some(again) = self.go_on(&mark) {
             return again.begin(&self.accounts);
         }
@@ -112,16 +118,11 @@ impl Basic {
         match self.keep(mark, &visit) {
             Kept::Mine(before) => {
                 visit.share_place(&self.accounts);
-                // It has ended already; now it takes no place any more.
-                if let Some(before) = before {
+                // It has ended already, or rests; now it takes no place any more.
+                for before in before {
                     self.accounts.log_out(&before.principal).await;
                 }
                 Ok(visit)
-            }
-            // Another request of the same client was quicker.
-            Kept::Others(theirs) => {
-                self.accounts.log_out(&visit.principal).await;
-                Ok(*theirs)
             }
             Kept::Full => {
                 self.accounts.log_out(&visit.principal).await;
@@ -183,18 +184,18 @@ impl Basic {
 
     fn keep(&self, mark: Mark, visit: &Visit) -> Kept {
         let mut known = self.lock();
-        if let Some(theirs) = known.get(&mark)
-            && !self.has_ended(&theirs.visit.principal)
-        {
-            return Kept::Others(Box::new(theirs.visit.clone()));
-        }
+        let before = known.remove(&mark);
+        let all = known.iter();
+        let all = all.map(|(mark, known)| (*mark, &known.visit, known.last));
+        let gone = visits::gives_way(all, &visit.principal).and_then(|mark| known.remove(&mark));
         if known.len() >= MOST {
             return Kept::Full;
         }
         let last = self.clock.now();
         let visit = visit.clone();
-        let before = known.insert(mark, Known { visit, last });
-        Kept::Mine(before.map(|before| Box::new(before.visit)))
+        known.insert(mark, Known { visit, last });
+        let gone = before.into_iter().chain(gone);
+        Kept::Mine(gone.map(|gone| gone.visit).collect())
     }
 
     fn has_ended(&self, principal: &Principal) -> bool {
@@ -224,7 +225,6 @@ impl Basic {
 
 enum Kept {
     Full,
-    /// It was kept, in place of one that had ended, if any.
-    Mine(Option<Box<Visit>>),
-    Others(Box<Visit>),
+    /// It was kept, in place of these.
+    Mine(Vec<Visit>),
 }

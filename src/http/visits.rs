@@ -17,6 +17,7 @@ use crate::accounts::login::Accounts;
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::principal::{Principal, Protocol};
+use crate::domain::turns::Turns;
 
 /// How long what was looked up is good.
 pub const FRESH: Duration = Duration::from_secs(2);
@@ -25,7 +26,9 @@ pub const LOOK: Duration = Duration::from_secs(5);
 /// From where nothing came for so long rests.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 /// Most that are known.
-const MOST: usize = 20_000;
+pub const MOST: usize = 20_000;
+/// Most that are known of one account: beyond that, what has rested longest of it gives way to one more.
+pub const MOST_OF_ACCOUNT: usize = 1_000;
 
 /// Who makes a request, and by what they are known.
 #[derive(Clone, Debug)]
@@ -102,6 +105,8 @@ pub struct Visits {
     accounts: Accounts,
     life: SessionLife,
     known: Mutex<HashMap<Mark, Known>>,
+    /// Those who begin: the first requests of a client come at the same time, and begin one session.
+    beginning: Turns<Mark>,
 }
 
 /// A ticket from an address by a protocol.
@@ -126,6 +131,7 @@ impl Visits {
             accounts,
             life,
             known: Mutex::default(),
+            beginning: Turns::default(),
         }
     }
 
@@ -135,7 +141,14 @@ impl Visits {
     /// As [`Accounts::look_up`] and [`Accounts::admit_bearer`].
     pub async fn of(&self, ticket: &Ticket, from: Door) -> Result<Visit> {
         let mark = Mark::new(ticket, from);
-        if let Some(again) = self.glance(&mark) {
+        let is_due = match self.glance(&mark) {
+            Seen::Lately(again) => return again.begin(&self.accounts),
+            Seen::LongAgo => true,
+            Seen::Never => false,
+        };
+        let _turn = self.beginning.take(mark).await?;
+        // Another request of the same client may have been quicker.
+        if !is_due && let Seen::Lately(again) = self.glance(&mark) {
             return again.begin(&self.accounts);
         }
         let bearer = match self.accounts.look_up(ticket, from, self.life).await {
@@ -161,16 +174,12 @@ impl Visits {
         let principal = self.accounts.admit_bearer(&bearer, from).await?;
         let visit = Visit::new(principal, bearer.means);
         match self.keep(mark, &visit) {
-            Kept::Mine => {
+            Kept::Mine(gone) => {
                 visit.share_place(&self.accounts);
-                Ok(visit)
-            }
-            // Another request of the same client was quicker.
-            Kept::Others(theirs) => {
-                if theirs.principal.session != visit.principal.session {
-                    self.accounts.log_out(&visit.principal).await;
+                if let Some(gone) = gone {
+                    self.lay_to_rest(&gone).await;
                 }
-                Ok(*theirs)
+                Ok(visit)
             }
             Kept::Full => {
                 self.accounts.rest(&visit.principal, &visit.means).await;
@@ -233,15 +242,20 @@ impl Visits {
             is_idle || self.has_ended(&known.visit)
         };
         for visit in self.take(rests) {
-            let session = visit.principal.session;
-            let is_elsewhere = {
-                let known = self.lock();
-                let mut others = known.values();
-                others.any(|known| known.visit.principal.session == session)
-            };
-            if !is_elsewhere {
-                self.accounts.rest(&visit.principal, &visit.means).await;
-            }
+            self.lay_to_rest(&visit).await;
+        }
+    }
+
+    /// Has a session rest that is not known any more, unless it is from elsewhere.
+    async fn lay_to_rest(&self, visit: &Visit) {
+        let session = visit.principal.session;
+        let is_elsewhere = {
+            let known = self.lock();
+            let mut others = known.values();
+            others.any(|known| known.visit.principal.session == session)
+        };
+        if !is_elsewhere {
+            self.accounts.rest(&visit.principal, &visit.means).await;
         }
     }
 
@@ -253,28 +267,28 @@ impl Visits {
 
     /// Who is known without a look. When it is time for one, one request takes it upon itself and the
     /// others go on.
-    fn glance(&self, mark: &Mark) -> Option<Again> {
+    fn glance(&self, mark: &Mark) -> Seen {
         let mut known = self.lock();
-        let found = known.get_mut(mark)?;
+        let Some(found) = known.get_mut(mark) else {
+            return Seen::Never;
+        };
         if self.has_ended(&found.visit) {
-            return None;
+            return Seen::Never;
         }
         let now = Instant::now();
         found.last = now;
         if now.duration_since(found.looked_up) >= FRESH {
             found.looked_up = now;
-            return None;
+            return Seen::LongAgo;
         }
-        Some(found.visit.again())
+        Seen::Lately(found.visit.again())
     }
 
     fn keep(&self, mark: Mark, visit: &Visit) -> Kept {
         let mut known = self.lock();
-        if let Some(theirs) = known.get(&mark)
-            && !self.has_ended(&theirs.visit)
-        {
-            return Kept::Others(Box::new(theirs.visit.clone()));
-        }
+        let all = known.iter();
+        let all = all.map(|(mark, known)| (*mark, &known.visit, known.last));
+        let gone = gives_way(all, &visit.principal).and_then(|mark| known.remove(&mark));
         if known.len() >= MOST {
             return Kept::Full;
         }
@@ -285,7 +299,7 @@ impl Visits {
             looked_up: now,
         };
         known.insert(mark, new);
-        Kept::Mine
+        Kept::Mine(gone.map(|gone| Box::new(gone.visit)))
     }
 
     fn has_ended(&self, visit: &Visit) -> bool {
@@ -309,8 +323,37 @@ impl Mark {
     }
 }
 
+/// What is known of a ticket that is shown.
+enum Seen {
+    Lately(Again),
+    /// It is to be looked up, by whoever is told so.
+    LongAgo,
+    /// Nothing, or its session has ended.
+    Never,
+}
+
 enum Kept {
     Full,
-    Mine,
-    Others(Box<Visit>),
+    /// It was kept, in place of this one, if any.
+    Mine(Option<Box<Visit>>),
+}
+
+/// Which of `all` gives way to one more session of an account, so that nobody fills the table alone: the one that has
+/// rested longest, once the account has its share. Those with a request under way stay: they are as many as the account
+/// has places.
+pub fn gives_way<'a, M, T: Ord>(
+    all: impl Iterator<Item = (M, &'a Visit, T)>,
+    to: &Principal,
+) -> Option<M> {
+    let is_own = |visit: &Visit| {
+        let own = &visit.principal;
+        (own.tenant, own.account) == (to.tenant, to.account)
+    };
+    let own: Vec<_> = all.filter(|(_, visit, _)| is_own(visit)).collect();
+    if own.len() < MOST_OF_ACCOUNT {
+        return None;
+    }
+    let idle = own.into_iter().filter(|(_, visit, _)| !visit.is_in_use());
+    let oldest = idle.min_by(|(_, _, one), (_, _, other)| one.cmp(other));
+    oldest.map(|(mark, _, _)| mark)
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 
-use crate::crypto::keyring;
 use crate::db::blobs::BlobInfo;
 use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
@@ -163,13 +162,14 @@ impl Round<'_> {
 
     /// Has the tenant's keys wrapped for its replica; says whether that is worth trying again in this round.
     async fn wrap_keys(&self, to: RegionId, outcome: &mut Outcome) -> bool {
-        match key_copies::make(self.vfs.keys(), self.tenant, to).await {
-            Ok(()) => true,
+        let keys = self.vfs.keys();
+        if !keys.ring().wraps_for(to) {
             // What is missing there is told of the replica; the copies are of use as long as the first key service is.
-            Err(error) if keyring::is_not_set_up(&error) => {
-                tracing::debug!(tenant.id = %self.tenant, region = %to, error = ?error, "nothing wraps keys for a replica");
-                false
-            }
+            tracing::debug!(tenant.id = %self.tenant, region = %to, "nothing wraps keys for a replica");
+            return false;
+        }
+        match key_copies::make(keys, self.tenant, to).await {
+            Ok(()) => true,
             Err(error) => {
                 tracing::warn!(tenant.id = %self.tenant, region = %to, error = ?error, "a replica cannot be read without the tenant's own key service; its keys are wrapped for it later");
                 outcome.failed.get_or_insert(error);

@@ -13,6 +13,7 @@ use crate::config::settings::Settings;
 use crate::crypto::keyring::{Keeper, WrappedKey};
 use crate::crypto::kms::KmsKeys;
 use crate::crypto::kms_error;
+use crate::db::data_keys::StoredKey;
 use crate::db::database::Database;
 use crate::db::{blobs, data_keys, key_copies, placement, regions as numbers, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -271,15 +272,17 @@ pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()>
             lost.entry(name).or_default().push(tenant.name.clone());
         }
         let opens_for_replica = |version| {
-            let mut copies = copies.iter().filter(|copy| copy.key.version == version);
-            copies.any(|copy| name_of(copy.region).is_some_and(|(_, name)| serves(name)))
+            let is_used = |region| region == placement.region || Some(region) == placement.replica;
+            let copies = copies.iter().filter(|copy| copy.key.version == version);
+            let mut used = copies.filter(|copy| is_used(copy.region));
+            used.any(|copy| match keeper(&copy.key) {
+                Keeper::Kms { region, .. } => name_of(region).is_some_and(|(_, name)| serves(name)),
+                Keeper::Local => true,
+                Keeper::Unknown => false,
+            })
         };
         keys.retain(|(key, _)| !opens_for_replica(key.version));
-        let keys = keys.into_iter().map(|(key, _)| WrappedKey {
-            provider: key.provider,
-            bytes: key.wrapped,
-        });
-        let keepers = keys.filter_map(|key| match key.keeper() {
+        let keepers = keys.iter().filter_map(|(key, _)| match keeper(key) {
             Keeper::Kms { region, .. } => Some(region),
             Keeper::Local | Keeper::Unknown => None,
         });
@@ -306,6 +309,15 @@ pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()>
         );
     }
     Ok(())
+}
+
+/// By what a key is wrapped.
+fn keeper(key: &StoredKey) -> Keeper {
+    let wrapped = WrappedKey {
+        provider: key.provider.clone(),
+        bytes: key.wrapped.clone(),
+    };
+    wrapped.keeper()
 }
 
 /// A start from nothing must not hide what was stored before, nor take it for leavings. `lack` says of the

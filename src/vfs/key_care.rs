@@ -63,20 +63,23 @@ pub struct Rotated {
     pub wrapped_by: String,
 }
 
-/// Has the key service of a tenant's region make a key with `key` that is thrown away, before that becomes
-/// the tenant's own; false when nothing there can be asked. Errors call the key `named`.
+/// Has the key service of a tenant's region, or of the one it moves `to`, make a key with `key` that is thrown away, before
+/// that becomes the tenant's own; false when nothing there can be asked. Errors call the key `named`.
 ///
 /// # Errors
 /// Invalid when it cannot be used; Unavailable when the service or the database does not answer.
 pub async fn try_kms_key(
     keys: &TenantKeys,
     tenant: TenantId,
+    to: Option<RegionId>,
     key: &str,
     named: &str,
 ) -> Result<bool> {
-    let region = placement::find(keys.committer().database(), tenant)
-        .await?
-        .region;
+    let db = keys.committer().database();
+    let region = match to {
+        Some(region) => region,
+        None => placement::find(db, tenant).await?.region,
+    };
     let mut services = keys.ring().services();
     let Some((_, service)) = services.find(|(of, _)| *of == region) else {
         return Ok(false);

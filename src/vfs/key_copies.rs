@@ -45,25 +45,38 @@ pub async fn lacking(tx: &mut TenantTx, replica: RegionId) -> Result<Vec<(Stored
 ///
 /// # Errors
 /// Unavailable when the database or a key service does not answer, or refuses; Corrupt when a key cannot be unwrapped. The
-/// others were still tried, unless nobody answered.
+/// others were still tried, unless what wraps keys for the replica does not answer.
 pub async fn make(keys: &TenantKeys, tenant: TenantId, replica: RegionId) -> Result<()> {
     let (ring, db) = (keys.ring(), keys.committer().database());
     let mut tx = db.read(tenant).await?;
     let lacking = lacking(&mut tx, replica).await?;
+    let copies = key_copies::list(&mut tx).await?;
     drop(tx);
     let mut outcome = Ok(());
+    // Versions may be of several key services: one that is lost keeps none from the others, and is asked once.
+    let mut silent = Vec::new();
     for (key, _) in lacking {
-        let wrapped = async {
-            let opened = key_opening::open(ring, db, tenant, key.version).await?;
-            wrap(ring, tenant, &opened, replica).await
+        let keeper = wrapped(&key).keeper();
+        let has_other = copies.iter().any(|copy| copy.key.version == key.version);
+        if silent.contains(&keeper) && !has_other {
+            continue;
+        }
+        let opened = match key_opening::open(ring, db, tenant, key.version).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                if kms_error::is_outage(&error) {
+                    silent.push(keeper);
+                }
+                outcome = outcome.and(Err(error));
+                continue;
+            }
         };
-        match wrapped.await {
+        match wrap(ring, tenant, &opened, replica).await {
             Ok(copy) => {
                 let add = Add { copy };
                 keys.committer().run(tenant, &Actor::job(), add).await?;
             }
             Err(error) if kms_error::is_outage(&error) => return Err(error),
-            // One that is lost keeps the others from nothing.
             Err(error) => outcome = outcome.and(Err(error)),
         }
     }

@@ -35,6 +35,8 @@ on_each! {
     a_tenant_is_moved_to_its_replica_without_its_first_region,
     a_replica_whose_keys_cannot_be_wrapped_is_behind,
     a_version_that_is_lost_keeps_no_other_from_its_second_wrapping,
+    a_key_service_that_is_silent_keeps_no_version_of_another_from_its_second_wrapping,
+    a_key_service_that_is_removed_keeps_no_version_of_another_from_its_second_wrapping,
 }
 
 const HERE: RegionId = RegionId::MAIN;
@@ -47,6 +49,8 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 struct Three {
     world: World,
     ring: KeyRing,
+    /// What is left when the first region's key service is taken out of the settings.
+    without_first: KeyRing,
     lines: [Line; 2],
     keys: [String; 2],
     server: &'static Kms,
@@ -58,6 +62,8 @@ impl Three {
         let lines = [Line::to(server.port).await, Line::to(server.port).await];
         let keys = [server.fresh_key().await, server.fresh_key().await];
         let mut ring = KeyRing::for_tests();
+        let service = KmsKeys::new(&Kms::config(lines[1].port()).await, keys[1].clone());
+        let without_first = ring.clone().with_kms(THERE, service);
         for (region, (line, key)) in [HERE, THERE].into_iter().zip(lines.iter().zip(&keys)) {
             let service = KmsKeys::new(&Kms::config(line.port()).await, key.clone());
             ring = ring.with_kms(region, service);
@@ -78,6 +84,7 @@ impl Three {
         Self {
             world,
             ring,
+            without_first,
             lines,
             keys,
             server,
@@ -406,4 +413,54 @@ async fn a_version_that_is_lost_keeps_no_other_from_its_second_wrapping(kind: Ki
     assert_eq!(three.lacking(THERE).await, 1);
     three.lines[0].cut().await;
     three.assert_read("/kept").await;
+}
+
+async fn a_key_service_that_is_silent_keeps_no_version_of_another_from_its_second_wrapping(
+    kind: Kind,
+) {
+    let three = moved_and_rotated(kind).await;
+    three.lines[0].cut().await;
+    the_later_version_is_wrapped(&three, &three.restarted()).await;
+}
+
+async fn a_key_service_that_is_removed_keeps_no_version_of_another_from_its_second_wrapping(
+    kind: Kind,
+) {
+    let three = moved_and_rotated(kind).await;
+    let restarted = three.world.restarted(three.without_first.clone());
+    the_later_version_is_wrapped(&three, &restarted).await;
+}
+
+/// The first version is kept by the first region's key service, the second by the second's.
+async fn moved_and_rotated(kind: Kind) -> Three {
+    let three = Three::new(kind, Dialect::Sqlite).await;
+    three.put("/one").await;
+    let db = three.world.vfs.database();
+    let moved = placement::set_region(db, three.tenant(), THERE).await;
+    moved.unwrap();
+    three.copy().await.unwrap();
+    assert_eq!(three.rotate().await.unwrap(), 2);
+    three.put("/two").await;
+    three.replicate_to(Some(BEYOND)).await;
+    three
+}
+
+/// What there is of the first key service is lost to `without`.
+async fn the_later_version_is_wrapped(three: &Three, without: &World) {
+    let failed = copying::run(&without.vfs, three.tenant()).await;
+    assert_eq!(kind_of(failed), ErrorKind::Unavailable);
+    assert_eq!(three.copies().await, [(2, BEYOND)]);
+    assert_eq!(three.lacking(BEYOND).await, 1);
+    three.lines[1].cut().await;
+    three.assert_read("/two").await;
+    for line in &three.lines {
+        line.cut().await;
+        line.mend();
+    }
+    three.copy().await.unwrap();
+    assert_eq!(three.copies().await, [(1, BEYOND), (2, BEYOND)]);
+    for line in &three.lines {
+        line.cut().await;
+    }
+    three.assert_read("/one").await;
 }

@@ -14,6 +14,7 @@ use sealift::crypto::totp::{TotpSecret, step_at};
 use sealift::db::commit::Committer;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::secret::Secret;
+use sealift::http::account::pending::{MOST_OF_ACCOUNT, Pending, Waiting};
 use zeroize::Zeroizing;
 
 use crate::support::dialects::on_both_databases;
@@ -43,6 +44,7 @@ on_both_databases! {
     sessions_are_limited_by_account_and_tenant,
     a_task_that_panics_gives_its_place_back,
     a_second_factor_can_be_taken_away,
+    logins_of_an_account_that_wait_for_a_code_give_way_to_its_own,
 }
 
 async fn methods_are_taken_in_their_order_only(world: Installation) {
@@ -450,6 +452,36 @@ async fn a_second_factor_can_be_taken_away(world: Installation) {
     );
 }
 
+async fn logins_of_an_account_that_wait_for_a_code_give_way_to_its_own(world: Installation) {
+    world.enrol().await;
+    let totp = world.enrol_one("ann@bolt").await;
+    let pending = Pending::default();
+    let wait = async |login: &str, password: &str| {
+        let mut attempt = world.attempt(HERE);
+        let step = attempt.password_line(login, &secret(password)).await;
+        asked(step, Question::Code);
+        let waiting = Waiting {
+            attempt,
+            login: login.to_owned(),
+            address: HERE.parse().unwrap(),
+        };
+        pending.add(waiting).unwrap()
+    };
+    let other = wait("ann@bolt", "bolt-secret").await;
+    let mut own = Vec::new();
+    for _ in 0..=MOST_OF_ACCOUNT {
+        own.push(wait(ANN, PASSWORD).await);
+    }
+    let here = HERE.parse().unwrap();
+    assert!(pending.take(&own[0], here).is_none());
+    assert!(pending.take(&own[1], here).is_some());
+    assert!(pending.take(own.last().unwrap(), here).is_some());
+    let mut other = pending.take(&other, here).unwrap();
+    let code = secret(&world.code(&totp, 0));
+    let step = other.attempt.answer(&other.login, &code).await;
+    assert_eq!(admitted(step), "ann@bolt");
+}
+
 impl Installation {
     fn attempt(&self, from: &str) -> Attempt {
         Attempt::new(self.accounts.clone(), door(from))
@@ -474,9 +506,13 @@ impl Installation {
 
     /// Gives Ann a second factor, as her authenticator app sees it.
     pub(crate) async fn enrol(&self) -> TotpSecret {
+        self.enrol_one(ANN).await
+    }
+
+    async fn enrol_one(&self, login: &str) -> TotpSecret {
         let made = self
             .directory
-            .add_second_factor(&name(ANN), &self.keys)
+            .add_second_factor(&name(login), &self.keys)
             .await
             .unwrap();
         from_uri(&made.uri)

@@ -157,6 +157,8 @@ mod https_admin;
 #[cfg(test)]
 mod https_admin_certificates;
 #[cfg(test)]
+mod https_admin_places;
+#[cfg(test)]
 mod https_admin_rules;
 #[cfg(test)]
 mod https_admin_sessions;

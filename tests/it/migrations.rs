@@ -76,6 +76,20 @@ async fn accounts_of_every_older_database_log_in_and_keep_their_rules(dialect: D
     }
 }
 
+/// What takes long is done first, in a transaction of its own.
+#[tokio::test]
+async fn what_was_built_before_a_crash_is_taken_as_it_is() {
+    let old = Old::made_at(18, Dialect::Postgres).await;
+    let build = "CREATE INDEX blobs_region_new ON blobs (tenant, region, id)";
+    old.raw().await.run(build).await;
+    old.bring_to_the_present().await;
+    let indexes = "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'blobs_region%'";
+    let indexes = old.raw().await.column(indexes.to_owned()).await;
+    assert_eq!(indexes.len(), 1, "{indexes:?}");
+    let made = "CREATE INDEX blobs_region ON public.blobs USING btree (tenant, region, id)";
+    assert_eq!(indexes[0], made);
+}
+
 /// What a program that knew the schema up to `version` may have left: a tenant `old` with an account
 /// `ann`, and rows in the tables of each version.
 fn statements(version: i64, bytes: impl Fn(&str) -> String) -> Vec<String> {

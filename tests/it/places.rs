@@ -1,11 +1,15 @@
 //! The places that an account and its tenant have for sessions, at two servers on the same PostgreSQL.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Barrier;
 use std::time::Duration;
 
+use sqlx::{Connection as _, PgConnection, Row as _};
+
 use crate::support::client::run;
+use crate::support::cloud::block_on;
 use crate::support::ftp_door::{ask, code};
 use crate::support::ftp_raw::{FtpRaw, Reply};
 use crate::support::https_door;
@@ -144,4 +148,75 @@ fn a_server_that_was_killed_has_no_places_when_its_lease_is_over() {
     refused_by_ftp(&other, "ann@acme", "account");
     drop(logs_in_by_ftp(&other, "ann@acme", LEASE_AND_MORE));
     other.stop();
+}
+
+#[test]
+fn logins_that_wait_for_each_other_leave_the_connections_to_other_tenants() {
+    const CLIENTS: usize = 20;
+    let two = Two::new();
+    let one = two.start("one");
+    two.run(&["account", "set", "ann@acme", "--sessions", "1"]);
+    two.run(&["tenant", "add", "bolt"]);
+    two.run(&["account", "add", "ben@bolt", "--password-stdin"]);
+    // From now on the password is known.
+    drop(logs_in_by_ftp(&one, "ann@acme", SOON));
+    let file = two.folder.join("file");
+    fs::write(&file, "of another tenant").unwrap();
+    let put = format!("put {} file\n", file.display());
+    let turn = InTurn::taken(&two.urls.owner, "acme");
+    let address = one.ftp.unwrap();
+    let codes: Vec<_> = std::thread::scope(|scope| {
+        let each = (0..CLIENTS).map(|_| scope.spawn(move || ftp(address, "ann@acme")));
+        let each: Vec<_> = each.collect();
+        wait_for("a login to wait", SOON, || {
+            (turn.waiting() > 0).then_some(())
+        });
+        one.sftp("ben@bolt", SECRET, &put);
+        assert_eq!(turn.waiting(), 1);
+        drop(turn);
+        let all: Vec<_> = each.into_iter().map(|one| one.join().unwrap()).collect();
+        all.iter().map(|(_, reply)| reply.code).collect()
+    });
+    let are = |code: u16| codes.iter().filter(|said| **said == code).count();
+    assert_eq!((are(230), are(421)), (1, CLIENTS - 1), "{codes:?}");
+    one.stop();
+}
+
+/// The lock behind which logins of a tenant go on in turn, as long as somebody else has it.
+struct InTurn {
+    url: String,
+    _holder: PgConnection,
+}
+
+impl InTurn {
+    fn taken(url: &str, tenant: &str) -> Self {
+        let holder = block_on(async {
+            let mut holder = PgConnection::connect(url).await.unwrap();
+            let find = sqlx::query("SELECT id FROM tenants WHERE name = $1").bind(tenant);
+            let id: i64 = find.fetch_one(&mut holder).await.unwrap().get(0);
+            let lock = sqlx::query("SELECT pg_advisory_lock(24225, $1::int)").bind(id);
+            lock.execute(&mut holder).await.unwrap();
+            holder
+        });
+        let url = url.to_owned();
+        Self {
+            url,
+            _holder: holder,
+        }
+    }
+
+    /// Connections that wait for it.
+    fn waiting(&self) -> i64 {
+        block_on(async {
+            let mut watcher = PgConnection::connect(&self.url).await.unwrap();
+            let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 24225 \
+                         AND NOT granted AND database = \
+                         (SELECT oid FROM pg_database WHERE datname = current_database())";
+            sqlx::query(count)
+                .fetch_one(&mut watcher)
+                .await
+                .unwrap()
+                .get(0)
+        })
+    }
 }

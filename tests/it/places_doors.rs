@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::client::{python, run, succeed};
 use crate::support::folder::TempFolder;
 use crate::support::ftp_client::{Way, certificate};
 use crate::support::ftp_door::{FtpDoor, SECRET, ask, code};
@@ -81,10 +82,33 @@ impl Narrow {
             .unwrap()
     }
 
+    fn log(&self) -> String {
+        self.door.server.admin(&["audit", "list", "demo"], "")
+    }
+
     fn refusals(&self) -> usize {
-        let log = self.door.server.admin(&["audit", "list", "demo"], "");
-        log.matches("has 1 sessions, as many as it may have")
+        self.log()
+            .matches("has 1 sessions, as many as it may have")
             .count()
+    }
+
+    /// Has curl send eight requests at once, each by a connection of its own; what came of them.
+    #[track_caller]
+    fn burst(&self, words: &[&str]) -> String {
+        let url = self.url("/api/v1/me");
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--silent",
+            "--insecure",
+            "--parallel",
+            "--parallel-immediate",
+        ])
+        .args(["--write-out", "%{http_code} "])
+        .args(words);
+        for _ in 0..8 {
+            curl.args(["--output", "/dev/null", &url]);
+        }
+        succeed(&run(curl, ""))
     }
 }
 
@@ -248,5 +272,63 @@ fn a_browser_has_its_place_until_it_logs_out() {
     let out = narrow.https(&words, "/api/v1/sessions/current");
     assert_eq!(out.status, 204, "{}", out.text());
     drop(narrow.hold());
+    narrow.door.server.stop();
+}
+
+#[test]
+fn the_first_requests_of_a_client_take_one_place_together() {
+    const ALL: &str = "200 200 200 200 200 200 200 200 ";
+    let narrow = Narrow::up();
+    for round in 0..4 {
+        let account = narrow.door.account(&format!("client{round}"), &[]);
+        let words = ["account", "set", &account, "--sessions", "1"];
+        narrow.door.server.admin(&words, "");
+        let user = format!("{account}:{SECRET}");
+        assert_eq!(narrow.burst(&["--user", &user]), ALL);
+        let new = r#"{"name": "burst", "scopes": ["files:read"]}"#;
+        let json = ["-H", "Content-Type: application/json", "--data", new];
+        let made = [&["--user", &user][..], &json].concat();
+        let made = narrow.https(&made, "/api/v1/tokens");
+        assert_eq!(made.status, 201, "{}", made.text());
+        let token = made.json()["token"].as_str().unwrap().to_owned();
+        let bearer = format!("Authorization: Bearer {token}");
+        wait_for("the place", SOON, || {
+            let again = narrow.https(&["-H", &bearer], "/api/v1/me").status;
+            (again == 200).then_some(())
+        });
+        assert_eq!(narrow.burst(&["-H", &bearer]), ALL);
+    }
+    let log = narrow.log();
+    assert!(!log.contains("login-failed"), "{log}");
+    narrow.door.server.stop();
+}
+
+#[test]
+fn rclone_begins_with_all_its_transfers_at_once_where_there_is_one_place() {
+    let narrow = Narrow::up();
+    let folder = TempFolder::new();
+    let out = folder.folder("out");
+    for number in 0..32 {
+        fs::write(out.join(format!("f{number}")), "x".repeat(number)).unwrap();
+    }
+    let program = python("rclone");
+    let mut obscure = Command::new(&program);
+    obscure.args(["obscure", SECRET]);
+    let secret = succeed(&run(obscure, ""));
+    let mut rclone = Command::new(program);
+    rclone
+        .args(["--config", "/dev/null", "--retries", "1"])
+        .args(["--low-level-retries", "1", "--no-check-certificate"])
+        .args(["--transfers", "8", "--checkers", "8", "copy"])
+        .arg(&out)
+        .arg("peer:there")
+        .env("RCLONE_CONFIG_PEER_TYPE", "webdav")
+        .env("RCLONE_CONFIG_PEER_URL", narrow.url("/dav/"))
+        .env("RCLONE_CONFIG_PEER_VENDOR", "other")
+        .env("RCLONE_CONFIG_PEER_USER", &narrow.account)
+        .env("RCLONE_CONFIG_PEER_PASS", secret.trim());
+    succeed(&run(rclone, ""));
+    let log = narrow.log();
+    assert!(!log.contains("login-failed"), "{log}");
     narrow.door.server.stop();
 }

@@ -1,25 +1,30 @@
 //! Sessions of browsers and tokens, as every instance knows them. On both databases.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use sealift::accounts::bearer::{Bearer, Means, SessionLife};
 use sealift::accounts::login::{Accounts, LoginSettings};
-use sealift::accounts::manage::Access;
+use sealift::accounts::manage::{Access, Limit};
 use sealift::accounts::manage_logins::LoginChange;
 use sealift::accounts::own_tokens::{NewToken, OwnToken};
 use sealift::accounts::ticket::{Ticket, TicketKind};
 use sealift::db::commit::Committer;
+use sealift::db::instances;
+use sealift::db::live_sessions::{self, LiveSession};
 use sealift::domain::error::{ErrorKind, Result};
-use sealift::domain::id::SessionId;
+use sealift::domain::id::{InstanceId, SessionId};
 use sealift::domain::principal::Principal;
 use sealift::domain::rights::Rights;
 use sealift::domain::scope::Scopes;
 use sealift::domain::secret::Secret;
 use sealift::http::basic::{Basic, Credentials};
+use sealift::http::visits::{MOST_OF_ACCOUNT, Visits};
 
 use crate::support::dialects::on_both_databases;
 use crate::support::installation::{Installation, door, name, open};
+use crate::support::wait::until;
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.7";
@@ -72,6 +77,109 @@ async fn a_transfer_holds_the_session_of_a_password(world: Installation) {
     basic.end_silent().await;
     assert!(!goes_on());
     assert_ne!(log_in().await.principal.session, ann.session);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_comes_from_everywhere_keeps_what_comes_from_most_places() {
+    let world = Installation::sqlite().await;
+    let (_, ticket, _) = world.token(own(), None).await;
+    let visits = Visits::new(world.accounts.clone(), LIFE);
+    let from = async |number: usize| {
+        let address = format!("10.0.{}.{}", number / 250, number % 250);
+        visits.of(&ticket, door(&address)).await.unwrap()
+    };
+    let goes_on = |one: &Principal| world.accounts.ended(one).now_or_never().is_none();
+    // One that has a request under way, and those that have rested for longest.
+    let held = from(0).await;
+    let (first, second) = (from(1).await.principal, from(2).await.principal);
+    for number in 3..MOST_OF_ACCOUNT {
+        let _rests = from(number).await;
+    }
+    assert!(goes_on(&first) && goes_on(&second));
+    let last = from(MOST_OF_ACCOUNT).await;
+    assert!(!goes_on(&first));
+    assert!(goes_on(&held.principal) && goes_on(&second) && goes_on(&last.principal));
+    let back = from(1).await.principal;
+    assert_ne!(back.session, first.session);
+    assert!(!goes_on(&second));
+    world.accounts.stop().await;
+}
+
+/// The cookie of a browser shown twice at the same time, from two addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_waits_for_its_place_is_waited_for() {
+    let world = Installation::postgres().await;
+    let db = world.committer.database().clone();
+    let change = LoginChange {
+        sessions: Limit::Set(1),
+        ..LoginChange::default()
+    };
+    let login = name("ann@acme");
+    let set = world.directory.set_login_rules(&login, change);
+    set.await.unwrap();
+    let (ann, ticket) = world.browser().await;
+    let means = Means::Session(ann.session);
+    world.accounts.rest(&ann, &means).await;
+    // The only place is taken at another instance.
+    let now = db.now().await.unwrap();
+    world.accounts.tell_sessions(InstanceId::mint(now));
+    let elsewhere = LiveSession {
+        id: SessionId::random(),
+        instance: InstanceId::mint(now),
+        account: ann.account,
+        protocol: "sftp".to_owned(),
+        address: ELSEWHERE.to_owned(),
+        began_at: now,
+        counts: true,
+    };
+    let lease = instances::renew(&db, elsewhere.instance, 60 * MINUTE);
+    lease.await.unwrap();
+    let mut tx = db.write(ann.tenant).await.unwrap();
+    live_sessions::insert(&mut tx, &elsewhere).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let bearer = world.look_up(&ticket).await.unwrap();
+    let accounts = &world.accounts;
+    let turn = db.write_in_turn(ann.tenant).await.unwrap();
+    let mut one = pin!(accounts.admit_bearer(&bearer, door(HERE)));
+    let waits = until("the first to wait", async || {
+        let mut tx = db.read(ann.tenant).await.unwrap();
+        let waited_for = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        !tx.rows_without_tenant(waited_for).await.unwrap().is_empty()
+    });
+    tokio::select! {
+        _ = &mut one => panic!("it was let in, or refused, out of turn"),
+        () = waits => {}
+    }
+    let mut other = pin!(accounts.admit_bearer(&bearer, door(ELSEWHERE)));
+    let mut looks = 0;
+    let for_a_while = until("some looks", async || {
+        looks += 1;
+        looks > 20
+    });
+    tokio::select! {
+        _ = &mut one => panic!("it was let in, or refused, out of turn"),
+        _ = &mut other => panic!("it went on with a session that has not begun"),
+        () = for_a_while => {}
+    }
+    drop(turn);
+    let (one, other) = tokio::join!(one, other);
+    for refused in [one, other] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Busy);
+    }
+    // The same where there is a place.
+    let mut tx = db.write(ann.tenant).await.unwrap();
+    let left = live_sessions::remove(&mut tx, elsewhere.id, elsewhere.instance);
+    left.await.unwrap();
+    tx.commit().await.unwrap();
+    let one = accounts.admit_bearer(&bearer, door(HERE));
+    let other = accounts.admit_bearer(&bearer, door(ELSEWHERE));
+    let (one, other) = tokio::join!(one, other);
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!((one.session, other.session), (ann.session, ann.session));
+    assert!(accounts.ended(&one).now_or_never().is_none());
+    accounts.stop().await;
 }
 
 impl Installation {

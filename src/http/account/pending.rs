@@ -15,6 +15,8 @@ use crate::domain::random;
 pub const WAIT: Duration = Duration::from_secs(3 * 60);
 /// Most that wait.
 const MOST: usize = 10_000;
+/// Most that wait of one account: beyond that, what has waited longest of it gives way to one more.
+pub const MOST_OF_ACCOUNT: usize = 100;
 
 /// A login whose password was right.
 pub struct Waiting {
@@ -41,6 +43,15 @@ impl Pending {
         let id = HEXLOWER.encode(&random::bytes::<32>());
         let now = Instant::now();
         let mut all = self.lock();
+        let account = waiting.attempt.account();
+        let own = all.iter();
+        let own = own.filter(|(_, (other, _))| other.attempt.account() == account);
+        let own: Vec<_> = own.map(|(id, (_, since))| (*since, id)).collect();
+        if own.len() >= MOST_OF_ACCOUNT
+            && let Some(oldest) = own.into_iter().min().map(|(_, id)| id.clone())
+        {
+            all.remove(&oldest);
+        }
         if all.len() >= MOST {
             all.retain(|_, (_, since)| now.duration_since(*since) < WAIT);
         }

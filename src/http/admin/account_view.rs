@@ -63,7 +63,7 @@ pub struct AccountDetails {
     networks: Option<Vec<String>>,
     /// The names in certificates that open it; none is its own.
     principals: Option<Vec<String>>,
-    /// Most sessions at a time, on one instance; none is what the settings say.
+    /// Most sessions at a time, at all instances together; none is what the settings say.
     sessions: Option<u64>,
     /// Whether it may log in by plain FTP.
     clear_text: bool,

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::accounts::manage::{Access, Directory, Limit, TenantLimits, TenantView};
-use crate::accounts::manage_placement::Region;
+use crate::accounts::manage_placement::{PlacementChange, Region};
 use crate::accounts::manage_tenants::{TenantChange, WholeTenant};
 use crate::db::tenants::NewTenant;
+use crate::domain::error::Error;
+use crate::domain::id::RegionId;
 use crate::domain::principal::LoginName;
 use crate::http::admin::acting::Admin;
 use crate::http::admin::operator::Operator;
@@ -50,7 +52,7 @@ pub struct TenantItem {
     quota_bytes: Option<u64>,
     /// Most live files and folders.
     quota_files: Option<u64>,
-    /// Most sessions of its accounts at a time, on one instance; none is what the settings say.
+    /// Most sessions of its accounts at a time, at all instances together; none is what the settings say.
     sessions: Option<u64>,
     /// Words for FTP; none is what the settings say.
     door_options: Option<String>,
@@ -286,13 +288,18 @@ pub async fn alter(
         Some(None) => Some(None),
         None => None,
     };
-    if let Some(Some(key)) = &change.kms_key
-        && !key.is_empty()
-    {
+    let own_key = change.kms_key.as_ref();
+    let own_key = own_key.map(|key| key.as_deref().filter(|key| !key.is_empty()));
+    if let Some(Some(key)) = own_key {
         let id = directory.tenant_id(name).await?;
-        key_care::try_kms_key(web.vfs().keys(), id, key, "kms_key").await?;
+        let to = region.as_ref().map(|(id, _)| *id);
+        if !key_care::try_kms_key(web.vfs().keys(), id, to, key, "kms_key").await? {
+            let sentence = "kms_key: the tenant's region has none in the settings, so that no key service could wrap \
+                 anything by this one";
+            return Err(Error::invalid(sentence).into());
+        }
     }
-    let of_row = TenantChange {
+    let whole = TenantChange {
         access: disabled.map(|disabled| match disabled {
             true => Access::Refuse,
             false => Access::Allow,
@@ -304,30 +311,20 @@ pub async fn alter(
         },
         sessions: change.sessions,
         door_options: change.door_options,
+        placement: PlacementChange {
+            region: region.as_ref().map(named),
+            replica: replica.as_ref().map(|to| to.as_ref().map(named)),
+            kms_key: own_key,
+        },
     };
-    if let Some(Some((id, to))) = &replica {
-        let (to, home) = (
-            Region { id: *id, name: to },
-            region.as_ref().map(|(id, _)| *id),
-        );
-        directory.check_replica(name, to, home).await?;
-    }
-    directory
-        .alter_tenant(name, &of_row, known.as_ref())
-        .await?;
-    if let Some((id, name)) = &region {
-        let to = Region { id: *id, name };
-        directory.move_tenant(&admin.tenant, to).await?;
-    }
-    if let Some(replica) = &replica {
-        let to = replica.as_ref().map(|(id, name)| Region { id: *id, name });
-        directory.set_tenant_replica(name, to).await?;
-    }
-    if let Some(key) = &change.kms_key {
-        let key = key.as_deref().filter(|key| !key.is_empty());
-        directory.set_kms_key(name, key).await?;
-    }
+    directory.alter_tenant(name, &whole, known.as_ref()).await?;
     shown(directory, name).await
+}
+
+/// A region as it was found.
+fn named(found: &(RegionId, String)) -> Region<'_> {
+    let (id, name) = found;
+    Region { id: *id, name }
 }
 
 async fn shown(directory: &Directory, name: &str) -> Result<Response, Problem> {

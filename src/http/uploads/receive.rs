@@ -6,7 +6,7 @@ use axum::body::BodyDataStream;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use futures_util::StreamExt as _;
 
-use crate::accounts::sessions::Ended;
+use crate::accounts::live::Ended;
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::id::UploadAddress;
 use crate::http::reply::Problem;
