@@ -260,7 +260,9 @@ pub async fn migrate_to(db: &Database, server_role: &str, wanted: i64) -> Result
             tx.commit().await?;
             return Ok(taken);
         };
-        if done > 0 && prepared < next.version {
+        // A new database has nothing that takes time.
+        let is_new = usize::try_from(done) == Ok(taken);
+        if !is_new && prepared < next.version {
             tracing::info!(version = next.version, "{PATIENCE}");
         }
         if let Some(before) = next
