@@ -270,26 +270,27 @@ pub async fn page(
     limit: usize,
     moment: Moment,
 ) -> Result<Vec<Entry>> {
-    let live = live_page(tx, parent, after, limit).await?;
     let Moment::At(seq) = moment else {
-        return Ok(live);
+        return live_page(tx, parent, after, limit).await;
     };
-    // Bounded by name: however many dead versions lie behind later names, they are not read.
-    let last = match live.len() < limit {
-        true => None,
-        false => live.last().map(|entry| entry.name.clone()),
-    };
-    let mut found = past_page(tx, parent, after, last.as_deref(), limit, seq).await?;
-    found.extend(live.into_iter().filter(|entry| entry.born <= seq));
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    let whole = found.len() <= limit;
-    found.truncate(limit);
-    if found.is_empty()
-        && let (true, Some(last)) = (whole, last)
-    {
-        return Box::pin(page(tx, parent, &last, limit, moment)).await;
+    let mut after = after.to_owned();
+    loop {
+        let live = live_page(tx, parent, &after, limit).await?;
+        // Bounded by name: however many dead versions lie behind later names, they are not read.
+        let last = match live.len() < limit {
+            true => None,
+            false => live.last().map(|entry| entry.name.clone()),
+        };
+        let mut found = past_page(tx, parent, &after, last.as_deref(), limit, seq).await?;
+        found.extend(live.into_iter().filter(|entry| entry.born <= seq));
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.truncate(limit);
+        match last {
+            // All of them were made later.
+            Some(last) if found.is_empty() => after = last,
+            _ => return Ok(found),
+        }
     }
-    Ok(found)
 }
 
 async fn live_page(
