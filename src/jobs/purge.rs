@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::db::audit::Happening;
+use crate::db::entries::Moment;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::Tenant;
@@ -113,8 +114,7 @@ impl Operation for Doomed {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let mut room = BATCH;
         for folder in detached::doomed(tx, FOLDERS).await? {
-            let first = crate::domain::id::NodeId::NIL;
-            let children = entries::children_by_node(tx, folder, first, room).await?;
+            let children = entries::page(tx, folder, "", room, Moment::Now).await?;
             for child in &children {
                 if child.kind == NodeKind::Folder {
                     detached::doom(tx, child.node).await?;
