@@ -1,5 +1,7 @@
 //! Blobs as the database knows them: before their first byte, and until after their last.
 
+use std::collections::BTreeMap;
+
 use crate::db::sql::{Dialect, Row, TenantTx};
 use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
@@ -195,19 +197,39 @@ pub async fn link_live(tx: &mut TenantTx, id: BlobId, uses: i64) -> Result<()> {
     linked(touched)
 }
 
-/// Takes `uses` away; a blob with none left is condemned.
+/// Takes uses away from blobs; those with none left are condemned.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn unlink(tx: &mut TenantTx, id: BlobId, uses: i64, at: Timestamp) -> Result<()> {
-    tx.execute(
-        "UPDATE blobs SET uses = uses - $3, \
-         state = CASE WHEN uses <= $3 THEN 3 ELSE state END, \
-         at = CASE WHEN uses <= $3 THEN $4 ELSE at END \
-         WHERE tenant = $1 AND id = $2",
-        [id.as_bytes().into(), uses.into(), at.0.into()],
-    )
-    .await?;
+pub async fn unlink(tx: &mut TenantTx, uses: &BTreeMap<BlobId, i64>, at: Timestamp) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        let ids = uses.keys().map(|id| Some(id.as_bytes().to_vec()));
+        let counts = uses.values().map(|uses| Some(*uses));
+        tx.execute(
+            "UPDATE blobs SET uses = uses - t.less, \
+             state = CASE WHEN uses <= t.less THEN 3 ELSE state END, \
+             at = CASE WHEN uses <= t.less THEN $4 ELSE at END \
+             FROM unnest($2::bytea[], $3::bigint[]) AS t(blob, less) \
+             WHERE tenant = $1 AND id = t.blob",
+            [
+                Value::ManyBytes(ids.collect()),
+                Value::ManyInts(counts.collect()),
+                at.0.into(),
+            ],
+        )
+        .await?;
+        return Ok(());
+    }
+    for (id, uses) in uses {
+        tx.execute(
+            "UPDATE blobs SET uses = uses - $3, \
+             state = CASE WHEN uses <= $3 THEN 3 ELSE state END, \
+             at = CASE WHEN uses <= $3 THEN $4 ELSE at END \
+             WHERE tenant = $1 AND id = $2",
+            [id.as_bytes().into(), (*uses).into(), at.0.into()],
+        )
+        .await?;
+    }
     Ok(())
 }
 

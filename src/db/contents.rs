@@ -165,12 +165,28 @@ pub async fn add_use(tx: &mut TenantTx, id: ContentId) -> Result<()> {
     Ok(())
 }
 
+/// What is left of a content that an entry less names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// All of it, for others, or nothing: so many runs went with it.
+    Gone(usize),
+    /// The entry still names it, and it is only so many bytes long any more: the rest of it was too much for
+    /// one transaction.
+    Rest(u64),
+}
+
 /// Notes that one entry less names a content; the last one takes the content with it, and
-/// condemns blobs that nothing else names.
+/// condemns blobs that nothing else names. Of a content with more than `most` runs only the last `most` go, and
+/// the caller sees to it that nobody reads what is left, and comes again.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result<()> {
+pub async fn drop_use(
+    tx: &mut TenantTx,
+    id: ContentId,
+    at: Timestamp,
+    most: usize,
+) -> Result<Left> {
     let row = tx
         .row(
             "UPDATE contents SET uses = uses - 1 WHERE tenant = $1 AND id = $2 RETURNING uses",
@@ -178,18 +194,26 @@ pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result
         )
         .await?;
     let Some(row) = row else {
-        return Ok(());
+        return Ok(Left::Gone(0));
     };
     if row.int(0)? > 0 {
-        return Ok(());
+        return Ok(Left::Gone(0));
     }
     let rows = tx
         .rows(
-            "SELECT start, length, blob, blob_start FROM extents WHERE tenant = $1 AND content = $2",
-            [id.as_bytes().into()],
+            "SELECT start, length, blob, blob_start FROM extents \
+             WHERE tenant = $1 AND content = $2 ORDER BY start DESC LIMIT $3",
+            [id.as_bytes().into(), number(most.saturating_add(1) as u64)?],
         )
         .await?;
     let runs = rows.iter().map(read_extent).collect::<Result<Vec<_>>>()?;
+    if let Some((rest, gone)) = runs.split_last()
+        && gone.len() == most
+    {
+        unlink_runs(tx, gone, at).await?;
+        cut(tx, id, rest.end()).await?;
+        return Ok(Left::Rest(rest.end()));
+    }
     unlink_runs(tx, &runs, at).await?;
     tx.execute(
         "DELETE FROM extents WHERE tenant = $1 AND content = $2",
@@ -199,6 +223,22 @@ pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result
     tx.execute(
         "DELETE FROM contents WHERE tenant = $1 AND id = $2",
         [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(Left::Gone(runs.len()))
+}
+
+/// Cuts a content that one entry names, whose runs beyond `size` are unlinked.
+async fn cut(tx: &mut TenantTx, id: ContentId, size: u64) -> Result<()> {
+    tx.execute(
+        "DELETE FROM extents WHERE tenant = $1 AND content = $2 AND start >= $3",
+        [id.as_bytes().into(), number(size)?],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE contents SET uses = 1, size = $3, sha256 = NULL, sha512 = NULL, sha1 = NULL, \
+         md5 = NULL, crc32 = NULL WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into(), number(size)?],
     )
     .await?;
     Ok(())
@@ -439,10 +479,10 @@ pub(in crate::db) async fn unlink_runs(
     runs: &[Extent],
     at: Timestamp,
 ) -> Result<()> {
-    for (blob, uses) in count(runs) {
-        blobs::unlink(tx, blob, uses, at).await?;
+    match count(runs) {
+        uses if uses.is_empty() => Ok(()),
+        uses => blobs::unlink(tx, &uses, at).await,
     }
-    Ok(())
 }
 
 /// Columns: start, length, blob, blob_start.
