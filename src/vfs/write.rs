@@ -270,10 +270,7 @@ impl FileWriter {
                 self.publish.own_node = Some(node);
                 self.publish.new_node = NodeId::mint(self.now());
             }
-            let mut tx = self.vfs.database().read(self.principal.tenant).await?;
-            if let Some(entry) = entries::live(&mut tx, node).await? {
-                self.entry = entry;
-            }
+            self.entry = self.as_published(node).await;
             self.publish.hashed_over = Some(self.publish.content);
             self.publish.content = ContentId::mint(self.now());
             self.publish.over = Over::Current;
