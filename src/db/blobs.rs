@@ -1,6 +1,8 @@
 //! Blobs as the database knows them: before their first byte, and until after their last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::AssertSqlSafe;
 
 use crate::db::sql::{Dialect, Row, TenantTx};
 use crate::db::value::Value;
@@ -302,23 +304,36 @@ pub async fn release_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
     .await
 }
 
-/// Up to `limit` blobs whose object is to be removed; those that are only remembered when that was before `until`.
+/// Up to `limit` blobs whose object is to be removed, but for those in the regions `except`; those that are only
+/// remembered when that was before `until`.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn deleting(tx: &mut TenantTx, until: Timestamp, limit: i64) -> Result<Vec<BlobRecord>> {
-    let rows = tx
-        .rows(
-            "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
-             WHERE tenant = $1 AND state = 4 AND (instance <> $3 OR at <= $2) LIMIT $4",
-            [
-                until.0.into(),
-                InstanceId::NIL.as_bytes().into(),
-                limit.into(),
-            ],
-        )
-        .await?;
+pub async fn deleting(
+    tx: &mut TenantTx,
+    until: Timestamp,
+    except: &BTreeSet<RegionId>,
+    limit: i64,
+) -> Result<Vec<BlobRecord>> {
+    let sql = format!(
+        "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
+         WHERE tenant = $1 AND state = 4 AND (instance <> $3 OR at <= $2){} LIMIT $4",
+        elsewhere(except)
+    );
+    let args = [
+        until.0.into(),
+        InstanceId::NIL.as_bytes().into(),
+        limit.into(),
+    ];
+    let rows = tx.rows(AssertSqlSafe(sql), args).await?;
     rows.iter().map(read).collect()
+}
+
+/// The condition that a row is in none of these regions.
+pub(in crate::db) fn elsewhere(regions: &BTreeSet<RegionId>) -> String {
+    let each = regions.iter().map(|region| region.0);
+    each.map(|region| format!(" AND region <> {region}"))
+        .collect()
 }
 
 /// Remembers a blob that was never finished and whose object is removed, if there was one: its writer may have been
