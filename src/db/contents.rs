@@ -301,20 +301,23 @@ pub async fn set_sum(tx: &mut TenantTx, id: ContentId, kind: SumKind, sum: &[u8]
     Ok(())
 }
 
-/// Up to `limit` contents whose SHA-256 is not known, but for those with more than `most_holes`
-/// bytes of holes: a client makes them with one request, and reading them may take years.
+const UNHASHED: &str = "SELECT c.id FROM contents c WHERE c.tenant = $1 AND c.sha256 IS NULL AND c.id > $2 AND \
+     coalesce((SELECT sum(x.length) FROM extents x WHERE x.tenant = $1 \
+     AND x.content = c.id AND x.blob IS NULL), 0) <= $3 ORDER BY c.id LIMIT $4";
+
+/// Up to `limit` contents with ids above `after`, in order, whose SHA-256 is not known, but for those with more than
+/// `most_holes` bytes of holes: a client makes them with one request, and reading them may take years.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn unhashed(tx: &mut TenantTx, most_holes: i64, limit: i64) -> Result<Vec<ContentId>> {
-    let rows = tx
-        .rows(
-            "SELECT c.id FROM contents c WHERE c.tenant = $1 AND c.sha256 IS NULL AND \
-             coalesce((SELECT sum(x.length) FROM extents x WHERE x.tenant = $1 \
-             AND x.content = c.id AND x.blob IS NULL), 0) <= $2 LIMIT $3",
-            [most_holes.into(), limit.into()],
-        )
-        .await?;
+pub async fn unhashed(
+    tx: &mut TenantTx,
+    after: ContentId,
+    most_holes: i64,
+    limit: i64,
+) -> Result<Vec<ContentId>> {
+    let args = [after.as_bytes().into(), most_holes.into(), limit.into()];
+    let rows = tx.rows(UNHASHED, args).await?;
     rows.iter()
         .map(|row| ContentId::from_slice(&row.bytes(0)?))
         .collect()
@@ -511,4 +514,43 @@ fn count(runs: &[Extent]) -> BTreeMap<BlobId, i64> {
 /// Internal when it is beyond what it counts.
 pub(in crate::db) fn number(value: u64) -> Result<Value> {
     Ok(i64::try_from(value).map_err(Error::internal)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::db::database::{Database, Location};
+    use crate::db::migrate;
+    use crate::domain::clock::SystemClock;
+    use crate::domain::id::TenantId;
+
+    #[tokio::test]
+    async fn what_is_to_be_hashed_is_found_without_looking_at_the_rest() {
+        let folder = std::env::temp_dir().join(format!("sealift-unhashed-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let location = Location::Sqlite(folder.join("test.db"));
+        let db = Database::open(&location, 1, Arc::new(SystemClock)).await;
+        let db = db.unwrap();
+        migrate::migrate(&db, "sealift_server").await.unwrap();
+        let mut tx = db.read(TenantId(1)).await.unwrap();
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {UNHASHED}"));
+        let args = [ContentId::NIL.as_bytes().into(), 1_i64.into(), 1_i64.into()];
+        let steps = tx.rows(explain, args).await.unwrap();
+        let steps: Vec<_> = steps.iter().map(|row| row.text(3).unwrap()).collect();
+        let first = &steps[0];
+        assert!(first.contains("contents_unhashed"), "{steps:?}");
+        assert!(
+            first.ends_with("(tenant=? AND sha256=? AND id>?)"),
+            "{steps:?}"
+        );
+        assert!(
+            !steps.iter().any(|step| step.contains("TEMP B-TREE")),
+            "{steps:?}"
+        );
+        drop(tx);
+        db.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

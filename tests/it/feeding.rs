@@ -6,7 +6,7 @@ use sealift::crypto::open::sealed_bytes;
 use sealift::db::blobs::{self, BlobRecord};
 use sealift::db::contents;
 use sealift::db::sql::Dialect;
-use sealift::domain::id::BlobId;
+use sealift::domain::id::{BlobId, ContentId};
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::Operation;
 use sealift::storage::memory::MemoryStore;
@@ -54,7 +54,7 @@ async fn stored(world: &World) -> Vec<BlobRecord> {
 
 async fn is_hashed(world: &World) -> bool {
     let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
-    contents::unhashed(&mut tx, i64::MAX, 10)
+    contents::unhashed(&mut tx, ContentId::NIL, i64::MAX, 10)
         .await
         .unwrap()
         .is_empty()

@@ -7,9 +7,10 @@ use sealift::db::sql::Dialect;
 use sealift::db::{contents, copies, placement};
 use sealift::domain::clock::Clock;
 use sealift::domain::error::ErrorKind;
-use sealift::domain::id::{BlobId, RegionId};
+use sealift::domain::id::{BlobId, ContentId, RegionId};
 use sealift::jobs::fsck;
 use sealift::jobs::fsck_report::{Depth, Repair};
+use sealift::jobs::hash::Hashing;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::jobs::sweep::{self, Keep};
 use sealift::jobs::{copies as copying, mend, orphans};
@@ -816,7 +817,9 @@ async fn a_region_that_is_lost_for_good_does_not_stop_housekeeping(dialect: Dial
     let db = two.world.vfs.database();
     let unhashed = async || {
         let mut tx = db.read(two.world.tenant.id).await.unwrap();
-        contents::unhashed(&mut tx, 1 << 30, 10).await.unwrap()
+        contents::unhashed(&mut tx, ContentId::NIL, 1 << 30, 10)
+            .await
+            .unwrap()
     };
     assert_eq!(unhashed().await.len(), 1);
     two.faults[0].fail(Operation::Delete, ErrorKind::Unavailable, u64::MAX);
@@ -828,6 +831,9 @@ async fn a_region_that_is_lost_for_good_does_not_stop_housekeeping(dialect: Dial
         two.world.clock.advance(Duration::from_secs(1));
         runner::round(&two.world.vfs, settings).await.unwrap();
     }
+    let hashing = Hashing::default();
+    let hashed = runner::hashing_round(&two.world.vfs, &hashing);
+    hashed.await.unwrap();
     assert!(unhashed().await.is_empty());
     let mut tx = db.read(two.world.tenant.id).await.unwrap();
     assert!(copies::any(&mut tx).await.unwrap());
