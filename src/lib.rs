@@ -221,6 +221,7 @@ pub mod vfs {
     pub mod options;
     pub mod own_view;
     pub mod piece;
+    pub mod piece_memory;
     pub mod pieces;
     pub mod prefix;
     pub mod properties;

@@ -202,7 +202,8 @@ impl Taking {
         let mut draft = Draft::new(vfs.clone(), principal.tenant, true, None);
         let files = resumed.upload.reserved.files;
         if !resumed.edits.is_empty() {
-            draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
+            let edits = (resumed.edits, resumed.known);
+            draft.replay(edits, &resumed.blobs, resumed.upload.hash_state);
         }
         let before = draft.settled(LastByte::Told);
         Ok(Piece {

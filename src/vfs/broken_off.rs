@@ -41,7 +41,7 @@ impl Session {
         let (resumed, loan) = borrowed.ok_or_else(|| no_such(path))?;
         let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
         let mut draft = Draft::new(vfs, tenant, true, None);
-        draft.replay(resumed.edits, &resumed.blobs, None);
+        draft.replay((resumed.edits, resumed.known), &resumed.blobs, None);
         let content = draft.reader().clone();
         Ok(FileReader::of(tenant, shown, content).lent(loan))
     }

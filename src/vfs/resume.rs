@@ -22,6 +22,7 @@ use crate::domain::random;
 use crate::domain::rights::Rights;
 use crate::storage::store::Checkpoint;
 use crate::vfs::access::Access;
+use crate::vfs::piece_memory::PieceMemory;
 use crate::vfs::senders::Amount;
 use crate::vfs::service::Vfs;
 use crate::vfs::upload::{Leave, Remains, is_superseded_by};
@@ -32,6 +33,8 @@ pub struct Resumed {
     pub upload: Upload,
     /// What was done, in order.
     pub edits: Vec<Edit>,
+    /// What knowing that takes.
+    pub known: PieceMemory,
     /// The blobs that it names; all can be read.
     pub blobs: Vec<BlobInfo>,
 }
@@ -156,7 +159,7 @@ pub async fn shown(tx: &mut TenantTx, upload: &Upload, found: Option<&Entry>) ->
 /// be read. None when it turns out that its blobs are lost. Whoever stops waiting for this leaves it as it was.
 ///
 /// # Errors
-/// Busy when somebody else has just taken it over; Unavailable when database or store do not answer.
+/// Busy when somebody else has just taken it over, or there is no memory for it; Unavailable when database or store do not answer.
 pub async fn take_over(
     vfs: &Vfs,
     principal: &Principal,
@@ -230,10 +233,12 @@ async fn take(vfs: &Vfs, principal: &Principal, upload: Upload) -> Result<Option
         epoch: upload.epoch + 1,
         ..upload
     };
-    match salvage(vfs, principal, &upload).await {
+    let mut known = PieceMemory::default();
+    match salvage(vfs, principal, &upload, &mut known).await {
         Ok((edits, blobs)) => Ok(Some(Resumed {
             upload,
             edits,
+            known,
             blobs,
         })),
         Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
@@ -318,9 +323,11 @@ async fn salvage(
     vfs: &Vfs,
     principal: &Principal,
     upload: &Upload,
+    known: &mut PieceMemory,
 ) -> Result<(Vec<Edit>, Vec<BlobInfo>)> {
     let mut tx = vfs.database().snapshot(principal.tenant).await?;
     let edits = upload_edits::load(&mut tx, upload.id).await?;
+    known.cover(vfs.budget(), edits.len())?;
     let named = kept::blobs(&mut tx, upload.id).await?;
     drop(tx);
     let mut unfinished = Vec::new();

@@ -96,7 +96,8 @@ impl FileWriter {
         let is_untouched = start.resumed.is_some();
         if let Some(resumed) = start.resumed {
             claim.go_on(&resumed.upload);
-            draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
+            let edits = (resumed.edits, resumed.known);
+            draft.replay(edits, &resumed.blobs, resumed.upload.hash_state);
         }
         let early = Early::new(vfs.budget().clone());
         let given = Some(options.attributes)
