@@ -223,6 +223,7 @@ pub mod vfs {
     pub mod original;
     pub mod own_view;
     pub mod piece;
+    pub mod piece_memory;
     pub mod pieces;
     pub mod prefix;
     pub mod properties;

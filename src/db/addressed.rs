@@ -148,20 +148,26 @@ pub async fn joined_of(tx: &mut TenantTx, owner: Owner, parts: &str) -> Result<O
     Ok(None)
 }
 
-/// What is on its way by a link: how many files, of which parts are none, and bytes.
+/// What is on its way by a link: how many files, of which parts are none, and bytes as they were announced, or the
+/// most that can be counted.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
 pub async fn pending_by(tx: &mut TenantTx, link: LinkId) -> Result<(u64, u64)> {
+    // Whoever comes by the link announces what they like: a sum of two may be beyond what a database counts.
     let row = tx
         .row(
             "SELECT count(CASE WHEN kind <> 2 THEN 1 END), \
-             CAST(coalesce(sum(length), 0) AS bigint) FROM addressed_uploads \
+             CAST(coalesce(sum(length / 4294967296), 0) AS bigint), \
+             CAST(coalesce(sum(length % 4294967296), 0) AS bigint) FROM addressed_uploads \
              WHERE tenant = $1 AND link = $2 AND done = 0",
             [link.as_bytes().into()],
         )
         .await?;
-    row.map_or(Ok((0, 0)), |row| Ok((row.count(0)?, row.count(1)?)))
+    row.map_or(Ok((0, 0)), |row| {
+        let bytes = row.count(1)?.saturating_mul(1 << 32);
+        Ok((row.count(0)?, bytes.saturating_add(row.count(2)?)))
+    })
 }
 
 /// Notes how long one will be.

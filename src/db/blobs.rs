@@ -1,5 +1,9 @@
 //! Blobs as the database knows them: before their first byte, and until after their last.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::AssertSqlSafe;
+
 use crate::db::sql::{Dialect, Row, TenantTx};
 use crate::db::value::Value;
 use crate::domain::clock::Timestamp;
@@ -195,19 +199,39 @@ pub async fn link_live(tx: &mut TenantTx, id: BlobId, uses: i64) -> Result<()> {
     linked(touched)
 }
 
-/// Takes `uses` away; a blob with none left is condemned.
+/// Takes uses away from blobs; those with none left are condemned.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn unlink(tx: &mut TenantTx, id: BlobId, uses: i64, at: Timestamp) -> Result<()> {
-    tx.execute(
-        "UPDATE blobs SET uses = uses - $3, \
-         state = CASE WHEN uses <= $3 THEN 3 ELSE state END, \
-         at = CASE WHEN uses <= $3 THEN $4 ELSE at END \
-         WHERE tenant = $1 AND id = $2",
-        [id.as_bytes().into(), uses.into(), at.0.into()],
-    )
-    .await?;
+pub async fn unlink(tx: &mut TenantTx, uses: &BTreeMap<BlobId, i64>, at: Timestamp) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        let ids = uses.keys().map(|id| Some(id.as_bytes().to_vec()));
+        let counts = uses.values().map(|uses| Some(*uses));
+        tx.execute(
+            "UPDATE blobs SET uses = uses - t.less, \
+             state = CASE WHEN uses <= t.less THEN 3 ELSE state END, \
+             at = CASE WHEN uses <= t.less THEN $4 ELSE at END \
+             FROM unnest($2::bytea[], $3::bigint[]) AS t(blob, less) \
+             WHERE tenant = $1 AND id = t.blob",
+            [
+                Value::ManyBytes(ids.collect()),
+                Value::ManyInts(counts.collect()),
+                at.0.into(),
+            ],
+        )
+        .await?;
+        return Ok(());
+    }
+    for (id, uses) in uses {
+        tx.execute(
+            "UPDATE blobs SET uses = uses - $3, \
+             state = CASE WHEN uses <= $3 THEN 3 ELSE state END, \
+             at = CASE WHEN uses <= $3 THEN $4 ELSE at END \
+             WHERE tenant = $1 AND id = $2",
+            [id.as_bytes().into(), (*uses).into(), at.0.into()],
+        )
+        .await?;
+    }
     Ok(())
 }
 
@@ -280,23 +304,36 @@ pub async fn release_orphans(tx: &mut TenantTx, at: Timestamp) -> Result<u64> {
     .await
 }
 
-/// Up to `limit` blobs whose object is to be removed; those that are only remembered when that was before `until`.
+/// Up to `limit` blobs whose object is to be removed, but for those in the regions `except`; those that are only
+/// remembered when that was before `until`.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn deleting(tx: &mut TenantTx, until: Timestamp, limit: i64) -> Result<Vec<BlobRecord>> {
-    let rows = tx
-        .rows(
-            "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
-             WHERE tenant = $1 AND state = 4 AND (instance <> $3 OR at <= $2) LIMIT $4",
-            [
-                until.0.into(),
-                InstanceId::NIL.as_bytes().into(),
-                limit.into(),
-            ],
-        )
-        .await?;
+pub async fn deleting(
+    tx: &mut TenantTx,
+    until: Timestamp,
+    except: &BTreeSet<RegionId>,
+    limit: i64,
+) -> Result<Vec<BlobRecord>> {
+    let sql = format!(
+        "SELECT id, size, finished, key_version, state, instance, uses, at, region FROM blobs \
+         WHERE tenant = $1 AND state = 4 AND (instance <> $3 OR at <= $2){} LIMIT $4",
+        elsewhere(except)
+    );
+    let args = [
+        until.0.into(),
+        InstanceId::NIL.as_bytes().into(),
+        limit.into(),
+    ];
+    let rows = tx.rows(AssertSqlSafe(sql), args).await?;
     rows.iter().map(read).collect()
+}
+
+/// The condition that a row is in none of these regions.
+pub(in crate::db) fn elsewhere(regions: &BTreeSet<RegionId>) -> String {
+    let each = regions.iter().map(|region| region.0);
+    each.map(|region| format!(" AND region <> {region}"))
+        .collect()
 }
 
 /// Remembers a blob that was never finished and whose object is removed, if there was one: its writer may have been

@@ -166,12 +166,28 @@ pub async fn add_use(tx: &mut TenantTx, id: ContentId) -> Result<bool> {
     Ok(touched > 0)
 }
 
+/// What is left of a content that an entry less names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// All of it, for others, or nothing: so many runs went with it.
+    Gone(usize),
+    /// The entry still names it, and it is only so many bytes long any more: the rest of it was too much for
+    /// one transaction.
+    Rest(u64),
+}
+
 /// Notes that one entry less names a content; the last one takes the content with it, and
-/// condemns blobs that nothing else names.
+/// condemns blobs that nothing else names. Of a content with more than `most` runs only the last `most` go, and
+/// the caller sees to it that nobody reads what is left, and comes again.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result<()> {
+pub async fn drop_use(
+    tx: &mut TenantTx,
+    id: ContentId,
+    at: Timestamp,
+    most: usize,
+) -> Result<Left> {
     let row = tx
         .row(
             "UPDATE contents SET uses = uses - 1 WHERE tenant = $1 AND id = $2 RETURNING uses",
@@ -179,18 +195,26 @@ pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result
         )
         .await?;
     let Some(row) = row else {
-        return Ok(());
+        return Ok(Left::Gone(0));
     };
     if row.int(0)? > 0 {
-        return Ok(());
+        return Ok(Left::Gone(0));
     }
     let rows = tx
         .rows(
-            "SELECT start, length, blob, blob_start FROM extents WHERE tenant = $1 AND content = $2",
-            [id.as_bytes().into()],
+            "SELECT start, length, blob, blob_start FROM extents \
+             WHERE tenant = $1 AND content = $2 ORDER BY start DESC LIMIT $3",
+            [id.as_bytes().into(), number(most.saturating_add(1) as u64)?],
         )
         .await?;
     let runs = rows.iter().map(read_extent).collect::<Result<Vec<_>>>()?;
+    if let Some((rest, gone)) = runs.split_last()
+        && gone.len() == most
+    {
+        unlink_runs(tx, gone, at).await?;
+        cut(tx, id, rest.end()).await?;
+        return Ok(Left::Rest(rest.end()));
+    }
     unlink_runs(tx, &runs, at).await?;
     tx.execute(
         "DELETE FROM extents WHERE tenant = $1 AND content = $2",
@@ -200,6 +224,22 @@ pub async fn drop_use(tx: &mut TenantTx, id: ContentId, at: Timestamp) -> Result
     tx.execute(
         "DELETE FROM contents WHERE tenant = $1 AND id = $2",
         [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(Left::Gone(runs.len()))
+}
+
+/// Cuts a content that one entry names, whose runs beyond `size` are unlinked.
+async fn cut(tx: &mut TenantTx, id: ContentId, size: u64) -> Result<()> {
+    tx.execute(
+        "DELETE FROM extents WHERE tenant = $1 AND content = $2 AND start >= $3",
+        [id.as_bytes().into(), number(size)?],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE contents SET uses = 1, size = $3, sha256 = NULL, sha512 = NULL, sha1 = NULL, \
+         md5 = NULL, crc32 = NULL WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into(), number(size)?],
     )
     .await?;
     Ok(())
@@ -262,20 +302,23 @@ pub async fn set_sum(tx: &mut TenantTx, id: ContentId, kind: SumKind, sum: &[u8]
     Ok(())
 }
 
-/// Up to `limit` contents whose SHA-256 is not known, but for those with more than `most_holes`
-/// bytes of holes: a client makes them with one request, and reading them may take years.
+const UNHASHED: &str = "SELECT c.id FROM contents c WHERE c.tenant = $1 AND c.sha256 IS NULL AND c.id > $2 AND \
+     coalesce((SELECT sum(x.length) FROM extents x WHERE x.tenant = $1 \
+     AND x.content = c.id AND x.blob IS NULL), 0) <= $3 ORDER BY c.id LIMIT $4";
+
+/// Up to `limit` contents with ids above `after`, in order, whose SHA-256 is not known, but for those with more than
+/// `most_holes` bytes of holes: a client makes them with one request, and reading them may take years.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn unhashed(tx: &mut TenantTx, most_holes: i64, limit: i64) -> Result<Vec<ContentId>> {
-    let rows = tx
-        .rows(
-            "SELECT c.id FROM contents c WHERE c.tenant = $1 AND c.sha256 IS NULL AND \
-             coalesce((SELECT sum(x.length) FROM extents x WHERE x.tenant = $1 \
-             AND x.content = c.id AND x.blob IS NULL), 0) <= $2 LIMIT $3",
-            [most_holes.into(), limit.into()],
-        )
-        .await?;
+pub async fn unhashed(
+    tx: &mut TenantTx,
+    after: ContentId,
+    most_holes: i64,
+    limit: i64,
+) -> Result<Vec<ContentId>> {
+    let args = [after.as_bytes().into(), most_holes.into(), limit.into()];
+    let rows = tx.rows(UNHASHED, args).await?;
     rows.iter()
         .map(|row| ContentId::from_slice(&row.bytes(0)?))
         .collect()
@@ -440,10 +483,10 @@ pub(in crate::db) async fn unlink_runs(
     runs: &[Extent],
     at: Timestamp,
 ) -> Result<()> {
-    for (blob, uses) in count(runs) {
-        blobs::unlink(tx, blob, uses, at).await?;
+    match count(runs) {
+        uses if uses.is_empty() => Ok(()),
+        uses => blobs::unlink(tx, &uses, at).await,
     }
-    Ok(())
 }
 
 /// Columns: start, length, blob, blob_start.
@@ -472,4 +515,43 @@ fn count(runs: &[Extent]) -> BTreeMap<BlobId, i64> {
 /// Internal when it is beyond what it counts.
 pub(in crate::db) fn number(value: u64) -> Result<Value> {
     Ok(i64::try_from(value).map_err(Error::internal)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::db::database::{Database, Location};
+    use crate::db::migrate;
+    use crate::domain::clock::SystemClock;
+    use crate::domain::id::TenantId;
+
+    #[tokio::test]
+    async fn what_is_to_be_hashed_is_found_without_looking_at_the_rest() {
+        let folder = std::env::temp_dir().join(format!("sealift-unhashed-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let location = Location::Sqlite(folder.join("test.db"));
+        let db = Database::open(&location, 1, Arc::new(SystemClock)).await;
+        let db = db.unwrap();
+        migrate::migrate(&db, "sealift_server").await.unwrap();
+        let mut tx = db.read(TenantId(1)).await.unwrap();
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {UNHASHED}"));
+        let args = [ContentId::NIL.as_bytes().into(), 1_i64.into(), 1_i64.into()];
+        let steps = tx.rows(explain, args).await.unwrap();
+        let steps: Vec<_> = steps.iter().map(|row| row.text(3).unwrap()).collect();
+        let first = &steps[0];
+        assert!(first.contains("contents_unhashed"), "{steps:?}");
+        assert!(
+            first.ends_with("(tenant=? AND sha256=? AND id>?)"),
+            "{steps:?}"
+        );
+        assert!(
+            !steps.iter().any(|step| step.contains("TEMP B-TREE")),
+            "{steps:?}"
+        );
+        drop(tx);
+        db.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

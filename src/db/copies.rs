@@ -4,6 +4,10 @@
 //! read back whole. 4: it is given up, or nobody has read it back; it may be taken up again by whoever
 //! does. 5: its object is being removed, and nothing else can become of it.
 
+use std::collections::BTreeSet;
+
+use sqlx::AssertSqlSafe;
+
 use crate::db::blobs::{self, BlobInfo, BlobRecord, BlobState};
 use crate::db::sql::{Row, TenantTx};
 use crate::domain::clock::Timestamp;
@@ -241,13 +245,20 @@ pub struct Doomed {
     pub at: Timestamp,
 }
 
-/// Up to `limit` copies whose object is to be removed.
+/// Up to `limit` copies whose object is to be removed, but for those in the regions `except`.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn doomed(tx: &mut TenantTx, limit: i64) -> Result<Vec<Doomed>> {
-    let sql = "SELECT id, region, at FROM blob_copies WHERE tenant = $1 AND state = 5 LIMIT $2";
-    let rows = tx.rows(sql, [limit.into()]).await?;
+pub async fn doomed(
+    tx: &mut TenantTx,
+    except: &BTreeSet<RegionId>,
+    limit: i64,
+) -> Result<Vec<Doomed>> {
+    let sql = format!(
+        "SELECT id, region, at FROM blob_copies WHERE tenant = $1 AND state = 5{} LIMIT $2",
+        blobs::elsewhere(except)
+    );
+    let rows = tx.rows(AssertSqlSafe(sql), [limit.into()]).await?;
     let doomed = rows.iter().map(|row| {
         let (id, region) = place(row)?;
         let at = Timestamp(row.int(2)?);

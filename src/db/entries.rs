@@ -270,27 +270,35 @@ pub async fn page(
     limit: usize,
     moment: Moment,
 ) -> Result<Vec<Entry>> {
-    let live = live_page(tx, parent, after, limit).await?;
     let Moment::At(seq) = moment else {
-        return Ok(live);
+        return live_page(tx, parent, after, limit).await;
     };
-    // Bounded by name: however many dead versions lie behind later names, they are not read.
-    let last = match live.len() < limit {
-        true => None,
-        false => live.last().map(|entry| entry.name.clone()),
-    };
-    let mut found = past_page(tx, parent, after, last.as_deref(), limit, seq).await?;
-    found.extend(live.into_iter().filter(|entry| entry.born <= seq));
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    let whole = found.len() <= limit;
-    found.truncate(limit);
-    if found.is_empty()
-        && let (true, Some(last)) = (whole, last)
-    {
-        return Box::pin(page(tx, parent, &last, limit, moment)).await;
+    let mut after = after.to_owned();
+    loop {
+        let live = live_page(tx, parent, &after, limit).await?;
+        // Bounded by name: however many dead versions lie behind later names, they are not read.
+        let last = match live.len() < limit {
+            true => None,
+            false => live.last().map(|entry| entry.name.clone()),
+        };
+        let mut found = past_page(tx, parent, &after, last.as_deref(), limit, seq).await?;
+        found.extend(live.into_iter().filter(|entry| entry.born <= seq));
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.truncate(limit);
+        match last {
+            // All of them were made later.
+            Some(last) if found.is_empty() => after = last,
+            _ => return Ok(found),
+        }
     }
-    Ok(found)
 }
+
+const LIVE_PAGE: &str = concat!(
+    "SELECT ",
+    columns!(""),
+    ", CAST(NULL AS bigint) FROM entries \
+     WHERE tenant = $1 AND parent = $2 AND name > $3 ORDER BY name LIMIT $4"
+);
 
 async fn live_page(
     tx: &mut TenantTx,
@@ -298,17 +306,8 @@ async fn live_page(
     after: &str,
     limit: usize,
 ) -> Result<Vec<Entry>> {
-    let rows = tx
-        .rows(
-            concat!(
-                "SELECT ",
-                columns!(""),
-                ", CAST(NULL AS bigint) FROM entries \
-                 WHERE tenant = $1 AND parent = $2 AND name > $3 ORDER BY name LIMIT $4"
-            ),
-            [parent.as_bytes().into(), after.into(), number(limit)],
-        )
-        .await?;
+    let args = [parent.as_bytes().into(), after.into(), number(limit)];
+    let rows = tx.rows(LIVE_PAGE, args).await?;
     rows.iter().map(read).collect()
 }
 
@@ -336,34 +335,6 @@ async fn past_page(
                 after.into(),
                 until.into(),
                 seq.into(),
-                number(limit),
-            ],
-        )
-        .await?;
-    rows.iter().map(read).collect()
-}
-
-/// Up to `limit` live children of a folder with node ids above `after`, by node.
-///
-/// # Errors
-/// Unavailable when the database does not answer.
-pub async fn children_by_node(
-    tx: &mut TenantTx,
-    parent: NodeId,
-    after: NodeId,
-    limit: usize,
-) -> Result<Vec<Entry>> {
-    let rows = tx
-        .rows(
-            concat!(
-                "SELECT ",
-                columns!(""),
-                ", CAST(NULL AS bigint) FROM entries \
-                 WHERE tenant = $1 AND parent = $2 AND node > $3 ORDER BY node LIMIT $4"
-            ),
-            [
-                parent.as_bytes().into(),
-                after.as_bytes().into(),
                 number(limit),
             ],
         )
@@ -558,4 +529,38 @@ pub(in crate::db) fn read(row: &Row) -> Result<Entry> {
 
 fn number(value: usize) -> Value {
     i64::try_from(value).unwrap_or(i64::MAX).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::db::database::{Database, Location};
+    use crate::db::migrate;
+    use crate::domain::clock::SystemClock;
+    use crate::domain::id::TenantId;
+
+    #[tokio::test]
+    async fn a_page_of_children_is_one_search_by_folder_and_name() {
+        let folder = std::env::temp_dir().join(format!("sealift-page-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let location = Location::Sqlite(folder.join("test.db"));
+        let db = Database::open(&location, 1, Arc::new(SystemClock)).await;
+        let db = db.unwrap();
+        migrate::migrate(&db, "sealift_server").await.unwrap();
+        let mut tx = db.read(TenantId(1)).await.unwrap();
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {LIVE_PAGE}"));
+        let args = [NodeId::NIL.as_bytes().into(), "".into(), number(1)];
+        let steps = tx.rows(explain, args).await.unwrap();
+        let steps: Vec<_> = steps.iter().map(|row| row.text(3).unwrap()).collect();
+        let [only] = &steps[..] else {
+            panic!("{steps:?}");
+        };
+        let by = "(tenant=? AND parent=? AND name>?)";
+        assert!(only.starts_with("SEARCH") && only.ends_with(by), "{only}");
+        drop(tx);
+        db.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -1,6 +1,6 @@
 //! Uploads in progress or broken off: their epoch, checkpoints and reservation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::db::blobs::{self, BlobInfo};
 use crate::db::contents::{link_runs, unlink_runs};
@@ -139,9 +139,12 @@ pub async fn checkpoint(
     usage::charge(tx, Some(upload.account), Amount::default(), grows).await?;
     let old = upload_edits::load(tx, id).await?;
     // What was there and is stays linked; a blob that has grown or ended meanwhile is noted again.
+    let noted = noted_blobs(tx, id).await?;
+    let stored: HashMap<_, _> = progress.blobs.iter().map(|info| (info.id, info)).collect();
     let is_settled = |edit: &Edit| {
         let blob = edit.run().and_then(|run| run.blob);
-        !progress.blobs.iter().any(|info| Some(info.id) == blob)
+        let info = blob.and_then(|blob| stored.get(&blob));
+        info.is_none_or(|info| noted.get(&info.id) == Some(&(info.size, info.finished)))
     };
     let same = old.iter().zip(&progress.edits);
     let same = same.take_while(|(old, new)| old == new && is_settled(new));
@@ -178,6 +181,23 @@ pub async fn checkpoint(
     )
     .await?;
     Ok(())
+}
+
+/// How long the blobs are that an upload names, and whether they are finished, as their rows say.
+async fn noted_blobs(tx: &mut TenantTx, id: UploadId) -> Result<HashMap<BlobId, (u64, bool)>> {
+    let rows = tx
+        .rows(
+            "SELECT b.id, b.size, b.finished FROM blobs b WHERE b.tenant = $1 AND b.id IN (\
+             SELECT blob FROM upload_edits WHERE tenant = $1 AND upload = $2)",
+            [id.as_bytes().into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id = BlobId::from_slice(&row.bytes(0)?)?;
+            Ok((id, (row.count(1)?, row.int(2)? != 0)))
+        })
+        .collect()
 }
 
 /// Takes the reservation out of an upload that still belongs to `epoch`, for the caller to charge.

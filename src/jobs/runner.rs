@@ -13,9 +13,10 @@ use crate::db::{instances, leases, tenants};
 use crate::domain::error::Result;
 use crate::domain::measures;
 use crate::jobs::clock_watch::ClockWatch;
+use crate::jobs::hash::Hashing;
 use crate::jobs::leaps::Leaps;
 use crate::jobs::sweep::Keep;
-use crate::jobs::{copies, expire, hash, mend, orphans, purge, settle, sweep};
+use crate::jobs::{copies, expire, mend, orphans, purge, settle, sweep};
 use crate::vfs::service::Vfs;
 
 /// How long an instance that stops renewing its lease counts as alive.
@@ -103,6 +104,15 @@ impl Jobs {
                 tracing::warn!(error = ?error, "a round of copying ended early; the next goes on");
             }
         });
+        let hashing = Arc::new(Hashing::default());
+        jobs.spawn(settings.interval, move |vfs| {
+            let hashing = hashing.clone();
+            async move {
+                if let Err(error) = hashing_round(&vfs, &hashing).await {
+                    tracing::warn!(error = ?error, "a round of hashing ended early; the next goes on");
+                }
+            }
+        });
         let (vfs, stop) = (jobs.vfs.clone(), jobs.stop.clone());
         jobs.tasks.spawn(async move {
             stop.run_until_cancelled(mend::run(&vfs)).await;
@@ -185,6 +195,20 @@ pub async fn copying_round(vfs: &Vfs) -> Result<()> {
     Ok(())
 }
 
+/// One round of hashing over all tenants, beside the other jobs: a content may take hours to read.
+///
+/// # Errors
+/// Unavailable when not even the tenants can be listed.
+pub async fn hashing_round(vfs: &Vfs, hashing: &Hashing) -> Result<()> {
+    for tenant in tenants::list(vfs.database()).await? {
+        let hashed = measures::job("hash", hashing.run(vfs, tenant.id)).await;
+        if let Err(error) = hashed {
+            tracing::warn!(tenant.id = %tenant.id, error = ?error, "not all of a tenant's contents were hashed; they are tried again");
+        }
+    }
+    Ok(())
+}
+
 async fn tenant_round(
     vfs: &Vfs,
     tenant: &Tenant,
@@ -211,12 +235,10 @@ async fn tenant_round(
         ),
         false => (Ok(0), Ok(0), Ok(0)),
     };
-    let hashed = measures::job("hash", hash::run(vfs, tenant.id)).await;
     settled?;
     purged?;
     swept?;
-    expired?;
-    hashed.map(drop)
+    expired.map(drop)
 }
 
 async fn renew(vfs: &Vfs) -> Result<()> {

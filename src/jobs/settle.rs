@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use crate::db::entries::Moment;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::Amount;
@@ -44,15 +45,15 @@ async fn sum(vfs: &Vfs, tenant: TenantId, top: NodeId) -> Result<Vec<(AccountId,
     let mut sums: BTreeMap<AccountId, Amount> = BTreeMap::new();
     let mut folders = vec![top];
     while let Some(folder) = folders.pop() {
-        let mut after = NodeId::NIL;
+        let mut after = String::new();
         loop {
             let mut tx = vfs.database().read(tenant).await?;
-            let children = entries::children_by_node(&mut tx, folder, after, BATCH).await?;
+            let children = entries::page(&mut tx, folder, &after, BATCH, Moment::Now).await?;
             drop(tx);
             let Some(last) = children.last() else {
                 break;
             };
-            after = last.node;
+            after.clone_from(&last.name);
             for child in children {
                 let sum = sums.entry(child.owner.unwrap_or(AccountId(0))).or_default();
                 let one = Amount::one(child.size);

@@ -1,6 +1,6 @@
 //! Sweeping up: uploads that expired, blobs that nothing names, objects of blobs that are given up.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -59,26 +59,39 @@ pub async fn run_at(vfs: &Vfs, tenant: TenantId, keep: Keep, now: Timestamp) -> 
 
 async fn sweep_blobs(vfs: &Vfs, tenant: TenantId, until: Timestamp, now: Timestamp) -> Result<u64> {
     let mut removed = 0;
+    let mut failed = Failed::default();
     loop {
         let mut tx = vfs.database().read(tenant).await?;
-        let batch = blobs::deleting(&mut tx, until, BATCH).await?;
+        let batch = blobs::deleting(&mut tx, until, &failed.regions, BATCH).await?;
         drop(tx);
         if batch.is_empty() {
-            return Ok(removed);
+            return failed.or(removed);
         }
         let (batch, given_up): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|blob| is_named(vfs, blob.info.region));
         warn_of_given_up(tenant, given_up.iter().map(|blob| blob.info.region));
         let gone = some_at_a_time(batch.into_iter().map(|blob| async move {
-            let store = vfs.store(blob.info.region)?;
-            match blob.info.finished {
-                true => store.delete(blob.info.id).await?,
-                false => store.discard(blob.info.id).await?,
-            }
-            Ok(blob)
+            let BlobInfo {
+                id,
+                finished,
+                region,
+                ..
+            } = blob.info;
+            let removing = async {
+                let store = vfs.store(region)?;
+                match finished {
+                    true => store.delete(id).await,
+                    false => store.discard(id).await,
+                }
+            };
+            removing
+                .await
+                .map(|()| blob)
+                .map_err(|error| (region, error))
         }));
-        let (gone, failed) = gone.await;
+        let (gone, errors) = gone.await;
+        failed.note(errors);
         let first = gone.iter().filter(|blob| !blob.is_remembered());
         removed += first.count() as u64;
         let (remembered, forgotten): (Vec<_>, Vec<_>) = gone.into_iter().partition(may_come_late);
@@ -89,9 +102,28 @@ async fn sweep_blobs(vfs: &Vfs, tenant: TenantId, until: Timestamp, now: Timesta
             at: now,
         };
         vfs.committer().run(tenant, &Actor::job(), forget).await?;
-        if let Some(error) = failed {
-            return Err(error);
+    }
+}
+
+/// Regions in which something could not be removed: what is there waits for the next sweep, and keeps nobody from what
+/// is elsewhere.
+#[derive(Default)]
+struct Failed {
+    regions: BTreeSet<RegionId>,
+    first: Option<Error>,
+}
+
+impl Failed {
+    fn note(&mut self, errors: Vec<(RegionId, Error)>) {
+        for (region, error) in errors {
+            self.regions.insert(region);
+            self.first.get_or_insert(error);
         }
+    }
+
+    /// What was done, or the first error.
+    fn or(self, done: u64) -> Result<u64> {
+        self.first.map_or(Ok(done), Err)
     }
 }
 
@@ -119,31 +151,33 @@ fn warn_of_given_up(tenant: TenantId, regions: impl Iterator<Item = RegionId>) {
 
 /// Copies go before their blobs, whose rows lead to them.
 async fn sweep_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<u64> {
-    let failed = doom_copies(vfs, tenant, until).await?;
+    let mut failed = Failed {
+        first: doom_copies(vfs, tenant, until).await?,
+        ..Failed::default()
+    };
     let mut removed = 0;
     loop {
         let mut tx = vfs.database().read(tenant).await?;
-        let batch = copies::doomed(&mut tx, BATCH).await?;
+        let batch = copies::doomed(&mut tx, &failed.regions, BATCH).await?;
         drop(tx);
         if batch.is_empty() {
-            return failed.map_or(Ok(removed), Err);
+            return failed.or(removed);
         }
         let (batch, given_up): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|doomed| is_named(vfs, doomed.region));
         warn_of_given_up(tenant, given_up.iter().map(|doomed| doomed.region));
         let gone = some_at_a_time(batch.into_iter().map(|doomed| async move {
-            vfs.store(doomed.region)?.discard(doomed.id).await?;
-            Ok(doomed)
+            let removing = async { vfs.store(doomed.region)?.discard(doomed.id).await };
+            let removed = removing.await.map(|()| doomed);
+            removed.map_err(|error| (doomed.region, error))
         }));
-        let (mut gone, failed) = gone.await;
+        let (mut gone, errors) = gone.await;
+        failed.note(errors);
         removed += gone.len() as u64;
         gone.extend(given_up);
         let forget = ForgetCopies(gone);
         vfs.committer().run(tenant, &Actor::job(), forget).await?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
     }
 }
 
@@ -170,8 +204,8 @@ async fn doom_copies(vfs: &Vfs, tenant: TenantId, until: Timestamp) -> Result<Op
         if looks.is_empty() {
             return Ok(failed);
         }
-        let (spare, error) = some_at_a_time(looks.into_iter()).await;
-        failed = failed.or(error);
+        let (spare, errors) = some_at_a_time(looks.into_iter()).await;
+        failed = failed.or(errors.into_iter().next());
         let copies = spare.into_iter().flatten().collect();
         let doom = Doom { copies, until };
         vfs.committer().run(tenant, &Actor::job(), doom).await?;
@@ -198,18 +232,16 @@ async fn is_spare(vfs: &Vfs, tenant: TenantId, region: RegionId, info: BlobInfo)
     Ok(there)
 }
 
-/// Looks at or removes some at a time; returns what is done, and the first error.
-async fn some_at_a_time<T>(
-    removals: impl Iterator<Item = impl Future<Output = Result<T>>>,
-) -> (Vec<T>, Option<Error>) {
+/// Looks at or removes some at a time; returns what is done, and what went wrong.
+async fn some_at_a_time<T, E>(
+    removals: impl Iterator<Item = impl Future<Output = std::result::Result<T, E>>>,
+) -> (Vec<T>, Vec<E>) {
     let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
-    let (mut gone, mut failed) = (Vec::new(), None);
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
     while let Some(removed) = removals.next().await {
         match removed {
             Ok(one) => gone.push(one),
-            Err(error) => {
-                failed.get_or_insert(error);
-            }
+            Err(error) => failed.push(error),
         }
     }
     (gone, failed)

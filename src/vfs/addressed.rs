@@ -266,6 +266,10 @@ impl Operation for Create {
     }
 
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
+        if uploads::find(tx, self.addressed.upload).await?.is_some() {
+            // It is made already, and the answer was lost.
+            return Ok(Record::Nothing);
+        }
         let account = self.addressed.account;
         let is_new = match &self.addressed.purpose {
             Purpose::File(to) => to.node.is_none(),

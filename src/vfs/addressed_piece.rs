@@ -114,7 +114,7 @@ impl Session {
             // Whoever had the hold sent the rest.
             return Err(moved_on());
         }
-        let mut upload = found(&mut tx, &addressed).await?;
+        let upload = found(&mut tx, &addressed).await?;
         let said = length.filter(|_| addressed.length.is_none());
         addressed.length = addressed.length.or(length);
         if upload.size != offset || (length.is_some() && length != addressed.length) {
@@ -128,53 +128,98 @@ impl Session {
             Purpose::Part | Purpose::Joined(..) => None,
         };
         drop(tx);
-        if upload.instance == self.vfs.instance() {
-            // Nobody here writes to it: an earlier piece could not let it go, as when the database was away.
-            self.run(let_go(&upload)).await?;
-            (upload.epoch, upload.instance) = (upload.epoch + 1, InstanceId::NIL);
-        }
         let own = old.filter(|old| old.owner == Some(self.principal.account));
-        let taken = resume::take_over(&self.vfs, &self.principal, upload).await;
+        let taking = Taking {
+            vfs: self.vfs.clone(),
+            principal: self.principal.clone(),
+            upload,
+            addressed,
+            said,
+            trust,
+            credit: own.map_or(0, |own| own.size),
+            hold,
+            admission,
+        };
+        let (bytes, arriving) = mpsc::channel(1);
+        let (verdict, judged) = oneshot::channel();
+        let (begun, beginning) = oneshot::channel();
+        let (told, outcome) = oneshot::channel();
+        // Owned by the file system: a client that goes away must neither cut a write in two, nor leave an upload to
+        // this instance that nobody here writes to. Nobody may be there to be told.
+        self.vfs.tasks().spawn(async move {
+            match Box::pin(taking.take_over()).await {
+                Ok(piece) => {
+                    let _ = begun.send(Ok(()));
+                    let _ = told.send(Box::pin(piece.run(arriving, judged)).await);
+                }
+                Err(error) => {
+                    let _ = begun.send(Err(error));
+                }
+            }
+        });
+        let writer = PieceWriter {
+            bytes,
+            verdict,
+            outcome,
+        };
+        let begun = beginning.await;
+        begun.unwrap_or_else(|_| Err(Error::internal("a piece ended without an answer")))?;
+        Ok(writer)
+    }
+}
+
+/// An upload that is about to be taken over.
+struct Taking {
+    vfs: Vfs,
+    principal: Principal,
+    upload: Upload,
+    addressed: Addressed,
+    said: Option<u64>,
+    trust: Trust,
+    credit: u64,
+    hold: Hold,
+    admission: Admission,
+}
+
+impl Taking {
+    async fn take_over(mut self) -> Result<Piece> {
+        let (vfs, principal) = (self.vfs, self.principal);
+        if self.upload.instance == vfs.instance() {
+            // Nobody here writes to it: an earlier piece could not let it go, as when the database was away.
+            let (committer, actor) = (vfs.committer(), principal.actor());
+            let let_go = committer.run(principal.tenant, &actor, let_go(&self.upload));
+            let_go.await?;
+            self.upload.epoch += 1;
+            self.upload.instance = InstanceId::NIL;
+        }
+        let taken = resume::take_over(&vfs, &principal, self.upload).await;
         let resumed = match taken {
             Err(error) if error.kind() == ErrorKind::Busy => return Err(held()),
             taken => taken?.ok_or_else(no_such_upload)?,
         };
-        let (vfs, principal) = (self.vfs.clone(), self.principal.clone());
         let mut claim = Claim::new(vfs.clone(), principal.clone());
         claim.go_on(&resumed.upload);
         let mut draft = Draft::new(vfs.clone(), principal.tenant, true, None);
         let files = resumed.upload.reserved.files;
         if !resumed.edits.is_empty() {
-            draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
+            let edits = (resumed.edits, resumed.known);
+            draft.replay(edits, &resumed.blobs, resumed.upload.hash_state);
         }
         let before = draft.settled(LastByte::Told);
-        let piece = Piece {
-            vfs: vfs.clone(),
+        Ok(Piece {
+            vfs,
             transfer: Transfer::new(&principal, Direction::In),
             principal,
-            addressed,
-            said,
+            addressed: self.addressed,
+            said: self.said,
             draft,
             claim,
             before,
-            trust,
-            credit: own.map_or(0, |own| own.size),
+            trust: self.trust,
+            credit: self.credit,
             is_new: files > 0,
-            _hold: hold,
-            _admission: admission,
-        };
-        let (bytes, arriving) = mpsc::channel(1);
-        let (verdict, judged) = oneshot::channel();
-        let (told, outcome) = oneshot::channel();
-        // Owned by the file system: a client that goes away must not cut a write in two.
-        vfs.tasks().spawn(async move {
-            // Nobody may be there to be told.
-            let _ = told.send(Box::pin(piece.run(arriving, judged)).await);
-        });
-        Ok(PieceWriter {
-            bytes,
-            verdict,
-            outcome,
+            _hold: self.hold,
+            _admission: self.admission,
         })
     }
 }

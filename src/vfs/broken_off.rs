@@ -19,7 +19,7 @@ use crate::vfs::draft::Draft;
 use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::read::FileReader;
 use crate::vfs::rename::Overwrite;
-use crate::vfs::resume;
+use crate::vfs::resume::{self, Resumed};
 use crate::vfs::session::Session;
 use crate::vfs::source::Loan;
 use crate::vfs::upload::Remains;
@@ -33,17 +33,30 @@ impl Session {
         shown: Entry,
         path: &VfsPath,
     ) -> Result<FileReader> {
-        let (vfs, tenant) = (&self.vfs, self.principal.tenant);
-        let resumed = resume::take_over(vfs, &self.principal, upload).await?;
-        let resumed = resumed.ok_or_else(|| no_such(path))?;
-        let mut claim = Claim::new(vfs.clone(), self.principal.clone());
+        let session = self.clone();
+        // Owned by the file system: who asks may go away before it is let go again.
+        let borrowing = async move { session.borrow_broken_off(upload).await };
+        let borrowed = self.vfs.tasks().spawn(borrowing).await;
+        let borrowed = borrowed.unwrap_or_else(|error| Err(Error::internal(error)))?;
+        let (resumed, loan) = borrowed.ok_or_else(|| no_such(path))?;
+        let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
+        let mut draft = Draft::new(vfs, tenant, true, None);
+        draft.replay((resumed.edits, resumed.known), &resumed.blobs, None);
+        let content = draft.reader().clone();
+        Ok(FileReader::of(tenant, shown, content).lent(loan))
+    }
+
+    /// What an upload has stored, with what keeps that; none when it is lost. The upload stays as it is.
+    async fn borrow_broken_off(&self, upload: Upload) -> Result<Option<(Resumed, Loan)>> {
+        let taken = resume::take_over(&self.vfs, &self.principal, upload).await?;
+        let Some(resumed) = taken else {
+            return Ok(None);
+        };
+        let mut claim = Claim::new(self.vfs.clone(), self.principal.clone());
         claim.go_on(&resumed.upload);
         let loan = self.hold_on(&resumed.upload, &resumed.edits).await;
         claim.leave(Remains::Keep, Vec::new()).await;
-        let mut draft = Draft::new(vfs.clone(), tenant, true, None);
-        draft.replay(resumed.edits, &resumed.blobs, None);
-        let content = draft.reader().clone();
-        Ok(FileReader::of(tenant, shown, content).lent(loan?))
+        Ok(Some((resumed, loan?)))
     }
 
     /// Copies what broke off as a file of its own.

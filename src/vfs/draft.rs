@@ -14,19 +14,16 @@ use crate::db::contents::StoredContent;
 use crate::db::uploads::{Progress, Unfinished};
 use crate::db::usage::Amount;
 use crate::domain::content::{Edit, Extent, ExtentMap};
-use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::error::Result;
 use crate::domain::id::{BlobId, TenantId};
 use crate::vfs::finishing::{Finishing, taken_over};
 use crate::vfs::leftover::{Made, Then};
+use crate::vfs::piece_memory::{MAX_EDITS, PieceMemory, too_many};
 use crate::vfs::prefix::{drop_last_byte, prefix};
 use crate::vfs::read::ContentReader;
 use crate::vfs::service::Vfs;
 use crate::vfs::sink::{BlobSink, Durable};
 use crate::vfs::source::{Loan, Source};
-
-/// In how many pieces a file may be written out of order before it is closed: each is kept in
-/// memory until then, and becomes a row.
-const MAX_EDITS: usize = 100_000;
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +49,17 @@ pub struct Draft {
     tenant: TenantId,
     /// Whether it starts from nothing.
     whole: bool,
-    /// How long the content was that it is laid over.
+    /// How long the content was that it is laid over, and in how many runs that was when it began.
     base_size: u64,
+    base_runs: usize,
     /// The content with all that was written.
     view: ExtentMap,
     /// All blobs that the view may name.
     blobs: BTreeMap<BlobId, BlobInfo>,
     /// What was written, in order.
     edits: Vec<Edit>,
+    /// What knowing the edits, and what the view has more than the base, takes.
+    known: PieceMemory,
     /// The blobs that were made for it and are complete.
     stored: Vec<BlobInfo>,
     /// The blobs that were made for it, and that a publish did not link though they are needed.
@@ -91,14 +91,17 @@ impl Draft {
             Some(base) => (base.map, base.blobs),
             None => (ExtentMap::default(), Vec::new()),
         };
+        let base_runs = view.runs().len();
         Self {
             vfs,
             tenant,
             whole,
             base_size: view.size(),
+            base_runs,
             view,
             blobs: blobs.into_iter().map(|info| (info.id, info)).collect(),
             edits: Vec::new(),
+            known: PieceMemory::default(),
             stored: Vec::new(),
             spared: Vec::new(),
             resumed: Vec::new(),
@@ -115,7 +118,13 @@ impl Draft {
     }
 
     /// Does again what was done before an upload broke off.
-    pub fn replay(&mut self, edits: Vec<Edit>, blobs: &[BlobInfo], hash_state: Option<Vec<u8>>) {
+    pub fn replay(
+        &mut self,
+        (edits, known): (Vec<Edit>, PieceMemory),
+        blobs: &[BlobInfo],
+        hash_state: Option<Vec<u8>>,
+    ) {
+        self.known = known;
         for edit in &edits {
             self.view.apply(edit);
         }
@@ -361,7 +370,9 @@ impl Draft {
         }
         self.whole = false;
         self.base_size = self.view.size();
-        self.edits.clear();
+        self.edits = Vec::new();
+        let shown = self.view.runs().len().saturating_sub(self.base_runs);
+        self.known.shrink_to(shown);
         self.before = None;
         let infos = spared.iter().filter_map(|id| self.blobs.get(id));
         self.spared = infos.copied().collect();
@@ -546,6 +557,9 @@ impl Draft {
 
     /// Notes an edit, joined with the last one where that is the same in effect.
     fn push(&mut self, edit: Edit) -> Result<()> {
+        let shown = self.view.runs().len().saturating_sub(self.base_runs);
+        let pieces = self.edits.len().max(shown);
+        self.known.cover(self.vfs.budget(), pieces)?;
         let full = self.edits.len() >= MAX_EDITS;
         let is_own = self
             .before
@@ -562,16 +576,7 @@ impl Draft {
             }
             // Not when it grows again: what was cut off must not come back.
             (Some(Edit::Resize(last)), Edit::Resize(size)) if size <= *last => *last = size,
-            _ if full => {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    format!(
-                        "the file is written in more than {MAX_EDITS} pieces out of order, so that \
-                         nothing of it is stored; write it from the start to the end, or let fsync \
-                         store it before there are so many, which starts the count anew"
-                    ),
-                ));
-            }
+            _ if full => return Err(too_many()),
             _ => self.edits.push(edit),
         }
         Ok(())

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::db::entries;
 use crate::domain::error::Result;
+use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry};
 use crate::domain::path::VfsPath;
 use crate::vfs::access::follow;
@@ -102,6 +104,30 @@ impl FileWriter {
             size: self.draft.size().max(self.early.end()),
             attributes: attributes.with(self.publish.update),
             ..self.entry.clone()
+        }
+    }
+
+    /// The file as it is now that this has published it as `node`: as this handle sees it when the database does not
+    /// tell, since that must not keep anybody from going on.
+    pub(in crate::vfs) async fn as_published(&mut self, node: NodeId) -> Entry {
+        let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
+        let read = async {
+            let mut tx = vfs.database().read(tenant).await?;
+            entries::live(&mut tx, node).await
+        };
+        match read.await {
+            Ok(Some(entry)) => entry,
+            // Deleted meanwhile.
+            Ok(None) => self.entry.clone(),
+            Err(error) => {
+                tracing::debug!(error = ?error, "what was published is shown as it was written");
+                let size = self.draft.size();
+                Entry {
+                    content: (size > 0).then_some(self.publish.content),
+                    owner: Some(self.principal.account),
+                    ..self.entry()
+                }
+            }
         }
     }
 

@@ -59,7 +59,9 @@ impl Operation for Remove {
             }
             // Only its own account sees it, which may well undo what it did.
             kept::discard(tx, account, place, None, self.now).await?;
-            return Ok(Record::Nothing);
+            // Written down, so that it is not done again when nobody knows whether it was.
+            let detail = format!("{}, which broke off", self.path);
+            return Ok(Record::Event(Happening::new("delete", detail)));
         };
         access.require(&below(&chain, &entry), Rights::DELETE)?;
         let path = self.path.to_string();

@@ -147,7 +147,9 @@ impl Rename {
         let place = (target.parent, target.name.as_str());
         let over = (target.node, found.and_then(|entry| entry.content));
         kept::rename(tx, upload.id, upload.epoch, place, over).await?;
-        Ok(Record::Nothing)
+        // Written down, so that it is not done again when nobody knows whether it was.
+        let detail = format!("{} -> {}, which broke off", self.from, self.to);
+        Ok(Record::Event(Happening::new("rename", detail)))
     }
 
     /// Ends what has the name. Says what is told of a folder; of a file, what comes in its place is.

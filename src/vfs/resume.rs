@@ -2,6 +2,7 @@
 //! on any instance.
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 
 use crate::crypto::open::sealed_bytes;
 use crate::db::blobs::{self, BlobInfo};
@@ -21,6 +22,7 @@ use crate::domain::random;
 use crate::domain::rights::Rights;
 use crate::storage::store::Checkpoint;
 use crate::vfs::access::Access;
+use crate::vfs::piece_memory::PieceMemory;
 use crate::vfs::senders::Amount;
 use crate::vfs::service::Vfs;
 use crate::vfs::upload::{Leave, Remains, is_superseded_by};
@@ -31,6 +33,8 @@ pub struct Resumed {
     pub upload: Upload,
     /// What was done, in order.
     pub edits: Vec<Edit>,
+    /// What knowing that takes.
+    pub known: PieceMemory,
     /// The blobs that it names; all can be read.
     pub blobs: Vec<BlobInfo>,
 }
@@ -152,15 +156,67 @@ pub async fn shown(tx: &mut TenantTx, upload: &Upload, found: Option<&Entry>) ->
 }
 
 /// Takes an upload over: from now on whoever wrote it can do nothing more, and all that it names can
-/// be read. None when it turns out that its blobs are lost.
+/// be read. None when it turns out that its blobs are lost. Whoever stops waiting for this leaves it as it was.
 ///
 /// # Errors
-/// Busy when somebody else has just taken it over; Unavailable when database or store do not answer.
+/// Busy when somebody else has just taken it over, or there is no memory for it; Unavailable when database or store do not answer.
 pub async fn take_over(
     vfs: &Vfs,
     principal: &Principal,
     upload: Upload,
 ) -> Result<Option<Resumed>> {
+    let (told, taken) = oneshot::channel();
+    let (own, whose) = (vfs.clone(), principal.clone());
+    // Owned by the file system: an upload that belongs to an instance that lives, and to nobody there, is out of reach
+    // for all others.
+    vfs.tasks().spawn(async move {
+        let resumed = take(&own, &whose, upload).await;
+        let taken = resumed.map(|resumed| Taken {
+            vfs: own,
+            principal: whose,
+            resumed,
+        });
+        drop(told.send(taken));
+    });
+    let taken = taken.await;
+    let taken =
+        taken.unwrap_or_else(|_| Err(Error::internal("a take-over ended without an answer")));
+    Ok(taken?.resumed.take())
+}
+
+/// What was taken over, until whoever asked for it has it; dropped before, it is let go.
+struct Taken {
+    vfs: Vfs,
+    principal: Principal,
+    resumed: Option<Resumed>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(resumed) = self.resumed.take() else {
+            return;
+        };
+        let (vfs, principal) = (self.vfs.clone(), self.principal.clone());
+        self.vfs.tasks().spawn(async move {
+            let keep = leave(&resumed.upload, Remains::Keep);
+            let (committer, actor) = (vfs.committer(), principal.actor());
+            if let Err(error) = committer.run(principal.tenant, &actor, keep).await {
+                tracing::warn!(upload = %resumed.upload.id, tenant.id = %principal.tenant, error = ?error, "an upload cannot be gone on with until this instance ends");
+            }
+        });
+    }
+}
+
+fn leave(upload: &Upload, remains: Remains) -> Leave {
+    Leave {
+        upload: Some((upload.id, upload.epoch)),
+        remains,
+        blobs: Vec::new(),
+        lent_by: None,
+    }
+}
+
+async fn take(vfs: &Vfs, principal: &Principal, upload: Upload) -> Result<Option<Resumed>> {
     let (tenant, actor) = (principal.tenant, principal.actor());
     let taking = TakeOver {
         id: upload.id,
@@ -177,26 +233,22 @@ pub async fn take_over(
         epoch: upload.epoch + 1,
         ..upload
     };
-    let give_up = |remains| Leave {
-        upload: Some((upload.id, upload.epoch)),
-        remains,
-        blobs: Vec::new(),
-        lent_by: None,
-    };
-    match salvage(vfs, principal, &upload).await {
+    let mut known = PieceMemory::default();
+    match salvage(vfs, principal, &upload, &mut known).await {
         Ok((edits, blobs)) => Ok(Some(Resumed {
             upload,
             edits,
+            known,
             blobs,
         })),
         Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
             tracing::warn!(upload = %upload.id, tenant.id = %tenant, error = ?error, "what an upload had stored is lost; it starts afresh");
-            let discard = give_up(Remains::Discard);
+            let discard = leave(&upload, Remains::Discard);
             vfs.committer().run(tenant, &actor, discard).await?;
             Ok(None)
         }
         Err(error) => {
-            let keep = give_up(Remains::Keep);
+            let keep = leave(&upload, Remains::Keep);
             if let Err(failed) = vfs.committer().run(tenant, &actor, keep).await {
                 tracing::warn!(upload = %upload.id, tenant.id = %tenant, error = ?failed, "an upload cannot be gone on with until this instance ends");
             }
@@ -271,9 +323,11 @@ async fn salvage(
     vfs: &Vfs,
     principal: &Principal,
     upload: &Upload,
+    known: &mut PieceMemory,
 ) -> Result<(Vec<Edit>, Vec<BlobInfo>)> {
     let mut tx = vfs.database().snapshot(principal.tenant).await?;
     let edits = upload_edits::load(&mut tx, upload.id).await?;
+    known.cover(vfs.budget(), edits.len())?;
     let named = kept::blobs(&mut tx, upload.id).await?;
     drop(tx);
     let mut unfinished = Vec::new();

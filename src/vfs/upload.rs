@@ -129,12 +129,32 @@ pub struct Settle {
 #[async_trait]
 impl Operation for Settle {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
-        self.advance.apply(tx, next).await?;
-        uploads::keep(tx, self.advance.id, self.advance.epoch, next.at).await?;
+        if !self.is_done(tx).await? {
+            self.advance.apply(tx, next).await?;
+            uploads::keep(tx, self.advance.id, self.advance.epoch, next.at).await?;
+        }
         for blob in &self.blobs {
             blobs::discard(tx, *blob, next.at).await?;
         }
         Ok(Record::Nothing)
+    }
+}
+
+impl Settle {
+    /// Whether it was done already, and the answer was lost: nobody but who had the epoch lets it go under the next.
+    async fn is_done(&self, tx: &mut TenantTx) -> Result<bool> {
+        let Advance {
+            id,
+            epoch,
+            progress,
+            ..
+        } = &self.advance;
+        let upload = uploads::find(tx, *id).await?;
+        Ok(upload.is_some_and(|upload| {
+            upload.epoch == epoch + 1
+                && upload.instance == InstanceId::NIL
+                && upload.size == progress.size
+        }))
     }
 }
 

@@ -96,7 +96,8 @@ impl FileWriter {
         let is_untouched = start.resumed.is_some();
         if let Some(resumed) = start.resumed {
             claim.go_on(&resumed.upload);
-            draft.replay(resumed.edits, &resumed.blobs, resumed.upload.hash_state);
+            let edits = (resumed.edits, resumed.known);
+            draft.replay(edits, &resumed.blobs, resumed.upload.hash_state);
         }
         let early = Early::new(vfs.budget().clone());
         let given = Some(options.attributes)
@@ -270,10 +271,7 @@ impl FileWriter {
                 self.publish.own_node = Some(node);
                 self.publish.new_node = NodeId::mint(self.now());
             }
-            let mut tx = self.vfs.database().read(self.principal.tenant).await?;
-            if let Some(entry) = entries::live(&mut tx, node).await? {
-                self.entry = entry;
-            }
+            self.entry = self.as_published(node).await;
             self.publish.hashed_over = Some(self.publish.content);
             self.publish.content = ContentId::mint(self.now());
             self.publish.over = Over::Current;

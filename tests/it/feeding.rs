@@ -1,19 +1,22 @@
 //! How uploads feed a store that takes no small piece, with much memory and with little.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use sealift::crypto::open::sealed_bytes;
 use sealift::db::blobs::{self, BlobRecord};
 use sealift::db::contents;
 use sealift::db::sql::Dialect;
-use sealift::domain::id::BlobId;
+use sealift::domain::id::{BlobId, ContentId};
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::Operation;
 use sealift::storage::memory::MemoryStore;
 use sealift::storage::store::Shape;
 use sealift::vfs::session::Session;
 
-use crate::support::world::{World, get, new_tenant, path, put, replace};
+use crate::support::world::{World, clean, get, new_tenant, path, put, replace};
 
 const MIB: usize = 1 << 20;
 /// What clients ask for at a time.
@@ -54,7 +57,7 @@ async fn stored(world: &World) -> Vec<BlobRecord> {
 
 async fn is_hashed(world: &World) -> bool {
     let mut tx = world.vfs.database().read(world.tenant.id).await.unwrap();
-    contents::unhashed(&mut tx, i64::MAX, 10)
+    contents::unhashed(&mut tx, ContentId::NIL, i64::MAX, 10)
         .await
         .unwrap()
         .is_empty()
@@ -109,6 +112,31 @@ async fn without_memory_uploads_go_on_in_small_blobs_and_none_waits_for_another(
     let stored = stored(&world).await;
     assert!(stored.len() > 2 * UPLOADS, "{} blobs", stored.len());
     assert!(is_hashed(&world).await);
+}
+
+#[tokio::test]
+async fn a_checkpoint_leaves_blobs_alone_that_have_not_changed() {
+    let (world, session) = world(8 * MIB).await;
+    let content = bytes(40 * MIB);
+    let mut writer = session.open_write(&path("/f"), replace()).await.unwrap();
+    // Others have the rest.
+    let budget = world.vfs.budget();
+    let others = budget.try_take(budget.total() - budget.used()).unwrap();
+    for (index, part) in content.chunks(64 << 10).enumerate() {
+        let part = Bytes::copy_from_slice(part);
+        let offset = (index * (64 << 10)) as u64;
+        writer.write_at(offset, part).await.unwrap();
+        world.clock.advance(Duration::from_secs(1));
+    }
+    // Each was linked at the checkpoint at which it came, and once more if it was not complete by then.
+    let stored = stored(&world).await;
+    assert!(stored.len() > 50, "{} blobs", stored.len());
+    let times: BTreeSet<_> = stored.iter().map(|blob| blob.at).collect();
+    assert!(times.len() > 2, "{times:?}");
+    drop(others);
+    writer.commit().await.unwrap();
+    assert!(get(&session, &path("/f")).await.unwrap() == content);
+    clean(&world).await;
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use sealift::domain::principal::Actor;
 use sealift::domain::rights::Rights;
 use sealift::jobs::fsck;
 use sealift::jobs::fsck_report::{Depth, Repair};
+use sealift::jobs::hash::Hashing;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::storage::faulty;
 use sealift::vfs::history::PastTree;
@@ -221,7 +222,8 @@ async fn the_hashing_job_does_not_read_holes_without_end(dialect: Dialect) {
     let ann = world.account("ann").await;
     put(&ann, &path("/x"), b"x").await.unwrap();
     ann.truncate(&path("/x"), 1 << 50).await.unwrap();
-    let round = runner::round(&world.vfs, JobSettings::default());
+    let hashing = Hashing::default();
+    let round = runner::hashing_round(&world.vfs, &hashing);
     tokio::time::timeout(Duration::from_secs(20), round)
         .await
         .expect("the round must end")

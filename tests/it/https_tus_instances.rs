@@ -1,12 +1,18 @@
 //! A tus upload that goes on at another server, which runs beside the first on the same PostgreSQL and the
 //! same store; and one whose server dies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use sealift::db::database::{Database, Location};
+use sealift::db::tenants;
+use sealift::domain::clock::SystemClock;
+
+use crate::support::frames::{Frames, HEADERS, RESET};
 use crate::support::serving::Serving;
 use crate::support::tus::{Tus, noise};
 use crate::support::two::{SECRET, Two};
-use crate::support::wait::wait_for;
+use crate::support::wait::{until, wait_for};
 
 fn client(serving: &Serving) -> Tus {
     Tus::at(
@@ -51,5 +57,69 @@ fn a_tus_upload_goes_on_at_another_server_and_survives_the_first() {
     assert_eq!(last.status, 204, "{}", last.text());
     two.is_there(&other, "orphan", &bytes);
     two.run(&["fsck"]);
+    other.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_whose_request_is_reset_while_it_is_taken_over_goes_on_at_another_server() {
+    let two = Two::new();
+    let (one, other) = (two.start("one"), two.start("other"));
+    let there = client(&other);
+    let bytes = noise(9, 200_000);
+    let at = there.begin("reset", bytes.len());
+    assert_eq!(there.patch(&at, 0, &bytes[..100_000], &[]).status, 204);
+    let server = Location::Postgres(two.urls.server.clone());
+    let db = Database::open(&server, 2, Arc::new(SystemClock)).await;
+    let db = db.unwrap();
+    let tenant = tenants::by_name(&db, "acme").await.unwrap().unwrap().id;
+    let epoch = async || {
+        let mut tx = db.read(tenant).await.unwrap();
+        let epoch = "SELECT max(epoch) FROM uploads";
+        let rows = tx.rows_without_tenant(epoch).await.unwrap();
+        rows[0].int(0).unwrap()
+    };
+    let before = epoch().await;
+    let user = format!("ann@acme:{SECRET}");
+    let mut frames = Frames::at(one.https.unwrap(), &user, 1 << 20);
+    let speaks = ("tus-resumable", "1.0.0");
+    let piece = [
+        speaks,
+        ("content-type", "application/offset+octet-stream"),
+        ("upload-offset", "100000"),
+    ];
+    frames.begin_as_user(1, 5, ("HEAD", &at), &[speaks]);
+    frames.wait(HEADERS, 1);
+    let mut stream = 3;
+    while epoch().await == before {
+        assert!(stream < 200, "none of the requests came so far");
+        // Nobody gets on with a change.
+        let mut holder = db.write(tenant).await.unwrap();
+        let lock = "SELECT 1 FROM clocks FOR UPDATE";
+        holder.rows_without_tenant(lock).await.unwrap();
+        frames.begin_as_user(stream, 4, ("PATCH", &at), &piece);
+        // By when these are answered, the one before waits, and has been reset.
+        for look in [stream + 2, stream + 4] {
+            frames.begin_as_user(look, 5, ("HEAD", &at), &[speaks]);
+            frames.wait(HEADERS, look);
+            if look == stream + 2 {
+                frames.send(RESET, 0, stream, &8_u32.to_be_bytes());
+            }
+        }
+        drop(holder);
+        // A change behind all that wait.
+        client(&one).begin(&format!("marker{stream}"), 1);
+        stream += 6;
+    }
+    until("the upload to be let go", async || {
+        let patched = there.patch(&at, 100_000, &bytes[100_000..=100_000], &[]);
+        assert!(matches!(patched.status, 204 | 423), "{}", patched.text());
+        patched.status == 204
+    })
+    .await;
+    let last = there.patch(&at, 100_001, &bytes[100_001..], &[]);
+    assert_eq!(last.status, 204, "{}", last.text());
+    two.is_there(&other, "reset", &bytes);
+    db.close().await;
+    one.stop();
     other.stop();
 }

@@ -55,6 +55,8 @@ mod accounts;
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod addressed;
+#[cfg(test)]
 mod asleep;
 #[cfg(test)]
 mod asyncssh;
@@ -146,6 +148,8 @@ mod ftp_tls;
 mod ftp_transcripts;
 #[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod hashing;
 #[cfg(test)]
 mod host_keys;
 #[cfg(test)]
@@ -272,6 +276,8 @@ mod pieces;
 mod places;
 #[cfg(test)]
 mod places_doors;
+#[cfg(test)]
+mod purging;
 #[cfg(test)]
 mod rclone;
 #[cfg(test)]

@@ -7,12 +7,13 @@ use sealift::db::sql::Dialect;
 use sealift::db::{contents, copies, placement};
 use sealift::domain::clock::Clock;
 use sealift::domain::error::ErrorKind;
-use sealift::domain::id::{BlobId, RegionId};
+use sealift::domain::id::{BlobId, ContentId, RegionId};
 use sealift::jobs::fsck;
 use sealift::jobs::fsck_report::{Depth, Repair};
+use sealift::jobs::hash::Hashing;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::jobs::sweep::{self, Keep};
-use sealift::jobs::{copies as copying, mend, orphans};
+use sealift::jobs::{copies as copying, mend, orphans, purge};
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::{Faults, FaultyStore, Operation};
 use sealift::storage::memory::MemoryStore;
@@ -51,6 +52,7 @@ on_both!(
     copies_that_are_made_after_the_tenant_has_moved_back_are_removed,
     what_is_gone_everywhere_is_not_said_to_have_a_copy,
     a_region_that_is_lost_for_good_does_not_stop_housekeeping,
+    a_region_that_lets_nothing_be_removed_keeps_no_other_from_being_swept,
     what_is_said_once_not_to_be_there_is_asked_for_again,
     what_was_begun_and_is_known_to_nobody_is_removed,
 );
@@ -816,7 +818,9 @@ async fn a_region_that_is_lost_for_good_does_not_stop_housekeeping(dialect: Dial
     let db = two.world.vfs.database();
     let unhashed = async || {
         let mut tx = db.read(two.world.tenant.id).await.unwrap();
-        contents::unhashed(&mut tx, 1 << 30, 10).await.unwrap()
+        contents::unhashed(&mut tx, ContentId::NIL, 1 << 30, 10)
+            .await
+            .unwrap()
     };
     assert_eq!(unhashed().await.len(), 1);
     two.faults[0].fail(Operation::Delete, ErrorKind::Unavailable, u64::MAX);
@@ -828,6 +832,9 @@ async fn a_region_that_is_lost_for_good_does_not_stop_housekeeping(dialect: Dial
         two.world.clock.advance(Duration::from_secs(1));
         runner::round(&two.world.vfs, settings).await.unwrap();
     }
+    let hashing = Hashing::default();
+    let hashed = runner::hashing_round(&two.world.vfs, &hashing);
+    hashed.await.unwrap();
     assert!(unhashed().await.is_empty());
     let mut tx = db.read(two.world.tenant.id).await.unwrap();
     assert!(copies::any(&mut tx).await.unwrap());
@@ -846,6 +853,40 @@ async fn a_region_that_is_lost_for_good_does_not_stop_housekeeping(dialect: Dial
     );
     let mut tx = left.vfs.database().read(left.tenant.id).await.unwrap();
     assert!(!copies::any(&mut tx).await.unwrap());
+}
+
+async fn a_region_that_lets_nothing_be_removed_keeps_no_other_from_being_swept(dialect: Dialect) {
+    const MANY: usize = 250;
+    let two = Two::new(dialect).await;
+    let (vfs, tenant) = (&two.world.vfs, &two.world.tenant);
+    let keep = Keep {
+        blob_grace: Duration::ZERO,
+        upload_expiry: Duration::from_secs(3600),
+    };
+    let come_and_go = async |count: usize| {
+        for number in 0..count {
+            let at = path(&format!("/{number}"));
+            put(&two.session, &at, b"some").await.unwrap();
+            two.session.remove_file(&at).await.unwrap();
+        }
+        two.world.clock.advance(tenant.retention * 2);
+        purge::run(vfs, tenant).await.unwrap();
+        two.world.clock.advance(Duration::from_secs(1));
+    };
+    two.faults[0].fail(Operation::Delete, ErrorKind::Unavailable, u64::MAX);
+    come_and_go(MANY).await;
+    let failed = sweep::run(vfs, tenant.id, keep).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Unavailable);
+    two.move_to(THERE).await;
+    come_and_go(3).await;
+    let objects = async |store: usize| two.stores[store].list(None, 1_000).await.unwrap().len();
+    assert_eq!((objects(0).await, objects(1).await), (MANY, 3));
+    let failed = sweep::run(vfs, tenant.id, keep).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Unavailable);
+    assert_eq!((objects(0).await, objects(1).await), (MANY, 0));
+    two.faults[0].mend();
+    assert_eq!(two.sweep(Duration::ZERO).await, MANY as u64);
+    assert_eq!(objects(0).await, 0);
 }
 
 async fn what_is_said_once_not_to_be_there_is_asked_for_again(dialect: Dialect) {

@@ -19,6 +19,7 @@ use sealift::domain::principal::Actor;
 use sealift::domain::rights::Rights;
 use sealift::jobs::fsck;
 use sealift::jobs::fsck_report::{Depth, Repair};
+use sealift::jobs::hash::Hashing;
 use sealift::jobs::runner::{self, JobSettings};
 use sealift::net::budget::Budget;
 use sealift::storage::faulty::Operation;
@@ -540,9 +541,9 @@ async fn out_of_order_writes_are_hashed_later(dialect: Dialect) {
     }
     writer.commit().await.unwrap();
     assert_eq!(stored_hash(&world, "/x").await, None);
-    runner::round(&world.vfs, JobSettings::default())
-        .await
-        .unwrap();
+    let hashing = Hashing::default();
+    let hashed = runner::hashing_round(&world.vfs, &hashing);
+    hashed.await.unwrap();
     let bytes = get(&ann, &path("/x")).await.unwrap();
     assert_eq!(bytes.len(), 20 << 20);
     assert_eq!(stored_hash(&world, "/x").await, Some(sha256(&bytes)));

@@ -1,5 +1,6 @@
 //! What those who write a file at the same time see of it, and what is left of it in the end.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use sealift::vfs::session::Session;
 use sha2::{Digest, Sha256};
 
 use crate::support::dialects::on_both;
+use crate::support::lossy::losing;
 use crate::support::wait::until;
 use crate::support::world::{World, clean, get, new_tenant, path, put, replace, update};
 
@@ -318,6 +320,75 @@ async fn bytes_that_came_early_and_files_in_many_pieces_count(dialect: Dialect) 
     let reader = ann.open_read(&path("/pieces")).await.unwrap();
     assert!(budget.used() >= before + 100 * PIECES as usize);
     drop(reader);
+    clean(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_synced_goes_on_though_what_was_published_cannot_be_read_back() {
+    let (world, proxy) = losing().await;
+    let (ann, at) = (world.account("ann").await, path("/a"));
+    // Blobs for what comes are announced with it.
+    put(&ann, &path("/first"), b"first").await.unwrap();
+    let mut writer = ann.open_write(&at, replace()).await.unwrap();
+    writer.write_at(0, "synced, ".into()).await.unwrap();
+    proxy.cut.store(1, SeqCst);
+    writer.sync().await.unwrap();
+    assert_eq!(proxy.cut.load(SeqCst), 0);
+    assert_eq!(get(&ann, &at).await.unwrap(), b"synced, ");
+    writer.write_at(8, "and more".into()).await.unwrap();
+    let private = AttributeUpdate {
+        mode: Some(0o600),
+        ..AttributeUpdate::default()
+    };
+    writer.set_attributes(private).await.unwrap();
+    writer.commit().await.unwrap();
+    assert_eq!(get(&ann, &at).await.unwrap(), b"synced, and more");
+    let mode = ann.stat(&at).await.unwrap().attributes.mode;
+    assert_eq!(mode & 0o777, 0o600);
+    clean(&world).await;
+}
+
+#[tokio::test]
+async fn files_in_very_many_pieces_take_no_more_memory_than_there_is() {
+    const HANDLES: usize = 64;
+    const PIECES: u64 = 3_000;
+    let budget = Budget::new(24 << 20);
+    let world = World::within(Dialect::Sqlite, new_tenant("acme"), budget.clone()).await;
+    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
+    put(&bob, &path("/bob"), &vec![7; 1 << 20]).await.unwrap();
+    let before = budget.used();
+    let mut writers = Vec::new();
+    for number in 0..HANDLES {
+        let at = path(&format!("/{number}"));
+        writers.push(ann.open_write(&at, replace()).await.unwrap());
+    }
+    let mut refused = 0;
+    for piece in (0..PIECES).rev() {
+        let mut left = Vec::new();
+        for mut writer in writers {
+            match writer.write_at(piece * 2, "x".into()).await {
+                Ok(()) => left.push(writer),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Busy);
+                    assert!(error.context().contains("short of memory"), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        writers = left;
+    }
+    assert!((1..HANDLES).contains(&refused), "{refused}");
+    // Each byte of a piece is known by 192.
+    let counted = (HANDLES - refused) * (PIECES as usize - 2 * 1024) * 192;
+    assert!(budget.used() > before + counted, "{}", budget.used());
+    // Others are served.
+    assert!(get(&bob, &path("/bob")).await.unwrap() == vec![7; 1 << 20]);
+    put(&bob, &path("/new"), &vec![8; 1 << 20]).await.unwrap();
+    for writer in writers {
+        writer.commit().await.unwrap();
+    }
+    world.vfs.drain().await;
+    until("all to be given back", async || budget.used() <= before).await;
     clean(&world).await;
 }
 

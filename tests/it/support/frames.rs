@@ -1,6 +1,7 @@
 //! HTTP/2, frame by frame.
 
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,9 +38,14 @@ pub(crate) struct Frames {
 impl Frames {
     /// Connects, and lets the server send `window` bytes of each stream.
     pub(crate) fn to(door: &HttpsDoor, window: u32) -> Self {
+        Self::at(door.address(), &door.user(), window)
+    }
+
+    /// The same by address, and by any account: `NAME:PASSWORD`.
+    pub(crate) fn at(address: SocketAddr, user: &str, window: u32) -> Self {
         let mut client = Command::new("openssl")
             .args(["s_client", "-quiet", "-alpn", "h2", "-connect"])
-            .arg(door.address().to_string())
+            .arg(address.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -68,7 +74,7 @@ impl Frames {
             client,
             came,
             is_over,
-            user: BASE64.encode(door.user().as_bytes()),
+            user: BASE64.encode(user.as_bytes()),
         };
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         frames.to.write_all(preface).unwrap();
@@ -106,6 +112,19 @@ impl Frames {
         let user = format!("Basic {}", self.user);
         let more = [("authorization", user.as_str()), ("range", range)];
         self.begin(stream, 5, "GET", address, &more);
+    }
+
+    /// Sends the head of a request of the account's.
+    pub(crate) fn begin_as_user(
+        &mut self,
+        stream: u32,
+        flags: u8,
+        (method, address): (&str, &str),
+        more: &[(&str, &str)],
+    ) {
+        let user = format!("Basic {}", self.user);
+        let more = [&[("authorization", user.as_str())], more].concat();
+        self.begin(stream, flags, method, address, &more);
     }
 
     /// Sends the head of a request.

@@ -4,9 +4,42 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
+use sealift::crypto::keyring::KeyRing;
+use sealift::db::database::{Database, Location};
+use sealift::db::{migrate, tenants};
+use sealift::domain::clock::{ManualClock, Timestamp};
+use sealift::net::budget::Budget;
+use sealift::storage::memory::MemoryStore;
+use sealift::storage::regions::Regions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
+
+use crate::support::folder::TempFolder;
+use crate::support::postgres::Postgres;
+use crate::support::world::{World, new_tenant};
+
+/// A file system on such a database.
+pub(crate) async fn losing() -> (World, LossyProxy) {
+    let urls = Postgres::shared().fresh_database();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
+    let db = Database::open(&Location::Postgres(urls.owner), 2, clock.clone()).await;
+    let db = db.unwrap();
+    migrate::migrate(&db, "sealift_server").await.unwrap();
+    db.close().await;
+    let (head, rest) = urls.server.split_once("@127.0.0.1:").unwrap();
+    let (port, name) = rest.split_once('/').unwrap();
+    let proxy = LossyProxy::before(port.parse().unwrap()).await;
+    let server = Location::Postgres(format!("{head}@127.0.0.1:{}/{name}", proxy.port));
+    let db = Database::open(&server, 8, clock.clone()).await.unwrap();
+    let db = db.timed_by(clock.clone());
+    let tenant = tenants::add(&db, &new_tenant("acme")).await.unwrap();
+    let regions = Regions::one(Arc::new(MemoryStore::new(clock.clone())));
+    let (budget, ring) = (Budget::new(64 << 20), KeyRing::for_tests());
+    let folder = TempFolder::new();
+    let world = World::on(db, clock, tenant, regions, budget, ring, folder);
+    (world.await, proxy)
+}
 
 /// Between client and database; on demand it passes a COMMIT on and loses the answer.
 #[derive(Clone)]
@@ -14,6 +47,8 @@ pub(crate) struct LossyProxy {
     pub(crate) port: u16,
     /// How many answers to COMMIT are still to be lost.
     pub(crate) lose: Arc<AtomicUsize>,
+    /// How many transactions that only read are still to be cut off at their beginning.
+    pub(crate) cut: Arc<AtomicUsize>,
     tasks: TaskTracker,
 }
 
@@ -24,6 +59,7 @@ impl LossyProxy {
         let proxy = Self {
             port,
             lose: Arc::default(),
+            cut: Arc::default(),
             tasks: TaskTracker::new(),
         };
         let passing = proxy.clone();
@@ -54,7 +90,13 @@ impl LossyProxy {
         while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
             let sent = &bytes[..length];
             let commit = sent.windows(6).any(|window| window == b"COMMIT");
+            let reads = sent.windows(15).any(|window| window == b"BEGIN READ ONLY");
             let lost = |left: usize| left.checked_sub(1);
+            if reads && self.cut.fetch_update(SeqCst, SeqCst, lost).is_ok() {
+                // Both ends see that.
+                answers.abort();
+                return;
+            }
             if commit && self.lose.fetch_update(SeqCst, SeqCst, lost).is_ok() {
                 mute.store(true, SeqCst);
                 to_server.write_all(sent).await.unwrap();

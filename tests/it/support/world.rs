@@ -151,7 +151,8 @@ impl World {
         (on(right).await, on(wrong).await)
     }
 
-    async fn on(
+    /// On a database of the test's own.
+    pub(crate) async fn on(
         db: Database,
         clock: Arc<ManualClock>,
         tenant: Tenant,
