@@ -281,7 +281,7 @@ impl Visits {
             found.looked_up = now;
             return Seen::LongAgo;
         }
-        Seen::Lately(found.visit.again())
+        Seen::Lately(Box::new(found.visit.again()))
     }
 
     fn keep(&self, mark: Mark, visit: &Visit) -> Kept {
@@ -325,7 +325,7 @@ impl Mark {
 
 /// What is known of a ticket that is shown.
 enum Seen {
-    Lately(Again),
+    Lately(Box<Again>),
     /// It is to be looked up, by whoever is told so.
     LongAgo,
     /// Nothing, or its session has ended.
