@@ -17,6 +17,7 @@ use crate::vfs::access::no_such;
 use crate::vfs::claim::Claim;
 use crate::vfs::draft::Draft;
 use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::piece_memory::PieceMemory;
 use crate::vfs::read::FileReader;
 use crate::vfs::rename::Overwrite;
 use crate::vfs::resume::{self, Resumed};
@@ -41,9 +42,11 @@ impl Session {
         let (resumed, loan) = borrowed.ok_or_else(|| no_such(path))?;
         let (vfs, tenant) = (self.vfs.clone(), self.principal.tenant);
         let mut draft = Draft::new(vfs, tenant, true, None);
-        draft.replay((resumed.edits, resumed.known), &resumed.blobs, None);
+        let pieces = (resumed.edits, PieceMemory::default());
+        draft.replay(pieces, &resumed.blobs, None);
         let content = draft.reader().clone();
-        Ok(FileReader::of(tenant, shown, content).lent(loan))
+        let reader = FileReader::of(tenant, shown, content);
+        Ok(reader.counted(resumed.known.into_share()).lent(loan))
     }
 
     /// What an upload has stored, with what keeps that; none when it is lost. The upload stays as it is.

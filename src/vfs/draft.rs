@@ -257,6 +257,7 @@ impl Draft {
             let appended = self.sink().await?.append(&rest).await;
             let (start, more) = appended.map_err(taken_over)?;
             if more > 0 {
+                self.known.stored(more as u64);
                 let run = Extent {
                     start: offset + taken as u64,
                     length: more as u64,

@@ -8,6 +8,7 @@ use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry};
 use crate::domain::path::VfsPath;
 use crate::vfs::access::follow;
+use crate::vfs::piece_memory::PieceMemory;
 use crate::vfs::read::FileReader;
 use crate::vfs::resume;
 use crate::vfs::senders::Amount;
@@ -50,15 +51,18 @@ impl FileWriter {
     /// that of one.
     ///
     /// # Errors
-    /// As writing.
+    /// As writing; Busy as well when it is in very many pieces and memory is short.
     pub async fn reader(&mut self) -> Result<FileReader> {
         self.settle().await?;
+        let mut known = PieceMemory::default();
+        known.cover(self.vfs.budget(), self.draft.runs().len())?;
         let entry = Entry {
             content: None,
             ..self.entry()
         };
         let content = self.draft.reader().clone();
         let reader = FileReader::of(self.principal.tenant, entry, content);
+        let reader = reader.counted(known.into_share());
         Ok(reader.lent(self.draft.lend()))
     }
 

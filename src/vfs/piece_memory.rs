@@ -1,5 +1,6 @@
 //! What knowing the pieces of a file in the making takes of the memory budget.
 
+use crate::crypto::seal::FRAME_BYTES;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::net::budget::{Budget, Share};
 use crate::vfs::read::PIECE_BYTES;
@@ -15,10 +16,18 @@ const STEP: usize = 1024;
 #[derive(Default)]
 pub struct PieceMemory {
     share: Option<Share>,
+    /// Bytes that were stored for those pieces.
+    stored: u64,
 }
 
 impl PieceMemory {
-    /// Sees to it that so many pieces are counted.
+    /// Notes that more bytes were stored for the pieces.
+    pub fn stored(&mut self, bytes: u64) {
+        self.stored = self.stored.saturating_add(bytes);
+    }
+
+    /// Sees to it that so many pieces are counted. A piece for each frame that was stored need not be: where memory
+    /// is short a file that comes in order is stored in blobs of one frame.
     ///
     /// # Errors
     /// Busy when there is no memory for them.
@@ -28,21 +37,27 @@ impl PieceMemory {
             return Ok(());
         };
         let more = (more + 1).next_multiple_of(STEP) * PIECE_BYTES;
-        let share = budget.try_take_spare(more).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Busy,
-                format!(
-                    "the server is short of memory for a file that is written in more than {} pieces out of \
-                     order; write it from the start to the end, or try again in a moment",
-                    pieces - 1
-                ),
-            )
-        })?;
-        match &mut self.share {
-            Some(own) => own.merge(share),
-            None => self.share = Some(share),
+        match (budget.try_take_spare(more), &mut self.share) {
+            (Some(share), Some(own)) => own.merge(share),
+            (Some(share), none) => *none = Some(share),
+            (None, _) if (pieces - STEP) as u64 <= self.stored / FRAME_BYTES as u64 => {}
+            (None, _) => {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!(
+                        "the server is short of memory for a file that is written in more than {} pieces out \
+                         of order; write it from the start to the end, or try again in a moment",
+                        pieces - 1
+                    ),
+                ));
+            }
         }
         Ok(())
+    }
+
+    /// What counts for them, for whoever knows them from now on.
+    pub fn into_share(self) -> Option<Share> {
+        self.share
     }
 
     /// Gives back what so many pieces do not need.
@@ -89,6 +104,9 @@ mod tests {
         // Three eighths are to be spared, no more.
         let refused = known.cover(&budget, 4097).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Busy);
+        known.stored(3073 * FRAME_BYTES as u64);
+        known.cover(&budget, 4097).unwrap();
+        assert!(known.cover(&budget, 4098).is_err());
         known.shrink_to(2048);
         assert_eq!(budget.used(), STEP * PIECE_BYTES);
         known.shrink_to(1024);

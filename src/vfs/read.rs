@@ -304,6 +304,15 @@ impl FileReader {
         }
     }
 
+    /// The same, and what knowing its pieces takes.
+    #[must_use]
+    pub(in crate::vfs) fn counted(self, share: Option<Share>) -> Self {
+        Self {
+            _counted: share.map(Arc::new),
+            ..self
+        }
+    }
+
     /// The same, of what its writer has not published yet and holds on to meanwhile.
     #[must_use]
     pub(in crate::vfs) fn lent(self, loan: Loan) -> Self {

@@ -327,9 +327,10 @@ async fn salvage(
 ) -> Result<(Vec<Edit>, Vec<BlobInfo>)> {
     let mut tx = vfs.database().snapshot(principal.tenant).await?;
     let edits = upload_edits::load(&mut tx, upload.id).await?;
-    known.cover(vfs.budget(), edits.len())?;
     let named = kept::blobs(&mut tx, upload.id).await?;
     drop(tx);
+    known.stored(named.iter().map(|(info, _)| info.size).sum());
+    known.cover(vfs.budget(), edits.len())?;
     let mut unfinished = Vec::new();
     for (info, notes) in named.iter().filter(|(info, _)| !info.finished) {
         let checkpoint = Checkpoint {

@@ -115,6 +115,27 @@ async fn without_memory_uploads_go_on_in_small_blobs_and_none_waits_for_another(
 }
 
 #[tokio::test]
+async fn without_memory_a_file_in_order_may_become_more_blobs_than_one_out_of_order_may_have_pieces()
+ {
+    let (world, session) = world(8 * MIB).await;
+    let mut writer = session.open_write(&path("/f"), replace()).await.unwrap();
+    let budget = world.vfs.budget();
+    let others = budget.try_take(budget.total() - budget.used()).unwrap();
+    let part = Bytes::from(bytes(64 << 10));
+    for index in 0..1_100 {
+        let offset = index * part.len() as u64;
+        writer.write_at(offset, part.clone()).await.unwrap();
+    }
+    drop(others);
+    writer.commit().await.unwrap();
+    let stored = stored(&world).await;
+    assert!(stored.len() > 1_024, "{} blobs", stored.len());
+    let content = get(&session, &path("/f")).await.unwrap();
+    assert_eq!(content.len(), 1_100 * part.len());
+    assert!(content.chunks(part.len()).all(|piece| piece == part));
+}
+
+#[tokio::test]
 async fn a_checkpoint_leaves_blobs_alone_that_have_not_changed() {
     let (world, session) = world(8 * MIB).await;
     let content = bytes(40 * MIB);
