@@ -152,15 +152,28 @@ pub async fn insert(
     link_runs(tx, &runs, stored, at).await
 }
 
-/// Notes that one more entry names a content, and says whether there is such a content.
+/// Notes that one more entry names a content.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn add_use(tx: &mut TenantTx, id: ContentId) -> Result<bool> {
+pub async fn add_use(tx: &mut TenantTx, id: ContentId) -> Result<()> {
+    tx.execute(
+        "UPDATE contents SET uses = uses + 1 WHERE tenant = $1 AND id = $2",
+        [id.as_bytes().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The same for a content that may be on its way out, or gone: says whether all of its `size` bytes are there.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn add_use_of_whole(tx: &mut TenantTx, id: ContentId, size: u64) -> Result<bool> {
     let touched = tx
         .execute(
-            "UPDATE contents SET uses = uses + 1 WHERE tenant = $1 AND id = $2",
-            [id.as_bytes().into()],
+            "UPDATE contents SET uses = uses + 1 WHERE tenant = $1 AND id = $2 AND size = $3",
+            [id.as_bytes().into(), number(size)?],
         )
         .await?;
     Ok(touched > 0)

@@ -96,7 +96,7 @@ impl Operation for CopyFile {
             ..source.clone()
         };
         if let Some(content) = source.content
-            && !contents::add_use(tx, content).await?
+            && !contents::add_use_of_whole(tx, content, source.size).await?
         {
             return Err(Error::not_found(format!(
                 "what '{from}' held is not kept any more"
