@@ -150,12 +150,16 @@ impl Settle {
             ..
         } = &self.advance;
         let upload = uploads::find(tx, *id).await?;
-        Ok(upload.is_some_and(|upload| {
-            upload.epoch == epoch + 1
-                && upload.instance == InstanceId::NIL
-                && upload.size == progress.size
-        }))
+        Ok(
+            upload
+                .is_some_and(|upload| was_let_go(&upload, *epoch) && upload.size == progress.size),
+        )
     }
+}
+
+/// Whether whoever had an upload under an epoch has let it go.
+fn was_let_go(upload: &Upload, epoch: i64) -> bool {
+    upload.epoch == epoch + 1 && upload.instance == InstanceId::NIL
 }
 
 /// Gives an upload another place.
@@ -211,6 +215,8 @@ impl Operation for Leave {
             && let Some(upload) = uploads::find(tx, id).await?
         {
             match self.remains {
+                // It was done already, and the answer was lost.
+                Remains::Keep if was_let_go(&upload, epoch) => {}
                 Remains::Keep if !is_overtaken(tx, &upload).await? => {
                     uploads::keep(tx, id, epoch, next.at).await?;
                     // It was written by an instance that is gone, perhaps, which meant to send more.
