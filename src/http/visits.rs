@@ -146,10 +146,14 @@ impl Visits {
             Seen::LongAgo => true,
             Seen::Never => false,
         };
-        let _turn = self.beginning.take(mark).await?;
-        // Another request of the same client may have been quicker.
-        if !is_due && let Seen::Lately(again) = self.glance(&mark) {
-            return again.begin(&self.accounts);
+        // Who is known looks again without waiting for others: only beginning is for one at a time.
+        let mut turn = None;
+        if !is_due {
+            turn = Some(self.beginning.take(mark).await?);
+            // Another request of the same client may have been quicker.
+            if let Seen::Lately(again) = self.glance(&mark) {
+                return again.begin(&self.accounts);
+            }
         }
         let bearer = match self.accounts.look_up(ticket, from, self.life).await {
             Ok(bearer) => bearer,
@@ -171,6 +175,16 @@ impl Visits {
             Some(_) => self.cut_off(|_, other| *other == mark).await,
             None => {}
         }
+        let _turn = match turn {
+            Some(turn) => turn,
+            None => {
+                let turn = self.beginning.take(mark).await?;
+                if let Seen::Lately(again) = self.glance(&mark) {
+                    return again.begin(&self.accounts);
+                }
+                turn
+            }
+        };
         let principal = self.accounts.admit_bearer(&bearer, from).await?;
         let visit = Visit::new(principal, bearer.means);
         match self.keep(mark, &visit) {
@@ -339,12 +353,15 @@ enum Kept {
 }
 
 /// Which of `all` gives way to one more session of an account, so that nobody fills the table alone: the one that has
-/// rested longest, once the account has its share. Those with a request under way stay: they are as many as the account
+/// rested longest, once the account has its share and half of the table is taken. Those with a request under way stay: they are as many as the account
 /// has places.
 pub fn gives_way<'a, M, T: Ord>(
-    all: impl Iterator<Item = (M, &'a Visit, T)>,
+    all: impl ExactSizeIterator<Item = (M, &'a Visit, T)>,
     to: &Principal,
 ) -> Option<M> {
+    if all.len() < MOST / 2 {
+        return None;
+    }
     let is_own = |visit: &Visit| {
         let own = &visit.principal;
         (own.tenant, own.account) == (to.tenant, to.account)
