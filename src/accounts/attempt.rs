@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::accounts::caller::Caller;
-use crate::accounts::certificate::{Certificate, UNTRUSTED};
+use crate::accounts::certificate::{Certificate, EXPIRED, UNTRUSTED};
 use crate::accounts::door::{Door, PublicKeyBlob};
 use crate::accounts::login::{Accounts, unauthenticated};
 use crate::accounts::methods::{Course, Method, Secrets, Stage, Standing};
@@ -239,8 +239,11 @@ impl Attempt {
         };
         let inner = &self.accounts.inner;
         let flaw = inner.flaw_of(&now.caller, certificate, self.from).await?;
-        // Nothing was signed yet: only what the tenant's own authorities made is worth a record.
-        let worth = |why: &&String| now.caller.barred.is_none() && *why != UNTRUSTED;
+        // Nothing was signed yet: only what the tenant's own authorities made is worth a record, and not those of
+        // yesterday, which clients offer before whatever lets them in today.
+        let unworthy = [UNTRUSTED, EXPIRED];
+        let worth =
+            |why: &&String| now.caller.barred.is_none() && !unworthy.contains(&why.as_str());
         if let Some(why) = flaw.as_ref().filter(worth) {
             inner.note_failure(&now.caller, self.from, &format!("{certificate}: {why}"));
         }

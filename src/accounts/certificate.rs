@@ -15,6 +15,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::net::network::Network;
 
+/// The flaw of a certificate of yesterday.
+pub(in crate::accounts) const EXPIRED: &str = "has expired";
 /// Anybody can make such a certificate.
 pub(in crate::accounts) const UNTRUSTED: &str = "is signed by a key that the tenant does not trust";
 
@@ -73,7 +75,7 @@ impl Certificate {
             return Some("is not valid yet".to_owned());
         }
         if now >= self.valid_before {
-            return Some("has expired".to_owned());
+            return Some(EXPIRED.to_owned());
         }
         if !self.names(caller, account) {
             return Some("names others".to_owned());
