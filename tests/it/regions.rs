@@ -751,12 +751,14 @@ async fn copies_that_are_made_after_the_tenant_has_moved_back_are_removed(dialec
     two.faults[1].hold(Operation::Put);
     two.faults[1].hold(Operation::Finish);
     let before = two.faults[1].calls(Operation::Put);
-    let copying = two.copy();
+    let is_under_way = || two.faults[1].calls(Operation::Put) > before;
+    let copying = async {
+        let copied = two.copy().await;
+        assert!(is_under_way(), "it ended before: {copied:?}");
+        copied
+    };
     let meanwhile = async {
-        until("copies to be under way", async || {
-            two.faults[1].calls(Operation::Put) > before
-        })
-        .await;
+        until("copies to be under way", async || is_under_way()).await;
         two.move_to(HERE).await;
         let copied = copying::run(&other.vfs, other.tenant.id).await;
         assert_eq!(copied.unwrap(), 0);
