@@ -130,6 +130,8 @@ pub mod db {
     pub mod plan;
     pub mod postgres;
     pub mod properties;
+    #[cfg(test)]
+    mod query_plan;
     pub mod queue;
     pub mod regions;
     pub mod second_factors;

@@ -532,27 +532,13 @@ pub(in crate::db) fn number(value: u64) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::db::database::{Database, Location};
-    use crate::db::migrate;
-    use crate::domain::clock::SystemClock;
-    use crate::domain::id::TenantId;
+    use crate::db::query_plan;
 
     #[tokio::test]
     async fn what_is_to_be_hashed_is_found_without_looking_at_the_rest() {
-        let folder = std::env::temp_dir().join(format!("sealift-unhashed-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let location = Location::Sqlite(folder.join("test.db"));
-        let db = Database::open(&location, 1, Arc::new(SystemClock)).await;
-        let db = db.unwrap();
-        migrate::migrate(&db, "sealift_server").await.unwrap();
-        let mut tx = db.read(TenantId(1)).await.unwrap();
-        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {UNHASHED}"));
         let args = [ContentId::NIL.as_bytes().into(), 1_i64.into(), 1_i64.into()];
-        let steps = tx.rows(explain, args).await.unwrap();
-        let steps: Vec<_> = steps.iter().map(|row| row.text(3).unwrap()).collect();
+        let steps = query_plan::steps(UNHASHED, args).await;
         let first = &steps[0];
         assert!(first.contains("contents_unhashed"), "{steps:?}");
         assert!(
@@ -563,8 +549,5 @@ mod tests {
             !steps.iter().any(|step| step.contains("TEMP B-TREE")),
             "{steps:?}"
         );
-        drop(tx);
-        db.close().await;
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

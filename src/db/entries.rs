@@ -533,34 +533,17 @@ fn number(value: usize) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::db::database::{Database, Location};
-    use crate::db::migrate;
-    use crate::domain::clock::SystemClock;
-    use crate::domain::id::TenantId;
+    use crate::db::query_plan;
 
     #[tokio::test]
     async fn a_page_of_children_is_one_search_by_folder_and_name() {
-        let folder = std::env::temp_dir().join(format!("sealift-page-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let location = Location::Sqlite(folder.join("test.db"));
-        let db = Database::open(&location, 1, Arc::new(SystemClock)).await;
-        let db = db.unwrap();
-        migrate::migrate(&db, "sealift_server").await.unwrap();
-        let mut tx = db.read(TenantId(1)).await.unwrap();
-        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {LIVE_PAGE}"));
         let args = [NodeId::NIL.as_bytes().into(), "".into(), number(1)];
-        let steps = tx.rows(explain, args).await.unwrap();
-        let steps: Vec<_> = steps.iter().map(|row| row.text(3).unwrap()).collect();
+        let steps = query_plan::steps(LIVE_PAGE, args).await;
         let [only] = &steps[..] else {
             panic!("{steps:?}");
         };
         let by = "(tenant=? AND parent=? AND name>?)";
         assert!(only.starts_with("SEARCH") && only.ends_with(by), "{only}");
-        drop(tx);
-        db.close().await;
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
