@@ -27,7 +27,8 @@ pub const LOOK: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(5 * 60);
 /// Most that are known.
 pub const MOST: usize = 20_000;
-/// Most that are known of one account: beyond that, what has rested longest of it gives way to one more.
+/// Most that are known of one account once half of all places are taken: beyond that, what has rested longest of it
+/// gives way to one more.
 pub const MOST_OF_ACCOUNT: usize = 1_000;
 
 /// Who makes a request, and by what they are known.
