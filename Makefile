@@ -33,7 +33,7 @@ bench: packages
 # make fuzz SECONDS=3600, for each target.
 SECONDS ?= 600
 fuzz:
-	fuzz/run.sh $(SECONDS)
+	CARGO_PROFILE_DEV_OPT_LEVEL=2 fuzz/run.sh $(SECONDS)
 
 # make chaos ROUNDS=500: so much befalls each of two instances; SEALIFT_CHAOS_SEED repeats what a failure shows. A few
 # rounds of it are part of the tests.

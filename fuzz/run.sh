@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # fuzz/run.sh SECONDS [TARGET...]: runs each fuzz target (all, when none is named) that long.
 #
-# libFuzzer on the stable toolchain: the coverage flags are those of cargo-fuzz, without a
-# sanitizer. Corpora and crashes are kept in the cache; exits non-zero when a target fails.
+# libFuzzer on the stable toolchain. Corpora and crashes are kept in the cache; exits non-zero when a target fails.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -14,20 +13,13 @@ if [ ${#targets[@]} -eq 0 ]; then
 fi
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sealift
-host=$(rustc -vV | sed -n 's/^host: //p')
-export CARGO_TARGET_DIR=$cache/fuzz-target
-export RUSTFLAGS="-Cpasses=sancov-module \
--Cllvm-args=-sanitizer-coverage-level=4 \
--Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
--Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares \
---cfg fuzzing"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 
-# --target keeps the flags away from build scripts and macros, which run in the compiler.
+# Of what the tests' build made, only our own crates are made again, watched by libFuzzer.
 for target in "${targets[@]}"; do
     bins+=(--bin "$target")
 done
-cargo build --release --target "$host" "${bins[@]}"
+RUSTC_WORKSPACE_WRAPPER=$PWD/rustc.sh cargo build -p sealift-fuzz "${bins[@]}"
 
 failed=()
 for target in "${targets[@]}"; do
@@ -35,7 +27,7 @@ for target in "${targets[@]}"; do
     crashes=$cache/fuzz-crashes/$target
     mkdir -p "$corpus" "$crashes"
     echo "== $target: $seconds s, corpus $corpus"
-    "$CARGO_TARGET_DIR/$host/release/$target" "$corpus" \
+    "$CARGO_TARGET_DIR/debug/$target" "$corpus" \
         -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
         -print_final_stats=1 -verbosity=0 -artifact_prefix="$crashes/" || failed+=("$target")
 done
