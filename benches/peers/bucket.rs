@@ -15,7 +15,7 @@ use sealift::storage::s3_settings::S3Settings;
 
 use crate::client::{Key, rclone, rclone_copy, sftp};
 use crate::measure::{Cost, measure};
-use crate::peer::Peer;
+use crate::peer::{Kind, Peer};
 use crate::report::{Outcome, Report, Row, median};
 use crate::slow_lines;
 use crate::support::cloud;
@@ -177,7 +177,8 @@ fn large(settings: &Settings, line: Line) -> Outcome<Report> {
     })
 }
 
-/// 10,000 files of 10 KiB by rclone through Sealift, against a program that PUTs such objects.
+/// 10,000 files of 10 KiB by rclone through Sealift, against a program that PUTs such objects, and beside what
+/// rclone takes with OpenSSH's server, which keeps them in memory and has no S3 behind it.
 fn small(settings: &Settings) -> Outcome<Report> {
     let bench = Bench::new()?;
     for index in 0..SMALL_FILES {
@@ -185,29 +186,36 @@ fn small(settings: &Settings) -> Outcome<Report> {
         write_file(&path, SMALL_BYTES, index as u64)?;
     }
     let runtime = tokio::runtime::Runtime::new()?;
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    let (mut bare, mut without, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..settings.rounds {
         let prefix = format!("bare-{round}");
         bare.push(seconds(|| {
             runtime.block_on(put_all(&bench.bucket, &prefix))
         })?);
+        let send = |peer: &Peer| rclone(peer, &bench.key, AT_ONCE, &bench.path("in"), "peer:small");
+        let sshd = Peer::start(Kind::Sshd, &bench.folder, &bench.key)?;
+        without.push(measure(sshd.pid(), || send(&sshd))?);
+        drop(sshd);
         let peer = bench.sealift(&Seaweed::shared().http(), &[])?;
-        let all = || rclone(&peer, &bench.key, AT_ONCE, &bench.path("in"), "peer:small");
-        ours.push(measure(peer.pid(), all)?);
+        ours.push(measure(peer.pid(), || send(&peer))?);
     }
     let bare = median(bare);
     let row = |subject: &str, seconds: f64, cpu: f64| Row {
         subject: subject.to_owned(),
         values: vec![seconds, SMALL_FILES as f64 / seconds, bare / seconds, cpu],
     };
-    let seconds = median(ours.iter().map(|cost| cost.seconds));
-    let cpu = median(ours.iter().map(|cost| cost.cpu_seconds));
+    let through = |subject: &str, costs: &[Cost]| {
+        let seconds = median(costs.iter().map(|cost| cost.seconds));
+        let cpu = median(costs.iter().map(|cost| cost.cpu_seconds));
+        row(subject, seconds, cpu)
+    };
     Ok(Report {
         about: format!("{SMALL_FILES} x 10 KiB, {AT_ONCE} at a time, to SeaweedFS"),
         columns: vec!["seconds", "files/s", "times bare", "CPU s"],
         rows: vec![
             row("SDK, PUTs alone", bare, f64::NAN),
-            row("rclone to sealift", seconds, cpu),
+            through("rclone to sshd, no S3", &without),
+            through("rclone to sealift", &ours),
         ],
     })
 }

@@ -177,6 +177,7 @@ fn report(plan: Plan, steps: &[&str], names: &[&str], costs: &[Vec<Cost>]) -> Re
                     amount / seconds,
                     best / seconds,
                     cpu / plan.at_once as f64,
+                    median(costs.iter().map(|cost| cost.machine_seconds)),
                     median(costs.iter().map(|cost| cost.peak_mib)),
                 ],
             });
@@ -206,7 +207,7 @@ fn report(plan: Plan, steps: &[&str], names: &[&str], costs: &[Vec<Cost>]) -> Re
     };
     Report {
         about,
-        columns: vec!["seconds", rate, "times best", cpu, "peak MiB"],
+        columns: vec!["seconds", rate, "times best", cpu, "all CPU s", "peak MiB"],
         rows,
     }
 }

@@ -1,4 +1,5 @@
-//! Time on the clock, CPU time and memory of a server and all its children, read from /proc.
+//! Time on the clock, CPU time and memory of a server and all its children, and CPU time of the machine, read
+//! from /proc.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +22,9 @@ pub(crate) struct Cost {
     pub(crate) seconds: f64,
     /// User and system time of the server's processes, not of the client.
     pub(crate) cpu_seconds: f64,
+    /// Time of all processors in which they were not idle, whoever had them. What it exceeds the server's by is
+    /// what clients cost: when it is `seconds` for each processor, no server could be faster than that.
+    pub(crate) machine_seconds: f64,
     /// The highest sum of resident memory seen; pages that processes share count for each.
     pub(crate) peak_mib: f64,
 }
@@ -28,6 +32,7 @@ pub(crate) struct Cost {
 /// Runs `work` and measures the server whose first process is `pid`.
 pub(crate) fn measure(pid: u32, work: impl FnOnce() -> Outcome<()>) -> Outcome<Cost> {
     let before = Tree::look(pid);
+    let machine = machine_ticks()?;
     let over = Arc::new(AtomicBool::new(false));
     let watcher = thread::spawn({
         let over = Arc::clone(&over);
@@ -36,6 +41,7 @@ pub(crate) fn measure(pid: u32, work: impl FnOnce() -> Outcome<()>) -> Outcome<C
     let started = Instant::now();
     let done = work();
     let seconds = started.elapsed().as_secs_f64();
+    let machine = machine_ticks()?.saturating_sub(machine);
     over.store(true, Ordering::Relaxed);
     let watched = watcher.join().map_err(|_| "the watcher ended early")?;
     done?;
@@ -50,6 +56,7 @@ pub(crate) fn measure(pid: u32, work: impl FnOnce() -> Outcome<()>) -> Outcome<C
     Ok(Cost {
         seconds,
         cpu_seconds: reaped.max(seen) as f64 / TICKS_PER_SECOND,
+        machine_seconds: machine as f64 / TICKS_PER_SECOND,
         peak_mib: watched.memory_kib as f64 / 1024.0,
     })
 }
@@ -97,6 +104,16 @@ fn watch(root: u32, over: &AtomicBool) -> Tree {
         }
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// The first line of proc(5)'s /proc/stat, without `idle` and `iowait`, and without guests, which `user` holds.
+fn machine_ticks() -> Outcome<u64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let fields = stat.split_whitespace().skip(1).take(8);
+    let ticks: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>()?;
+    let is_busy = |at: &usize| *at != 3 && *at != 4;
+    let busy = ticks.iter().enumerate().filter(|(at, _)| is_busy(at));
+    Ok(busy.map(|(_, ticks)| ticks).sum())
 }
 
 struct Times {

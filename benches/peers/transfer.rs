@@ -165,13 +165,21 @@ fn report(
                 amount / seconds,
                 seconds_of((step, 0)) / seconds,
                 cpu,
+                median(costs.iter().map(|cost| cost.machine_seconds)),
                 median(costs.iter().map(|cost| cost.peak_mib)),
             ],
         }
     });
     Report {
         about,
-        columns: vec!["seconds", rate, "times sshd", cpu_for_all, "peak MiB"],
+        columns: vec![
+            "seconds",
+            rate,
+            "times sshd",
+            cpu_for_all,
+            "all CPU s",
+            "peak MiB",
+        ],
         rows: rows.collect(),
     }
 }

@@ -166,6 +166,7 @@ fn report(about: &str, steps: &[(&str, Step)], costs: &[Vec<Cost>]) -> Report {
                     1024.0 / seconds,
                     theirs / seconds,
                     median(costs.iter().map(|cost| cost.cpu_seconds)),
+                    median(costs.iter().map(|cost| cost.machine_seconds)),
                     median(costs.iter().map(|cost| cost.peak_mib)),
                 ],
             });
@@ -173,7 +174,14 @@ fn report(about: &str, steps: &[(&str, Step)], costs: &[Vec<Cost>]) -> Report {
     }
     Report {
         about: about.to_owned(),
-        columns: vec!["seconds", "MiB/s", "times nginx", "CPU s/GiB", "peak MiB"],
+        columns: vec![
+            "seconds",
+            "MiB/s",
+            "times nginx",
+            "CPU s/GiB",
+            "all CPU s",
+            "peak MiB",
+        ],
         rows,
     }
 }
