@@ -10,6 +10,7 @@ use crate::config::value::Setting as _;
 use crate::domain::error::Result;
 use crate::server::installation::Installation;
 use crate::server::stores;
+use crate::vfs::key_care;
 
 /// Which to show.
 #[derive(Args, Debug)]
@@ -65,6 +66,10 @@ impl Move {
             &self.region,
         )
         .await?;
+        if before.kms_key.is_some() {
+            let tenant = directory.tenant_id(&self.name).await?;
+            key_care::try_own_key(&installation.keys().await?, tenant, id).await?;
+        }
         let to = Region {
             id,
             name: &self.region,

@@ -88,6 +88,31 @@ pub async fn try_kms_key(
     Ok(true)
 }
 
+/// Sees to it that a tenant that moves `to` a region may use its own key of the key service there too, if it has one:
+/// else nothing new could be sealed after the next rotation.
+///
+/// # Errors
+/// Invalid, saying what to do first, when the key cannot be used there; Unavailable when the service or the database does
+/// not answer.
+pub async fn try_own_key(keys: &TenantKeys, tenant: TenantId, to: RegionId) -> Result<()> {
+    let placement = placement::find(keys.committer().database(), tenant).await?;
+    let own = placement.kms_key.filter(|_| to != placement.region);
+    let Some(key) = own else { return Ok(()) };
+    let named = "the tenant's own KMS key, in that region";
+    let cure = "name one that can be used there, or give it up (kms_key none) before the move";
+    match try_kms_key(keys, tenant, Some(to), &key, named).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::invalid(format!(
+            "{named}: there is no key service in the settings of that region, and '{key}' could wrap nothing; {cure}"
+        ))),
+        Err(error) if error.kind() == ErrorKind::Invalid => {
+            let sentence = format!("{}; {cure}", error.context());
+            Err(error.saying(sentence))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// All versions of a tenant's key, the oldest first.
 ///
 /// # Errors

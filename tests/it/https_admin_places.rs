@@ -94,7 +94,14 @@ fn a_kms_key_is_tried_where_the_tenant_will_be() {
     assert_eq!(regions.place(), json!(["b", null, key]));
     let rotated = regions.two.run(&["keys", "rotate", "acme", "--json"]);
     assert!(rotated.contains(key), "{rotated}");
-    // It would be of no use where there is no key service.
+    // It would be of no use where there is no key service, whether it is named or not.
+    let kept = regions.alter(&json!({ "region": "main" }));
+    assert_eq!((kept.status, kept.problem().as_str()), (400, "invalid"));
+    assert!(kept.text().contains("kms_key none"), "{}", kept.text());
+    let told = regions
+        .two
+        .refused(&["tenant", "move", "acme", "--region", "main"]);
+    assert!(told.contains("kms_key none"), "{told}");
     let back = regions.alter(&json!({ "region": "main", "kms_key": key }));
     assert_eq!(back.status, 400, "{}", back.text());
     let back = json!({ "region": "main", "kms_key": null, "replica": "b" });

@@ -299,6 +299,10 @@ pub async fn alter(
             return Err(Error::invalid(sentence).into());
         }
     }
+    if let (Some((to, _)), None) = (&region, own_key) {
+        let id = directory.tenant_id(name).await?;
+        key_care::try_own_key(web.vfs().keys(), id, *to).await?;
+    }
     let whole = TenantChange {
         access: disabled.map(|disabled| match disabled {
             true => Access::Refuse,

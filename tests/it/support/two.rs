@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Output;
 
 use rcgen::{CertificateParams, KeyPair};
 
@@ -82,12 +83,24 @@ impl Two {
     /// Runs a command of the server `one` that must succeed; returns what it printed.
     #[track_caller]
     pub(crate) fn run(&self, words: &[&str]) -> String {
-        let config = self.config("one");
-        let config = ["--config", config.to_str().unwrap()];
-        let ran = sealift(&[words, &config].concat(), &format!("{SECRET}\n"));
+        let ran = self.ran(words);
         let errors = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{words:?}: {errors}");
         String::from_utf8(ran.stdout).unwrap()
+    }
+
+    /// The same with one that must fail; returns what it said.
+    #[track_caller]
+    pub(crate) fn refused(&self, words: &[&str]) -> String {
+        let ran = self.ran(words);
+        assert!(!ran.status.success(), "{words:?}");
+        String::from_utf8(ran.stderr).unwrap()
+    }
+
+    fn ran(&self, words: &[&str]) -> Output {
+        let config = self.config("one");
+        let config = ["--config", config.to_str().unwrap()];
+        sealift(&[words, &config].concat(), &format!("{SECRET}\n"))
     }
 
     pub(crate) fn start(&self, name: &str) -> Serving {
