@@ -31,12 +31,14 @@ wait "$server"
 rm -rf "$1"
 "#;
 
+/// What a process that is killed has written stays written: without syncs only a power cut would lose it, and they
+/// make each test's database wait for the disk of all.
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '..'
 max_connections = 300
 shared_buffers = 64MB
-fsync = on
+fsync = off
 ";
 
 /// The one PostgreSQL server of a test run.
