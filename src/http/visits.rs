@@ -187,7 +187,26 @@ impl Visits {
             }
         };
         let principal = self.accounts.admit_bearer(&bearer, from).await?;
-        let visit = Visit::new(principal, bearer.means);
+        self.begin(mark, Visit::new(principal, bearer.means)).await
+    }
+
+    /// Knows a session from its login on, so that it rests and ends like any other though its client may never
+    /// show it.
+    ///
+    /// # Errors
+    /// Busy when too many are known.
+    pub async fn logged_in(
+        &self,
+        ticket: &Ticket,
+        from: Door,
+        principal: &Principal,
+    ) -> Result<()> {
+        let means = Means::Session(principal.session);
+        let visit = Visit::new(principal.clone(), means);
+        self.begin(Mark::new(ticket, from), visit).await.map(drop)
+    }
+
+    async fn begin(&self, mark: Mark, visit: Visit) -> Result<Visit> {
         match self.keep(mark, &visit) {
             Kept::Mine(gone) => {
                 visit.share_place(&self.accounts);

@@ -276,6 +276,21 @@ fn a_browser_has_its_place_until_it_logs_out() {
 }
 
 #[test]
+fn a_browser_that_never_came_back_gives_its_place_when_its_session_ends() {
+    let narrow = Narrow::up();
+    assert_eq!(narrow.browser().status, 201);
+    assert_eq!(narrow.ftp().1.code, 421);
+    for step in ["disable", "enable"] {
+        narrow
+            .door
+            .server
+            .admin(&["account", step, &narrow.account], "");
+    }
+    drop(narrow.hold());
+    narrow.door.server.stop();
+}
+
+#[test]
 fn the_first_requests_of_a_client_take_one_place_together() {
     const ALL: &str = "200 200 200 200 200 200 200 200 ";
     let narrow = Narrow::up();

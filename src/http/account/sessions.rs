@@ -193,6 +193,9 @@ async fn admitted(
     let accounts = web.accounts();
     let kept = accounts.keep_session(principal, &arrival.agent, life).await;
     let (ticket, session) = kept?;
+    web.visits()
+        .logged_in(&ticket, arrival.from, principal)
+        .await?;
     let current = Current {
         login: principal.login.to_string(),
         csrf: ticket.page_token(),
