@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub struct Claim {
     vfs: Vfs,
     principal: Principal,
+    /// Whether what breaks off is kept under its name. Else no name leads to it: who loses the instance that writes it
+    /// finds nothing of it.
+    is_kept: bool,
     row: Option<Row>,
     /// The row that was asked for: it is made also when whoever asked did not wait for it.
     begun: Option<UploadId>,
@@ -64,10 +67,16 @@ impl Claim {
         Self {
             vfs,
             principal,
+            is_kept: true,
             row: None,
             begun: None,
             last: (0, Timestamp(0)),
         }
+    }
+
+    /// The same, for what may only be published as a whole unless it `is_kept`.
+    pub fn keeping(self, is_kept: bool) -> Self {
+        Self { is_kept, ..self }
     }
 
     /// Takes the row of an upload that broke off and was taken over.
@@ -127,21 +136,26 @@ impl Claim {
         let reservation = self.reservation(size);
         let granted = reservation.granted.clone();
         let id = *self.begun.get_or_insert_with(|| UploadId::mint(now));
+        let upload = Upload {
+            id,
+            epoch: 1,
+            instance: self.vfs.instance(),
+            account: self.principal.account,
+            parent: target.parent,
+            name: target.name.clone(),
+            node: target.node,
+            base: content,
+            whole,
+            size: 0,
+            hash_state: None,
+            reserved: Amount::default(),
+            touched_at: now,
+        };
         let begin = Begin {
-            upload: Upload {
-                id,
-                epoch: 1,
-                instance: self.vfs.instance(),
-                account: self.principal.account,
-                parent: target.parent,
-                name: target.name.clone(),
-                node: target.node,
-                base: content,
-                whole,
-                size: 0,
-                hash_state: None,
-                reserved: Amount::default(),
-                touched_at: now,
+            upload: match self.is_kept {
+                true => upload,
+                // As if it had been overtaken already.
+                false => upload.superseded(),
             },
             since: target.since,
             reservation,
@@ -269,7 +283,7 @@ impl Claim {
     /// # Errors
     /// Stale when the upload goes on elsewhere.
     pub async fn rename(&self, target: &Target, content: Option<ContentId>) -> Result<()> {
-        let Some((id, epoch)) = self.row() else {
+        let Some((id, epoch)) = self.row().filter(|_| self.is_kept) else {
             return Ok(());
         };
         let rename = Rename {

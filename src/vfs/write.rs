@@ -92,7 +92,7 @@ impl FileWriter {
         let whole = over != Over::Current;
         let base = start.base.filter(|_| !whole);
         let mut draft = Draft::new(vfs.clone(), principal.tenant, whole, base);
-        let mut claim = Claim::new(vfs.clone(), principal.clone());
+        let mut claim = Claim::new(vfs.clone(), principal.clone()).keeping(options.resumable);
         let is_untouched = start.resumed.is_some();
         if let Some(resumed) = start.resumed {
             claim.go_on(&resumed.upload);
@@ -282,7 +282,8 @@ impl FileWriter {
         }
         self.publish.update = AttributeUpdate::default();
         self.publish.written_at = None;
-        self.claim = Claim::new(self.vfs.clone(), self.principal.clone());
+        let claim = Claim::new(self.vfs.clone(), self.principal.clone());
+        self.claim = claim.keeping(self.resumable);
         self.dirty = false;
         self.sending = None;
         Ok(())

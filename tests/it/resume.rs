@@ -50,6 +50,7 @@ on_both!(
     two_cannot_go_on_with_one_upload,
     what_a_frozen_instance_stores_late_is_removed,
     what_broke_off_can_be_renamed_and_deleted,
+    what_is_to_be_whole_or_nothing_has_no_name_when_its_instance_is_dead,
     what_is_to_be_whole_or_nothing_leaves_nothing,
     what_was_to_replace_a_file_counts_from_its_first_byte,
     what_broke_off_is_not_gone_on_with_while_another_sends_it_anew,
@@ -490,6 +491,39 @@ async fn an_upload_of_a_dead_instance_is_gone_on_with_by_another(dialect: Dialec
     assert!(get(&theirs, &at).await.unwrap() == bytes);
     other.vfs.drain().await;
     clean(&world).await;
+}
+
+async fn what_is_to_be_whole_or_nothing_has_no_name_when_its_instance_is_dead(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let other = second_instance(&world).await;
+    world.account("ann").await;
+    let (mine, theirs) = (world.session_of("ann").await, other.session_of("ann").await);
+    let (new, old, bytes) = (path("/new"), path("/old"), noise(40 * MIB));
+    put(&mine, &old, b"before").await.unwrap();
+    let whole = WriteOptions {
+        resumable: false,
+        ..replace()
+    };
+    let mut frozen = Vec::new();
+    for at in [&new, &old] {
+        let mut writer = mine.open_write(at, whole).await.unwrap();
+        for (index, part) in bytes[..20 * MIB].chunks(MIB).enumerate() {
+            write(&mut writer, index * MIB, part).await;
+            world.clock.advance(Duration::from_secs(1));
+        }
+        frozen.push(writer);
+    }
+    let db = world.vfs.database();
+    instances::release(db, world.vfs.instance()).await.unwrap();
+    let gone = theirs.stat(&new).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    assert_eq!(size(&theirs, &old).await, 6);
+    assert_eq!(get(&theirs, &old).await.unwrap(), b"before");
+    drop(frozen);
+    world.vfs.drain().await;
+    other.vfs.drain().await;
+    assert_eq!(theirs.space().await.unwrap().used_bytes, 6);
+    clean(&other).await;
 }
 
 async fn an_upload_of_a_dead_instance_that_is_read_holds_back_what_is_durable_of_it(
