@@ -237,10 +237,22 @@ impl Publish {
         chain.reverse();
         let grants = known.grants(self.principal.account);
         let access = Access::of(grants, &self.principal);
-        match &current {
-            Some(entry) => access.require(&below(&chain, entry), needed)?,
-            None => access.require(&chain, Rights::WRITE)?,
+        let (end, needed) = match &current {
+            Some(entry) => (below(&chain, entry), needed),
+            None => (chain.clone(), Rights::WRITE),
+        };
+        if access.rights(&end).is_empty() {
+            // Where it was moved to must not be told.
+            return Err(Error::new(
+                ErrorKind::Denied,
+                format!(
+                    "permission denied: '{}' would now be where you have no rights, since a folder was moved or a \
+                     right withdrawn meanwhile",
+                    self.target.name
+                ),
+            ));
         }
+        access.require(&end, needed)?;
         let name = current.as_ref().map_or(&self.target.name, |e| &e.name);
         let folder_path = path_of(&chain);
         let path = format!("{}/{name}", folder_path.trim_end_matches('/'));
