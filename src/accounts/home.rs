@@ -4,7 +4,7 @@ use crate::db::entries;
 use crate::db::sql::TenantTx;
 use crate::domain::error::Result;
 use crate::domain::id::NodeId;
-use crate::domain::path::{Name, VfsPath};
+use crate::domain::path::VfsPath;
 
 /// The path of a folder as it is named now; none when it is gone.
 ///
@@ -20,8 +20,6 @@ pub async fn path_of(tx: &mut TenantTx, node: NodeId) -> Result<Option<VfsPath>>
         .iter()
         .rev()
         .skip(1)
-        .try_fold(VfsPath::root(), |path, entry| {
-            path.join(Name::parse(entry.name.as_bytes())?)
-        })
+        .try_fold(VfsPath::root(), |path, entry| path.child(&entry.name))
         .map(Some)
 }

@@ -141,6 +141,25 @@ impl VfsPath {
         }
     }
 
+    /// The path of an entry that lies below this one: also one that is longer or deeper than what a client may
+    /// name, as there are below folders that were moved down.
+    ///
+    /// # Errors
+    /// Invalid when nothing can have that name.
+    pub fn child(mut self, name: &str) -> Result<Self> {
+        self.names.push(Name::parse(name.as_bytes())?);
+        Ok(self)
+    }
+
+    /// Reads the path of an entry as this program has shown it: of any length.
+    ///
+    /// # Errors
+    /// Invalid when nothing can have one of the names.
+    pub fn shown(text: &str) -> Result<Self> {
+        let names = text.split('/').filter(|name| !name.is_empty());
+        names.into_iter().try_fold(Self::root(), Self::child)
+    }
+
     /// The names from the root down.
     pub fn names(&self) -> &[Name] {
         &self.names
@@ -251,7 +270,10 @@ mod tests {
     fn depth_and_length_have_limits() {
         let deep = "/x".repeat(MAX_LEVELS);
         assert!(VfsPath::parse(&deep).is_ok());
-        assert!(VfsPath::parse(&format!("{deep}/x")).is_err());
+        let deeper = format!("{deep}/x");
+        assert!(VfsPath::parse(&deeper).is_err());
+        assert_eq!(VfsPath::shown(&deeper).unwrap().to_string(), deeper);
+        assert!(VfsPath::shown("/a/../b").is_err());
         let base = VfsPath::parse(&format!("/{}", "y".repeat(255))).unwrap();
         let long = vec!["z".repeat(255); 15].join("/");
         assert!(VfsPath::resolve(&base, long.as_bytes()).is_ok());

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::node::{Entry, NodeKind};
-use crate::domain::path::{Name, VfsPath};
+use crate::domain::path::VfsPath;
 use crate::domain::pattern;
 use crate::sftp::environment::{Environment, reason};
 use crate::sftp::packet::MAX_DATA_BYTES;
@@ -88,7 +88,7 @@ impl Source<'_> {
                     continue;
                 }
                 any = true;
-                let at = folder.clone().join(Name::parse(entry.name.as_bytes())?)?;
+                let at = folder.clone().child(&entry.name)?;
                 self.one(at, entry).await?;
             }
         }
@@ -127,8 +127,7 @@ impl Source<'_> {
             }
             match level.page.pop_front() {
                 Some(entry) => {
-                    let name = Name::parse(entry.name.as_bytes())?;
-                    next = Some((level.path.clone().join(name)?, entry));
+                    next = Some((level.path.clone().child(&entry.name)?, entry));
                 }
                 None => {
                     levels.pop();

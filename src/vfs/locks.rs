@@ -18,7 +18,7 @@ use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{LockToken, NodeId};
 use crate::domain::lock::Lock;
 use crate::domain::node::{Attributes, Entry, NodeKind};
-use crate::domain::path::{Name, VfsPath};
+use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, parent_of, path_of};
@@ -208,10 +208,8 @@ fn minted() -> LockToken {
 }
 
 fn root(chain: &[Entry]) -> Result<VfsPath> {
-    let names = chain.iter().skip(1);
-    names.into_iter().try_fold(VfsPath::root(), |path, entry| {
-        path.join(Name::parse(entry.name.as_bytes())?)
-    })
+    let mut names = chain.iter().skip(1);
+    names.try_fold(VfsPath::root(), |path, entry| path.child(&entry.name))
 }
 
 struct Take {

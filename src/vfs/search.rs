@@ -172,9 +172,8 @@ impl Session {
 }
 
 fn below(under: &VfsPath, names: &[String]) -> Result<VfsPath> {
-    names.iter().try_fold(under.clone(), |path, name| {
-        path.join(Name::parse(name.as_bytes())?)
-    })
+    let mut names = names.iter();
+    names.try_fold(under.clone(), |path, name| path.child(name))
 }
 
 #[cfg(test)]

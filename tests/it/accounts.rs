@@ -13,8 +13,10 @@ use sealift::accounts::manage_groups::GroupName;
 use sealift::accounts::own_tokens::NewToken;
 use sealift::accounts::public_key::PublicKey;
 use sealift::db::entries::{self, Moment};
+use sealift::db::folders;
+use sealift::domain::change::Committed;
 use sealift::domain::error::{ErrorKind, Result};
-use sealift::domain::path::VfsPath;
+use sealift::domain::path::{Name, VfsPath};
 use sealift::domain::rights::Rights;
 use sealift::domain::scope::Scopes;
 use sealift::domain::secret::Secret;
@@ -397,6 +399,29 @@ async fn a_home_is_found_where_it_is_now_and_is_the_root_when_gone(world: Instal
     tx.commit().await.unwrap();
     let ann = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
     assert_eq!(ann.home.to_string(), "/people/ann");
+
+    // Somebody with rights above moves it down, beyond what can be named.
+    let mut tx = world.committer.database().write(tenant).await.unwrap();
+    let deep: Vec<Name> = (0..20)
+        .map(|_| Name::parse(&[b'x'; 250]).unwrap())
+        .collect();
+    let next = Committed {
+        seq: chain[0].born,
+        at: parent.attributes.modified,
+    };
+    let made = folders::make_below(&mut tx, chain[0].node, &deep, None, next)
+        .await
+        .unwrap();
+    parent.parent = made.last().unwrap().node;
+    entries::replace(&mut tx, &parent).await.unwrap();
+    tx.commit().await.unwrap();
+    let ann = world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
+    assert!(ann.home.to_string().len() > 4096);
+    let all = world.directory.accounts(Some("acme")).await.unwrap();
+    assert!(
+        all.iter()
+            .any(|account| account.home.as_ref().is_some_and(|home| home.len() > 4096))
+    );
 
     let mut tx = world.committer.database().write(tenant).await.unwrap();
     entries::remove(&mut tx, parent.node).await.unwrap();

@@ -42,7 +42,7 @@ pub async fn search(
     let pattern = NamePattern::parse(&query.name)?;
     let under = query.under.as_deref().map(VfsPath::parse).transpose()?;
     let under = under.unwrap_or_else(VfsPath::root);
-    let after = paging.after()?.as_deref().map(VfsPath::parse).transpose()?;
+    let after = paging.after()?.as_deref().map(VfsPath::shown).transpose()?;
     let limit = paging.limit()?;
     let found = visitor
         .0

@@ -189,7 +189,7 @@ pub async fn store(
     let entry = committed.map_err(|error| unmet(error, create))?;
     // Only now it is known what was there, and where the file is: others go on while it comes.
     let (path, is_new) = match report.read() {
-        Some(published) => (VfsPath::parse(&published.path)?, published.is_new),
+        Some(published) => (VfsPath::shown(&published.path)?, published.is_new),
         None => (path.clone(), false),
     };
     Ok(Stored {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::node::{Entry, NodeKind};
-use crate::domain::path::{Name, VfsPath};
+use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::http::files::condition;
 use crate::http::reply::Problem;
@@ -105,9 +105,9 @@ pub struct Entries {
 /// The path of an entry of a folder.
 ///
 /// # Errors
-/// 400 when it is too long: some are, below a folder that was moved down.
+/// 400 when nothing can have that name.
 pub fn child(folder: &VfsPath, name: &str) -> Result<VfsPath, Problem> {
-    Ok(folder.clone().join(Name::parse(name.as_bytes())?)?)
+    Ok(folder.clone().child(name)?)
 }
 
 /// A time as RFC 3339 has it.
