@@ -181,6 +181,26 @@ pub async fn take_over(
     }
 }
 
+/// Whether an upload was taken over under `epoch` by whom `holder` was drawn, and not let go since.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn is_held_by(
+    tx: &mut TenantTx,
+    upload: UploadId,
+    epoch: i64,
+    holder: [u8; 16],
+) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT epoch FROM uploads \
+             WHERE tenant = $1 AND id = $2 AND epoch = $3 AND holder = $4",
+            [upload.as_bytes().into(), epoch.into(), (&holder).into()],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
 /// How many uploads broke off and wait for whoever goes on with them.
 ///
 /// # Errors

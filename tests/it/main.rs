@@ -323,6 +323,8 @@ mod sshfs;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
+mod stranded;
+#[cfg(test)]
 mod superseded;
 #[cfg(test)]
 mod syslog;
