@@ -381,7 +381,8 @@ pub async fn discard(
     Ok(())
 }
 
-/// Discards up to `limit` uploads that broke off and have not moved since `until`; says how many.
+/// Discards up to `limit` uploads that broke off and have not moved since `until`, as [`uploads::remove_within`] has
+/// room for. False when there may be more.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -390,7 +391,8 @@ pub async fn expire(
     until: Timestamp,
     at: Timestamp,
     limit: i64,
-) -> Result<usize> {
+    room: &mut usize,
+) -> Result<bool> {
     let rows = tx
         .rows(
             "SELECT id, epoch, instance, account, parent, name, size, hash_state, reserved_bytes, \
@@ -404,7 +406,47 @@ pub async fn expire(
         )
         .await?;
     for row in &rows {
-        uploads::remove(tx, &read(row)?, at).await?;
+        if *room == 0 {
+            return Ok(false);
+        }
+        uploads::remove_within(tx, &read(row)?, at, room).await?;
     }
-    Ok(rows.len())
+    Ok(*room > 0 && rows.len() < usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::query_plan;
+
+    #[tokio::test]
+    async fn what_a_page_shows_is_found_by_name_without_looking_at_the_rest() {
+        let indexes = [
+            (OF_FILES, "uploads_node (tenant=? AND account=? AND node=?)"),
+            (
+                OF_NAMES,
+                "uploads_name (tenant=? AND account=? AND parent=? AND name>?)",
+            ),
+        ];
+        for (sql, index) in indexes {
+            let args = [
+                NodeId::NIL.as_bytes().into(),
+                "".into(),
+                Some("z".to_owned()).into(),
+                1_i64.into(),
+                InstanceId::NIL.as_bytes().into(),
+                1_i64.into(),
+                1_i64.into(),
+            ];
+            let steps = query_plan::steps(sql, args).await;
+            assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+            let sorts = |step: &&String| step.contains("TEMP B-TREE");
+            // Only those of one name.
+            let sorts: Vec<_> = steps.iter().filter(sorts).collect();
+            assert!(
+                sorts.iter().all(|step| step.contains("LAST 2 TERMS")),
+                "{steps:?}"
+            );
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Sweeping up: uploads that expired, blobs that nothing names, objects of blobs that are given up.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +23,8 @@ use crate::vfs::damage::Damaged;
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 200;
+/// So many edits of uploads go in one transaction.
+const EDITS: usize = 5_000;
 const AT_ONCE: usize = 16;
 
 /// How long leftovers are kept.
@@ -49,6 +53,18 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
 /// As [`run`].
 pub async fn run_at(vfs: &Vfs, tenant: TenantId, keep: Keep, now: Timestamp) -> Result<u64> {
     let actor = Actor::job();
+    loop {
+        let uploads = Uploads {
+            until: now.minus(keep.upload_expiry),
+            now,
+            are_done: Arc::default(),
+        };
+        let are_done = uploads.are_done.clone();
+        vfs.committer().run(tenant, &actor, uploads).await?;
+        if are_done.load(Ordering::SeqCst) {
+            break;
+        }
+    }
     let release = Release { keep, now };
     vfs.committer().run(tenant, &actor, release).await?;
     let until = now.minus(keep.blob_grace);
@@ -247,9 +263,30 @@ async fn some_at_a_time<T, E>(
     (gone, failed)
 }
 
+/// Releases some uploads whose instance is gone, and discards some of those of no use and those that expired.
+struct Uploads {
+    until: Timestamp,
+    /// Not the change's time: a look at the future raises that above all leases.
+    now: Timestamp,
+    /// Whether there are no more; set when the operation is applied.
+    are_done: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Operation for Uploads {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        let (now, mut room) = (self.now, EDITS);
+        let are_done = orphans::release(tx, now, BATCH, &mut room).await?
+            & orphans::discard_lost(tx, now, BATCH, &mut room).await?
+            & kept::expire(tx, self.until, now, BATCH, &mut room).await?;
+        self.are_done.store(are_done, Ordering::SeqCst);
+        Ok(Record::Nothing)
+    }
+}
+
 struct Release {
     keep: Keep,
-    /// Not the change's time: a look at the future raises that above all leases.
+    /// As above.
     now: Timestamp,
 }
 
@@ -257,9 +294,6 @@ struct Release {
 impl Operation for Release {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
         let Self { keep, now } = *self;
-        orphans::release(tx, now, BATCH).await?;
-        orphans::discard_lost(tx, now, BATCH).await?;
-        kept::expire(tx, now.minus(keep.upload_expiry), now, BATCH).await?;
         addressed::expire(tx, now.minus(keep.upload_expiry)).await?;
         locks::forget(tx, now).await?;
         blobs::release_orphans(tx, now).await?;

@@ -229,6 +229,8 @@ mod https_tus_crash;
 #[cfg(test)]
 mod https_tus_instances;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod key_care;
 #[cfg(test)]
 mod key_copies;
