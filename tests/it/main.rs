@@ -31,6 +31,7 @@ mod support {
     pub(crate) mod nginx;
     pub(crate) mod nobody;
     pub(crate) mod pebble;
+    pub(crate) mod placing;
     pub(crate) mod postgres;
     pub(crate) mod proxy;
     pub(crate) mod receiver;
