@@ -150,6 +150,8 @@ mod ftp_transcripts;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod ghosts;
+#[cfg(test)]
 mod hashing;
 #[cfg(test)]
 mod host_keys;
