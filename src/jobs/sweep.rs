@@ -53,20 +53,12 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
 /// As [`run`].
 pub async fn run_at(vfs: &Vfs, tenant: TenantId, keep: Keep, now: Timestamp) -> Result<u64> {
     let actor = Actor::job();
-    loop {
-        let uploads = Uploads {
-            until: now.minus(keep.upload_expiry),
-            now,
-            are_done: Arc::default(),
-        };
-        let are_done = uploads.are_done.clone();
-        vfs.committer().run(tenant, &actor, uploads).await?;
-        if are_done.load(Ordering::SeqCst) {
-            break;
-        }
+    let is_all = Arc::new(AtomicBool::new(false));
+    while !is_all.load(Ordering::SeqCst) {
+        let is_all = is_all.clone();
+        let release = Release { keep, now, is_all };
+        vfs.committer().run(tenant, &actor, release).await?;
     }
-    let release = Release { keep, now };
-    vfs.committer().run(tenant, &actor, release).await?;
     let until = now.minus(keep.blob_grace);
     let copies = sweep_copies(vfs, tenant, until).await;
     let blobs = sweep_blobs(vfs, tenant, until, now).await;
@@ -263,38 +255,28 @@ async fn some_at_a_time<T, E>(
     (gone, failed)
 }
 
-/// Releases some uploads whose instance is gone, and discards some of those of no use and those that expired.
-struct Uploads {
-    until: Timestamp,
-    /// Not the change's time: a look at the future raises that above all leases.
-    now: Timestamp,
-    /// Whether there are no more; set when the operation is applied.
-    are_done: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl Operation for Uploads {
-    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        let (now, mut room) = (self.now, EDITS);
-        let are_done = orphans::release(tx, now, BATCH, &mut room).await?
-            & orphans::discard_lost(tx, now, BATCH, &mut room).await?
-            & kept::expire(tx, self.until, now, BATCH, &mut room).await?;
-        self.are_done.store(are_done, Ordering::SeqCst);
-        Ok(Record::Nothing)
-    }
-}
-
+/// Releases what nobody holds any more. Of uploads that go there may be so much that it takes several.
 struct Release {
     keep: Keep,
-    /// As above.
+    /// Not the change's time: a look at the future raises that above all leases.
     now: Timestamp,
+    /// Whether that was all; set when the operation is applied.
+    is_all: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Operation for Release {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        let Self { keep, now } = *self;
-        addressed::expire(tx, now.minus(keep.upload_expiry)).await?;
+        let (keep, now, mut room) = (self.keep, self.now, EDITS);
+        let expired = now.minus(keep.upload_expiry);
+        let is_all = orphans::release(tx, now, BATCH, &mut room).await?
+            & orphans::discard_lost(tx, now, BATCH, &mut room).await?
+            & kept::expire(tx, expired, now, BATCH, &mut room).await?;
+        self.is_all.store(is_all, Ordering::SeqCst);
+        if !is_all {
+            return Ok(Record::Nothing);
+        }
+        addressed::expire(tx, expired).await?;
         locks::forget(tx, now).await?;
         blobs::release_orphans(tx, now).await?;
         blobs::release_condemned(tx, now.minus(keep.blob_grace), now).await?;
