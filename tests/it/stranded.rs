@@ -1,6 +1,7 @@
 //! Uploads that are left to an instance at which nobody writes them: others can go on with them all the same.
 
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -159,6 +160,18 @@ async fn a_take_over_of_which_nothing_is_heard_keeps_nobody_out() {
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
     go_on_elsewhere(&world).await;
     clean(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_ends_does_not_wait_for_a_database_that_is_away() {
+    let (world, proxy, ann) = losing_world().await;
+    break_off(&ann).await;
+    world.vfs.drain().await;
+    proxy.stop.store(usize::MAX, SeqCst);
+    let refused = ann.open_write(&path("/a"), update()).await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    let drained = tokio::time::timeout(Duration::from_secs(30), world.vfs.drain());
+    drained.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
