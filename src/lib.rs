@@ -247,6 +247,7 @@ pub mod vfs {
     pub mod space;
     pub mod spare;
     pub mod start;
+    pub mod stranded;
     pub mod sums;
     pub mod target;
     pub mod upload;

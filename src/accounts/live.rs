@@ -156,3 +156,101 @@ pub(in crate::accounts) fn taken_here(
     }
     taken
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::domain::path::VfsPath;
+    use crate::domain::principal::{DoorOptions, LoginName};
+    use crate::domain::rights::Rights;
+
+    fn live(tenant: i64, account: i64, place: Place) -> Live {
+        let principal = Principal {
+            tenant: TenantId(tenant),
+            account: AccountId(account),
+            login: LoginName {
+                user: "ann".to_owned(),
+                tenant: "acme".to_owned(),
+            },
+            generation: 1,
+            ceiling: Rights::ALL,
+            sees_ways: true,
+            home: VfsPath::root(),
+            session: SessionId::random(),
+            protocol: Protocol::Sftp,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            door_options: DoorOptions::default(),
+            link: None,
+            administrator: false,
+        };
+        let (limits, now) = (SessionLimits::default(), Timestamp(0));
+        Live {
+            has_begun: true,
+            ..Live::new(&principal, place, limits, now)
+        }
+    }
+
+    #[test]
+    fn the_first_reason_for_which_a_session_ends_stays() {
+        let one = live(1, 1, Place::Always);
+        assert_eq!((one.ended.is_cancelled(), one.why.get()), (false, None));
+        one.end(Ended::Asked);
+        one.end(Ended::Changed);
+        let others = one.clone();
+        assert!(others.ended.is_cancelled());
+        assert_eq!(others.why.get(), Some(&Ended::Asked));
+    }
+
+    #[test]
+    fn a_session_takes_its_place_from_when_it_has_it_and_a_guest_takes_none() {
+        assert!(live(1, 1, Place::Always).counts());
+        let waiting = Live {
+            has_begun: false,
+            ..live(1, 1, Place::Always)
+        };
+        assert!(!waiting.counts());
+        assert!(!live(1, 1, Place::Never).counts());
+    }
+
+    #[test]
+    fn who_logs_in_with_each_request_takes_a_place_while_one_is_under_way() {
+        let known = Arc::new(());
+        let one = live(1, 1, Place::While(Arc::downgrade(&known)));
+        assert!(!one.counts());
+        let request = known.clone();
+        assert!(one.counts());
+        drop(request);
+        assert!(!one.counts());
+        drop(known);
+        assert!(!one.counts());
+    }
+
+    #[test]
+    fn one_that_was_told_to_end_keeps_its_place_until_it_is_gone() {
+        let added = live(1, 1, Place::Always);
+        let ending = live(1, 1, Place::Always);
+        ending.end(Ended::Asked);
+        let (own, other) = (SessionId::random(), SessionId::random());
+        let mut all = HashMap::from([(own, added.clone()), (other, ending)]);
+        let taken = taken_here(&all, own, &added);
+        assert_eq!((taken.of_account, taken.of_tenant), (1, 1));
+        all.remove(&other);
+        assert_eq!(taken_here(&all, own, &added), Taken::default());
+    }
+
+    #[test]
+    fn places_are_counted_by_account_and_by_tenant_and_not_beyond() {
+        let added = live(1, 1, Place::Always);
+        let others = [
+            live(1, 1, Place::Always),
+            live(1, 2, Place::Always),
+            live(1, 2, Place::Never),
+            live(2, 1, Place::Always),
+        ];
+        let all = others.map(|live| (SessionId::random(), live));
+        let taken = taken_here(&HashMap::from(all), SessionId::random(), &added);
+        assert_eq!((taken.of_account, taken.of_tenant), (1, 2));
+    }
+}

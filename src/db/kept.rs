@@ -3,6 +3,8 @@
 //! One broke off when its connection did, or when the lease of the instance that wrote it is over.
 //! A lease's clock only says that it may be taken over; who has its epoch may write.
 
+use std::collections::BTreeMap;
+
 use crate::db::blobs::BlobInfo;
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{self, Upload, read};
@@ -78,28 +80,16 @@ pub async fn is_held(
     Ok(row.is_some())
 }
 
-/// All uploads of an account that broke off and that [`find`] finds, oldest first, and whether the file
-/// that each was opened on is live.
+/// Whether an account has broken off anything.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn list(
-    tx: &mut TenantTx,
-    account: AccountId,
-    now: Timestamp,
-) -> Result<Vec<(Upload, bool)>> {
-    let rows = tx
-        .rows(
-            "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
-             u.reserved_bytes, u.reserved_files, u.touched_at, u.node, u.base, u.whole, \
-             CAST(CASE WHEN EXISTS (SELECT 1 FROM entries e WHERE e.tenant = $1 \
-             AND e.node = u.node) THEN 1 ELSE 0 END AS bigint) \
-             FROM uploads u WHERE u.tenant = $1 AND u.account = $2 \
-             AND (u.size > 0 OR (u.whole = 1 AND EXISTS (SELECT 1 FROM entries e \
-             WHERE e.tenant = $1 AND e.node = u.node))) \
-             AND (u.instance = $3 \
-             OR u.instance NOT IN (SELECT id FROM instances WHERE lease_until > $4)) \
-             ORDER BY u.touched_at, u.id",
+pub async fn any(tx: &mut TenantTx, account: AccountId, now: Timestamp) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT epoch FROM uploads WHERE tenant = $1 AND account = $2 \
+             AND (instance = $3 \
+             OR instance NOT IN (SELECT id FROM instances WHERE lease_until > $4)) LIMIT 1",
             [
                 account.0.into(),
                 InstanceId::NIL.as_bytes().into(),
@@ -107,9 +97,101 @@ pub async fn list(
             ],
         )
         .await?;
-    rows.iter()
-        .map(|row| Ok((read(row)?, row.int(14)? != 0)))
-        .collect()
+    Ok(row.is_some())
+}
+
+/// Which uploads a page of a folder shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Whose.
+    pub account: AccountId,
+    /// Where.
+    pub folder: NodeId,
+    /// Behind which name the page begins.
+    pub after: &'a str,
+    /// Its last name; none when it goes on to the end.
+    pub to: Option<&'a str>,
+    /// What leases are compared with.
+    pub now: Timestamp,
+}
+
+macro_rules! shown {
+    ($name:literal, $from:literal, $is_it:literal) => {
+        concat!(
+            "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
+             u.reserved_bytes, u.reserved_files, u.touched_at, u.node, u.base, u.whole, ",
+            $name,
+            " FROM ",
+            $from,
+            " AND ",
+            $name,
+            " > $3 AND (CAST($4 AS text) IS NULL OR ",
+            $name,
+            " <= $4) AND ",
+            $is_it,
+            " AND (u.instance = $6 \
+             OR u.instance NOT IN (SELECT id FROM instances WHERE lease_until > $7)) \
+             ORDER BY ",
+            $name,
+            ", u.touched_at DESC, u.id DESC LIMIT $8"
+        )
+    };
+}
+
+/// Those of files that are live there, under the names of these.
+const OF_FILES: &str = shown!(
+    "e.name",
+    "entries e CROSS JOIN uploads u WHERE e.tenant = $1 AND e.parent = $2",
+    "u.tenant = $1 AND u.account = $5 AND u.node = e.node AND (u.size > 0 OR u.whole = 1)"
+);
+/// Those under names there, with nothing live that they were opened on.
+const OF_NAMES: &str = shown!(
+    "u.name",
+    "uploads u WHERE u.tenant = $1 AND u.account = $5 AND u.parent = $2",
+    "u.whole = 1 AND u.size > 0 \
+     AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.tenant = $1 AND e.node = u.node)"
+);
+
+/// The uploads that broke off and that [`find`] finds by the names of a page, and the name up to which these are all:
+/// nearer than the page's last when there are more than `limit`.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn page(
+    tx: &mut TenantTx,
+    shown: Shown<'_>,
+    limit: usize,
+) -> Result<(BTreeMap<String, Upload>, Option<String>)> {
+    let mut latest: BTreeMap<String, Upload> = BTreeMap::new();
+    let mut to = shown.to.map(str::to_owned);
+    for sql in [OF_FILES, OF_NAMES] {
+        let args = [
+            shown.folder.as_bytes().into(),
+            shown.after.into(),
+            to.clone().into(),
+            shown.account.0.into(),
+            InstanceId::NIL.as_bytes().into(),
+            shown.now.0.into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ];
+        let rows = tx.rows(sql, args).await?;
+        for row in &rows {
+            let (upload, name) = (read(row)?, row.text(14)?);
+            // Of each name the latest comes first; what else there is of the last name does not count.
+            if rows.len() == limit {
+                to = Some(name.clone());
+            }
+            let is_later =
+                |other: &Upload| (upload.touched_at, upload.id) > (other.touched_at, other.id);
+            if latest.get(&name).is_none_or(is_later) {
+                latest.insert(name, upload);
+            }
+        }
+    }
+    if let Some(to) = &to {
+        latest.retain(|name, _| name <= to);
+    }
+    Ok((latest, to))
 }
 
 /// The blobs that an upload names, with the store's notes on those in the making.
@@ -179,6 +261,26 @@ pub async fn take_over(
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether an upload was taken over under `epoch` by whom `holder` was drawn, and not let go since.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn is_held_by(
+    tx: &mut TenantTx,
+    upload: UploadId,
+    epoch: i64,
+    holder: [u8; 16],
+) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT epoch FROM uploads \
+             WHERE tenant = $1 AND id = $2 AND epoch = $3 AND holder = $4",
+            [upload.as_bytes().into(), epoch.into(), (&holder).into()],
+        )
+        .await?;
+    Ok(row.is_some())
 }
 
 /// How many uploads broke off and wait for whoever goes on with them.
@@ -279,7 +381,8 @@ pub async fn discard(
     Ok(())
 }
 
-/// Discards up to `limit` uploads that broke off and have not moved since `until`; says how many.
+/// Discards up to `limit` uploads that broke off and have not moved since `until`, as [`uploads::remove_within`] has
+/// room for. False when there may be more.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -288,7 +391,8 @@ pub async fn expire(
     until: Timestamp,
     at: Timestamp,
     limit: i64,
-) -> Result<usize> {
+    room: &mut usize,
+) -> Result<bool> {
     let rows = tx
         .rows(
             "SELECT id, epoch, instance, account, parent, name, size, hash_state, reserved_bytes, \
@@ -302,7 +406,47 @@ pub async fn expire(
         )
         .await?;
     for row in &rows {
-        uploads::remove(tx, &read(row)?, at).await?;
+        if *room == 0 {
+            return Ok(false);
+        }
+        uploads::remove_within(tx, &read(row)?, at, room).await?;
     }
-    Ok(rows.len())
+    Ok(*room > 0 && rows.len() < usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::query_plan;
+
+    #[tokio::test]
+    async fn what_a_page_shows_is_found_by_name_without_looking_at_the_rest() {
+        let indexes = [
+            (OF_FILES, "uploads_node (tenant=? AND account=? AND node=?)"),
+            (
+                OF_NAMES,
+                "uploads_name (tenant=? AND account=? AND parent=? AND name>?)",
+            ),
+        ];
+        for (sql, index) in indexes {
+            let args = [
+                NodeId::NIL.as_bytes().into(),
+                "".into(),
+                Some("z".to_owned()).into(),
+                1_i64.into(),
+                InstanceId::NIL.as_bytes().into(),
+                1_i64.into(),
+                1_i64.into(),
+            ];
+            let steps = query_plan::steps(sql, args).await;
+            assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+            let sorts = |step: &&String| step.contains("TEMP B-TREE");
+            // Only those of one name.
+            let sorts: Vec<_> = steps.iter().filter(sorts).collect();
+            assert!(
+                sorts.iter().all(|step| step.contains("LAST 2 TERMS")),
+                "{steps:?}"
+            );
+        }
+    }
 }

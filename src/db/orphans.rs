@@ -7,11 +7,16 @@ use crate::domain::error::Result;
 use crate::domain::id::{AccountId, InstanceId, NodeId};
 
 /// Marks up to `limit` uploads as broken off whose instance's lease is over; removes those of which there is
-/// nothing to go on from.
+/// nothing to go on from, as [`uploads::remove_within`] has room for. False when there may be more.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn release(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<()> {
+pub async fn release(
+    tx: &mut TenantTx,
+    now: Timestamp,
+    limit: i64,
+    room: &mut usize,
+) -> Result<bool> {
     let rows = tx
         .rows(
             "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
@@ -32,20 +37,29 @@ pub async fn release(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<()
         )
         .await?;
     for row in &rows {
+        if *room == 0 {
+            return Ok(false);
+        }
         let orphan = Orphan::read(row)?;
         match orphan.is_of_use() {
             true => orphan.release(tx).await?,
-            false => uploads::remove(tx, &orphan.upload, now).await?,
+            false => uploads::remove_within(tx, &orphan.upload, now, room).await?,
         }
     }
-    Ok(())
+    Ok(*room > 0 && rows.len() < usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Discards up to `limit` changes that broke off and whose file is deleted: nothing leads to them any more.
+/// Discards up to `limit` changes that broke off and whose file is deleted, as [`uploads::remove_within`] has room for:
+/// nothing leads to them any more. False when there may be more.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn discard_lost(tx: &mut TenantTx, at: Timestamp, limit: i64) -> Result<()> {
+pub async fn discard_lost(
+    tx: &mut TenantTx,
+    at: Timestamp,
+    limit: i64,
+    room: &mut usize,
+) -> Result<bool> {
     let rows = tx
         .rows(
             "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
@@ -57,9 +71,12 @@ pub async fn discard_lost(tx: &mut TenantTx, at: Timestamp, limit: i64) -> Resul
         )
         .await?;
     for row in &rows {
-        uploads::remove(tx, &read(row)?, at).await?;
+        if *room == 0 {
+            return Ok(false);
+        }
+        uploads::remove_within(tx, &read(row)?, at, room).await?;
     }
-    Ok(())
+    Ok(*room > 0 && rows.len() < usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 struct Orphan {

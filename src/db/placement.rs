@@ -59,25 +59,6 @@ pub async fn in_use(db: &Database) -> Result<BTreeSet<RegionId>> {
     rows.iter().map(|row| Ok(RegionId(row.int(0)?))).collect()
 }
 
-/// Sends a tenant's new blobs to a region.
-///
-/// # Errors
-/// NotFound when there is no such tenant.
-pub async fn set_region(db: &Database, tenant: TenantId, region: RegionId) -> Result<()> {
-    let sql = "UPDATE tenants SET region = $2 WHERE id = $1";
-    update(db, sql, [tenant.0.into(), region.0.into()]).await
-}
-
-/// Names the region where copies are kept, or none; copying starts from the first blob.
-///
-/// # Errors
-/// NotFound when there is no such tenant.
-pub async fn set_replica(db: &Database, tenant: TenantId, replica: Option<RegionId>) -> Result<()> {
-    let sql = "UPDATE tenants SET replica = $2, replicated_at = 0 WHERE id = $1";
-    let replica = replica.map(|region| region.0);
-    update(db, sql, [tenant.0.into(), replica.into()]).await
-}
-
 /// Notes how far copying has come, unless another replica was named meanwhile, or none: then that stays as it is.
 ///
 /// # Errors
@@ -102,16 +83,6 @@ pub async fn set_replicated(
 pub async fn replicate_anew(tx: &mut TenantTx) -> Result<()> {
     let sql = "UPDATE tenants SET replicated_at = 0 WHERE id = $1";
     tx.execute(sql, []).await.map(drop)
-}
-
-/// Names the key that wraps new data keys, or none for the region's.
-///
-/// # Errors
-/// NotFound when there is no such tenant.
-pub async fn set_kms_key(db: &Database, tenant: TenantId, key: Option<&str>) -> Result<()> {
-    let sql = "UPDATE tenants SET kms_key = $2 WHERE id = $1";
-    let key = key.map(str::to_owned);
-    update(db, sql, [tenant.0.into(), key.into()]).await
 }
 
 /// Fails for a tenant whose data keys were destroyed: nothing of it can be read, wherever it is.
@@ -147,18 +118,6 @@ pub async fn set_keys_destroyed(tx: &mut TenantTx, at: Timestamp) -> Result<()> 
     match tx.execute(sql, [at.0.into()]).await? {
         0 => Err(Error::not_found("no such tenant")),
         _ => Ok(()),
-    }
-}
-
-async fn update<const N: usize>(
-    db: &Database,
-    sql: &'static str,
-    values: [crate::db::value::Value; N],
-) -> Result<()> {
-    let mut tx = db.system().await?;
-    match tx.execute(sql, values).await? {
-        0 => Err(Error::not_found("no such tenant")),
-        _ => tx.commit().await,
     }
 }
 

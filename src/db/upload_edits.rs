@@ -33,6 +33,40 @@ pub async fn load(tx: &mut TenantTx, upload: UploadId) -> Result<Vec<Edit>> {
     rows.iter().map(read).collect()
 }
 
+/// Up to `limit` edits of an upload with their numbers, the last one first.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::db) async fn last(
+    tx: &mut TenantTx,
+    upload: UploadId,
+    limit: usize,
+) -> Result<Vec<(i64, Edit)>> {
+    let rows = tx
+        .rows(
+            "SELECT start, length, blob, blob_start, kind, number FROM upload_edits \
+             WHERE tenant = $1 AND upload = $2 ORDER BY number DESC LIMIT $3",
+            [upload.as_bytes().into(), index(limit)?],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.int(5)?, read(row)?)))
+        .collect()
+}
+
+/// Forgets the edits of an upload from a number on.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::db) async fn cut(tx: &mut TenantTx, upload: UploadId, from: i64) -> Result<()> {
+    tx.execute(
+        "DELETE FROM upload_edits WHERE tenant = $1 AND upload = $2 AND number >= $3",
+        [upload.as_bytes().into(), from.into()],
+    )
+    .await
+    .map(drop)
+}
+
 /// Makes `new` of `old`, which is what there is. What they start with in common is left alone, since
 /// a log grows at its end.
 ///
@@ -47,11 +81,8 @@ pub(in crate::db) async fn replace(
     let same = old.iter().zip(new).take_while(|(old, new)| old == new);
     let same = same.count();
     if old.len() > same {
-        tx.execute(
-            "DELETE FROM upload_edits WHERE tenant = $1 AND upload = $2 AND number >= $3",
-            [upload.as_bytes().into(), index(same)?],
-        )
-        .await?;
+        let from = i64::try_from(same).map_err(Error::internal)?;
+        cut(tx, upload, from).await?;
     }
     let rest = new.get(same..).unwrap_or_default();
     for (chunk, edits) in rest.chunks(ROWS_PER_INSERT).enumerate() {

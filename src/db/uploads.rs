@@ -331,6 +331,43 @@ pub(in crate::db) async fn remove(tx: &mut TenantTx, upload: &Upload, at: Timest
     usage::charge(tx, Some(upload.account), Amount::default(), back).await
 }
 
+/// The same in pieces, since a client makes as many edits as it likes: of one with more than `room`, of which those that
+/// go are taken, only the last ones go. The rest is left as an upload that expired: nobody finds it, and whoever wrote
+/// it can do nothing more.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub(in crate::db) async fn remove_within(
+    tx: &mut TenantTx,
+    upload: &Upload,
+    at: Timestamp,
+    room: &mut usize,
+) -> Result<()> {
+    let last = upload_edits::last(tx, upload.id, room.saturating_add(1)).await?;
+    if last.len() <= *room {
+        *room -= last.len();
+        return remove(tx, upload, at).await;
+    }
+    let gone: Vec<_> = last.into_iter().take(std::mem::take(room)).collect();
+    let edits: Vec<_> = gone.iter().map(|(_, edit)| *edit).collect();
+    unlink_runs(tx, &runs(&edits), at).await?;
+    if let Some((first, _)) = gone.last() {
+        upload_edits::cut(tx, upload.id, *first).await?;
+    }
+    tx.execute(
+        "UPDATE uploads SET epoch = epoch + 1, instance = $3, parent = $3, name = '', size = 0, \
+         hash_state = NULL, node = NULL, base = NULL, touched_at = 0 WHERE tenant = $1 AND id = $2",
+        [upload.id.as_bytes().into(), NodeId::NIL.as_bytes().into()],
+    )
+    .await?;
+    tx.execute(
+        "DELETE FROM addressed_uploads WHERE tenant = $1 AND upload = $2",
+        [upload.id.as_bytes().into()],
+    )
+    .await
+    .map(drop)
+}
+
 fn runs(edits: &[Edit]) -> Vec<Extent> {
     edits.iter().filter_map(Edit::run).copied().collect()
 }

@@ -21,7 +21,7 @@ use crate::domain::principal::Principal;
 use crate::domain::random;
 use crate::domain::secret::Secret;
 use crate::domain::turns::Turns;
-use crate::http::visits::{self, Again, MOST, Visit};
+use crate::http::visits::{self, Again, Bounds, Visit};
 
 /// A session from which nothing came for so long, and in which nothing goes on, is over.
 const IDLE: Duration = Duration::from_secs(5 * 60);
@@ -55,6 +55,7 @@ pub struct Basic {
     clock: Arc<dyn Clock>,
     /// Of this process: what is remembered of a password is no use to anybody else.
     key: hmac::Key,
+    bounds: Bounds,
     known: Mutex<HashMap<Mark, Known>>,
     /// Those who begin: the first requests of a client come at the same time, and begin one session.
     beginning: Turns<Mark>,
@@ -71,9 +72,15 @@ struct Known {
 impl Basic {
     /// Nobody yet.
     pub fn new(accounts: Accounts, clock: Arc<dyn Clock>) -> Self {
+        Self::bounded(accounts, clock, Bounds::default())
+    }
+
+    /// The same with other bounds.
+    pub fn bounded(accounts: Accounts, clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
         Self {
             accounts,
             clock,
+            bounds,
             key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
             known: Mutex::default(),
             beginning: Turns::default(),
@@ -187,8 +194,9 @@ impl Basic {
         let before = known.remove(&mark);
         let all = known.iter();
         let all = all.map(|(mark, known)| (*mark, &known.visit, known.last));
-        let gone = visits::gives_way(all, &visit.principal).and_then(|mark| known.remove(&mark));
-        if known.len() >= MOST {
+        let gone = visits::gives_way(all, &visit.principal, self.bounds);
+        let gone = gone.and_then(|mark| known.remove(&mark));
+        if known.len() >= self.bounds.most {
             return Kept::Full;
         }
         let last = self.clock.now();

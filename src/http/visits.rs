@@ -25,11 +25,24 @@ pub const FRESH: Duration = Duration::from_secs(2);
 pub const LOOK: Duration = Duration::from_secs(5);
 /// From where nothing came for so long rests.
 const IDLE: Duration = Duration::from_secs(5 * 60);
-/// Most that are known.
-pub const MOST: usize = 20_000;
-/// Most that are known of one account once half of all places are taken: beyond that, what has rested longest of it
-/// gives way to one more.
-pub const MOST_OF_ACCOUNT: usize = 1_000;
+/// How many are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// At most.
+    pub most: usize,
+    /// Of one account once half of all places are taken: beyond that, what has rested longest of it gives way to one
+    /// more.
+    pub of_account: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            most: 20_000,
+            of_account: 1_000,
+        }
+    }
+}
 
 /// Who makes a request, and by what they are known.
 #[derive(Clone, Debug)]
@@ -105,6 +118,7 @@ impl Again {
 pub struct Visits {
     accounts: Accounts,
     life: SessionLife,
+    bounds: Bounds,
     known: Mutex<HashMap<Mark, Known>>,
     /// Those who begin: the first requests of a client come at the same time, and begin one session.
     beginning: Turns<Mark>,
@@ -128,9 +142,15 @@ struct Known {
 impl Visits {
     /// Nobody yet; sessions last for `life`.
     pub fn new(accounts: Accounts, life: SessionLife) -> Self {
+        Self::bounded(accounts, life, Bounds::default())
+    }
+
+    /// The same with other bounds.
+    pub fn bounded(accounts: Accounts, life: SessionLife, bounds: Bounds) -> Self {
         Self {
             accounts,
             life,
+            bounds,
             known: Mutex::default(),
             beginning: Turns::default(),
         }
@@ -322,8 +342,9 @@ impl Visits {
         let mut known = self.lock();
         let all = known.iter();
         let all = all.map(|(mark, known)| (*mark, &known.visit, known.last));
-        let gone = gives_way(all, &visit.principal).and_then(|mark| known.remove(&mark));
-        if known.len() >= MOST {
+        let gone = gives_way(all, &visit.principal, self.bounds);
+        let gone = gone.and_then(|mark| known.remove(&mark));
+        if known.len() >= self.bounds.most {
             return Kept::Full;
         }
         let now = Instant::now();
@@ -378,8 +399,9 @@ enum Kept {
 pub fn gives_way<'a, M, T: Ord>(
     all: impl ExactSizeIterator<Item = (M, &'a Visit, T)>,
     to: &Principal,
+    bounds: Bounds,
 ) -> Option<M> {
-    if all.len() < MOST / 2 {
+    if all.len() < bounds.most / 2 {
         return None;
     }
     let is_own = |visit: &Visit| {
@@ -387,7 +409,7 @@ pub fn gives_way<'a, M, T: Ord>(
         (own.tenant, own.account) == (to.tenant, to.account)
     };
     let own: Vec<_> = all.filter(|(_, visit, _)| is_own(visit)).collect();
-    if own.len() < MOST_OF_ACCOUNT {
+    if own.len() < bounds.of_account {
         return None;
     }
     let idle = own.into_iter().filter(|(_, visit, _)| !visit.is_in_use());

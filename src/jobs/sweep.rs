@@ -1,6 +1,8 @@
 //! Sweeping up: uploads that expired, blobs that nothing names, objects of blobs that are given up.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +23,8 @@ use crate::vfs::damage::Damaged;
 use crate::vfs::service::Vfs;
 
 const BATCH: i64 = 200;
+/// So many edits of uploads go in one transaction.
+const EDITS: usize = 5_000;
 const AT_ONCE: usize = 16;
 
 /// How long leftovers are kept.
@@ -49,8 +53,12 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, keep: Keep) -> Result<u64> {
 /// As [`run`].
 pub async fn run_at(vfs: &Vfs, tenant: TenantId, keep: Keep, now: Timestamp) -> Result<u64> {
     let actor = Actor::job();
-    let release = Release { keep, now };
-    vfs.committer().run(tenant, &actor, release).await?;
+    let is_all = Arc::new(AtomicBool::new(false));
+    while !is_all.load(Ordering::SeqCst) {
+        let is_all = is_all.clone();
+        let release = Release { keep, now, is_all };
+        vfs.committer().run(tenant, &actor, release).await?;
+    }
     let until = now.minus(keep.blob_grace);
     let copies = sweep_copies(vfs, tenant, until).await;
     let blobs = sweep_blobs(vfs, tenant, until, now).await;
@@ -247,20 +255,28 @@ async fn some_at_a_time<T, E>(
     (gone, failed)
 }
 
+/// Releases what nobody holds any more. Of uploads that go there may be so much that it takes several.
 struct Release {
     keep: Keep,
     /// Not the change's time: a look at the future raises that above all leases.
     now: Timestamp,
+    /// Whether that was all; set when the operation is applied.
+    is_all: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Operation for Release {
     async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        let Self { keep, now } = *self;
-        orphans::release(tx, now, BATCH).await?;
-        orphans::discard_lost(tx, now, BATCH).await?;
-        kept::expire(tx, now.minus(keep.upload_expiry), now, BATCH).await?;
-        addressed::expire(tx, now.minus(keep.upload_expiry)).await?;
+        let (keep, now, mut room) = (self.keep, self.now, EDITS);
+        let expired = now.minus(keep.upload_expiry);
+        let is_all = orphans::release(tx, now, BATCH, &mut room).await?
+            & orphans::discard_lost(tx, now, BATCH, &mut room).await?
+            & kept::expire(tx, expired, now, BATCH, &mut room).await?;
+        self.is_all.store(is_all, Ordering::SeqCst);
+        if !is_all {
+            return Ok(Record::Nothing);
+        }
+        addressed::expire(tx, expired).await?;
         locks::forget(tx, now).await?;
         blobs::release_orphans(tx, now).await?;
         blobs::release_condemned(tx, now.minus(keep.blob_grace), now).await?;

@@ -186,8 +186,8 @@ impl Taking {
         let (vfs, principal) = (self.vfs, self.principal);
         if self.upload.instance == vfs.instance() {
             // Nobody here writes to it: an earlier piece could not let it go, as when the database was away.
-            let (committer, actor) = (vfs.committer(), principal.actor());
-            let let_go = committer.run(principal.tenant, &actor, let_go(&self.upload));
+            let (tenant, actor) = (principal.tenant, principal.actor());
+            let let_go = vfs.stranded().leave(tenant, &actor, let_go(&self.upload));
             let_go.await?;
             self.upload.epoch += 1;
             self.upload.instance = InstanceId::NIL;

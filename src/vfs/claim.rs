@@ -328,11 +328,11 @@ impl Claim {
             return;
         }
         let (tenant, actor) = (self.principal.tenant, self.principal.actor());
-        let left = self.vfs.committer().run(tenant, &actor, leave).await;
+        let left = self.vfs.stranded().leave(tenant, &actor, leave).await;
         if let Err(error) = left
             && error.kind() != ErrorKind::Stale
         {
-            tracing::warn!(error = ?error, "an upload was not cleaned up; the sweep will do it");
+            tracing::warn!(error = ?error, "an upload was not cleaned up; that is done later");
         }
     }
 

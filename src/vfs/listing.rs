@@ -1,14 +1,12 @@
 //! Listing a folder in pages, straight from the database.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::collections::BTreeSet;
 
 use crate::db::entries::{self, Moment};
-use crate::db::kept;
+use crate::db::kept::{self, Shown};
 use crate::db::sql::TenantTx;
-use crate::db::uploads::Upload;
 use crate::domain::error::Result;
-use crate::domain::id::{NodeId, TenantId};
+use crate::domain::id::{AccountId, NodeId, TenantId};
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
@@ -31,17 +29,8 @@ pub struct Listing {
     moment: Moment,
     /// When the folder itself may not be listed: the children that lead to what may.
     only: Option<BTreeSet<NodeId>>,
-    /// What the principal broke off.
-    broken: BrokenOff,
-}
-
-/// Uploads that broke off, by what they show themselves as.
-#[derive(Default)]
-struct BrokenOff {
-    /// Of files that are live, wherever these are.
-    files: HashMap<NodeId, Upload>,
-    /// Of the folder's names, with nothing live that they were opened on.
-    names: BTreeMap<String, Upload>,
+    /// Who sees what it broke off there; none where nothing is shown.
+    whose: Option<AccountId>,
 }
 
 impl Listing {
@@ -62,16 +51,10 @@ impl Listing {
             listing.only = Some(access.ways(&mut tx, entry.node).await?);
             return Ok(listing);
         }
-        let now = vfs.database().clock().now();
-        for (upload, is_live) in kept::list(&mut tx, principal.account, now).await? {
-            match (is_live, upload.node) {
-                (true, Some(node)) => drop(listing.broken.files.insert(node, upload)),
-                _ if upload.whole && upload.parent == entry.node => {
-                    let name = upload.name.clone();
-                    listing.broken.names.insert(name, upload);
-                }
-                _ => {}
-            }
+        let (account, now) = (principal.account, vfs.database().clock().now());
+        // Who comes by a link has nothing to do with what the account broke off.
+        if principal.link.is_none() && kept::any(&mut tx, account, now).await? {
+            listing.whose = Some(account);
         }
         Ok(listing)
     }
@@ -90,7 +73,7 @@ impl Listing {
             after: Some(String::new()),
             moment,
             only: None,
-            broken: BrokenOff::default(),
+            whose: None,
         }
     }
 
@@ -108,9 +91,11 @@ impl Listing {
             // In one moment, lest a version that dies between live and past is shown twice.
             let mut tx = self.vfs.database().snapshot(self.tenant).await?;
             let mut page = entries::page(&mut tx, self.folder, &after, PAGE, self.moment).await?;
+            if let Some(account) = self.whose {
+                self.show_broken_off(&mut tx, account, &after, &mut page)
+                    .await?;
+            }
             self.after = page.last().map(|entry| entry.name.clone());
-            let names = (after.as_str(), self.after.as_deref());
-            self.broken.show(&mut tx, names, &mut page).await?;
             if let Some(only) = &self.only {
                 page.retain(|entry| only.contains(&entry.node));
             }
@@ -120,33 +105,46 @@ impl Listing {
         }
         Ok(Vec::new())
     }
-}
 
-impl BrokenOff {
-    /// Shows them in a page of the live names after the first of `names`, up to the second or the end.
-    async fn show(
+    /// Shows in a page of the live names behind `after` what an account broke off. There may be so much of it that the
+    /// page ends earlier.
+    async fn show_broken_off(
         &self,
         tx: &mut TenantTx,
-        names: (&str, Option<&str>),
+        account: AccountId,
+        after: &str,
         page: &mut Vec<Entry>,
     ) -> Result<()> {
-        if self.files.is_empty() && self.names.is_empty() {
-            return Ok(());
+        let last = page.last().filter(|_| page.len() == PAGE);
+        let shown = Shown {
+            account,
+            folder: self.folder,
+            after,
+            to: last.map(|entry| entry.name.as_str()),
+            now: self.vfs.database().clock().now(),
+        };
+        let (uploads, to) = kept::page(tx, shown, PAGE).await?;
+        if let Some(to) = to {
+            page.truncate(page.partition_point(|entry| entry.name <= to));
         }
-        for entry in page.iter_mut().filter(|entry| entry.kind == NodeKind::File) {
-            let upload = self.files.get(&entry.node);
-            let upload = upload.or_else(|| self.names.get(&entry.name));
-            if let Some(upload) = upload.filter(|upload| !is_superseded_by(upload, entry)) {
-                *entry = resume::shown(tx, upload, Some(entry)).await?;
+        let live = page.len();
+        for (name, upload) in &uploads {
+            // In the order of the bytes, as the page is.
+            let is_live = page
+                .get(..live)
+                .is_some_and(|page| page.binary_search_by(|entry| entry.name.cmp(name)).is_ok());
+            if !is_live {
+                page.push(resume::shown(tx, upload, None).await?);
             }
         }
-        let (after, to) = names;
-        let to = to.map_or(Bound::Unbounded, Bound::Included);
-        for (name, upload) in self.names.range::<str, _>((Bound::Excluded(after), to)) {
-            // In the order of the bytes, as the page is.
-            if let Err(at) = page.binary_search_by(|entry| entry.name.as_str().cmp(name)) {
-                let shown = resume::shown(tx, upload, None).await?;
-                page.insert(at, shown);
+        page.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        page.truncate(PAGE);
+        let is_file =
+            |entry: &&mut Entry| entry.kind == NodeKind::File && entry.node != NodeId::NIL;
+        for entry in page.iter_mut().filter(is_file) {
+            let upload = uploads.get(&entry.name);
+            if let Some(upload) = upload.filter(|upload| !is_superseded_by(upload, entry)) {
+                *entry = resume::shown(tx, upload, Some(entry)).await?;
             }
         }
         Ok(())

@@ -25,6 +25,7 @@ use crate::vfs::access::Access;
 use crate::vfs::piece_memory::PieceMemory;
 use crate::vfs::senders::Amount;
 use crate::vfs::service::Vfs;
+use crate::vfs::stranded::LetGo;
 use crate::vfs::upload::{Leave, Remains, is_superseded_by};
 
 /// An upload that was taken over, and what was done to its content before it broke off.
@@ -198,12 +199,17 @@ impl Drop for Taken {
         };
         let (vfs, principal) = (self.vfs.clone(), self.principal.clone());
         self.vfs.tasks().spawn(async move {
-            let keep = leave(&resumed.upload, Remains::Keep);
-            let (committer, actor) = (vfs.committer(), principal.actor());
-            if let Err(error) = committer.run(principal.tenant, &actor, keep).await {
-                tracing::warn!(upload = %resumed.upload.id, tenant.id = %principal.tenant, error = ?error, "an upload cannot be gone on with until this instance ends");
-            }
+            let_go(&vfs, &principal, &resumed.upload).await;
         });
+    }
+}
+
+/// Leaves an upload as it is to whoever goes on with it.
+async fn let_go(vfs: &Vfs, principal: &Principal, upload: &Upload) {
+    let (tenant, actor) = (principal.tenant, principal.actor());
+    let keep = leave(upload, Remains::Keep);
+    if let Err(error) = vfs.stranded().leave(tenant, &actor, keep).await {
+        tracing::warn!(upload = %upload.id, tenant.id = %tenant, error = ?error, "an upload cannot be gone on with yet");
     }
 }
 
@@ -218,21 +224,32 @@ fn leave(upload: &Upload, remains: Remains) -> Leave {
 
 async fn take(vfs: &Vfs, principal: &Principal, upload: Upload) -> Result<Option<Resumed>> {
     let (tenant, actor) = (principal.tenant, principal.actor());
+    vfs.stranded().check(upload.id)?;
+    let holder = random::bytes();
     let taking = TakeOver {
         id: upload.id,
         epoch: upload.epoch,
         instance: vfs.instance(),
-        holder: random::bytes(),
+        holder,
         now: vfs.database().clock().now(),
-    };
-    match vfs.committer().run(tenant, &actor, taking).await {
-        Err(error) if error.kind() == ErrorKind::Stale => return Err(held_elsewhere()),
-        taken => taken?,
     };
     let upload = Upload {
         epoch: upload.epoch + 1,
         ..upload
     };
+    match vfs.committer().run(tenant, &actor, taking).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::Stale => return Err(held_elsewhere()),
+        Err(error) => {
+            // It may be committed nevertheless.
+            let letting_go = LetGo {
+                leave: leave(&upload, Remains::Keep),
+                holder: Some(holder),
+            };
+            vfs.stranded().let_go(tenant, &actor, letting_go);
+            return Err(error);
+        }
+    }
     let mut known = PieceMemory::default();
     match salvage(vfs, principal, &upload, &mut known).await {
         Ok((edits, blobs)) => Ok(Some(Resumed {
@@ -244,14 +261,11 @@ async fn take(vfs: &Vfs, principal: &Principal, upload: Upload) -> Result<Option
         Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
             tracing::warn!(upload = %upload.id, tenant.id = %tenant, error = ?error, "what an upload had stored is lost; it starts afresh");
             let discard = leave(&upload, Remains::Discard);
-            vfs.committer().run(tenant, &actor, discard).await?;
+            vfs.stranded().leave(tenant, &actor, discard).await?;
             Ok(None)
         }
         Err(error) => {
-            let keep = leave(&upload, Remains::Keep);
-            if let Err(failed) = vfs.committer().run(tenant, &actor, keep).await {
-                tracing::warn!(upload = %upload.id, tenant.id = %tenant, error = ?failed, "an upload cannot be gone on with until this instance ends");
-            }
+            let_go(vfs, principal, &upload).await;
             Err(error)
         }
     }

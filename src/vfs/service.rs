@@ -20,6 +20,7 @@ use crate::vfs::pieces::Pieces;
 use crate::vfs::recycled::Recycled;
 use crate::vfs::sealers::Sealers;
 use crate::vfs::senders::Senders;
+use crate::vfs::stranded::Stranded;
 
 /// The virtual file system of an instance. Cheap to clone.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ struct Shared {
     recycled: Recycled,
     pieces: Arc<Pieces>,
     senders: Arc<Senders>,
+    stranded: Stranded,
     hands: Hands,
     tasks: TaskTracker,
 }
@@ -56,6 +58,7 @@ impl Vfs {
     ) -> Self {
         let keys = Arc::new(keys);
         let sealers = Sealers::new(committer.clone(), keys.clone(), instance);
+        let stranded = Stranded::new(committer.clone());
         let tasks = TaskTracker::new();
         Self {
             background: None,
@@ -72,6 +75,7 @@ impl Vfs {
                 recycled: Recycled::default(),
                 pieces: Arc::default(),
                 senders: Arc::default(),
+                stranded,
                 tasks,
             }),
         }
@@ -164,16 +168,23 @@ impl Vfs {
         &self.shared.senders
     }
 
+    /// Uploads that nobody here writes to and that could not be let go.
+    pub(in crate::vfs) fn stranded(&self) -> &Stranded {
+        &self.shared.stranded
+    }
+
     /// Tasks that outlive the session that caused them: clean-up after uploads that broke off.
     pub(in crate::vfs) fn tasks(&self) -> &TaskTracker {
         &self.shared.tasks
     }
 
-    /// Waits until all clean-up and all commits submitted so far are done.
+    /// Waits until all clean-up and all commits submitted so far are done; what could not be committed is tried no
+    /// more.
     pub async fn drain(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
         self.shared.tasks.reopen();
+        self.shared.stranded.stop().await;
         self.shared.keys.stop().await;
         self.shared.committer.drain().await;
     }

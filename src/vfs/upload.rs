@@ -197,6 +197,7 @@ pub enum Remains {
 }
 
 /// Ends an upload that is not published, and gives up blobs that nothing names.
+#[derive(Clone)]
 pub struct Leave {
     /// The upload, with its epoch, if it was written down.
     pub upload: Option<(UploadId, i64)>,

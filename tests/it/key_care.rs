@@ -6,7 +6,6 @@ use std::time::Duration;
 use sealift::crypto::keyring::KeyRing;
 use sealift::crypto::kms::KmsKeys;
 use sealift::db::blobs;
-use sealift::db::placement;
 use sealift::db::sql::Dialect;
 use sealift::db::tenants;
 use sealift::domain::error::{Error, ErrorKind};
@@ -21,6 +20,7 @@ use sealift::vfs::keys::STATE_LIFE;
 
 use crate::support::dialects::on_both;
 use crate::support::kms::{Kind, Kms, on_each, ring, short};
+use crate::support::placing::keyed_by;
 use crate::support::world::{World, get, new_tenant, path, put, replace};
 
 on_each! {
@@ -118,9 +118,7 @@ async fn keys_move_between_providers_and_files_stay_readable(kind: Kind) {
     put(&ann, &path("/two"), b"two").await.unwrap();
 
     // To a key of the tenant's own; the region's is of no more use.
-    placement::set_kms_key(world.vfs.database(), tenant, Some(&own_key))
-        .await
-        .unwrap();
+    world.place(keyed_by(Some(&own_key))).await;
     let rewrapped = key_care::rewrap(there.vfs.keys(), &actor, tenant).await;
     assert_eq!(rewrapped.unwrap(), 2);
     let client = server.client().await;
@@ -137,9 +135,7 @@ async fn keys_move_between_providers_and_files_stay_readable(kind: Kind) {
     );
 
     // A key that may not be used keeps the old wrappings in their place.
-    placement::set_kms_key(world.vfs.database(), tenant, Some(&region_key))
-        .await
-        .unwrap();
+    world.place(keyed_by(Some(&region_key))).await;
     let refused = key_care::rewrap(there.vfs.keys(), &actor, tenant).await;
     assert_eq!(kind_of(refused), ErrorKind::Unavailable);
     assert_eq!(
@@ -221,11 +217,10 @@ async fn destroyed_keys_take_the_tenants_own_key_of_the_service_with_them(kind: 
     let (db, keys) = (world.vfs.database(), world.vfs.keys());
     let actor = Actor::operator();
     let other = tenants::add(db, &new_tenant("other")).await.unwrap();
-    for tenant in [world.tenant.id, other.id] {
-        placement::set_kms_key(db, tenant, Some(&own_key))
-            .await
-            .unwrap();
-        keys.current(tenant).await.unwrap();
+    for tenant in [&world.tenant, &other] {
+        let own_key = keyed_by(Some(&own_key));
+        world.place_tenant(&tenant.name, own_key).await;
+        keys.current(tenant.id).await.unwrap();
     }
     let destroy = async |tenant| {
         let kms_key = KmsKey::Delete(7);
@@ -257,12 +252,10 @@ async fn a_key_that_was_the_tenants_own_before_is_named_when_its_keys_are_destro
     let server = Kms::shared(kind);
     let (region_key, own_key) = (server.fresh_key().await, server.fresh_key().await);
     let world = World::with_ring(Dialect::Sqlite, ring(kind, &region_key).await).await;
-    let (db, keys, tenant) = (world.vfs.database(), world.vfs.keys(), world.tenant.id);
-    placement::set_kms_key(db, tenant, Some(&own_key))
-        .await
-        .unwrap();
+    let (keys, tenant) = (world.vfs.keys(), world.tenant.id);
+    world.place(keyed_by(Some(&own_key))).await;
     keys.current(tenant).await.unwrap();
-    placement::set_kms_key(db, tenant, None).await.unwrap();
+    world.place(keyed_by(None)).await;
     let kms_key = KmsKey::Delete(7);
     let destroyed = key_destroy::destroy(keys, &Actor::operator(), tenant, kms_key, MONTH).await;
     let destroyed = destroyed.unwrap();
@@ -280,9 +273,7 @@ async fn what_can_be_destroyed_is_told_while_the_key_service_does_not_answer(kin
     let (region_key, own_key) = (server.fresh_key().await, server.fresh_key().await);
     let world = World::with_ring(Dialect::Sqlite, ring(kind, &region_key).await).await;
     let (db, tenant, actor) = (world.vfs.database(), world.tenant.id, Actor::operator());
-    placement::set_kms_key(db, tenant, Some(&own_key))
-        .await
-        .unwrap();
+    world.place(keyed_by(Some(&own_key))).await;
     world.vfs.keys().current(tenant).await.unwrap();
 
     let port = TcpListener::bind("127.0.0.1:0").unwrap();

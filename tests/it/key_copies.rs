@@ -8,7 +8,7 @@ use sealift::crypto::kms::KmsKeys;
 use sealift::db::data_keys::StoredKey;
 use sealift::db::key_copies::{self, KeyCopy};
 use sealift::db::sql::Dialect;
-use sealift::db::{placement, regions, tenants};
+use sealift::db::{regions, tenants};
 use sealift::domain::clock::Clock;
 use sealift::domain::error::{Error, ErrorKind, Result};
 use sealift::domain::id::{RegionId, TenantId};
@@ -24,6 +24,7 @@ use sealift::vfs::key_destroy::{self, KmsKey};
 
 use crate::support::kms::{Kind, Kms, on_each, short};
 use crate::support::line::Line;
+use crate::support::placing::{copied_to, keyed_by, moved_to};
 use crate::support::world::{World, get, new_tenant, path, put};
 
 on_each! {
@@ -122,13 +123,11 @@ impl Three {
     }
 
     async fn replicate_to(&self, region: Option<RegionId>) {
-        let set = placement::set_replica(self.world.vfs.database(), self.tenant(), region);
-        set.await.unwrap();
+        self.world.place(copied_to(region)).await;
     }
 
     async fn set_own_key(&self, key: Option<&str>) {
-        let set = placement::set_kms_key(self.world.vfs.database(), self.tenant(), key);
-        set.await.unwrap();
+        self.world.place(keyed_by(key)).await;
     }
 
     async fn rotate(&self) -> Result<u32> {
@@ -324,8 +323,8 @@ async fn a_second_wrapping_of_another_tenant_or_version_is_refused(kind: Kind) {
     three.replicate_to(Some(THERE)).await;
     three.copy().await.unwrap();
     let other = tenants::add(db, &new_tenant("other")).await.unwrap().id;
-    let set = placement::set_replica(db, other, Some(THERE)).await;
-    set.unwrap();
+    let replica = copied_to(Some(THERE));
+    three.world.place_tenant("other", replica).await;
     let keys = three.world.vfs.keys();
     keys.current(other).await.unwrap();
     second::make(keys, other, THERE).await.unwrap();
@@ -361,9 +360,7 @@ async fn a_tenant_is_moved_to_its_replica_without_its_first_region(kind: Kind) {
     three.replicate_to(Some(THERE)).await;
     three.copy().await.unwrap();
     three.lines[0].cut().await;
-    placement::set_region(db, three.tenant(), THERE)
-        .await
-        .unwrap();
+    three.world.place(moved_to(THERE)).await;
     three.copy().await.unwrap();
     assert_eq!(three.copies().await, [(1, THERE)]);
     three.assert_read("/file").await;
@@ -435,9 +432,7 @@ async fn a_key_service_that_is_removed_keeps_no_version_of_another_from_its_seco
 async fn moved_and_rotated(kind: Kind) -> Three {
     let three = Three::new(kind, Dialect::Sqlite).await;
     three.put("/one").await;
-    let db = three.world.vfs.database();
-    let moved = placement::set_region(db, three.tenant(), THERE).await;
-    moved.unwrap();
+    three.world.place(moved_to(THERE)).await;
     three.copy().await.unwrap();
     assert_eq!(three.rotate().await.unwrap(), 2);
     three.put("/two").await;

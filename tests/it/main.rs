@@ -31,6 +31,7 @@ mod support {
     pub(crate) mod nginx;
     pub(crate) mod nobody;
     pub(crate) mod pebble;
+    pub(crate) mod placing;
     pub(crate) mod postgres;
     pub(crate) mod proxy;
     pub(crate) mod receiver;
@@ -149,6 +150,8 @@ mod ftp_transcripts;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod ghosts;
+#[cfg(test)]
 mod hashing;
 #[cfg(test)]
 mod host_keys;
@@ -228,6 +231,8 @@ mod https_tus_clients;
 mod https_tus_crash;
 #[cfg(test)]
 mod https_tus_instances;
+#[cfg(test)]
+mod kept;
 #[cfg(test)]
 mod key_care;
 #[cfg(test)]
@@ -322,6 +327,8 @@ mod ssh_exchange;
 mod sshfs;
 #[cfg(test)]
 mod storage;
+#[cfg(test)]
+mod stranded;
 #[cfg(test)]
 mod superseded;
 #[cfg(test)]

@@ -90,6 +90,38 @@ async fn what_was_built_before_a_crash_is_taken_as_it_is() {
     assert_eq!(indexes[0], made);
 }
 
+/// Every statement takes longer than those of a server may.
+#[tokio::test]
+async fn a_step_may_take_longer_than_a_servers_statements() {
+    const SLOW: &str = "
+        CREATE TABLE slow (tag TEXT);
+        CREATE FUNCTION be_slow() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        DECLARE
+            patience INTERVAL := current_setting('statement_timeout')::interval;
+        BEGIN
+            INSERT INTO slow VALUES (tg_tag);
+            IF patience > INTERVAL '0' THEN
+                PERFORM pg_sleep(extract(epoch FROM patience) + 1);
+            END IF;
+        END $$;
+        CREATE EVENT TRIGGER slow ON ddl_command_start EXECUTE FUNCTION be_slow();
+        GRANT SELECT ON slow TO sealift_owner;
+    ";
+    let old = Old::made_at(18, Dialect::Postgres).await;
+    let Kind::Postgres(urls) = &old.kind else {
+        panic!("another database")
+    };
+    let (_, database) = urls.owner.rsplit_once('/').unwrap();
+    Postgres::shared().run_sql_in(database, SLOW);
+    old.bring_to_the_present().await;
+    let slow = "SELECT DISTINCT tag FROM slow ORDER BY tag";
+    let slow = old.raw().await.column(slow.to_owned()).await;
+    // What is done first is among them.
+    for tag in ["ALTER INDEX", "CREATE INDEX", "CREATE TABLE", "DROP INDEX"] {
+        assert!(slow.contains(&tag.to_owned()), "{slow:?}");
+    }
+}
+
 /// What a program that knew the schema up to `version` may have left: a tenant `old` with an account
 /// `ann`, and rows in the tables of each version.
 fn statements(version: i64, bytes: impl Fn(&str) -> String) -> Vec<String> {

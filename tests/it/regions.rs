@@ -23,6 +23,7 @@ use sealift::vfs::session::Session;
 
 use crate::support::cloud;
 use crate::support::dialects::on_both;
+use crate::support::placing::{copied_to, moved_to};
 use crate::support::wait::until;
 use crate::support::world::{World, get, new_tenant, path, put};
 
@@ -120,17 +121,13 @@ impl Two {
     }
 
     async fn move_to(&self, region: RegionId) {
-        let db = self.world.vfs.database();
-        let moved = placement::set_region(db, self.world.tenant.id, region).await;
-        moved.unwrap();
+        self.world.place(moved_to(region)).await;
         // Until then new blobs may still go where the tenant was.
         self.world.clock.advance(Duration::from_secs(11));
     }
 
     async fn replicate_to(&self, region: RegionId) {
-        let db = self.world.vfs.database();
-        let set = placement::set_replica(db, self.world.tenant.id, Some(region)).await;
-        set.unwrap();
+        self.world.place(copied_to(Some(region))).await;
     }
 
     async fn copy(&self) -> sealift::domain::error::Result<u64> {
@@ -317,10 +314,7 @@ async fn copies_go_with_their_blobs(dialect: Dialect) {
     two.replicate_to(THERE).await;
     two.copy().await.unwrap();
     two.assert_clean().await;
-    let db = two.world.vfs.database();
-    placement::set_replica(db, two.world.tenant.id, None)
-        .await
-        .unwrap();
+    two.world.place(copied_to(None)).await;
     two.copy().await.unwrap();
     two.world.clock.advance(Duration::from_secs(1));
     assert_eq!(two.sweep(Duration::ZERO).await, FILES);
@@ -497,7 +491,7 @@ async fn a_replica_that_is_given_up_during_a_round_is_no_failure(dialect: Dialec
     two.fill().await;
     two.replicate_to(THERE).await;
     let (db, tenant) = (two.world.vfs.database(), two.world.tenant.id);
-    placement::set_replica(db, tenant, None).await.unwrap();
+    two.world.place(copied_to(None)).await;
     let noted = placement::set_replicated(db, tenant, THERE, db.clock().now());
     noted.await.unwrap();
     let placed = placement::find(db, tenant).await.unwrap();
@@ -510,8 +504,7 @@ async fn copies_that_were_not_made_anew_do_not_count_as_there(dialect: Dialect) 
     two.replicate_to(THERE).await;
     two.copy().await.unwrap();
     destroy(&two.stores[1]).await;
-    let (db, tenant) = (two.world.vfs.database(), two.world.tenant.id);
-    placement::set_replica(db, tenant, None).await.unwrap();
+    two.world.place(copied_to(None)).await;
     two.copy().await.unwrap();
     two.replicate_to(THERE).await;
     for operation in [Operation::Put, Operation::Begin] {
@@ -700,7 +693,7 @@ async fn a_replica_that_is_named_again_while_it_is_given_up_is_kept(dialect: Dia
     two.copy().await.unwrap();
     let db = two.world.vfs.database();
     let tenant = two.world.tenant.id;
-    placement::set_replica(db, tenant, None).await.unwrap();
+    two.world.place(copied_to(None)).await;
     two.copy().await.unwrap();
     two.replicate_to(THERE).await;
     // As if another instance had looked before they were given up.

@@ -20,7 +20,7 @@ use sealift::domain::rights::Rights;
 use sealift::domain::scope::Scopes;
 use sealift::domain::secret::Secret;
 use sealift::http::basic::{Basic, Credentials};
-use sealift::http::visits::{MOST, MOST_OF_ACCOUNT, Visit, Visits, gives_way};
+use sealift::http::visits::{Bounds, Visit, Visits, gives_way};
 
 use crate::support::dialects::on_both_databases;
 use crate::support::installation::{Installation, door, name, open};
@@ -89,24 +89,101 @@ async fn an_account_that_comes_from_everywhere_keeps_what_comes_from_most_places
         let visit = from("10.0.0.1").await;
         (visit.principal.clone(), visit.means)
     };
-    let all: Vec<_> = (0..MOST / 2)
-        .map(|_| Visit::new(own.clone(), means))
-        .collect();
+    let bounds = Bounds::default();
+    let (half, share) = (bounds.most / 2, bounds.of_account);
+    let all: Vec<_> = (0..half).map(|_| Visit::new(own.clone(), means)).collect();
     let gives_way = |places: usize, to: &Principal| {
         let kept = all.iter().take(places).enumerate();
-        gives_way(kept.map(|(at, visit)| (at, visit, at)), to)
+        gives_way(kept.map(|(at, visit)| (at, visit, at)), to, bounds)
     };
     // With room for all, many rest side by side.
-    assert_eq!(gives_way(MOST_OF_ACCOUNT * 2, &own), None);
-    assert_eq!(gives_way(MOST / 2, &own), Some(0));
+    assert_eq!(gives_way(share * 2, &own), None);
+    assert_eq!(gives_way(half, &own), Some(0));
     // One that has a request under way stays.
     let _held = all[0].clone();
-    assert_eq!(gives_way(MOST / 2, &own), Some(1));
+    assert_eq!(gives_way(half, &own), Some(1));
     let other = Principal {
         account: AccountId(own.account.0 + 1),
         ..own.clone()
     };
-    assert_eq!(gives_way(MOST / 2, &other), None);
+    assert_eq!(gives_way(half, &other), None);
+    world.accounts.stop().await;
+}
+
+/// Six are kept, and from three on two of an account.
+const FEW: Bounds = Bounds {
+    most: 6,
+    of_account: 2,
+};
+
+#[tokio::test]
+async fn who_logs_in_by_password_from_everywhere_fills_no_more_than_half_alone() {
+    let world = Installation::sqlite().await;
+    for user in ["cat", "dan", "eve"] {
+        let login = format!("{user}@acme");
+        world.add(&login, "acme-secret").await;
+    }
+    let basic = Basic::bounded(world.accounts.clone(), world.clock.clone(), FEW);
+    let log_in = async |user: &str, password: &str, from: &str| {
+        world.clock.advance(Duration::from_secs(1));
+        let credentials = Credentials {
+            login: user.to_owned(),
+            password: Secret::new(password),
+        };
+        let login = basic.log_in(door(from), None, &credentials);
+        Box::pin(login).await
+    };
+    let ann = async |from: &str| log_in("ann@acme", "acme-secret", from).await;
+    let goes_on = |principal: &Principal| world.accounts.ended(principal).now_or_never().is_none();
+    let mut known = Vec::new();
+    for from in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+        known.push(ann(from).await.unwrap().principal);
+    }
+    assert!(known.iter().all(goes_on));
+    // Who was silent longest gives way, and who has a request under way does not.
+    let held = ann("10.0.0.1").await.unwrap();
+    assert_eq!(held.principal.session, known[0].session);
+    ann("10.0.0.4").await.unwrap();
+    let on: Vec<_> = known.iter().map(goes_on).collect();
+    assert_eq!(on, [true, false, true]);
+    // Others have the rest, until all is taken.
+    for (user, password) in [
+        ("ann@bolt", "bolt-secret"),
+        ("cat@acme", "acme-secret"),
+        ("dan@acme", "acme-secret"),
+    ] {
+        log_in(user, password, "10.0.0.5").await.unwrap();
+    }
+    let refused = log_in("eve@acme", "acme-secret", "10.0.0.5").await;
+    assert_eq!(refused.err().unwrap().kind(), ErrorKind::Busy);
+    // In the place of one of its own the account comes all the same.
+    ann("10.0.0.6").await.unwrap();
+    let on: Vec<_> = known.iter().map(goes_on).collect();
+    assert_eq!(on, [true, false, false]);
+    drop(held);
+    world.accounts.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_shown_from_everywhere_fills_no_more_than_half_alone() {
+    let world = Installation::sqlite().await;
+    let (_, ticket, _) = world.token(own(), None).await;
+    let visits = Visits::bounded(world.accounts.clone(), LIFE, FEW);
+    let from = async |address: &str| visits.of(&ticket, door(address)).await.unwrap();
+    let goes_on = |principal: &Principal| world.accounts.ended(principal).now_or_never().is_none();
+    let held = from("10.0.0.1").await;
+    let mut known = vec![held.principal.clone()];
+    for address in ["10.0.0.2", "10.0.0.3"] {
+        known.push(from(address).await.principal);
+    }
+    assert!(known.iter().all(goes_on));
+    from("10.0.0.4").await;
+    let on: Vec<_> = known.iter().map(goes_on).collect();
+    assert_eq!(on, [true, false, true]);
+    drop(held);
+    from("10.0.0.5").await;
+    let on: Vec<_> = known.iter().map(goes_on).collect();
+    assert_eq!(on, [false, false, true]);
     world.accounts.stop().await;
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct LossyProxy {
     pub(crate) port: u16,
     /// How many answers to COMMIT are still to be lost.
     pub(crate) lose: Arc<AtomicUsize>,
+    /// How many COMMITs are still to be cut off before the database has them.
+    pub(crate) stop: Arc<AtomicUsize>,
     /// How many transactions that only read are still to be cut off at their beginning.
     pub(crate) cut: Arc<AtomicUsize>,
     tasks: TaskTracker,
@@ -59,6 +61,7 @@ impl LossyProxy {
         let proxy = Self {
             port,
             lose: Arc::default(),
+            stop: Arc::default(),
             cut: Arc::default(),
             tasks: TaskTracker::new(),
         };
@@ -92,7 +95,10 @@ impl LossyProxy {
             let commit = sent.windows(6).any(|window| window == b"COMMIT");
             let reads = sent.windows(15).any(|window| window == b"BEGIN READ ONLY");
             let lost = |left: usize| left.checked_sub(1);
-            if reads && self.cut.fetch_update(SeqCst, SeqCst, lost).is_ok() {
+            let is_cut = |when: bool, left: &AtomicUsize| {
+                when && left.fetch_update(SeqCst, SeqCst, lost).is_ok()
+            };
+            if is_cut(reads, &self.cut) || is_cut(commit, &self.stop) {
                 // Both ends see that.
                 answers.abort();
                 return;

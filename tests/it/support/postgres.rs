@@ -172,9 +172,14 @@ impl Postgres {
     }
 
     pub(crate) fn run_sql(&self, statement: &str) {
+        self.run_sql_in("postgres", statement);
+    }
+
+    /// As the superuser in one database.
+    pub(crate) fn run_sql_in(&self, database: &str, statement: &str) {
         let ran = Command::new("psql")
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
-            .args(["-U", "postgres", "-d", "postgres", "-X", "-q"])
+            .args(["-U", "postgres", "-d", database, "-X", "-q"])
             .args(["-v", "ON_ERROR_STOP=1", "-c", statement])
             .env("PGPASSWORD", &self.password)
             .output()
