@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::ftp::ascii::{FromNetwork, ToNetwork};
@@ -45,6 +45,9 @@ const GRACE: Duration = Duration::from_millis(10);
 const GRACE_SHARE: u32 = 10;
 /// Less is not waited for.
 const LEAST_GRACE: Duration = Duration::from_millis(1);
+/// How long what a refused transfer would have come by stays open, and of how many at most.
+const LEFT_OPEN: Duration = Duration::from_secs(1);
+const MOST_LEFT_OPEN: usize = 4;
 /// How long a reply waits for what came to be kept.
 const KEEPING: Duration = Duration::from_secs(10);
 
@@ -93,7 +96,10 @@ impl Transfer {
     pub async fn run(mut self, cuts: Cuts) -> Ending {
         let opened = match Opened::of(&self.files, &self.plan.what).await {
             Ok(opened) => opened,
-            Err(reply) => return Ending::Refused(reply),
+            Err(reply) => {
+                self.leave_open();
+                return Ending::Refused(reply);
+            }
         };
         let cut = cuts.cut();
         tokio::pin!(cut);
@@ -104,6 +110,20 @@ impl Transfer {
             moved = self.move_bytes(&mut opened) => moved,
         };
         self.finish(opened, moved).await
+    }
+
+    /// Keeps the port and the connection for a transfer that is refused open for a moment: curl makes its handshake there
+    /// before it reads the reply, and takes the refusal for the answer to another PASV when it fails.
+    fn leave_open(&mut self) {
+        let line = self.line.take().filter(|_| self.tls.is_some());
+        if let Some(Line::Passive(passive)) = line
+            && self.tasks.len() < MOST_LEFT_OPEN
+        {
+            self.tasks.spawn(async move {
+                sleep(LEFT_OPEN).await;
+                drop(passive);
+            });
+        }
     }
 
     /// Tells the client `text` when the data connection is there, or about to be made.

@@ -120,6 +120,32 @@ fn curl_goes_on_where_an_upload_or_download_broke_off() {
 }
 
 #[test]
+fn curl_shows_why_an_upload_is_refused() {
+    let folder = TempFolder::new();
+    let server = Server::up(&folder.join("data"));
+    let small = folder.join("small");
+    write_random(&small, 1_000);
+    for way in Way::ALL {
+        let words = ["--ftp-create-dirs", "-T", text(&small)];
+        curl_ok(
+            &server,
+            way,
+            &[&words[..], &[&way.url(&server, "box/small")]].concat(),
+        );
+        let refused = curl(
+            &server,
+            way,
+            &["-T", text(&small), &way.url(&server, "box")],
+        );
+        let said = String::from_utf8_lossy(&refused.stderr);
+        // Not 13, a strange answer to PASV.
+        assert_eq!(refused.status.code(), Some(25), "{way:?}: {said}");
+        assert!(said.contains("550"), "{way:?}: {said}");
+    }
+    server.stop();
+}
+
+#[test]
 fn curl_sends_commands_before_and_after() {
     let folder = TempFolder::new();
     let server = Server::up(&folder.join("data"));
