@@ -81,6 +81,8 @@ pub enum NewPassword {
 pub struct AccountView {
     /// Its name in full.
     pub login: String,
+    /// Its number, as records of the audit log have it; no other account of the tenant ever gets it.
+    pub id: i64,
     /// Whether it is kept out.
     pub disabled: bool,
     /// Whether it administers its tenant.
@@ -308,6 +310,7 @@ pub(in crate::accounts) async fn shown(
     let home = path_of(tx, account.home).await?;
     Ok(AccountView {
         login: format!("{}@{tenant}", account.name),
+        id: account.id.0,
         disabled: account.disabled,
         administrator: account.administrator,
         home: home.map(|path| path.to_string()),
