@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use sealift::accounts::manage_audit::AuditQuery;
 use sealift::domain::audit_kind::AuditKind;
 use serde_json::Value;
 
 use crate::support::admin_door::AdminDoor;
+use crate::support::client::run;
 use crate::support::dialects::on_both_databases;
 use crate::support::installation::{Installation, name};
 use crate::support::server::{Server, sealift};
@@ -210,6 +212,7 @@ fn the_command_line_narrows_the_log_as_the_api_does() {
 fn the_documents_name_every_kind_of_records_and_no_other() {
     let document = fs::read_to_string("docs/audit.md").unwrap();
     let (_, kinds) = document.split_once("\n## Kinds\n").unwrap();
+    let (kinds, _) = kinds.split_once("\n## ").unwrap();
     let rows = kinds.lines().filter_map(|line| line.strip_prefix("| `"));
     let first = rows.map(|row| row.split_once(" |").unwrap().0);
     let told: Vec<_> = first
@@ -220,4 +223,68 @@ fn the_documents_name_every_kind_of_records_and_no_other() {
     assert_eq!(set.len(), told.len(), "one of them is there twice");
     let all: BTreeSet<_> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
     assert_eq!(set, all);
+}
+
+#[test]
+fn an_export_is_verified_by_what_the_documents_say() {
+    let admin = two_accounts();
+    let odd = "a\u{301}\u{1f600} \\\" \u{1b}[2J\n'";
+    let home = format!("/{odd}");
+    let server = admin.server();
+    server.admin(&["account", "set", "ann@demo", "--home", &home], "");
+    server.admin(&["account", "remove", "ann@demo"], "");
+    let export = admin.root(&[], "/tenants/demo/audit/export").text();
+    assert!(export.lines().count() > 6, "{export}");
+
+    let document = fs::read_to_string("docs/audit.md").unwrap();
+    let (_, script) = document.split_once("```python\n").unwrap();
+    let (script, _) = script.split_once("```\n").unwrap();
+    let verify = |export: &str| {
+        let mut python = Command::new("python3");
+        python.args(["-c", script]);
+        let ran = run(python, export);
+        (ran.status.success(), said(&ran.stdout), said(&ran.stderr))
+    };
+    let (is_whole, told, errors) = verify(&export);
+    assert!(is_whole, "{errors}");
+    let all = lines(&export);
+    let last = all.last().unwrap();
+    let wanted = format!(
+        "{} records follow from one another; the last hash is {}\n",
+        all.len(),
+        last["hash"].as_str().unwrap()
+    );
+    assert_eq!(told, wanted);
+
+    let wrong = "record 3 was changed or is missing\n";
+    let without: Vec<_> = export
+        .lines()
+        .enumerate()
+        .filter(|(n, _)| *n != 2)
+        .collect();
+    let without: String = without
+        .iter()
+        .map(|(_, line)| format!("{line}\n"))
+        .collect();
+    assert_eq!(verify(&without).2, wrong);
+    let of_third = &all[2];
+    for (field, value) in [
+        ("kind", "\"tenant-add\""),
+        ("detail", "\"other\""),
+        ("account", "77"),
+        ("seq", "77"),
+        ("at", "\"2026-01-31T12:00:00.000000Z\""),
+        ("session", "\"0123456789abcdef0123456789abcdef\""),
+        ("protocol", "\"ftp\""),
+        ("address", "\"192.0.2.7\""),
+    ] {
+        let mut changed = of_third.clone();
+        changed[field] = serde_json::from_str(value).unwrap();
+        assert_ne!(&changed, of_third, "{field}");
+        let other = export.lines().enumerate().map(|(n, line)| match n {
+            2 => format!("{changed}\n"),
+            _ => format!("{line}\n"),
+        });
+        assert_eq!(verify(&other.collect::<String>()).2, wrong, "{field}");
+    }
 }
