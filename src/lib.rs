@@ -28,6 +28,7 @@ pub mod domain {
     pub mod role;
     pub mod scope;
     pub mod secret;
+    pub mod shown;
     pub mod spans;
     pub mod sum;
     pub mod temporary;

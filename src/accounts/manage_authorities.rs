@@ -14,6 +14,7 @@ use crate::db::sql::TenantTx;
 use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
+use crate::domain::shown;
 
 /// A trusted key as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -207,7 +208,7 @@ impl Operation for Edit {
                 };
                 Happening::new(
                     AuditKind::CaRevoke,
-                    format!("{kind} {value}, signed by {by}"),
+                    format!("{kind} {}, signed by {by}", shown::line(value)),
                 )
             }
         };
