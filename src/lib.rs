@@ -5,6 +5,7 @@
 
 /// No I/O: ids, paths, nodes, principals and rights, changes, errors, clock.
 pub mod domain {
+    pub mod audit_kind;
     pub mod change;
     pub mod clock;
     pub mod content;
@@ -27,6 +28,7 @@ pub mod domain {
     pub mod role;
     pub mod scope;
     pub mod secret;
+    pub mod shown;
     pub mod spans;
     pub mod sum;
     pub mod temporary;

@@ -12,6 +12,7 @@ use crate::db::accounts::{self, Standing};
 use crate::db::audit::Happening;
 use crate::db::sql::TenantTx;
 use crate::db::{api_tokens, web_sessions};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, SessionId, TenantId, TokenId};
@@ -163,7 +164,10 @@ impl Accounts {
         inner.begin(caller, &principal, from).await?;
         if let Means::Token(_) = bearer.means {
             measures::login(from.protocol, true);
-            let happening = Happening::new("login", format!("{} by {}", caller.login, bearer.by));
+            let happening = Happening::new(
+                AuditKind::Login,
+                format!("{} by {}", caller.login, bearer.by),
+            );
             let actor = principal.actor();
             inner.committer.note(principal.tenant, &actor, happening);
         }

@@ -13,6 +13,7 @@ use crate::db::accounts::Account;
 use crate::db::authorities;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
+use crate::domain::shown;
 use crate::net::network::Network;
 
 /// The flaw of a certificate of yesterday.
@@ -51,7 +52,7 @@ impl std::fmt::Display for Certificate {
             f,
             "certificate serial {}, id \"{}\", key {}, signed by {}",
             self.serial,
-            id.escape_debug(),
+            shown::line(&id),
             fingerprint(&self.key.0),
             fingerprint(&self.authority.0)
         )
@@ -87,7 +88,7 @@ impl Certificate {
                 "force-command" => return Some("forces a command".to_owned()),
                 other => {
                     let other: String = other.chars().take(64).collect();
-                    return Some(format!("has the option \"{}\"", other.escape_debug()));
+                    return Some(format!("has the option \"{}\"", shown::line(&other)));
                 }
             }
         }

@@ -16,6 +16,7 @@ use crate::accounts::secrets::{Compared, Lock};
 use crate::accounts::ticket::Ticket;
 use crate::db::audit::Happening;
 use crate::db::links::{self, Link};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, LinkId, SessionId, TenantId};
@@ -179,7 +180,7 @@ impl Accounts {
                     seconds => format!("; locked for {seconds} s"),
                 };
                 let detail = format!("{}: wrong password{locked}", good.pass_of());
-                inner.note_link(good, from, Happening::new("link-failed", detail));
+                inner.note_link(good, from, Happening::new(AuditKind::LinkFailed, detail));
                 Err(Error::new(
                     ErrorKind::Unauthenticated,
                     "the password is wrong",
@@ -210,7 +211,7 @@ impl Accounts {
         principal.home = good.home.clone();
         principal.link = Some(good.pass_of());
         inner.sessions.add_guest(&principal, inner.now());
-        let happening = Happening::new("link-open", good.pass_of().to_string());
+        let happening = Happening::new(AuditKind::LinkOpen, good.pass_of().to_string());
         let actor = principal.actor();
         inner.committer.note(principal.tenant, &actor, happening);
         Ok(principal)

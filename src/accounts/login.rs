@@ -24,6 +24,7 @@ use crate::db::login_guard;
 use crate::db::second_factors;
 use crate::db::tenant_hosts;
 use crate::db::tenants;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::host::HostName;
@@ -237,7 +238,7 @@ impl Accounts {
     }
 
     fn note_logout(&self, principal: &Principal) {
-        let happening = Happening::new("logout", principal.login.to_string());
+        let happening = Happening::new(AuditKind::Logout, principal.login.to_string());
         let actor = principal.actor();
         self.inner
             .committer
@@ -383,7 +384,7 @@ impl Inner {
                 .with("reason", reason)
                 .with("failures", failures)
         });
-        let happening = Happening::new("login-failed", detail).telling(news);
+        let happening = Happening::new(AuditKind::LoginFailed, detail).telling(news);
         self.committer.note(tenant, &actor, happening);
     }
 
@@ -402,7 +403,7 @@ impl Inner {
             .await?;
         self.begin(caller, &principal, from).await?;
         measures::login(from.protocol, true);
-        let happening = Happening::new("login", format!("{} by {by}", caller.login));
+        let happening = Happening::new(AuditKind::Login, format!("{} by {by}", caller.login));
         self.committer
             .note(caller.tenant.id, &principal.actor(), happening);
         Ok(principal)

@@ -16,6 +16,7 @@ use crate::db::database::Database;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::{self, NewTenant, Tenant};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, TenantId};
@@ -193,7 +194,7 @@ impl Directory {
         let tenant = tenants::add(self.db(), new).await?;
         self.write_down(
             tenant.id,
-            Happening::new("tenant-add", tenant.name.as_str()),
+            Happening::new(AuditKind::TenantAdd, tenant.name.as_str()),
         )
         .await?;
         Ok(view(&tenant))
@@ -209,7 +210,7 @@ impl Directory {
 
     /// Writes down in a tenant's audit log that somebody was refused something; does not wait.
     pub fn note_refusal(&self, tenant: TenantId, what: &str) {
-        let happening = Happening::new("admin-refused", what);
+        let happening = Happening::new(AuditKind::AdminRefused, what);
         self.committer.note(tenant, &self.actor, happening);
     }
 

@@ -18,6 +18,7 @@ use crate::db::grants::{self, Grant, Subject};
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::AccountId;
@@ -80,6 +81,8 @@ pub enum NewPassword {
 pub struct AccountView {
     /// Its name in full.
     pub login: String,
+    /// Its number, as records of the audit log have it; no other account of the tenant ever gets it.
+    pub id: i64,
     /// Whether it is kept out.
     pub disabled: bool,
     /// Whether it administers its tenant.
@@ -307,6 +310,7 @@ pub(in crate::accounts) async fn shown(
     let home = path_of(tx, account.home).await?;
     Ok(AccountView {
         login: format!("{}@{tenant}", account.name),
+        id: account.id.0,
         disabled: account.disabled,
         administrator: account.administrator,
         home: home.map(|path| path.to_string()),
@@ -366,7 +370,7 @@ impl Operation for Add {
             ""
         };
         let detail = format!("{} with home {}{office}", self.login, self.home);
-        Ok(record(made, Happening::new("account-add", detail)))
+        Ok(record(made, Happening::new(AuditKind::AccountAdd, detail)))
     }
 }
 
@@ -390,7 +394,7 @@ impl Operation for Edit {
         let (kind, detail) = match &self.step {
             Step::AddKey(key) => {
                 accounts::add_key(tx, id, key).await?;
-                ("key-add", format!("{login}: {}", key.fingerprint))
+                (AuditKind::KeyAdd, format!("{login}: {}", key.fingerprint))
             }
             Step::Password(stored) => {
                 accounts::set_password(tx, id, stored.as_ref()).await?;
@@ -398,7 +402,7 @@ impl Operation for Edit {
                     Some(_) => "a new one",
                     None => "none",
                 };
-                ("account-password", format!("{login}: {what}"))
+                (AuditKind::AccountPassword, format!("{login}: {what}"))
             }
             Step::RemoveKey(fingerprint) => {
                 if !accounts::remove_key(tx, id, fingerprint).await? {
@@ -406,7 +410,7 @@ impl Operation for Edit {
                         "{login} has no key '{fingerprint}'; 'sealift account key list' shows all"
                     )));
                 }
-                ("key-remove", format!("{login}: {fingerprint}"))
+                (AuditKind::KeyRemove, format!("{login}: {fingerprint}"))
             }
         };
         Ok(Record::Event(Happening::new(kind, detail)))

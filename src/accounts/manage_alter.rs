@@ -12,6 +12,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
 use crate::db::{account_office, folders, login_guard};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::path::VfsPath;
@@ -267,7 +268,10 @@ impl Operation for Alter {
             return Err(Error::invalid("nothing to change; say what becomes of it"));
         }
         let detail = format!("{}: {}", self.login, said.join("; "));
-        Ok(record(made_folders, Happening::new("account-set", detail)))
+        Ok(record(
+            made_folders,
+            Happening::new(AuditKind::AccountSet, detail),
+        ))
     }
 }
 
@@ -283,7 +287,10 @@ impl Operation for Remove {
         same(&account, self.known.as_ref())?;
         account_office::remove(tx, account.id).await?;
         let detail = format!("{}: number {}", self.login, account.id);
-        Ok(Record::Event(Happening::new("account-remove", detail)))
+        Ok(Record::Event(Happening::new(
+            AuditKind::AccountRemove,
+            detail,
+        )))
     }
 }
 
@@ -297,6 +304,9 @@ impl Operation for Unlock {
         let account = account(tx, &self.login).await?;
         login_guard::clear_all(tx, account.id).await?;
         let detail = self.login.to_string();
-        Ok(Record::Event(Happening::new("account-unlock", detail)))
+        Ok(Record::Event(Happening::new(
+            AuditKind::AccountUnlock,
+            detail,
+        )))
     }
 }

@@ -7,6 +7,8 @@ use crate::db::accounts;
 use crate::db::audit::{self, AuditRecord, Chain, ChainState};
 use crate::db::audit_search::{self, Wanted};
 use crate::db::database::Database;
+use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::AccountId;
@@ -30,6 +32,8 @@ pub struct AuditLine {
     pub kind: String,
     /// The number of the account; none for operators and jobs.
     pub account: Option<i64>,
+    /// Its name within the tenant; none when there is no account, or it was removed.
+    pub user: Option<String>,
     /// In which session.
     pub session: Option<String>,
     /// By which protocol; `admin` for operators.
@@ -40,23 +44,6 @@ pub struct AuditLine {
     pub detail: String,
     /// The chain up to and with this record: SHA-256, in hex.
     pub hash: String,
-}
-
-impl From<AuditRecord> for AuditLine {
-    fn from(record: AuditRecord) -> Self {
-        Self {
-            number: record.number,
-            seq: record.seq,
-            at: record.at.to_string(),
-            kind: record.kind,
-            account: record.account.map(|account| account.0),
-            session: record.session,
-            protocol: record.protocol,
-            address: record.address,
-            detail: record.detail,
-            hash: data_encoding::HEXLOWER.encode(&record.hash),
-        }
-    }
 }
 
 /// Which records are wanted; what is not said does not matter.
@@ -71,7 +58,7 @@ pub struct AuditQuery {
     /// Of the account with this number, which may have been removed.
     pub account: Option<AccountId>,
     /// Of this kind.
-    pub kind: Option<String>,
+    pub kind: Option<AuditKind>,
     /// About this path or name, or a part of it.
     pub path: Option<String>,
     /// From this address.
@@ -157,7 +144,7 @@ impl Directory {
                 audit_search::newest(&mut tx, &span.wanted, from..before, missing).await?;
             let last = records.last().map(|record| record.number);
             let is_full = records.len() == missing;
-            found.extend(records.into_iter().map(AuditLine::from));
+            found.extend(shown(&mut tx, records).await?);
             if is_full {
                 return Ok((found, last));
             }
@@ -186,7 +173,7 @@ impl Directory {
         let _turn = self.audits.acquire().await.map_err(Error::internal)?;
         let mut tx = self.log().read(tenant.id).await?;
         let records = audit_search::oldest(&mut tx, &span.wanted, from..before).await?;
-        let lines = records.into_iter().map(AuditLine::from).collect();
+        let lines = shown(&mut tx, records).await?;
         Ok((lines, Some(before - 1)))
     }
 
@@ -212,6 +199,28 @@ impl Directory {
     fn log(&self) -> Database {
         self.db().in_background()
     }
+}
+
+/// Records as they are shown, with the names of their accounts.
+async fn shown(tx: &mut TenantTx, records: Vec<AuditRecord>) -> Result<Vec<AuditLine>> {
+    let ids = records.iter().filter_map(|record| record.account);
+    let names = accounts::names(tx, ids).await?;
+    let line = |record: AuditRecord| AuditLine {
+        number: record.number,
+        seq: record.seq,
+        at: record.at.to_string(),
+        kind: record.kind,
+        account: record.account.map(|account| account.0),
+        user: record
+            .account
+            .and_then(|account| names.get(&account).cloned()),
+        session: record.session,
+        protocol: record.protocol,
+        address: record.address,
+        detail: record.detail,
+        hash: data_encoding::HEXLOWER.encode(&record.hash),
+    };
+    Ok(records.into_iter().map(line).collect())
 }
 
 /// Records that are fetched at once for an export.

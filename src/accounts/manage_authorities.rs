@@ -11,8 +11,10 @@ use crate::db::audit::Happening;
 use crate::db::authorities::{self, Authority, Revocation};
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
+use crate::domain::shown;
 
 /// A trusted key as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -182,14 +184,14 @@ impl Operation for Edit {
         let happening = match self {
             Self::Add(authority) => {
                 authorities::add(tx, authority).await?;
-                Happening::new("ca-add", authority.fingerprint.as_str())
+                Happening::new(AuditKind::CaAdd, authority.fingerprint.as_str())
             }
             Self::Remove(fingerprint) => {
                 if !authorities::remove(tx, fingerprint).await? {
                     return Err(not_trusted(fingerprint));
                 }
                 accounts::end_all_sessions(tx).await?;
-                Happening::new("ca-remove", fingerprint.as_str())
+                Happening::new(AuditKind::CaRemove, fingerprint.as_str())
             }
             Self::Revoke(revocation) => {
                 let signer = &revocation.authority;
@@ -204,7 +206,10 @@ impl Operation for Edit {
                     "" => "anybody",
                     fingerprint => fingerprint,
                 };
-                Happening::new("ca-revoke", format!("{kind} {value}, signed by {by}"))
+                Happening::new(
+                    AuditKind::CaRevoke,
+                    format!("{kind} {}, signed by {by}", shown::line(value)),
+                )
             }
         };
         Ok(Record::Event(happening))

@@ -3,6 +3,7 @@
 use crate::accounts::manage::Directory;
 use crate::db::audit::Happening;
 use crate::db::tenant_hosts;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::{Error, Result};
 use crate::domain::host::HostName;
 
@@ -16,7 +17,7 @@ impl Directory {
     pub async fn add_host(&self, tenant: &str, host: &HostName) -> Result<()> {
         let found = self.tenant(tenant).await?;
         tenant_hosts::add(self.db(), found.id, host).await?;
-        let happening = Happening::new("tenant-host-add", format!("{tenant}: {host}"));
+        let happening = Happening::new(AuditKind::TenantHostAdd, format!("{tenant}: {host}"));
         self.write_down(found.id, happening).await
     }
 
@@ -31,7 +32,7 @@ impl Directory {
                 "the tenant does not have the host name {host}; 'sealift tenant host list {tenant}' shows all"
             )));
         }
-        let happening = Happening::new("tenant-host-remove", format!("{tenant}: {host}"));
+        let happening = Happening::new(AuditKind::TenantHostRemove, format!("{tenant}: {host}"));
         self.write_down(found.id, happening).await
     }
 

@@ -19,6 +19,7 @@ use crate::db::grants::{self, Grant, Subject};
 use crate::db::groups;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::{AccountId, GroupId, NodeId};
@@ -273,7 +274,7 @@ impl Operation for Edit {
         };
         grants::set(tx, grant).await?;
         let detail = format!("{name} on {place}: {rights}");
-        Ok(record(made, Happening::new("grant", detail)))
+        Ok(record(made, Happening::new(AuditKind::Grant, detail)))
     }
 }
 
@@ -300,7 +301,10 @@ impl Edit {
         };
         grants::set(tx, none).await?;
         let detail = format!("{name} on {place}: {} taken away", grant.rights);
-        Ok(Record::Event(Happening::new("grant-remove", detail)))
+        Ok(Record::Event(Happening::new(
+            AuditKind::GrantRemove,
+            detail,
+        )))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::db::audit::Happening;
 use crate::db::groups::{self, Group};
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::principal::LoginName;
@@ -171,7 +172,7 @@ impl Operation for Edit {
         let (kind, detail) = match &self.step {
             Step::Add => {
                 groups::insert(tx, &name.name).await?;
-                ("group-add", name.to_string())
+                (AuditKind::GroupAdd, name.to_string())
             }
             Step::AddMember(member) => {
                 let id = group(tx, name).await?.id;
@@ -179,12 +180,12 @@ impl Operation for Edit {
                 if !groups::add_member(tx, id, account.id).await? {
                     return Ok(Record::Nothing);
                 }
-                ("member-add", format!("{name}: {member}"))
+                (AuditKind::MemberAdd, format!("{name}: {member}"))
             }
             Step::Remove => {
                 let id = group(tx, name).await?.id;
                 groups::remove(tx, id).await?;
-                ("group-remove", name.to_string())
+                (AuditKind::GroupRemove, name.to_string())
             }
             Step::RemoveMember(member) => {
                 let id = group(tx, name).await?.id;
@@ -192,7 +193,7 @@ impl Operation for Edit {
                 if !groups::remove_member(tx, id, account.id).await? {
                     return Err(Error::not_found(format!("{member} is not in {name}")));
                 }
-                ("member-remove", format!("{name}: {member}"))
+                (AuditKind::MemberRemove, format!("{name}: {member}"))
             }
         };
         Ok(Record::Event(Happening::new(kind, detail)))

@@ -15,6 +15,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::placement;
 use crate::db::second_factors::{self, SecondFactor};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::AccountId;
@@ -271,7 +272,7 @@ impl Operation for AddFactor {
         }
         accounts::end_sessions(tx, id).await?;
         let detail = self.login.to_string();
-        Ok(Record::Event(Happening::new("totp-add", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::TotpAdd, detail)))
     }
 }
 
@@ -289,7 +290,7 @@ impl Operation for RemoveFactor {
         }
         accounts::end_sessions(tx, id).await?;
         Ok(Record::Event(Happening::new(
-            "totp-remove",
+            AuditKind::TotpRemove,
             login.to_string(),
         )))
     }

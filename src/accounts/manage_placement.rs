@@ -9,6 +9,7 @@ use crate::db::data_keys::StoredKey;
 use crate::db::placement::{self, Placement};
 use crate::db::tenants::{self, Tenant};
 use crate::db::{copies, key_copies, regions};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::RegionId;
 
@@ -74,7 +75,7 @@ impl PlacementChange<'_> {
             before.require_keys()?;
             after.region = to.id;
             let detail = format!("{name}: to region {}", to.name);
-            happenings.push(Happening::new("tenant-move", detail));
+            happenings.push(Happening::new(AuditKind::TenantMove, detail));
         }
         if let Some(to) = self.replica {
             if let Some(to) = to {
@@ -86,13 +87,13 @@ impl PlacementChange<'_> {
                     before.require_keys()?;
                 }
                 let detail = format!("{name}: {}", to.map_or("none", |to| to.name));
-                happenings.push(Happening::new("tenant-replica", detail));
+                happenings.push(Happening::new(AuditKind::TenantReplica, detail));
             }
         }
         if let Some(key) = self.kms_key {
             after.kms_key = key.map(str::to_owned);
             let detail = format!("{name}: {}", key.unwrap_or("the region's"));
-            happenings.push(Happening::new("tenant-kms-key", detail));
+            happenings.push(Happening::new(AuditKind::TenantKmsKey, detail));
         }
         Ok((after, happenings))
     }

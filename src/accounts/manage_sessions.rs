@@ -11,6 +11,7 @@ use crate::db::live_sessions::{self, After};
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::web_sessions;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -118,6 +119,6 @@ impl Operation for End {
         let account = accounts::by_id(tx, account).await?;
         let name = account.map_or_else(String::new, |account| account.name);
         let detail = format!("{name}@{}: {}, {protocol}", self.tenant, self.id);
-        Ok(Record::Event(Happening::new("session-end", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::SessionEnd, detail)))
     }
 }

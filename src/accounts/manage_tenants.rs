@@ -12,6 +12,7 @@ use crate::db::audit::Happening;
 use crate::db::placement;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::{Error, ErrorKind, Result};
 
 /// How often a change begins anew when somebody else changed the same tenant.
@@ -223,8 +224,8 @@ impl TenantChange<'_> {
         if let Some(access) = self.access {
             after.disabled = access == Access::Refuse;
             let kind = match access {
-                Access::Allow => "tenant-enable",
-                Access::Refuse => "tenant-disable",
+                Access::Allow => AuditKind::TenantEnable,
+                Access::Refuse => AuditKind::TenantDisable,
             };
             happenings.push(Happening::new(kind, name));
         }
@@ -237,7 +238,7 @@ impl TenantChange<'_> {
                 quota_text(after.quota_bytes, after.quota_files),
                 after.retention.as_secs()
             );
-            happenings.push(Happening::new("tenant-limits", detail));
+            happenings.push(Happening::new(AuditKind::TenantLimits, detail));
         }
         if self.sessions != Limit::Keep {
             after.sessions = self.sessions.over(before.sessions);
@@ -245,14 +246,14 @@ impl TenantChange<'_> {
                 .sessions
                 .map_or("as set".to_owned(), |limit| limit.to_string());
             happenings.push(Happening::new(
-                "tenant-sessions",
+                AuditKind::TenantSessions,
                 format!("{name}: {limit}"),
             ));
         }
         if let Some(options) = &self.door_options {
             after.door_options.clone_from(options);
             let detail = format!("{name}: {}", options.as_deref().unwrap_or("none"));
-            happenings.push(Happening::new("tenant-doors", detail));
+            happenings.push(Happening::new(AuditKind::TenantDoors, detail));
         }
         (after, happenings)
     }

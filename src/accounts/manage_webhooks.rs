@@ -18,6 +18,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::placement;
 use crate::db::sql::TenantTx;
 use crate::db::webhooks::{self, Webhook, WebhookState};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -190,7 +191,7 @@ impl Directory {
         tx.commit().await?;
         if count > 0 {
             let detail = format!("{id}: {count}");
-            let happening = Happening::new("webhook-replay", detail);
+            let happening = Happening::new(AuditKind::WebhookReplay, detail);
             self.write_down(tenant, happening).await?;
         }
         match (count, event) {
@@ -323,21 +324,24 @@ impl Operation for Edit {
             Self::Remove(id) => {
                 let webhook = find(tx, &Which::Id(*id)).await?;
                 webhooks::remove(tx, *id).await?;
-                Happening::new("webhook-remove", webhook.name)
+                Happening::new(AuditKind::WebhookRemove, webhook.name)
             }
             Self::Renew(id, sealed, overlap) => {
                 let mut webhook = find(tx, &Which::Id(*id)).await?;
                 let before = std::mem::replace(&mut webhook.sealed, sealed.clone());
                 webhook.before = (!overlap.is_zero()).then(|| (before, next.at.plus(*overlap)));
                 webhooks::update(tx, &webhook).await?;
-                Happening::new("webhook-secret", webhook.name)
+                Happening::new(AuditKind::WebhookSecret, webhook.name)
             }
             Self::Temporary(names) => {
                 webhooks::set_temporary(tx, names.as_ref()).await?;
                 let names = names
                     .as_ref()
                     .map_or("as set".to_owned(), |n| n.to_string());
-                return Ok(Record::Event(Happening::new("temporary-names", names)));
+                return Ok(Record::Event(Happening::new(
+                    AuditKind::TemporaryNames,
+                    names,
+                )));
             }
             Self::Test(id) => {
                 let webhook = find(tx, &Which::Id(*id)).await?;
@@ -349,7 +353,7 @@ impl Operation for Edit {
                     ..News::new(Topic::WebhookTest).with("webhook", webhook.name.as_str())
                 };
                 return Ok(Record::Event(
-                    Happening::new("webhook-test", webhook.name).telling([news]),
+                    Happening::new(AuditKind::WebhookTest, webhook.name).telling([news]),
                 ));
             }
         };
@@ -370,7 +374,7 @@ async fn add(tx: &mut TenantTx, webhook: &Webhook, at: Timestamp) -> Result<Happ
     };
     webhooks::insert(tx, &webhook).await?;
     let detail = format!("{}: {}, {}", webhook.name, webhook.url, webhook.topics);
-    Ok(Happening::new("webhook-add", detail))
+    Ok(Happening::new(AuditKind::WebhookAdd, detail))
 }
 
 async fn alter(
@@ -396,5 +400,5 @@ async fn alter(
     webhooks::update(tx, &webhook).await?;
     let (topics, state) = (webhook.topics, webhook.state.word());
     let detail = format!("{}: {}, {topics}, {state}", webhook.name, webhook.url);
-    Ok(Happening::new("webhook-alter", detail))
+    Ok(Happening::new(AuditKind::WebhookAlter, detail))
 }

@@ -16,6 +16,7 @@ use crate::db::audit::Happening;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::x509::{self, X509Authority, X509Crl};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -267,7 +268,10 @@ impl Operation for TenantEdit {
                     fingerprint,
                     ..
                 } = authority;
-                Happening::new("x509-add", format!("{subject}, SHA-256 {fingerprint}"))
+                Happening::new(
+                    AuditKind::X509Add,
+                    format!("{subject}, SHA-256 {fingerprint}"),
+                )
             }
             Self::Crls(all) => {
                 let authorities = x509::list(tx).await?;
@@ -290,7 +294,7 @@ impl Operation for TenantEdit {
                 if more {
                     account_certificates::end_sessions(tx).await?;
                 }
-                Happening::new("x509-crl", said.join("; "))
+                Happening::new(AuditKind::X509Crl, said.join("; "))
             }
             Self::Remove(fingerprint) => {
                 if !x509::remove(tx, fingerprint).await? {
@@ -299,7 +303,7 @@ impl Operation for TenantEdit {
                     )));
                 }
                 account_certificates::end_sessions(tx).await?;
-                Happening::new("x509-remove", fingerprint.as_str())
+                Happening::new(AuditKind::X509Remove, fingerprint.as_str())
             }
         };
         Ok(Record::Event(happening))
@@ -335,7 +339,7 @@ impl Operation for AccountEdit {
                     added_at: next.at,
                 };
                 account_certificates::add(tx, id, &stored).await?;
-                "certificate-add"
+                AuditKind::CertificateAdd
             }
             Opening::Remove => {
                 if !account_certificates::remove(tx, id, rule.kind(), rule.value()).await? {
@@ -344,7 +348,7 @@ impl Operation for AccountEdit {
                     )));
                 }
                 accounts::end_sessions(tx, id).await?;
-                "certificate-remove"
+                AuditKind::CertificateRemove
             }
         };
         Ok(Record::Event(Happening::new(

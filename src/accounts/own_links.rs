@@ -12,6 +12,7 @@ use crate::db::audit::Happening;
 use crate::db::links::{self, Link};
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -316,7 +317,7 @@ impl Operation for Add {
         let path = path_of(tx, link.node).await?;
         let path = path.ok_or_else(|| Error::not_found("what the link is to lead to is gone"))?;
         let detail = format!("{}: {} to {path}", self.login, told(link));
-        Ok(Record::Event(Happening::new("link-add", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::LinkAdd, detail)))
     }
 }
 
@@ -371,7 +372,7 @@ impl Operation for Alter {
             Some(Some(_)) => ", with another password",
         };
         let detail = format!("{}: {}{password}", self.login, told(&link));
-        Ok(Record::Event(Happening::new("link-alter", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::LinkAlter, detail)))
     }
 }
 
@@ -391,7 +392,7 @@ impl Operation for Revoke {
         let link = find(tx, self.account, self.id).await?;
         links::revoke(tx, link.id, next.at).await?;
         let detail = format!("{}: {}", self.login, told(&link));
-        Ok(Record::Event(Happening::new("link-revoke", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::LinkRevoke, detail)))
     }
 }
 

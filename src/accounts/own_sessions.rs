@@ -5,6 +5,7 @@ use crate::accounts::login::Accounts;
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::db::audit::Happening;
 use crate::db::web_sessions::{self, Over, WebSession};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
@@ -85,8 +86,8 @@ impl Accounts {
         tx.commit().await?;
         self.inner.end(id);
         let what = match id == principal.session {
-            true => Happening::new("logout", principal.login.to_string()),
-            false => Happening::new("session-end", format!("{}: {id}", principal.login)),
+            true => Happening::new(AuditKind::Logout, principal.login.to_string()),
+            false => Happening::new(AuditKind::SessionEnd, format!("{}: {id}", principal.login)),
         };
         self.write_down(principal, what);
         Ok(())
@@ -103,7 +104,7 @@ impl Accounts {
             web_sessions::remove_others(&mut tx, principal.account, principal.session).await?;
         tx.commit().await?;
         let detail = format!("{}: {ended} others", principal.login);
-        self.write_down(principal, Happening::new("session-end", detail));
+        self.write_down(principal, Happening::new(AuditKind::SessionEnd, detail));
         Ok(ended)
     }
 

@@ -15,6 +15,7 @@ use crate::db::audit::Happening;
 use crate::db::links;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, LinkId, TokenId};
@@ -192,7 +193,7 @@ impl Operation for Add {
             "{}: '{}', {}, {until}",
             self.login, token.name, token.scopes
         );
-        Ok(Record::Event(Happening::new("token-add", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::TokenAdd, detail)))
     }
 }
 
@@ -235,7 +236,10 @@ impl Operation for Remove {
             more => detail.push_str(&format!(", {more} more links")),
         }
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = ended;
-        Ok(Record::Event(Happening::new("token-remove", detail)))
+        Ok(Record::Event(Happening::new(
+            AuditKind::TokenRemove,
+            detail,
+        )))
     }
 }
 

@@ -10,6 +10,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
+use crate::domain::shown;
 
 const MAX_VALUE_BYTES: usize = 512;
 
@@ -161,7 +162,7 @@ impl fmt::Display for Presented {
         write!(
             f,
             "certificate {}, serial {}, SHA-256 {}",
-            subject.escape_debug(),
+            shown::line(&subject),
             HEXLOWER.encode(serial),
             self.fingerprint
         )

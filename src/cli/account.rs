@@ -214,11 +214,13 @@ impl List {
         let directory = installation.directory();
         let accounts = directory.accounts(self.tenant.as_deref()).await?;
         let head = [
-            "ACCOUNT", "STATE", "OFFICE", "HOME", "CEILING", "PASSWORD", "QUOTA", "FILES", "ADDED",
+            "ACCOUNT", "ID", "STATE", "OFFICE", "HOME", "CEILING", "PASSWORD", "QUOTA", "FILES",
+            "ADDED",
         ];
         output::list(self.place.format(), &accounts, head, |account| {
             [
                 account.login.clone(),
+                account.id.to_string(),
                 arguments::shown_state(account.disabled),
                 match account.administrator {
                     true => "administrator".to_owned(),

@@ -1,6 +1,6 @@
 //! Accounts and their public keys.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::AssertSqlSafe;
 
@@ -227,6 +227,30 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Account>> {
     rows.iter().map(read).collect()
 }
 
+/// The name of each of `accounts`; one that was removed is not in the answer.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn names(
+    tx: &mut TenantTx,
+    accounts: impl Iterator<Item = AccountId>,
+) -> Result<HashMap<AccountId, String>> {
+    let accounts: BTreeSet<_> = accounts.map(|account| account.0).collect();
+    let accounts: Vec<_> = accounts.into_iter().collect();
+    let mut found = HashMap::with_capacity(accounts.len());
+    for some in accounts.chunks(500) {
+        let sql = format!(
+            "SELECT id, name FROM accounts WHERE tenant = $1 AND id IN ({})",
+            places(some.len())
+        );
+        let ids = some.iter().copied().map(Value::from).collect();
+        for row in tx.rows_of(AssertSqlSafe(sql), ids).await? {
+            found.insert(AccountId(row.int(0)?), row.text(1)?);
+        }
+    }
+    Ok(found)
+}
+
 /// How each of `accounts` stands now; one that is missing is not in the answer.
 ///
 /// # Errors
@@ -237,13 +261,10 @@ pub async fn standings(
 ) -> Result<HashMap<AccountId, Standing>> {
     let mut found = HashMap::with_capacity(accounts.len());
     for some in accounts.chunks(500) {
-        let places: Vec<_> = (2..some.len() + 2)
-            .map(|place| format!("${place}"))
-            .collect();
         let sql = format!(
             "SELECT a.id, a.disabled, t.disabled, a.generation FROM accounts a \
              JOIN tenants t ON t.id = a.tenant WHERE a.tenant = $1 AND a.id IN ({})",
-            places.join(", ")
+            places(some.len())
         );
         let ids = some.iter().map(|id| id.0.into()).collect();
         for row in tx.rows_of(AssertSqlSafe(sql), ids).await? {
@@ -486,6 +507,12 @@ pub async fn has_key(
         )
         .await?;
     Ok(row.is_some())
+}
+
+/// The places of so many values after the tenant's.
+fn places(count: usize) -> String {
+    let places: Vec<_> = (2..count + 2).map(|place| format!("${place}")).collect();
+    places.join(", ")
 }
 
 fn read(row: &Row) -> Result<Account> {

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 
 use crate::db::sql::{Row, TenantTx};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::AccountId;
@@ -16,8 +17,8 @@ pub const GENESIS: [u8; 32] = [0; 32];
 /// What happened, as it is written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happening {
-    /// A short word: `store`, `rename`, `login`, `login-failed`, `download`, ...
-    pub kind: &'static str,
+    /// What kind of thing.
+    pub kind: AuditKind,
     /// The path or name it is about, and what is needed to understand it.
     pub detail: String,
     /// What is told of it to others, if they want to know.
@@ -26,7 +27,7 @@ pub struct Happening {
 
 impl Happening {
     /// Writes down one thing.
-    pub fn new(kind: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(kind: AuditKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
             detail: detail.into(),
@@ -67,7 +68,8 @@ pub struct AuditRecord {
     pub hash: Vec<u8>,
 }
 
-/// The hash of a record: SHA-256 over the hash before it and its fields, each with its length.
+/// The hash of a record: SHA-256 over the hash before it and its fields, each with its length. docs/audit.md tells others
+/// how to compute it.
 pub(in crate::db) fn link(before: &[u8], record: &AuditRecord) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
@@ -103,7 +105,7 @@ pub(in crate::db) fn record(
         number,
         seq,
         at,
-        kind: happening.kind.to_owned(),
+        kind: happening.kind.to_string(),
         account: actor.account,
         session: actor.session.map(|session| session.to_string()),
         protocol: actor.protocol.as_str().to_owned(),
@@ -198,9 +200,9 @@ pub(in crate::db) async fn contains(tx: &mut TenantTx, number: i64, hash: &[u8])
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn last_event(tx: &mut TenantTx, kind: &str) -> Result<Option<Timestamp>> {
+pub async fn last_event(tx: &mut TenantTx, kind: AuditKind) -> Result<Option<Timestamp>> {
     let sql = "SELECT max(at) FROM events WHERE tenant = $1 AND kind = $2";
-    let row = tx.row(sql, [kind.into()]).await?;
+    let row = tx.row(sql, [kind.as_str().into()]).await?;
     Ok(row
         .map(|row| row.opt_int(0))
         .transpose()?

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::db::audit::{self, AuditRecord};
 use crate::db::sql::TenantTx;
 use crate::db::value::Value;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::id::AccountId;
@@ -15,7 +16,7 @@ pub struct Wanted {
     /// Of this account.
     pub account: Option<AccountId>,
     /// Of this kind.
-    pub kind: Option<String>,
+    pub kind: Option<AuditKind>,
     /// With this somewhere in what it is about.
     pub part: Option<String>,
     /// From this address.
@@ -79,7 +80,7 @@ async fn find(
             "account = ",
             wanted.account.map(|account| Value::from(account.0)),
         ),
-        ("kind = ", wanted.kind.as_deref().map(Value::from)),
+        ("kind = ", wanted.kind.map(|kind| kind.as_str().into())),
         ("address = ", wanted.address.as_deref().map(Value::from)),
         // The one way to look for a part that both databases take to the letter.
         ("replace(detail, ", wanted.part.as_deref().map(Value::from)),

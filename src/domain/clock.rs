@@ -1,8 +1,11 @@
 //! Time, passed in so that tests can move it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::domain::error::{Error, Result};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +51,35 @@ impl fmt::Display for Timestamp {
             Err(_) => write!(f, "{}us", self.0),
         }
     }
+}
+
+/// A time as RFC 3339 has it.
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed: Option<jiff::Timestamp> = text.parse().ok();
+        // Of the last second there is its beginning only: what is kept is shown again.
+        let parsed =
+            parsed.filter(|at| jiff::Timestamp::from_microsecond(at.as_microsecond()).is_ok());
+        let parsed = parsed.ok_or_else(|| match is_whole(text) {
+            true => Error::invalid(format!(
+                "a time is at most {LAST} and at least {FIRST}; this one is beyond that"
+            )),
+            false => Error::invalid("a time is written like 2026-01-31T12:00:00Z (RFC 3339)"),
+        })?;
+        Ok(Self(parsed.as_microsecond()))
+    }
+}
+
+/// The last time that there is, as it is in UTC: everywhere on earth that is in the year 9999. And the first one.
+const LAST: &str = "9999-12-30T22:00:00Z";
+const FIRST: &str = "-009999-01-02T01:59:59Z";
+
+/// Whether all of a time is there: a day, a time of day and what that is to UTC.
+fn is_whole(text: &str) -> bool {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text);
+    pieces.is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some())
 }
 
 /// Where the time comes from.

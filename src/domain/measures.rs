@@ -58,6 +58,13 @@ static STORE: LazyLock<Histogram<f64>> = LazyLock::new(|| {
         &LATENCIES,
     )
 });
+static STORE_FULL: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "sealift.store.full",
+        "",
+        "Calls to a blob store that found no room there.",
+    )
+});
 static DATABASE: LazyLock<Histogram<f64>> = LazyLock::new(|| {
     histogram(
         "sealift.database.duration",
@@ -116,6 +123,34 @@ static FAILED: LazyLock<Counter<u64>> = LazyLock::new(|| {
         "Exports that a collector did not take.",
     )
 });
+
+/// Has what alerts wait for begin at 0: of a series that begins with what it should tell of, nobody sees an increase.
+/// To be called once there is what collects.
+pub fn begin() {
+    let protocols = [
+        Protocol::Ftp,
+        Protocol::Ftps,
+        Protocol::Https,
+        Protocol::Sftp,
+        Protocol::Webdav,
+    ];
+    for protocol in protocols {
+        for kind in [ErrorKind::Corrupt, ErrorKind::Internal] {
+            ERRORS.add(0, &[door(protocol), KeyValue::new("kind", kind.as_str())]);
+        }
+    }
+    for need in ["buffer", "upload"] {
+        REFUSED.add(0, &[KeyValue::new("need", need)]);
+    }
+    for outcome in ["dead", "delivered", "failed"] {
+        WEBHOOKS.add(0, &[KeyValue::new("outcome", outcome)]);
+    }
+}
+
+/// The same for the store of a region, by its name.
+pub fn store_begins(region: &Arc<str>) {
+    STORE_FULL.add(0, &[KeyValue::new("region", region.clone())]);
+}
 
 /// A session of an account begins.
 pub fn session_began(protocol: Protocol) {
@@ -210,6 +245,12 @@ pub fn store<T>(region: &Arc<str>, operation: &'static str, began: Instant, outc
             KeyValue::new("outcome", word(outcome)),
         ],
     );
+    if outcome
+        .as_ref()
+        .is_err_and(|error| error.kind() == ErrorKind::StorageFull)
+    {
+        STORE_FULL.add(1, &[KeyValue::new("region", region.clone())]);
+    }
 }
 
 /// So many changes are committed together.

@@ -12,6 +12,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::tenants::Tenant;
 use crate::db::{clocks, contents, detached, entries, properties};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
@@ -113,7 +114,7 @@ impl Operation for Versions {
             nodes.len(),
             self.until
         );
-        Ok(Record::Event(Happening::new("purge", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::Purge, detail)))
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::db::audit::{self, AuditRecord};
 use crate::db::{accounts, leases, syslog_cursors, tenants};
 use crate::domain::error::{Error, ErrorKind, Result};
-use crate::domain::id::{AccountId, TenantId};
+use crate::domain::id::TenantId;
 use crate::domain::measures;
 use crate::net::outgoing::{Outgoing, Stream};
 use crate::telemetry::syslog_message::{Message, Sender, Severity};
@@ -38,8 +38,6 @@ const LEASE: Duration = Duration::from_secs(60);
 const RENEW: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Names of accounts that are kept.
-const MOST_NAMES: usize = 10_000;
 
 /// Sends audit logs to one server.
 pub struct AuditSender {
@@ -49,7 +47,6 @@ pub struct AuditSender {
     to: Outgoing,
     /// The lease that it needs.
     kind: String,
-    names: HashMap<(TenantId, AccountId), Option<String>>,
 }
 
 /// A connection, and what went through it.
@@ -74,7 +71,6 @@ impl AuditSender {
             sender,
             server,
             to,
-            names: HashMap::new(),
         }
     }
 
@@ -193,11 +189,10 @@ impl AuditSender {
         let mut tx = db.read(tenant).await?;
         let page = audit::page(&mut tx, after, PAGE).await?;
         let mut frames = Vec::new();
+        let ids = page.iter().filter_map(|record| record.account);
+        let names = accounts::names(&mut tx, ids).await?;
         for record in &page {
-            let account = match record.account {
-                Some(id) => self.account(&mut tx, tenant, id).await?,
-                None => None,
-            };
+            let account = record.account.and_then(|id| names.get(&id).cloned());
             self.write(record, name, account, &mut frames);
         }
         drop(tx);
@@ -253,23 +248,6 @@ impl AuditSender {
             // It is sent again.
             Ok(Err(_)) | Err(_) => self.confirm(&mut link, CONFIRMED).await,
         }
-    }
-
-    async fn account(
-        &mut self,
-        tx: &mut crate::db::sql::TenantTx,
-        tenant: TenantId,
-        id: AccountId,
-    ) -> Result<Option<String>> {
-        if let Some(name) = self.names.get(&(tenant, id)) {
-            return Ok(name.clone());
-        }
-        let name = accounts::by_id(tx, id).await?.map(|account| account.name);
-        if self.names.len() >= MOST_NAMES {
-            self.names.clear();
-        }
-        self.names.insert((tenant, id), name.clone());
-        Ok(name)
     }
 
     fn write(

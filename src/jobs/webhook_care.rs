@@ -10,6 +10,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::webhooks::{self, WebhookState};
 use crate::db::{leases, outbox};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
 use crate::domain::id::{TenantId, WebhookId};
@@ -66,6 +67,9 @@ impl Operation for TurnOff {
         webhook.state = WebhookState::Gone;
         webhooks::update(tx, &webhook).await?;
         webhooks::refresh(tx).await?;
-        Ok(Record::Event(Happening::new("webhook-gone", webhook.name)))
+        Ok(Record::Event(Happening::new(
+            AuditKind::WebhookGone,
+            webhook.name,
+        )))
     }
 }

@@ -23,10 +23,9 @@ pub struct Measured {
 impl Measured {
     /// Stands before `inner`, the store of the region of this name.
     pub fn new(inner: Arc<dyn BlobStore>, region: &str) -> Self {
-        Self {
-            inner,
-            region: region.into(),
-        }
+        let region = region.into();
+        measures::store_begins(&region);
+        Self { inner, region }
     }
 }
 

@@ -15,6 +15,7 @@ use tracing_subscriber::Layer as _;
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::error::Result;
 use crate::domain::id::InstanceId;
+use crate::domain::measures;
 use crate::net::outgoing::{self, Outgoing, Trust};
 use crate::telemetry::otlp::{self, Export, Layer};
 use crate::telemetry::scrape::Scraper;
@@ -56,6 +57,7 @@ impl Telemetry {
         }
         let meters = meters.build();
         global::set_meter_provider(meters.clone());
+        measures::begin();
         scraper.install();
         let mut telemetry = Self {
             meters,

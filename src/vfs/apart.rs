@@ -9,6 +9,7 @@ use crate::db::audit::Happening;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::{entries, folders};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
@@ -211,7 +212,10 @@ impl Operation for MakeMissing {
         *self.made.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
         Ok(match made.is_empty() {
             true => Record::Nothing,
-            false => Record::Change(Happening::new("make-folder", self.folder.to_string())),
+            false => Record::Change(Happening::new(
+                AuditKind::MakeFolder,
+                self.folder.to_string(),
+            )),
         })
     }
 }
@@ -247,7 +251,7 @@ impl Operation for TakeBack {
         }
         let detail = format!("{}, since no file came into it", self.folder);
         Ok(match has_gone {
-            true => Record::Change(Happening::new("delete", detail)),
+            true => Record::Change(Happening::new(AuditKind::Delete, detail)),
             false => Record::Nothing,
         })
     }

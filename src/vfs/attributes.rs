@@ -6,6 +6,7 @@ use crate::db::audit::Happening;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::{contents, entries};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
 use crate::domain::node::{AttributeUpdate, Entry};
@@ -37,7 +38,7 @@ impl Operation for SetAttributes {
         if !set(tx, entry, self.update, next).await? {
             return Ok(Record::Nothing);
         }
-        let happening = Happening::new("set-attributes", self.path.to_string());
+        let happening = Happening::new(AuditKind::SetAttributes, self.path.to_string());
         Ok(Record::Change(happening))
     }
 }

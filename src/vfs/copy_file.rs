@@ -8,6 +8,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::superseded::supersede;
 use crate::db::{contents, properties};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
@@ -127,7 +128,7 @@ impl Operation for CopyFile {
         };
         let news = news::stored(listening.as_ref(), &self.principal, news);
         let detail = format!("{from} -> {to} {} bytes", copy.size);
-        let happening = Happening::new("copy", detail);
+        let happening = Happening::new(AuditKind::Copy, detail);
         Ok(Record::Change(happening.telling(gone).telling(news)))
     }
 }

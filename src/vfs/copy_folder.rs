@@ -8,6 +8,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::properties;
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::NodeId;
@@ -119,6 +120,8 @@ impl Operation for CopyFolder {
         entries::insert(tx, &copy).await?;
         properties::copy(tx, source.node, copy.node).await?;
         let detail = format!("{from} -> {to}");
-        Ok(Record::Change(Happening::new("copy", detail).telling(gone)))
+        Ok(Record::Change(
+            Happening::new(AuditKind::Copy, detail).telling(gone),
+        ))
     }
 }

@@ -8,6 +8,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
 use crate::db::{clocks, contents, detached, entries};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -157,7 +158,7 @@ impl Operation for Restore {
         entries::insert(tx, &entry).await?;
         let news = news::restored(tx.listening(), &entry, &chain);
         Ok(Record::Change(
-            Happening::new("restore", path).telling(news),
+            Happening::new(AuditKind::Restore, path).telling(news),
         ))
     }
 }

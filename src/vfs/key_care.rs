@@ -12,6 +12,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::regions;
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -179,7 +180,7 @@ async fn rotate_once(keys: &TenantKeys, actor: &Actor, tenant: TenantId) -> Resu
     let detail = format!("version {version}, wrapped by {wrapped_by}");
     let add = AddKey {
         stored: stored(version, wrapped),
-        happening: Some(Happening::new("keys-rotate", detail)),
+        happening: Some(Happening::new(AuditKind::KeysRotate, detail)),
     };
     keys.committer().run(tenant, actor, add).await?;
     keys.forget_state(tenant);
@@ -276,7 +277,7 @@ impl Operation for Replace {
 }
 
 /// The audit log's word for wrapping anew.
-pub(in crate::vfs) const REWRAP: &str = "keys-rewrap";
+pub(in crate::vfs) const REWRAP: AuditKind = AuditKind::KeysRewrap;
 
 /// The region of the key service that keeps a key, by its name among `names`, and the service's key; nothing of
 /// one that a key file keeps.

@@ -12,6 +12,7 @@ use crate::db::key_copies::{self, KeyCopy};
 use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
@@ -21,9 +22,9 @@ use crate::vfs::key_opening::{self, wrapped};
 use crate::vfs::keys::{TenantKeys, stored};
 
 /// The audit log's word for a second wrapping.
-const COPIED: &str = "keys-copy";
+const COPIED: AuditKind = AuditKind::KeysCopy;
 /// And for its end.
-pub(in crate::vfs) const REMOVED: &str = "keys-copy-remove";
+pub(in crate::vfs) const REMOVED: AuditKind = AuditKind::KeysCopyRemove;
 
 /// Where a tenant keeps copies, unless it lives there.
 pub(in crate::vfs) fn replica(placement: &Placement) -> Option<RegionId> {

@@ -15,6 +15,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::placement::{self, Placement};
 use crate::db::sql::TenantTx;
 use crate::db::tenants;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -139,7 +140,7 @@ pub async fn destroy(
     };
     let final_at = other_wrappings_until.map_or(deletion.at, |until| until.max(deletion.at));
     let detail = format!("{}, by {}", deletion.key_id, deletion.at);
-    let note = Note(Happening::new("kms-key-deletion", detail));
+    let note = Note(Happening::new(AuditKind::KmsKeyDeletion, detail));
     keys.committer().run(tenant, actor, note).await?;
     outcome.explanation = format!("the tenant's KMS key is deleted at {}", deletion.at);
     if final_at > deletion.at {
@@ -296,7 +297,10 @@ impl Operation for Remove {
         key_copies::remove_all(tx).await?;
         placement::set_keys_destroyed(tx, self.before.unwrap_or(next.at)).await?;
         let detail = format!("{versions} versions");
-        Ok(Record::Event(Happening::new("keys-destroy", detail)))
+        Ok(Record::Event(Happening::new(
+            AuditKind::KeysDestroy,
+            detail,
+        )))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::pattern;
 use crate::domain::principal::Principal;
 use crate::domain::random;
 use crate::domain::rights::Rights;
+use crate::domain::shown;
 use crate::vfs::access::{follow, no_such};
 use crate::vfs::publish::Publish;
 use crate::vfs::session::Session;
@@ -102,7 +103,7 @@ pub(in crate::vfs) fn told(record: Record, principal: &Principal, sender: Option
     let Some(link) = &principal.link else {
         return record;
     };
-    let sender = sender.map(|sender| format!(" from '{}'", sender.escape_debug()));
+    let sender = sender.map(|sender| format!(" from '{}'", shown::line(sender)));
     match record {
         Record::Change(mut happening) => {
             let sender = sender.unwrap_or_default();

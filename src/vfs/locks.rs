@@ -12,6 +12,7 @@ use crate::db::sql::TenantTx;
 use crate::db::superseded::supersede;
 use crate::db::usage::{self, Amount};
 use crate::db::{entries, locks};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -293,9 +294,9 @@ impl Operation for Take {
         Ok(match is_new {
             true => {
                 let detail = format!("{}, an empty file made for it", self.path);
-                Record::Change(Happening::new("lock", detail))
+                Record::Change(Happening::new(AuditKind::Lock, detail))
             }
-            false => Record::Event(Happening::new("lock", self.path.to_string())),
+            false => Record::Event(Happening::new(AuditKind::Lock, self.path.to_string())),
         })
     }
 }
@@ -385,7 +386,7 @@ impl Operation for OnLock {
             Then::Remove => {
                 locks::remove(tx, self.token).await?;
                 let path = self.path.to_string();
-                Ok(Record::Event(Happening::new("unlock", path)))
+                Ok(Record::Event(Happening::new(AuditKind::Unlock, path)))
             }
         }
     }

@@ -4,6 +4,7 @@
 use crate::db::contents;
 use crate::db::entries::{self, Moment};
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::Result;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
@@ -87,7 +88,7 @@ impl Session {
 
     /// Writes down that a file is sent to who asked for it.
     pub fn note_download(&self, path: &VfsPath) {
-        self.note("download", path.to_string());
+        self.note(AuditKind::Download, path.to_string());
     }
 
     async fn try_open_published(&self, path: &VfsPath) -> Result<FileReader> {

@@ -7,6 +7,7 @@ use crate::db::entries;
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::usage::{self, Amount};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
@@ -60,7 +61,7 @@ impl Operation for MakeFolder {
             died: None,
         };
         entries::insert(tx, &entry).await?;
-        let happening = Happening::new("make-folder", self.path.to_string());
+        let happening = Happening::new(AuditKind::MakeFolder, self.path.to_string());
         Ok(Record::Change(happening))
     }
 }

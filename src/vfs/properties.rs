@@ -8,6 +8,7 @@ use crate::db::audit::Happening;
 use crate::db::operation::{Operation, Record};
 use crate::db::properties;
 use crate::db::sql::TenantTx;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
@@ -111,7 +112,7 @@ impl Operation for PatchProperties {
                 ),
             ));
         }
-        let happening = Happening::new("set-properties", self.path.to_string());
+        let happening = Happening::new(AuditKind::SetProperties, self.path.to_string());
         Ok(match attributes::set(tx, entry, self.update, next).await? {
             true => Record::Change(happening),
             // What clients keep has no past.

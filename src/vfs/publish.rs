@@ -12,6 +12,7 @@ use crate::db::superseded::supersede;
 use crate::db::together::{Outcome, Planned};
 use crate::db::usage::{self, Amount};
 use crate::db::{contents, entries, uploads};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::content::{Edit, ExtentMap};
@@ -360,7 +361,10 @@ impl Publish {
         if !attributes::set(tx, entry, self.update, next).await? {
             return Ok(Record::Nothing);
         }
-        Ok(Record::Change(Happening::new("set-attributes", path)))
+        Ok(Record::Change(Happening::new(
+            AuditKind::SetAttributes,
+            path,
+        )))
     }
 
     async fn write(
@@ -484,7 +488,7 @@ impl Publish {
 }
 
 fn stored(path: &str, entry: &Entry) -> Happening {
-    Happening::new("store", format!("{path} {} bytes", entry.size))
+    Happening::new(AuditKind::Store, format!("{path} {} bytes", entry.size))
 }
 
 /// What a file of `size` bytes of `account` adds to use, by account, when it replaces `old`.

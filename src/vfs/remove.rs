@@ -8,6 +8,7 @@ use crate::db::sql::TenantTx;
 use crate::db::superseded::supersede;
 use crate::db::usage::{self, Amount};
 use crate::db::{detached, entries, kept};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -61,7 +62,7 @@ impl Operation for Remove {
             kept::discard(tx, account, place, None, self.now).await?;
             // Written down, so that it is not done again when nobody knows whether it was.
             let detail = format!("{}, which broke off", self.path);
-            return Ok(Record::Event(Happening::new("delete", detail)));
+            return Ok(Record::Event(Happening::new(AuditKind::Delete, detail)));
         };
         access.require(&below(&chain, &entry), Rights::DELETE)?;
         let path = self.path.to_string();
@@ -83,7 +84,9 @@ impl Operation for Remove {
         }
         kill(tx, &entry, next).await?;
         let news = news::deleted(tx, &self.principal, &entry, &path).await?;
-        Ok(Record::Change(Happening::new("delete", path).telling(news)))
+        Ok(Record::Change(
+            Happening::new(AuditKind::Delete, path).telling(news),
+        ))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::superseded::supersede;
 use crate::db::{contents, entries, kept};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -122,7 +123,9 @@ impl Operation for Rename {
         let news = news::renamed(tx, &self.principal, &moved, before, places).await?;
         let detail = format!("{} -> {}", self.from, self.to);
         Ok(Record::Change(
-            Happening::new("rename", detail).telling(gone).telling(news),
+            Happening::new(AuditKind::Rename, detail)
+                .telling(gone)
+                .telling(news),
         ))
     }
 }
@@ -149,7 +152,7 @@ impl Rename {
         kept::rename(tx, upload.id, upload.epoch, place, over).await?;
         // Written down, so that it is not done again when nobody knows whether it was.
         let detail = format!("{} -> {}, which broke off", self.from, self.to);
-        Ok(Record::Event(Happening::new("rename", detail)))
+        Ok(Record::Event(Happening::new(AuditKind::Rename, detail)))
     }
 
     /// Ends what has the name. Says what is told of a folder; of a file, what comes in its place is.

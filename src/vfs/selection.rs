@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use crate::db::entries::Moment;
 use crate::db::{clocks, tenants};
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{NodeId, TenantId};
 use crate::domain::node::{Entry, NodeKind};
@@ -89,7 +90,7 @@ impl Session {
         drop(tx);
         if purpose == Purpose::Archive {
             for path in paths {
-                self.note(verb, format!("{path} in an archive"));
+                self.note(AuditKind::Download, format!("{path} in an archive"));
             }
         }
         Ok(Selection {

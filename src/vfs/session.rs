@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::db::audit::Happening;
 use crate::db::operation::Operation;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
@@ -280,7 +281,7 @@ impl Session {
     /// NotFound, IsFolder, Denied, Unavailable.
     pub async fn open_read(&self, path: &VfsPath) -> Result<FileReader> {
         let reader = self.noted(self.try_open_read(path).await, "download", path)?;
-        self.note("download", path.to_string());
+        self.note(AuditKind::Download, path.to_string());
         reader.fetch_small();
         Ok(reader.sent_to(&self.principal))
     }
@@ -291,7 +292,7 @@ impl Session {
     /// As [`Session::open_read`].
     pub async fn open_sum(&self, path: &VfsPath) -> Result<FileReader> {
         let reader = self.noted(self.try_open_read(path).await, "checksum", path)?;
-        self.note("checksum", path.to_string());
+        self.note(AuditKind::Checksum, path.to_string());
         Ok(reader)
     }
 
@@ -431,13 +432,13 @@ impl Session {
         if let Err(error) = &outcome
             && matches!(error.kind(), ErrorKind::Denied | ErrorKind::Quota)
         {
-            self.note("refused", format!("{verb} {path}: {error}"));
+            self.note(AuditKind::Refused, format!("{verb} {path}: {error}"));
         }
         outcome
     }
 
     /// Writes down what changes nothing.
-    pub(in crate::vfs) fn note(&self, kind: &'static str, detail: String) {
+    pub(in crate::vfs) fn note(&self, kind: AuditKind, detail: String) {
         let actor = self.principal.actor();
         let detail = match &self.principal.link {
             Some(link) => format!("{detail} by {link}"),

@@ -12,6 +12,7 @@ use sealift::db::audit::{ChainState, Happening};
 use sealift::db::database::{Database, Location};
 use sealift::db::operation::{Operation, Record};
 use sealift::db::sql::{Dialect, TenantTx};
+use sealift::domain::audit_kind::AuditKind;
 use sealift::domain::change::Committed;
 use sealift::domain::clock::SystemClock;
 use sealift::domain::error::Result;
@@ -123,6 +124,6 @@ struct Line;
 #[async_trait]
 impl Operation for Line {
     async fn apply(&self, _tx: &mut TenantTx, _next: Committed) -> Result<Record> {
-        Ok(Record::Event(Happening::new("line", "something")))
+        Ok(Record::Event(Happening::new(AuditKind::Store, "something")))
     }
 }

@@ -330,10 +330,19 @@ fn certificates_can_be_revoked_and_bound_to_names() {
     assert_eq!(admin(&revoke).lines().count(), 2);
     admin(&["tenant", "ca", "revoke", "demo", "--serial", "1"]);
     refused(&ours.log_in(&setting));
-    ours.certify(&["-I", "b", "-z", "2", "-n", "deploy"]);
+    let id = "ann's \u{1b}[2J laptop";
+    ours.certify(&["-I", id, "-z", "2", "-n", "deploy"]);
     succeed(&ours.log_in(&setting));
-    admin(&["tenant", "ca", "revoke", "demo", "--key-id", "b"]);
+    admin(&["tenant", "ca", "revoke", "demo", "--key-id", id]);
     refused(&ours.log_in(&setting));
+    // Whoever looks for the id finds the logins with it and its end; a terminal is spared.
+    let named = "ann's \\u{1b}[2J laptop";
+    setting.server.audit_with("all three", |_| {
+        let found = admin(&["audit", "list", "demo", "--path", named, "--json"]);
+        let found: Vec<Value> = serde_json::from_str(&found).unwrap();
+        let kinds: Vec<_> = found.iter().map(|record| &record["kind"]).collect();
+        kinds == ["login-failed", "ca-revoke", "login"]
+    });
     ours.certify(&["-I", "c", "-z", "3", "-n", "deploy"]);
     succeed(&ours.log_in(&setting));
     let key = ours.user.with_extension("pub");

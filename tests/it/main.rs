@@ -62,6 +62,8 @@ mod asleep;
 #[cfg(test)]
 mod asyncssh;
 #[cfg(test)]
+mod audit_doors;
+#[cfg(test)]
 mod audit_log;
 #[cfg(test)]
 mod chaos;

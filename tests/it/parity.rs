@@ -115,7 +115,7 @@ fn tell(door: &FtpDoor, kind: &str, port: u16, records: usize) -> Told {
         steps.extend(lines.map(|line| serde_json::from_str::<Value>(line).unwrap()));
     }
     let log = wait_for("the history", Duration::from_secs(20), || {
-        let log = run_admin(&["audit", "list", &tenant, "--json"], "");
+        let log = run_admin(&["audit", "list", &tenant, "--after", "0", "--json"], "");
         let log: Value = serde_json::from_str(&log).unwrap();
         let all = log.as_array().unwrap().clone();
         let ended = all.iter().filter(|record| record["kind"] == "logout");

@@ -120,6 +120,7 @@ fn audit_records_come_in_order_through_outages_and_restarts_and_none_is_lost() {
         assert_eq!(value(line, "event"), record["kind"].as_str());
         assert_eq!(value(line, "protocol"), record["protocol"].as_str());
         assert_eq!(value(line, "address"), record["address"].as_str());
+        assert_eq!(value(line, "account"), record["user"].as_str());
         let detail = record["detail"].as_str().unwrap();
         assert!(line.ends_with(&format!("] {detail}")), "{line}");
     }

@@ -14,6 +14,8 @@ pub struct AccountItem {
     user: String,
     /// Its name in full, `user@tenant`.
     login: String,
+    /// Its number, which records of the audit log name as `account`; no other account ever gets it.
+    id: i64,
     /// Whether it is kept out.
     disabled: bool,
     /// Whether it administers its tenant.
@@ -79,6 +81,7 @@ impl AccountItem {
         Self {
             user: acting::within(&view.login),
             login: view.login,
+            id: view.id,
             disabled: view.disabled,
             administrator: view.administrator,
             home: view.home,

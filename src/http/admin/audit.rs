@@ -6,10 +6,12 @@ use axum::http::{HeaderName, StatusCode, header};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use crate::accounts::manage::Directory;
 use crate::accounts::manage_audit::{self, AuditLine, AuditQuery, AuditSpan};
 use crate::db::audit::ChainState;
+use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::{Error, Result as Outcome};
 use crate::domain::id::AccountId;
 use crate::http::admin::acting::Admin;
@@ -29,10 +31,12 @@ pub struct AuditItem {
     seq: Option<i64>,
     /// When.
     at: String,
-    /// A word: `login`, `store`, `account-add`, ...
+    /// A word of those that `kind` takes.
     kind: String,
     /// The number of the account; none for operators and jobs.
     account: Option<i64>,
+    /// Its name within the tenant; none when there is no account, or it was removed.
+    user: Option<String>,
     /// In which session.
     session: Option<String>,
     /// By which protocol; `admin` for operators.
@@ -84,7 +88,7 @@ pub struct Wanted {
     #[param(required = false)]
     account: Option<i64>,
     /// Of this kind.
-    #[param(required = false)]
+    #[param(required = false, schema_with = kinds)]
     kind: Option<String>,
     /// With this path, or a part of it, in what they are about.
     #[param(required = false)]
@@ -168,9 +172,15 @@ pub async fn verify(admin: Admin<Seeing>) -> Result<Json<Verdict>, Problem> {
     }))
 }
 
+fn kinds() -> Schema {
+    let words = AuditKind::ALL.iter().map(|kind| kind.as_str());
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    schema.enum_values(Some(words)).build().into()
+}
+
 async fn span<P>(admin: &Admin<P>, wanted: Wanted) -> Result<AuditSpan, Problem> {
     let time = |text: Option<String>| text.as_deref().map(view::time).transpose();
-    let texts = [&wanted.kind, &wanted.path, &wanted.address];
+    let texts = [&wanted.path, &wanted.address];
     // PostgreSQL takes no NUL.
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(Problem::malformed("no record has a NUL in it"));
@@ -184,7 +194,7 @@ async fn span<P>(admin: &Admin<P>, wanted: Wanted) -> Result<AuditSpan, Problem>
         to: time(wanted.to)?,
         login: login.transpose()?,
         account: wanted.account.map(AccountId),
-        kind: wanted.kind,
+        kind: wanted.kind.as_deref().map(str::parse).transpose()?,
         path: wanted.path.filter(|path| !path.is_empty()),
         address: wanted.address,
     };
@@ -213,6 +223,7 @@ fn item(line: AuditLine) -> AuditItem {
         at: line.at,
         kind: line.kind,
         account: line.account,
+        user: line.user,
         session: line.session,
         protocol: line.protocol,
         address: line.address,

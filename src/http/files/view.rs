@@ -115,24 +115,5 @@ pub fn child(folder: &VfsPath, name: &str) -> Result<VfsPath, Problem> {
 /// # Errors
 /// 400.
 pub fn time(text: &str) -> Result<Timestamp, Problem> {
-    let parsed: Option<jiff::Timestamp> = text.parse().ok();
-    // Of the last second there is its beginning only: what is kept is shown again.
-    let parsed = parsed.filter(|at| jiff::Timestamp::from_microsecond(at.as_microsecond()).is_ok());
-    let parsed = parsed.ok_or_else(|| match is_whole(text) {
-        true => Problem::malformed(format!(
-            "a time is at most {LAST} and at least {FIRST}; this one is beyond that"
-        )),
-        false => Problem::malformed("a time is written like 2026-01-31T12:00:00Z (RFC 3339)"),
-    })?;
-    Ok(Timestamp(parsed.as_microsecond()))
-}
-
-/// The last time that there is, as it is in UTC: everywhere on earth that is in the year 9999. And the first one.
-const LAST: &str = "9999-12-30T22:00:00Z";
-const FIRST: &str = "-009999-01-02T01:59:59Z";
-
-/// Whether all of a time is there: a day, a time of day and what that is to UTC.
-fn is_whole(text: &str) -> bool {
-    let pieces = jiff::fmt::temporal::Pieces::parse(text);
-    pieces.is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some())
+    Ok(text.parse()?)
 }

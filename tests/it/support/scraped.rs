@@ -64,6 +64,12 @@ impl Scraped {
         found.map(|sample| sample[2].as_f64().unwrap())
     }
 
+    /// All series of a name: their labels, and their values.
+    pub(crate) fn of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Value, f64)> {
+        let of_name = self.samples.iter().filter(move |sample| sample[0] == name);
+        of_name.map(|sample| (&sample[1], sample[2].as_f64().unwrap()))
+    }
+
     /// The sum of all series of a name.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         let of_name = self.samples.iter().filter(|sample| sample[0] == name);
