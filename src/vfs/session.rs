@@ -27,6 +27,7 @@ use crate::vfs::read::FileReader;
 use crate::vfs::remove::{Expect, Remove};
 use crate::vfs::rename::{Overwrite, Rename, place_for_new};
 use crate::vfs::resume;
+use crate::vfs::seen::{Telling, Told};
 use crate::vfs::service::Vfs;
 use crate::vfs::space::{self, Space};
 use crate::vfs::sums;
@@ -42,6 +43,8 @@ pub struct Session {
     pub(in crate::vfs) conditions: Arc<[Condition]>,
     /// The locks that the client holds; none if it does not go by locks.
     pub(in crate::vfs) held: Option<Held>,
+    /// Where it is told what its changes made, if that is asked for.
+    pub(in crate::vfs) told: Option<Told>,
 }
 
 impl Vfs {
@@ -52,6 +55,7 @@ impl Vfs {
             principal,
             conditions: Arc::default(),
             held: None,
+            told: None,
         }
     }
 }
@@ -81,6 +85,17 @@ impl Session {
             conditions: conditions.collect(),
             ..self.clone()
         }
+    }
+
+    /// The same, and where it is told what each change made, as it was made: looking afterwards would find what
+    /// others did since.
+    pub fn telling(&self) -> (Self, Told) {
+        let told = Told::default();
+        let session = Self {
+            told: Some(told.clone()),
+            ..self.clone()
+        };
+        (session, told)
     }
 
     /// Whose files these are.
@@ -400,8 +415,22 @@ impl Session {
         self.run_unlocked(touched, operation).await
     }
 
-    /// Runs what changes what is at these paths, unless others hold locks there, if this goes by locks.
+    /// Runs what changes what is at these paths, unless others hold locks there, if this goes by locks. What is
+    /// made, if anything, is at the last of them.
     pub(in crate::vfs) async fn run_unlocked(
+        &self,
+        touched: &[(&VfsPath, Touch)],
+        operation: impl Operation,
+    ) -> Result<Committed> {
+        let (Some(told), Some((made, _))) = (&self.told, touched.last()) else {
+            return self.run_free(touched, operation).await;
+        };
+        let principal = self.principal.clone();
+        let telling = Telling::new(principal, made, told.clone(), operation);
+        self.run_free(touched, telling).await
+    }
+
+    async fn run_free(
         &self,
         touched: &[(&VfsPath, Touch)],
         operation: impl Operation,

@@ -187,6 +187,8 @@ mod https_dav_clients;
 #[cfg(test)]
 mod https_dav_locks;
 #[cfg(test)]
+mod https_done;
+#[cfg(test)]
 mod https_files;
 #[cfg(test)]
 mod https_hostile;
