@@ -14,6 +14,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{follow, not_a_folder};
+use crate::vfs::options;
 use crate::vfs::resume;
 use crate::vfs::service::Vfs;
 use crate::vfs::upload::is_superseded_by;
@@ -50,6 +51,7 @@ impl Listing {
         vfs: &Vfs,
         principal: &Principal,
         path: &VfsPath,
+        broken_off: options::BrokenOff,
     ) -> Result<Self> {
         let mut tx = vfs.database().read(principal.tenant).await?;
         let (chain, access) = follow(&mut tx, principal, path).await?;
@@ -60,6 +62,9 @@ impl Listing {
         let mut listing = Self::past(vfs, principal.tenant, entry.node, Moment::Now);
         if !access.rights(&chain).contains(Rights::LIST) {
             listing.only = Some(access.ways(&mut tx, entry.node).await?);
+            return Ok(listing);
+        }
+        if broken_off == options::BrokenOff::Hidden {
             return Ok(listing);
         }
         let now = vfs.database().clock().now();

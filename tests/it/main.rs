@@ -335,6 +335,8 @@ mod ticket_keys;
 #[cfg(test)]
 mod tls_server;
 #[cfg(test)]
+mod told_lengths;
+#[cfg(test)]
 mod trace;
 #[cfg(test)]
 mod vectors;
