@@ -240,6 +240,7 @@ pub mod vfs {
     pub mod resume;
     pub mod sealers;
     pub mod search;
+    pub mod seen;
     pub mod selection;
     pub mod senders;
     pub mod service;

@@ -32,7 +32,7 @@ impl FromRequestParts<Web> for Visitor {
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
         // The future is that of a whole login.
         let principal = Box::pin(principal(parts, web, Protocol::Https)).await?;
-        Ok(Self(web.vfs().session(principal)))
+        Ok(Self(web.vfs().session(principal).as_published()))
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::NodeId;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::sftp::attrs::Wanted;
@@ -127,7 +128,10 @@ impl PathLane {
                         format!("'{from}' is being written; close it first, then copy it"),
                     ));
                 }
-                files.copy_file(&from, &to, overwrite(replace)).await?;
+                let copied = files.copy_file(&from, &to, overwrite(replace)).await;
+                if let Err(error) = copied {
+                    return Err(self.not_copied(&from, error).await);
+                }
             }
             PathRequest::Expand { path } => {
                 return Ok(reply::real_path(id, &self.expand(&path)?.to_string()));
@@ -227,6 +231,24 @@ impl PathLane {
             PathRequest::Sum { .. } => return Err(Error::internal("a checksum has its own lane")),
         }
         Ok(reply::ok(id))
+    }
+
+    /// Why a file was not copied by name: one that broke off is shown, but published nowhere.
+    async fn not_copied(&self, from: &VfsPath, error: Error) -> Error {
+        let is_shown = error.kind() == ErrorKind::NotFound
+            && self
+                .context
+                .files
+                .stat(from)
+                .await
+                .is_ok_and(|shown| shown.node == NodeId::NIL);
+        match is_shown {
+            true => Error::new(
+                ErrorKind::Busy,
+                format!("the upload of '{from}' broke off; go on with it first, then copy it"),
+            ),
+            false => error,
+        }
     }
 
     /// A file being written is asked itself: before it is published nobody else knows of it, and clients look by name
@@ -346,7 +368,8 @@ impl PathLane {
                 self.context.files.check_read(&path).await?;
                 self.ask(&lane, Order::Read).await??
             }
-            None => self.context.files.open_read(&path).await?,
+            // Who was told the length of what broke off takes no other file for all of it.
+            None => self.context.files.open_shown(&path).await?,
         };
         let file = ReadFile::new(reader, counted);
         Ok(Open::Read(Some(Arc::new(path)), Arc::new(file)))

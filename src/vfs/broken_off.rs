@@ -1,4 +1,4 @@
-//! Reading and copying what its own account broke off, where nothing is published.
+//! Reading what its own account broke off, where nothing is published.
 
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
@@ -11,15 +11,13 @@ use crate::domain::change::Committed;
 use crate::domain::content::Edit;
 use crate::domain::error::{Error, Result};
 use crate::domain::id::UploadId;
-use crate::domain::node::{AttributeUpdate, Entry};
+use crate::domain::node::Entry;
 use crate::domain::path::VfsPath;
 use crate::vfs::access::no_such;
 use crate::vfs::claim::Claim;
 use crate::vfs::draft::Draft;
-use crate::vfs::options::{Create, WriteOptions};
 use crate::vfs::piece_memory::PieceMemory;
 use crate::vfs::read::FileReader;
-use crate::vfs::rename::Overwrite;
 use crate::vfs::resume::{self, Resumed};
 use crate::vfs::session::Session;
 use crate::vfs::source::Loan;
@@ -60,33 +58,6 @@ impl Session {
         let loan = self.hold_on(&resumed.upload, &resumed.edits).await;
         claim.leave(Remains::Keep, Vec::new()).await;
         Ok(Some((resumed, loan?)))
-    }
-
-    /// Copies what broke off as a file of its own.
-    pub(in crate::vfs) async fn copy_broken_off(
-        &self,
-        from: &VfsPath,
-        to: &VfsPath,
-        overwrite: Overwrite,
-    ) -> Result<()> {
-        let reader = self.try_open_read(from).await?;
-        if from == to {
-            return Err(Error::invalid("a file cannot be copied onto itself"));
-        }
-        let options = WriteOptions {
-            create: match overwrite {
-                Overwrite::Allow | Overwrite::Replace => Create::IfMissing,
-                Overwrite::Forbid => Create::New,
-            },
-            truncate: true,
-            append: false,
-            resumable: false,
-            attributes: AttributeUpdate::default(),
-        };
-        let mut writer = self.open_write(to, options).await?;
-        let source = reader.source();
-        writer.copy_from(&source, 0, source.size(), None).await?;
-        writer.commit().await.map(drop)
     }
 
     /// Names the blobs of an upload that was taken over once more, as long as somebody reads or copies them.

@@ -12,6 +12,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{follow, not_a_folder};
+use crate::vfs::options::BrokenOff;
 use crate::vfs::resume;
 use crate::vfs::service::Vfs;
 use crate::vfs::upload::is_superseded_by;
@@ -39,6 +40,7 @@ impl Listing {
         vfs: &Vfs,
         principal: &Principal,
         path: &VfsPath,
+        broken_off: BrokenOff,
     ) -> Result<Self> {
         let mut tx = vfs.database().read(principal.tenant).await?;
         let (chain, access) = follow(&mut tx, principal, path).await?;
@@ -53,7 +55,8 @@ impl Listing {
         }
         let (account, now) = (principal.account, vfs.database().clock().now());
         // Who comes by a link has nothing to do with what the account broke off.
-        if principal.link.is_none() && kept::any(&mut tx, account, now).await? {
+        let may_see = principal.link.is_none() && broken_off == BrokenOff::Shown;
+        if may_see && kept::any(&mut tx, account, now).await? {
             listing.whose = Some(account);
         }
         Ok(listing)

@@ -1,7 +1,6 @@
 //! What is published, as programs ask for it: with its checksum and the rights of who asks. Uploads that
 //! broke off do not show here.
 
-use crate::db::contents;
 use crate::db::entries::{self, Moment};
 use crate::db::sql::TenantTx;
 use crate::domain::audit_kind::AuditKind;
@@ -11,18 +10,8 @@ use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, not_a_folder};
 use crate::vfs::read::FileReader;
+use crate::vfs::seen::Seen;
 use crate::vfs::session::Session;
-
-/// A file or folder as it is published.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// The version that is current.
-    pub entry: Entry,
-    /// What whoever looks may do with it.
-    pub rights: Rights,
-    /// SHA-256 of its content, if it is known.
-    pub sha256: Option<[u8; 32]>,
-}
 
 /// A part of a folder.
 #[derive(Clone, Debug)]
@@ -40,11 +29,7 @@ impl Session {
     /// NotFound, NotFolder, Denied; Unavailable when the database does not answer.
     pub async fn look(&self, path: &VfsPath) -> Result<Seen> {
         let mut tx = self.vfs().database().read(self.principal().tenant).await?;
-        let (chain, access) = follow(&mut tx, self.principal(), path).await?;
-        let entry = access.see(&mut tx, path, &chain).await?.clone();
-        let rights = access.rights(&chain);
-        let mut seen = with_sums(&mut tx, vec![(entry, rights)]).await?;
-        seen.pop().ok_or_else(|| no_such(path))
+        Seen::at(&mut tx, self.principal(), path).await
     }
 
     /// Up to `limit` entries of a folder with names after `after`.
@@ -72,7 +57,7 @@ impl Session {
         let found = found.into_iter().map(|entry| (rights(&entry), entry));
         let found = found.map(|(rights, entry)| (entry, rights)).collect();
         Ok(Page {
-            items: with_sums(&mut tx, found).await?,
+            items: Seen::all(&mut tx, found).await?,
             next: last.filter(|_| more),
         })
     }
@@ -134,18 +119,4 @@ pub(in crate::vfs) async fn children(
     ways.sort_by(|a, b| a.name.cmp(&b.name));
     ways.truncate(limit);
     Ok(ways)
-}
-
-async fn with_sums(tx: &mut TenantTx, found: Vec<(Entry, Rights)>) -> Result<Vec<Seen>> {
-    let contents: Vec<_> = found
-        .iter()
-        .filter_map(|(entry, _)| entry.content)
-        .collect();
-    let known = contents::sha256_of(tx, &contents).await?;
-    let seen = found.into_iter().map(|(entry, rights)| Seen {
-        sha256: entry.content.and_then(|id| known.get(&id).copied()),
-        entry,
-        rights,
-    });
-    Ok(seen.collect())
 }

@@ -8,7 +8,7 @@ use crate::domain::rights::Rights;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, parent_of};
 use crate::vfs::condition::{self, Pinned};
 use crate::vfs::held::to_replace;
-use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::options::{Create, Length, WriteOptions};
 use crate::vfs::read::{self, FileReader};
 use crate::vfs::resume::{self, Discard};
 use crate::vfs::senders::Amount;
@@ -19,24 +19,36 @@ use crate::vfs::target::Target;
 use crate::vfs::write::FileWriter;
 
 impl Session {
-    pub(in crate::vfs) async fn try_open_read(&self, path: &VfsPath) -> Result<FileReader> {
+    pub(in crate::vfs) async fn try_open_read(
+        &self,
+        path: &VfsPath,
+        length: Length,
+    ) -> Result<FileReader> {
         let mut tx = self.vfs.database().snapshot(self.principal.tenant).await?;
         let (chain, access) = follow(&mut tx, &self.principal, path).await?;
         let missing = chain.len() <= path.names().len();
-        if missing
-            && let (now, place) = (self.now(), (chain.as_slice(), &access))
-            && let Some((upload, shown)) =
-                resume::look(&mut tx, &self.principal, now, path, place).await?
-        {
-            access.require(&chain, Rights::READ)?;
-            drop(tx);
-            return self.read_broken_off(upload, shown, path).await;
-        }
+        let shown = match missing || length == Length::Shown {
+            true => self.shown(&mut tx, path, (&chain, &access)).await?,
+            false => None,
+        };
+        let shown = match shown {
+            Some((upload, shown)) if missing => {
+                access.require(&chain, Rights::READ)?;
+                drop(tx);
+                return self.read_broken_off(upload, shown, path).await;
+            }
+            shown => shown.map(|(_, shown)| shown.size),
+        };
         if missing || !access.rights(&chain).contains(Rights::READ) {
             access.see(&mut tx, path, &chain).await?;
         }
         let entry = chain.last().ok_or_else(|| no_such(path))?;
         access.require(&chain, Rights::READ)?;
+        if let Some(kept) = shown.filter(|kept| *kept != entry.size)
+            && access.rights(&chain).contains(Rights::LIST)
+        {
+            return Err(shown_unlike(path, kept, entry.size));
+        }
         match entry.kind {
             NodeKind::Folder => Err(is_a_folder(&path.to_string())),
             NodeKind::File => FileReader::open(&self.vfs, &mut tx, entry.clone()).await,
@@ -176,4 +188,15 @@ impl Session {
             died: None,
         }
     }
+}
+
+/// The error for who would read another version than the one whose length is shown.
+fn shown_unlike(path: &VfsPath, kept: u64, size: u64) -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        format!(
+            "an upload of '{path}' broke off, of which {kept} bytes are kept and shown, while another version with \
+             {size} bytes is published: go on with the upload, or send the whole file again, and read it then"
+        ),
+    )
 }

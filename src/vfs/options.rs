@@ -1,4 +1,4 @@
-//! How a file is opened for writing.
+//! How a file is opened.
 
 use crate::domain::node::AttributeUpdate;
 
@@ -11,6 +11,24 @@ pub enum Create {
     IfMissing,
     /// It must not be there.
     New,
+}
+
+/// What a file is to its own account of which it broke an upload off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenOff {
+    /// What is published, and nothing where nothing is: for doors by which no upload is gone on with under its name.
+    Hidden,
+    /// What is kept of the upload.
+    Shown,
+}
+
+/// Which length a file may have that is opened for reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Any.
+    Any,
+    /// The one that looking at it shows.
+    Shown,
 }
 
 /// How a file is opened for writing.

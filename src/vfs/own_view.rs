@@ -3,11 +3,14 @@
 use bytes::Bytes;
 
 use crate::db::entries;
+use crate::db::sql::TenantTx;
+use crate::db::uploads::Upload;
 use crate::domain::error::Result;
 use crate::domain::id::NodeId;
 use crate::domain::node::{Attributes, Entry};
 use crate::domain::path::VfsPath;
-use crate::vfs::access::follow;
+use crate::vfs::access::{Access, follow};
+use crate::vfs::options::BrokenOff;
 use crate::vfs::piece_memory::PieceMemory;
 use crate::vfs::read::FileReader;
 use crate::vfs::resume;
@@ -18,6 +21,19 @@ use crate::vfs::target::Over;
 use crate::vfs::write::FileWriter;
 
 impl Session {
+    /// What this principal broke off at a path that was followed, as a file shows itself; none where that is hidden.
+    pub(in crate::vfs) async fn shown(
+        &self,
+        tx: &mut TenantTx,
+        path: &VfsPath,
+        place: (&[Entry], &Access),
+    ) -> Result<Option<(Upload, Entry)>> {
+        match self.broken_off {
+            BrokenOff::Hidden => Ok(None),
+            BrokenOff::Shown => resume::look(tx, &self.principal, self.now(), path, place).await,
+        }
+    }
+
     /// Whether another session of this account is sending a file to a path, or a part of it: how much is there
     /// when that is done, or kept if it breaks off, nobody can say yet.
     ///

@@ -18,6 +18,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{below, follow, is_a_folder, no_such, not_a_folder, parent_of};
+use crate::vfs::options::BrokenOff;
 use crate::vfs::{news, resume};
 
 /// What is expected at the path.
@@ -39,6 +40,8 @@ pub struct Remove {
     pub path: VfsPath,
     /// What it must be.
     pub expect: Expect,
+    /// Whether it may be what its own account broke off.
+    pub broken_off: BrokenOff,
     /// What leases are compared with.
     pub now: Timestamp,
 }
@@ -54,7 +57,12 @@ impl Operation for Remove {
         let (account, place) = (self.principal.account, (parent.node, name.as_str()));
         let Some(entry) = found else {
             access.require(&chain, Rights::LIST)?;
-            let broken = resume::find(tx, &self.principal, self.now, place, None).await?;
+            let broken = match self.broken_off {
+                BrokenOff::Hidden => None,
+                BrokenOff::Shown => {
+                    resume::find(tx, &self.principal, self.now, place, None).await?
+                }
+            };
             if broken.is_none() || self.expect == Expect::EmptyFolder {
                 return Err(no_such(&self.path));
             }

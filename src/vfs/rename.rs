@@ -19,6 +19,7 @@ use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::{Access, below, follow, is_a_folder, no_such, not_a_folder, parent_of};
 use crate::vfs::news;
+use crate::vfs::options::BrokenOff;
 use crate::vfs::remove::{not_within, replace};
 use crate::vfs::resume;
 use crate::vfs::target::Target;
@@ -45,6 +46,8 @@ pub struct Rename {
     pub to: VfsPath,
     /// What happens when the name is taken.
     pub overwrite: Overwrite,
+    /// Whether it may be what its own account broke off.
+    pub broken_off: BrokenOff,
     /// What leases are compared with.
     pub now: Timestamp,
 }
@@ -142,7 +145,10 @@ impl Rename {
             return Err(Error::internal("a path with a parent and no name"));
         };
         let place = (parent.node, name.as_str());
-        let broken = resume::find(tx, &self.principal, self.now, place, None).await?;
+        let broken = match self.broken_off {
+            BrokenOff::Hidden => None,
+            BrokenOff::Shown => resume::find(tx, &self.principal, self.now, place, None).await?,
+        };
         let upload = broken.ok_or_else(|| no_such(&self.from))?;
         let chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
         let (chain, found) = parent_of(tx, access, &self.to, chain).await?;

@@ -22,12 +22,12 @@ use crate::vfs::copy_file::CopyFile;
 use crate::vfs::held::{Held, Touch, Unlocked};
 use crate::vfs::listing::Listing;
 use crate::vfs::make_folder::MakeFolder;
-use crate::vfs::options::{Create, WriteOptions};
+use crate::vfs::options::{BrokenOff, Create, Length, WriteOptions};
 use crate::vfs::original::{Goal, Original};
 use crate::vfs::read::FileReader;
 use crate::vfs::remove::{Expect, Remove};
 use crate::vfs::rename::{Overwrite, Rename, place_for_new};
-use crate::vfs::resume;
+use crate::vfs::seen::{Telling, Told};
 use crate::vfs::service::Vfs;
 use crate::vfs::space::{self, Space};
 use crate::vfs::sums;
@@ -43,6 +43,10 @@ pub struct Session {
     pub(in crate::vfs) conditions: Arc<[Condition]>,
     /// The locks that the client holds; none if it does not go by locks.
     pub(in crate::vfs) held: Option<Held>,
+    /// What it makes of uploads that its account broke off.
+    pub(in crate::vfs) broken_off: BrokenOff,
+    /// Where it is told what its changes made, if that is asked for.
+    pub(in crate::vfs) told: Option<Told>,
 }
 
 impl Vfs {
@@ -53,6 +57,8 @@ impl Vfs {
             principal,
             conditions: Arc::default(),
             held: None,
+            broken_off: BrokenOff::Shown,
+            told: None,
         }
     }
 }
@@ -84,6 +90,26 @@ impl Session {
         }
     }
 
+    /// The same, for which there is only what is published: what broke off is neither seen nor renamed nor deleted.
+    #[must_use]
+    pub fn as_published(&self) -> Self {
+        Self {
+            broken_off: BrokenOff::Hidden,
+            ..self.clone()
+        }
+    }
+
+    /// The same, and where it is told what each change made, as it was made: looking afterwards would find what
+    /// others did since.
+    pub fn telling(&self) -> (Self, Told) {
+        let told = Told::default();
+        let session = Self {
+            told: Some(told.clone()),
+            ..self.clone()
+        };
+        (session, told)
+    }
+
     /// Whose files these are.
     pub(in crate::vfs) fn vfs(&self) -> &Vfs {
         &self.vfs
@@ -96,9 +122,7 @@ impl Session {
     pub async fn stat(&self, path: &VfsPath) -> Result<Entry> {
         let mut tx = self.vfs.database().read(self.principal.tenant).await?;
         let (chain, access) = follow(&mut tx, &self.principal, path).await?;
-        let now = self.now();
-        let place = (chain.as_slice(), &access);
-        if let Some((_, shown)) = resume::look(&mut tx, &self.principal, now, path, place).await?
+        if let Some((_, shown)) = self.shown(&mut tx, path, (&chain, &access)).await?
             && access.rights(&chain).contains(Rights::LIST)
         {
             return Ok(shown);
@@ -123,7 +147,7 @@ impl Session {
     /// # Errors
     /// NotFound, NotFolder, Denied; Unavailable when the database does not answer.
     pub async fn list(&self, path: &VfsPath) -> Result<Listing> {
-        let listing = Listing::open(&self.vfs, &self.principal, path).await;
+        let listing = Listing::open(&self.vfs, &self.principal, path, self.broken_off).await;
         self.noted(listing, "list", path)
     }
 
@@ -176,6 +200,7 @@ impl Session {
             from: from.clone(),
             to: to.clone(),
             overwrite,
+            broken_off: self.broken_off,
             now: self.now(),
         };
         let touched = [(from, Touch::Tree), (to, Touch::Tree)];
@@ -203,8 +228,8 @@ impl Session {
     }
 
     /// Copies a file as it is published, as one change; no bytes move. A new file gets the mode of
-    /// the old one, a file that is there keeps its own. Of what this principal broke off, and where nothing
-    /// is published, what is shown is copied.
+    /// the old one, a file that is there keeps its own. What this principal broke off is not copied: half a file
+    /// would be there for all.
     ///
     /// # Errors
     /// NotFound, NotFolder, IsFolder, AlreadyExists, Changed, Invalid (onto itself, or it lies in what it would
@@ -226,15 +251,8 @@ impl Session {
             new_node: NodeId::mint(self.now()),
         };
         let touched = [(to, Touch::Replaced)];
-        let copied = self.run_on(from, &touched, operation).await.map(drop);
-        let copied = match copied {
-            // Nothing may be published there, and yet something be shown to its own account.
-            Err(error) if error.kind() == ErrorKind::NotFound && self.conditions.is_empty() => {
-                Box::pin(self.copy_broken_off(from, to, overwrite)).await
-            }
-            copied => copied,
-        };
-        self.noted(copied, "copy", from)
+        let copied = self.run_on(from, &touched, operation).await;
+        self.noted(copied, "copy", from).map(drop)
     }
 
     /// Sets mode and times.
@@ -280,7 +298,22 @@ impl Session {
     /// # Errors
     /// NotFound, IsFolder, Denied, Unavailable.
     pub async fn open_read(&self, path: &VfsPath) -> Result<FileReader> {
-        let reader = self.noted(self.try_open_read(path).await, "download", path)?;
+        self.open_to_send(path, Length::Any).await
+    }
+
+    /// The same, but while what is kept of an upload that this principal broke off shows another length than is
+    /// published, nothing is read: whoever was told that length takes as many bytes of the published version for all
+    /// of it.
+    ///
+    /// # Errors
+    /// As [`Session::open_read`]; Busy, saying what broke off.
+    pub async fn open_shown(&self, path: &VfsPath) -> Result<FileReader> {
+        self.open_to_send(path, Length::Shown).await
+    }
+
+    async fn open_to_send(&self, path: &VfsPath, length: Length) -> Result<FileReader> {
+        let opened = self.try_open_read(path, length).await;
+        let reader = self.noted(opened, "download", path)?;
         self.note(AuditKind::Download, path.to_string());
         reader.fetch_small();
         Ok(reader.sent_to(&self.principal))
@@ -291,7 +324,8 @@ impl Session {
     /// # Errors
     /// As [`Session::open_read`].
     pub async fn open_sum(&self, path: &VfsPath) -> Result<FileReader> {
-        let reader = self.noted(self.try_open_read(path).await, "checksum", path)?;
+        let opened = self.try_open_read(path, Length::Any).await;
+        let reader = self.noted(opened, "checksum", path)?;
         self.note(AuditKind::Checksum, path.to_string());
         Ok(reader)
     }
@@ -371,6 +405,7 @@ impl Session {
             principal: self.principal.clone(),
             path: path.clone(),
             expect,
+            broken_off: self.broken_off,
             now: self.now(),
         };
         let touched = [(path, Touch::Tree)];
@@ -401,8 +436,22 @@ impl Session {
         self.run_unlocked(touched, operation).await
     }
 
-    /// Runs what changes what is at these paths, unless others hold locks there, if this goes by locks.
+    /// Runs what changes what is at these paths, unless others hold locks there, if this goes by locks. What is
+    /// made, if anything, is at the last of them.
     pub(in crate::vfs) async fn run_unlocked(
+        &self,
+        touched: &[(&VfsPath, Touch)],
+        operation: impl Operation,
+    ) -> Result<Committed> {
+        let (Some(told), Some((made, _))) = (&self.told, touched.last()) else {
+            return self.run_free(touched, operation).await;
+        };
+        let principal = self.principal.clone();
+        let telling = Telling::new(principal, made, told.clone(), operation);
+        self.run_free(touched, telling).await
+    }
+
+    async fn run_free(
         &self,
         touched: &[(&VfsPath, Touch)],
         operation: impl Operation,

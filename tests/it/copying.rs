@@ -28,7 +28,6 @@ on_both!(
     what_was_copied_and_then_cut_off_where_it_came_from_is_there,
     what_others_wrote_over_is_still_there_for_who_copies_it_within_a_file,
     what_was_copied_from_what_broke_off_is_there,
-    what_broke_off_can_be_copied_by_name,
 );
 
 async fn a_copied_file_outlives_the_one_it_was_copied_from(dialect: Dialect) {
@@ -412,29 +411,6 @@ async fn what_was_copied_from_what_broke_off_is_there(dialect: Dialect) {
         let _ = session.remove_file(&at).await;
         session.remove_file(&copy).await.unwrap();
     }
-    clean(&world).await;
-}
-
-async fn what_broke_off_can_be_copied_by_name(dialect: Dialect) {
-    let world = World::new(dialect).await;
-    let (ann, bob) = (world.account("ann").await, world.account("bob").await);
-    let bytes = Bytes::from(vec![7; 3 << 20]);
-    let (at, copy) = (path("/f"), path("/copy"));
-    let mut first = ann.open_write(&at, replace()).await.unwrap();
-    first.write_at(0, bytes.clone()).await.unwrap();
-    first.keep().await;
-    let kept = ann.stat(&at).await.unwrap().size;
-    ann.copy_file(&at, &copy, Overwrite::Forbid).await.unwrap();
-    assert!(get(&bob, &copy).await.unwrap() == bytes[..kept as usize]);
-    let taken = ann.copy_file(&at, &copy, Overwrite::Forbid).await;
-    assert_eq!(taken.unwrap_err().kind(), ErrorKind::AlreadyExists);
-    ann.copy_file(&at, &copy, Overwrite::Allow).await.unwrap();
-    let itself = ann.copy_file(&at, &at, Overwrite::Allow).await;
-    assert_eq!(itself.unwrap_err().kind(), ErrorKind::Invalid);
-    assert_eq!(ann.stat(&at).await.unwrap().size, kept);
-    // It is nobody else's to copy.
-    let unknown = bob.copy_file(&at, &path("/g"), Overwrite::Forbid).await;
-    assert_eq!(unknown.unwrap_err().kind(), ErrorKind::NotFound);
     clean(&world).await;
 }
 

@@ -192,6 +192,8 @@ mod https_dav_clients;
 #[cfg(test)]
 mod https_dav_locks;
 #[cfg(test)]
+mod https_done;
+#[cfg(test)]
 mod https_files;
 #[cfg(test)]
 mod https_hostile;
@@ -341,6 +343,8 @@ mod telemetry;
 mod ticket_keys;
 #[cfg(test)]
 mod tls_server;
+#[cfg(test)]
+mod told_lengths;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]

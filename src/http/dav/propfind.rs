@@ -14,7 +14,8 @@ use crate::http::dav::{body, place, xml};
 use crate::http::files::bundle::{COLLECTED, Collector};
 use crate::http::files::pump::{self, Allowance};
 use crate::vfs::locks::Locks;
-use crate::vfs::look::{Page, Seen};
+use crate::vfs::look::Page;
+use crate::vfs::seen::Seen;
 use crate::vfs::session::Session;
 
 /// Entries of a folder that are fetched at once, and those of them whose properties and locks are held in

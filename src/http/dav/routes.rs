@@ -62,7 +62,7 @@ async fn answer(web: Web, parts: Parts, body: Body) -> Result<Response, Fault> {
         return Ok(options());
     }
     let principal = visitor::principal(&parts, &web, Protocol::Webdav).await?;
-    let session = web.vfs().session(principal);
+    let session = web.vfs().session(principal).as_published();
     let path = place::path(parts.uri.path())?;
     let href = place::href(&path, parts.uri.path().ends_with('/'));
     let condition = If::read(&parts.headers)?;

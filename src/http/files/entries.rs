@@ -17,6 +17,7 @@ use crate::http::files::view::{self, EntryView};
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::vfs::condition::Condition;
+use crate::vfs::seen::Seen;
 use crate::vfs::session::Session;
 
 /// Look at the root folder.
@@ -39,7 +40,8 @@ pub async fn look_at_root(visitor: Visitor) -> Result<Response, Problem> {
     responses((status = 200, description = "what is there", body = EntryView), Asking)
 )]
 pub async fn look(visitor: Visitor, Place(path): Place) -> Result<Response, Problem> {
-    seen(&visitor.0, &path, StatusCode::OK).await
+    let seen = visitor.0.look(&path).await?;
+    Ok(shown(&seen, &path, StatusCode::OK))
 }
 
 /// How something is deleted.
@@ -120,7 +122,7 @@ pub async fn set(
     headers: HeaderMap,
     JsonBody(attributes): JsonBody<Attributes>,
 ) -> Result<Response, Problem> {
-    let session = conditioned(&visitor.0, &headers)?;
+    let (session, told) = conditioned(&visitor.0, &headers)?.telling();
     let update = AttributeUpdate {
         mode: attributes.mode.as_deref().map(mode).transpose()?,
         modified: attributes.modified.as_deref().map(view::time).transpose()?,
@@ -128,7 +130,7 @@ pub async fn set(
         created: attributes.created.as_deref().map(view::time).transpose()?,
     };
     session.set_attributes(&path, update).await?;
-    show(&visitor.0, &path, StatusCode::OK).await
+    Ok(done(told.take().as_ref(), &path, StatusCode::OK))
 }
 
 /// The session that changes what the request is about only if its conditions hold.
@@ -143,27 +145,17 @@ pub fn conditioned(session: &Session, headers: &HeaderMap) -> Result<Session, Pr
     })
 }
 
-/// Answers with what is at a path after something was done there: without it for whoever may not look, as what was
-/// done is done.
-///
-/// # Errors
-/// As looking, but for Denied.
-pub async fn show(
-    session: &Session,
-    path: &VfsPath,
-    status: StatusCode,
-) -> Result<Response, Problem> {
-    match seen(session, path, status).await {
-        Err(problem) if problem.word() == ErrorKind::Denied.as_str() => Ok(status.into_response()),
-        answered => answered,
+/// Answers that something was done: with what came of it at a path, as far as whoever did it may look.
+pub fn done(made: Option<&Seen>, path: &VfsPath, status: StatusCode) -> Response {
+    match made {
+        Some(seen) => shown(seen, path, status),
+        None => status.into_response(),
     }
 }
 
-/// Answers with what is at a path.
-async fn seen(session: &Session, path: &VfsPath, status: StatusCode) -> Result<Response, Problem> {
-    let seen = session.look(path).await?;
+fn shown(seen: &Seen, path: &VfsPath, status: StatusCode) -> Response {
     let told = [(header::ETAG, condition::tag_header(&seen.entry))];
-    Ok((status, told, Json(EntryView::seen(path, &seen))).into_response())
+    (status, told, Json(EntryView::seen(path, seen))).into_response()
 }
 
 fn mode(text: &str) -> Result<u32, Problem> {

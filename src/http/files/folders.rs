@@ -18,6 +18,7 @@ use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
+use crate::vfs::seen::Seen;
 use crate::vfs::session::Session;
 
 /// List the root folder.
@@ -91,46 +92,58 @@ pub async fn make(
     Place(path): Place,
     Params(how): Params<How>,
 ) -> Result<Response, Problem> {
-    match how.parents {
+    let made = match how.parents {
         true => make_all(&visitor.0, &path).await?,
         false => {
-            let update = AttributeUpdate::default();
-            visitor.0.make_folder(&path, update).await?;
+            let (session, told) = visitor.0.telling();
+            session
+                .make_folder(&path, AttributeUpdate::default())
+                .await?;
+            told.take()
         }
-    }
-    let mut response = entries::show(&visitor.0, &path, StatusCode::CREATED).await?;
+    };
+    let mut response = entries::done(made.as_ref(), &path, StatusCode::CREATED);
     let location = place::location("folders", &path);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
 
-/// Makes a folder and those above it, as far as they are missing.
-///
-/// # Errors
-/// As making each.
-pub async fn make_all(session: &Session, path: &VfsPath) -> Result<(), Problem> {
+/// Makes a folder and those above it, as far as they are missing; tells what is there then, if whoever asks may look.
+async fn make_all(session: &Session, path: &VfsPath) -> Result<Option<Seen>, Problem> {
     let mut missing = Vec::new();
     let mut at = Some(path.clone());
-    while let Some(folder) = at.filter(|folder| !folder.is_root()) {
+    let mut found = None;
+    while let Some(folder) = at {
         match session.look(&folder).await {
-            Ok(_) => break,
+            Ok(seen) => {
+                found = Some(seen).filter(|_| missing.is_empty());
+                break;
+            }
             // What may not be seen may be there, and what is below it may be made.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => {}
             Err(error) => return Err(error.into()),
         }
         at = folder.parent();
-        missing.push(folder);
+        if !folder.is_root() {
+            missing.push(folder);
+        }
     }
     while let Some(folder) = missing.pop() {
-        let made = session
+        let (telling, told) = session.telling();
+        let made = telling
             .make_folder(&folder, AttributeUpdate::default())
             .await;
         match made {
             // Another was quicker.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                found = session.look(&folder).await.ok();
+            }
             Err(error) if error.kind() == ErrorKind::Denied && !missing.is_empty() => {}
-            made => made?,
+            made => {
+                made?;
+                found = told.take();
+            }
         }
     }
-    Ok(())
+    Ok(found)
 }

@@ -66,9 +66,9 @@ pub async fn move_entry(
     JsonBody(way): JsonBody<Way>,
 ) -> Result<Response, Problem> {
     let (from, to) = (VfsPath::parse(&way.from)?, VfsPath::parse(&way.to)?);
-    let session = entries::conditioned(&visitor.0, &headers)?;
+    let (session, told) = entries::conditioned(&visitor.0, &headers)?.telling();
     session.rename(&from, &to, way.overwrite()).await?;
-    entries::show(&visitor.0, &to, StatusCode::OK).await
+    Ok(entries::done(told.take().as_ref(), &to, StatusCode::OK))
 }
 
 /// Copy a file or folder.
@@ -95,14 +95,14 @@ pub async fn copy(
     JsonBody(way): JsonBody<Way>,
 ) -> Result<Response, Problem> {
     let (from, to) = (VfsPath::parse(&way.from)?, VfsPath::parse(&way.to)?);
-    let session = entries::conditioned(&visitor.0, &headers)?;
+    let (session, told) = entries::conditioned(&visitor.0, &headers)?.telling();
     let seen = visitor.0.look(&from).await;
     if seen.is_ok_and(|seen| seen.entry.kind == NodeKind::Folder) {
         copy_folder(&web, (&visitor.0, &session), &from, &to).await?;
     } else {
         session.copy_file(&from, &to, way.overwrite()).await?;
     }
-    let mut response = entries::show(&visitor.0, &to, StatusCode::CREATED).await?;
+    let mut response = entries::done(told.take().as_ref(), &to, StatusCode::CREATED);
     let location = place::location("files", &to);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)

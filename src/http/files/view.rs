@@ -10,7 +10,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::http::files::condition;
 use crate::http::reply::Problem;
-use crate::vfs::look::Seen;
+use crate::vfs::seen::Seen;
 
 /// A file or folder.
 #[derive(Serialize, ToSchema)]
