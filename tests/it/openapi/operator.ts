@@ -24,6 +24,7 @@ assert.equal(come(kept).retention_seconds, 60)
 const account = { user: 'ann', password: 'a good secret', ceiling: 'read-only' }
 const added = await client.POST('/api/v1/tenants/{tenant}/accounts', { params: acme, body: account })
 assert.equal(come(added).login, 'ann@acme')
+assert.equal(come(added).id, 1)
 const changed = await client.PATCH('/api/v1/tenants/{tenant}/accounts/{user}', {
   params: ann,
   body: { disabled: true, quota_files: 3 },
@@ -61,4 +62,5 @@ assert.deepEqual(come(deleted).items, [])
 
 const records = await client.GET('/api/v1/tenants/{tenant}/audit', { params: { ...acme, query: { kind: 'account-add' } } })
 assert.equal(come(records).items.length, 1)
+assert.equal(come(records).items[0]?.user, null)
 console.log('done')

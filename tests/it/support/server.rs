@@ -167,13 +167,13 @@ impl Server {
         output.into_owned()
     }
 
-    /// The audit log of the tenant demo as JSON, as soon as `is_there` is content with it: what changes
-    /// nothing is written down a little after it was answered.
+    /// The audit log of the tenant demo from its first record on, as JSON, as soon as `is_there` is content with
+    /// it: what changes nothing is written down a little after it was answered.
     #[track_caller]
     pub(crate) fn audit_with(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
         let what = format!("{what} to be written down");
         wait_for(&what, Duration::from_secs(20), || {
-            let log = self.admin(&["audit", "list", "demo", "--json"], "");
+            let log = self.admin(&["audit", "list", "demo", "--after", "0", "--json"], "");
             is_there(&log).then_some(log)
         })
     }
