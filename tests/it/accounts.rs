@@ -231,6 +231,10 @@ async fn disabling_an_account_ends_its_sessions(world: Installation) {
     assert!(goes_on.is_err(), "another account's session goes on");
     let kept_out = world.refusal("ann@acme", "acme-secret", HERE).await;
     assert_eq!(kept_out, ErrorKind::Unauthenticated);
+    // As a program does that comes again and again; who comes when the account is enabled does not wait for that.
+    world.fail("ann@acme", HERE, 3).await;
+    let waits = world.refusal("ann@acme", "acme-secret", HERE).await;
+    assert_eq!(waits, ErrorKind::Busy);
     elsewhere
         .set_account_access(&name("ann@acme"), Access::Allow)
         .await
@@ -252,6 +256,12 @@ async fn disabling_a_tenant_ends_its_sessions(world: Installation) {
     let kept_out = world.refusal("ann@acme", "acme-secret", HERE).await;
     assert_eq!(kept_out, ErrorKind::Unauthenticated);
     world.log_in("ann@bolt", "bolt-secret", HERE).await.unwrap();
+    world.fail("ann@acme", HERE, 3).await;
+    elsewhere
+        .set_tenant_access("acme", Access::Allow)
+        .await
+        .unwrap();
+    world.log_in("ann@acme", "acme-secret", HERE).await.unwrap();
 }
 
 /// What lasts is made on one instance by whoever was let in there before another changed the account.
