@@ -269,9 +269,9 @@ impl Directory {
 }
 
 async fn find(tx: &mut TenantTx, which: &Which) -> Result<Webhook> {
-    let found = match which {
-        Which::Id(id) => webhooks::find(tx, *id).await?,
-        Which::Name(name) => webhooks::by_name(tx, name).await?,
+    let (found, named) = match which {
+        Which::Id(id) => (webhooks::find(tx, *id).await?, id.to_string()),
+        Which::Name(name) => (webhooks::by_name(tx, name).await?, name.clone()),
     };
     found.ok_or_else(|| {
         Error::not_found(format!("there is no webhook '{}'", named.escape_debug()))

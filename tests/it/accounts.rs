@@ -480,13 +480,14 @@ async fn managing_refuses_with_what_to_do(world: Installation) {
         .await;
     assert_eq!(
         again.unwrap_err().context(),
-        "there is an account 'ann' already"
+        "there is an account 'ann@acme' already"
     );
     let nowhere = directory
         .add_account(NewAccount::new(name("ann@nowhere")))
         .await;
-    let sentence = "there is no tenant 'nowhere'; 'sealift tenant list' shows all";
-    assert_eq!(nowhere.unwrap_err().context(), sentence);
+    let nowhere = nowhere.unwrap_err();
+    assert_eq!(nowhere.context(), "there is no tenant 'nowhere'");
+    assert_eq!(nowhere.hint(), Some("'sealift tenant list' shows all"));
     let mut new = NewAccount::new(name("bob@acme"));
     new.password = NewPassword::Hashed(Secret::new("$1$old$hash"));
     let unknown = directory.add_account(new).await.unwrap_err();
