@@ -56,6 +56,7 @@ pub mod page;
 pub mod paging;
 pub mod peer;
 pub mod portions;
+pub mod queries;
 pub mod raw;
 pub mod reply;
 pub mod router;

@@ -22,6 +22,7 @@ use sealift::domain::clock::{Clock, SystemClock};
 use sealift::domain::id::{InstanceId, RegionId, SessionId};
 use sealift::domain::path::VfsPath;
 use sealift::domain::principal::{DoorOptions, LoginName, Principal, Protocol};
+use sealift::domain::rights::Rights;
 use sealift::jobs::fsck;
 use sealift::jobs::fsck_report::{Depth, Repair};
 use sealift::net::budget::Budget;
@@ -158,6 +159,7 @@ impl World {
             login,
             generation: account.generation,
             ceiling: account.ceiling,
+            scope: Rights::ALL,
             sees_ways: true,
             home: VfsPath::root(),
             session: SessionId::random(),

@@ -158,7 +158,8 @@ impl Accounts {
         };
         let mut principal = inner.principal(caller, account, from, session).await?;
         let scopes = bearer.means.scopes();
-        principal.ceiling = principal.ceiling & scopes.ceiling();
+        principal.scope = scopes.ceiling();
+        principal.ceiling = principal.ceiling & principal.scope;
         principal.sees_ways &= scopes.contains(Scopes::FILES_READ);
         principal.administrator &= scopes.contains(Scopes::ADMIN);
         inner.begin(caller, &principal, from).await?;

@@ -32,6 +32,7 @@ use crate::domain::id::{AccountId, InstanceId, SessionId, TenantId};
 use crate::domain::measures;
 use crate::domain::news::News;
 use crate::domain::principal::{Actor, DoorOptions, LoginName, Principal};
+use crate::domain::rights::Rights;
 use crate::domain::secret::Secret;
 use crate::domain::topic::Topic;
 use crate::net::limit::Failures;
@@ -427,6 +428,7 @@ impl Inner {
             login: caller.login.clone(),
             generation: account.generation,
             ceiling: account.ceiling,
+            scope: Rights::ALL,
             sees_ways: true,
             home: home.unwrap_or_default(),
             session,

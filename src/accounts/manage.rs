@@ -220,9 +220,8 @@ impl Directory {
 
     pub(in crate::accounts) async fn tenant(&self, name: &str) -> Result<Tenant> {
         tenants::by_name(self.db(), name).await?.ok_or_else(|| {
-            Error::not_found(format!(
-                "there is no tenant '{name}'; 'sealift tenant list' shows all"
-            ))
+            Error::not_found(format!("there is no tenant '{name}'"))
+                .hinting("'sealift tenant list' shows all")
         })
     }
 

@@ -20,7 +20,7 @@ use crate::db::sql::TenantTx;
 use crate::db::usage;
 use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
-use crate::domain::error::{Error, Result};
+use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::AccountId;
 use crate::domain::path::VfsPath;
 use crate::domain::principal::LoginName;
@@ -152,7 +152,14 @@ impl Directory {
             clear_text: new.clear_text,
             administrator: new.administrator,
         };
-        self.run(tenant.id, adding).await?;
+        let taken = format!("there is an account '{}' already", adding.login);
+        let added = self.run(tenant.id, adding).await;
+        added.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => error
+                .saying(taken)
+                .hinting("'sealift account list' shows all"),
+            _ => error,
+        })?;
         Ok(match was_there {
             true => Home::WasThere,
             false => Home::Made,
@@ -270,9 +277,8 @@ impl Directory {
 /// An account that must be there.
 pub(in crate::accounts) async fn account(tx: &mut TenantTx, login: &LoginName) -> Result<Account> {
     accounts::by_name(tx, &login.user).await?.ok_or_else(|| {
-        Error::not_found(format!(
-            "there is no account '{login}'; 'sealift account list' shows all"
-        ))
+        Error::not_found(format!("there is no account '{login}'"))
+            .hinting("'sealift account list' shows all")
     })
 }
 
@@ -406,9 +412,10 @@ impl Operation for Edit {
             }
             Step::RemoveKey(fingerprint) => {
                 if !accounts::remove_key(tx, id, fingerprint).await? {
-                    return Err(Error::not_found(format!(
-                        "{login} has no key '{fingerprint}'; 'sealift account key list' shows all"
-                    )));
+                    return Err(
+                        Error::not_found(format!("{login} has no key '{fingerprint}'"))
+                            .hinting("'sealift account key list' shows all"),
+                    );
                 }
                 (AuditKind::KeyRemove, format!("{login}: {fingerprint}"))
             }

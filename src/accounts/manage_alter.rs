@@ -236,6 +236,10 @@ impl Operation for Alter {
         if let Some(access) = change.access {
             let disabled = access == Access::Refuse;
             accounts::set_disabled(tx, id, disabled).await?;
+            if account.disabled && !disabled {
+                // Whoever came with the right password meanwhile need not wait for it now.
+                login_guard::clear_all(tx, id).await?;
+            }
             said.push(if disabled { "disabled" } else { "enabled" }.to_owned());
         }
         if let Some(administrator) = change.administrator {

@@ -224,9 +224,8 @@ fn is_fingerprint(text: &str) -> bool {
 }
 
 fn not_trusted(fingerprint: &str) -> Error {
-    Error::not_found(format!(
-        "the tenant does not trust '{fingerprint}'; 'sealift tenant ca list' shows all"
-    ))
+    Error::not_found(format!("the tenant does not trust '{fingerprint}'"))
+        .hinting("'sealift tenant ca list' shows all")
 }
 
 fn view(authority: Authority) -> AuthorityView {

@@ -28,9 +28,10 @@ impl Directory {
     pub async fn remove_host(&self, tenant: &str, host: &HostName) -> Result<()> {
         let found = self.tenant(tenant).await?;
         if !tenant_hosts::remove(self.db(), found.id, host).await? {
-            return Err(Error::not_found(format!(
-                "the tenant does not have the host name {host}; 'sealift tenant host list {tenant}' shows all"
-            )));
+            return Err(
+                Error::not_found(format!("the tenant does not have the host name {host}"))
+                    .hinting(format!("'sealift tenant host list {tenant}' shows all")),
+            );
         }
         let happening = Happening::new(AuditKind::TenantHostRemove, format!("{tenant}: {host}"));
         self.write_down(found.id, happening).await

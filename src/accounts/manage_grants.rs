@@ -12,6 +12,7 @@ use crate::accounts::manage::Directory;
 use crate::accounts::manage_accounts::{account, record};
 use crate::accounts::manage_groups::{GroupName, group};
 use crate::db::accounts;
+use crate::db::approach;
 use crate::db::audit::Happening;
 use crate::db::entries::{self, Moment};
 use crate::db::folders;
@@ -123,11 +124,36 @@ impl Directory {
         rights: Rights,
     ) -> Result<()> {
         if rights.is_empty() {
-            return Err(Error::invalid(
-                "no right is given; 'sealift grant remove' takes rights away",
-            ));
+            return Err(Error::invalid("no right is given")
+                .hinting("'sealift grant remove' takes rights away"));
         }
         self.edit_grant(subject, place, rights).await
+    }
+
+    /// Whether there is a file or folder now.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn is_there(&self, place: &Place) -> Result<bool> {
+        let tenant = self.tenant(&place.tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let names = place.path.names();
+        let chain = entries::resolve(&mut tx, names, Moment::Now).await?;
+        Ok(chain.len() > names.len())
+    }
+
+    /// Whether an account has any right in a folder.
+    ///
+    /// # Errors
+    /// NotFound when there is no such account.
+    pub async fn reaches(&self, login: &LoginName, path: &VfsPath) -> Result<bool> {
+        let tenant = self.tenant(&login.tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let account = account(&mut tx, login).await?;
+        let along = approach::along(&mut tx, path.names(), account.id).await?;
+        let is_along = |grant: &&Grant| along.chain.iter().any(|entry| entry.node == grant.node);
+        let mut held = along.grants.iter().filter(is_along);
+        Ok(held.any(|grant| !(grant.rights & account.ceiling).is_empty()))
     }
 
     /// Takes away what was given to a subject on this very folder.
@@ -291,9 +317,8 @@ impl Edit {
                 grant.subject == subject && folder.is_some_and(|folder| folder.node == grant.node)
             })
             .ok_or_else(|| {
-                Error::not_found(format!(
-                    "{name} was given nothing on {place} itself; 'sealift grant list' shows all"
-                ))
+                Error::not_found(format!("{name} was given nothing on {place} itself"))
+                    .hinting("'sealift grant list' shows all")
             })?;
         let none = Grant {
             rights: Rights::NONE,

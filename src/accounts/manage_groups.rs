@@ -138,9 +138,8 @@ impl Directory {
 /// A group that must be there.
 pub(in crate::accounts) async fn group(tx: &mut TenantTx, group: &GroupName) -> Result<Group> {
     groups::by_name(tx, &group.name).await?.ok_or_else(|| {
-        Error::not_found(format!(
-            "there is no group '{group}'; 'sealift group list' shows all"
-        ))
+        Error::not_found(format!("there is no group '{group}'"))
+            .hinting("'sealift group list' shows all")
     })
 }
 

@@ -9,11 +9,13 @@ use crate::accounts::manage::{
 use crate::accounts::manage_alter::changed;
 use crate::accounts::manage_placement::{PlacedTenant, PlacementChange, Region};
 use crate::db::audit::Happening;
+use crate::db::login_guard;
 use crate::db::placement;
 use crate::db::tenants::{self, Tenant};
 use crate::db::usage;
 use crate::domain::audit_kind::AuditKind;
 use crate::domain::error::{Error, ErrorKind, Result};
+use crate::domain::id::TenantId;
 
 /// How often a change begins anew when somebody else changed the same tenant.
 const ATTEMPTS: usize = 8;
@@ -108,6 +110,9 @@ impl Directory {
                 from.require_keys()?;
             }
             if tenants::replace(self.db(), (&before, &from), (&after, &to)).await? {
+                if before.disabled && !after.disabled {
+                    self.forget_failures(before.id).await?;
+                }
                 for happening in happenings.into_iter().chain(moves) {
                     self.write_down(before.id, happening).await?;
                 }
@@ -118,6 +123,13 @@ impl Directory {
             ErrorKind::Busy,
             "others change the same tenant; try again",
         ))
+    }
+
+    /// Whoever came with the right password while a tenant was disabled need not wait for it then.
+    async fn forget_failures(&self, tenant: TenantId) -> Result<()> {
+        let mut tx = self.db().write(tenant).await?;
+        login_guard::clear_tenant(&mut tx).await?;
+        tx.commit().await
     }
 
     /// Sends a tenant's new blobs to a region; jobs bring the others there.

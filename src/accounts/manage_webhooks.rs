@@ -176,7 +176,8 @@ impl Directory {
     /// Has what was given up, or one event, sent to a webhook again; says how many.
     ///
     /// # Errors
-    /// NotFound when there is no such webhook, or it was not told of the event; Unavailable.
+    /// NotFound when there is no such webhook, or it was not told of the event; Invalid when it is disabled;
+    /// Unavailable.
     pub async fn replay_webhook(
         &self,
         tenant: &str,
@@ -186,7 +187,9 @@ impl Directory {
         let tenant = self.tenant(tenant).await?.id;
         let now = self.db().now().await?;
         let mut tx = self.db().write(tenant).await?;
-        let id = find(&mut tx, which).await?.id;
+        let webhook = find(&mut tx, which).await?;
+        require_enabled(&webhook)?;
+        let id = webhook.id;
         let count = deliveries::replay(&mut tx, id, event, now).await?;
         tx.commit().await?;
         if count > 0 {
@@ -267,11 +270,22 @@ impl Directory {
 }
 
 async fn find(tx: &mut TenantTx, which: &Which) -> Result<Webhook> {
-    let found = match which {
-        Which::Id(id) => webhooks::find(tx, *id).await?,
-        Which::Name(name) => webhooks::by_name(tx, name).await?,
+    let (found, named) = match which {
+        Which::Id(id) => (webhooks::find(tx, *id).await?, id.to_string()),
+        Which::Name(name) => (webhooks::by_name(tx, name).await?, name.clone()),
     };
-    found.ok_or_else(|| Error::not_found("there is no such webhook"))
+    found.ok_or_else(|| {
+        Error::not_found(format!("there is no webhook '{}'", named.escape_debug()))
+            .hinting("'sealift webhook list' shows all")
+    })
+}
+
+/// Nothing is sent to one that is disabled.
+fn require_enabled(webhook: &Webhook) -> Result<()> {
+    match webhook.state {
+        WebhookState::Enabled => Ok(()),
+        _ => Err(Error::invalid("the webhook is disabled; enable it first")),
+    }
 }
 
 fn check_topics(topics: Topics) -> Result<()> {
@@ -345,9 +359,7 @@ impl Operation for Edit {
             }
             Self::Test(id) => {
                 let webhook = find(tx, &Which::Id(*id)).await?;
-                if webhook.state != WebhookState::Enabled {
-                    return Err(Error::invalid("the webhook is disabled; enable it first"));
-                }
+                require_enabled(&webhook)?;
                 let news = News {
                     only: Some(*id),
                     ..News::new(Topic::WebhookTest).with("webhook", webhook.name.as_str())

@@ -209,9 +209,9 @@ fn authority(file: &[u8], now: Timestamp) -> Result<X509Authority> {
     let der = read_certificate(file)?;
     let none = || {
         Error::invalid(
-            "this is no authority's certificate; one that opens a single account is added by \
-             'sealift account certificate add'",
+            "this is no authority's certificate; one that opens a single account belongs to that account",
         )
+        .hinting("'sealift account certificate add' adds it there")
     };
     let (_, parsed) =
         X509Certificate::from_der(&der).map_err(|error| none().because(error.to_string()))?;
@@ -299,8 +299,9 @@ impl Operation for TenantEdit {
             Self::Remove(fingerprint) => {
                 if !x509::remove(tx, fingerprint).await? {
                     return Err(Error::not_found(format!(
-                        "the tenant does not trust '{fingerprint}'; 'sealift tenant x509 list' shows all"
-                    )));
+                        "the tenant does not trust '{fingerprint}'"
+                    ))
+                    .hinting("'sealift tenant x509 list' shows all"));
                 }
                 account_certificates::end_sessions(tx).await?;
                 Happening::new(AuditKind::X509Remove, fingerprint.as_str())
@@ -343,9 +344,8 @@ impl Operation for AccountEdit {
             }
             Opening::Remove => {
                 if !account_certificates::remove(tx, id, rule.kind(), rule.value()).await? {
-                    return Err(Error::not_found(format!(
-                        "{rule} does not open {login}; 'sealift account certificate list' shows all"
-                    )));
+                    return Err(Error::not_found(format!("{rule} does not open {login}"))
+                        .hinting("'sealift account certificate list' shows all"));
                 }
                 accounts::end_sessions(tx, id).await?;
                 AuditKind::CertificateRemove

@@ -128,9 +128,10 @@ impl Brought {
         if !made(maker, &last) && makers.iter().any(|other| made(other, &last)) {
             return Err(Error::invalid(format!(
                 "the tenant has a list of another authority that is called {}, too, and keeps one by each name; take \
-                 the authority that is over away by 'sealift tenant x509 remove' first",
+                 the authority that is over away first",
                 self.list.name
-            )));
+            ))
+            .hinting("'sealift tenant x509 remove' does that"));
         }
         // Of lists that were made in the same second the number tells (RFC 5280 section 5.2.3).
         let is_older = match (new.crl_number(), last.crl_number()) {
@@ -192,11 +193,11 @@ impl Brought {
 
     fn nobodys(&self) -> Error {
         Error::invalid(format!(
-            "the list is not signed by an authority called {} that the tenant trusts; add its certificate by 'sealift \
-             tenant x509 add' first or, where it is right below one that is trusted, write it behind the list into the \
-             same file, in PEM",
+            "the list is not signed by an authority called {} that the tenant trusts; add its certificate first or, \
+             where it is right below one that is trusted, write it behind the list into the same file, in PEM",
             self.list.name
         ))
+        .hinting("'sealift tenant x509 add' adds it")
     }
 }
 

@@ -186,7 +186,10 @@ impl Add {
         let mut value = json!({ "account": account });
         let mut sentence = format!("added account {account}");
         if home == Home::WasThere {
-            sentence += "; its home was there already, and what is in it is the account's now";
+            sentence += match self.read_only {
+                true => "; its home was there already, and the account may read what is in it",
+                false => "; its home was there already, and what is in it is the account's now",
+            };
         }
         if let Some(made) = chosen.made {
             sentence += &format!("; its password is {made}");
@@ -305,7 +308,11 @@ impl Passwd {
             }
             None => {
                 let value = json!({ "account": account });
-                let sentence = format!("changed the password of {account}");
+                let what = match self.password.is_none() {
+                    true => "removed",
+                    false => "changed",
+                };
+                let sentence = format!("{what} the password of {account}");
                 output::result(self.place.format(), &value, &sentence)?;
             }
         }
@@ -327,7 +334,7 @@ impl Set {
         let change = AccountChange {
             administrator: self.administrator,
             ceiling: self.ceiling,
-            home: self.home,
+            home: self.home.clone(),
             quota_bytes: self.quota.bytes(),
             quota_files: self.quota.files(),
             login: LoginChange {
@@ -339,7 +346,15 @@ impl Set {
         let directory = installation.directory();
         directory.alter_account(&self.account, change, None).await?;
         let value = json!({ "account": self.account.to_string() });
-        let sentence = format!("changed account {}", self.account);
+        let mut sentence = format!("changed account {}", self.account);
+        if let Some(home) = &self.home
+            && !directory.reaches(&self.account, home).await?
+        {
+            let (account, tenant) = (&self.account, &self.account.tenant);
+            sentence += &format!(
+                "; it has no rights in {home} yet: 'sealift grant add {account} {tenant}:{home} all' gives them"
+            );
+        }
         output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())

@@ -8,7 +8,9 @@ use crate::cli::output;
 use crate::cli::place::Place;
 use crate::domain::error::{Error, Result};
 use crate::domain::principal::LoginName;
+use crate::ftp::settings::LoginTls;
 use crate::net::network::Network;
+use crate::server::installation::Installation;
 
 /// The methods that open an account.
 #[derive(Args, Debug)]
@@ -134,9 +136,36 @@ pub async fn apply(place: &Place, account: &LoginName, change: LoginChange) -> R
         directory.set_login_rules(account, change).await?;
     }
     let rules = directory.login_rules(account).await?;
-    output::result(place.format(), &rules, &sentence(&rules))?;
+    let tenant = directory.placed_tenant(&account.tenant).await?.tenant;
+    let sentence =
+        sentence(&rules) + kept_off(&installation, &rules, tenant.door_options.as_deref());
+    output::result(place.format(), &rules, &sentence)?;
     installation.close().await;
     Ok(())
+}
+
+/// What keeps an account from plain FTP although its rule lets it in.
+fn kept_off(
+    installation: &Installation,
+    rules: &LoginView,
+    of_tenant: Option<&str>,
+) -> &'static str {
+    let demands = |words: Option<&str>| {
+        let mut words = words.unwrap_or_default().split_whitespace();
+        words.any(|word| word == "login-tls=required")
+    };
+    let by_settings = installation.settings.ftp.clear.policy.login_tls == LoginTls::Required;
+    if !rules.clear_text {
+        ""
+    } else if demands(of_tenant) {
+        "\n\nWarning: its tenant has login-tls=required ('sealift tenant ftp'), which refuses it in the clear all the same"
+    } else if demands(rules.door_options.as_deref()) {
+        "\n\nWarning: it has login-tls=required ('sealift account ftp'), which refuses it in the clear all the same"
+    } else if by_settings {
+        "\n\nWarning: the settings have ftp.login_tls = \"required\", which refuses it in the clear all the same"
+    } else {
+        ""
+    }
 }
 
 fn sentence(rules: &LoginView) -> String {

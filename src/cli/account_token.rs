@@ -48,7 +48,6 @@ pub struct Revoke {
     /// USER@TENANT
     account: LoginName,
     /// Their ids as the list shows them
-    #[arg(required_unless_present = "all")]
     ids: Vec<String>,
     /// All that the account has
     #[arg(long, conflicts_with = "ids")]
@@ -194,7 +193,18 @@ impl List {
 }
 
 impl Revoke {
+    fn check(&self, listing: &str) -> Result<()> {
+        match self.ids.is_empty() && !self.all {
+            true => Err(Error::invalid(format!(
+                "name ids, which '{listing} {}' shows, or give --all for all that the account has",
+                self.account
+            ))),
+            false => Ok(()),
+        }
+    }
+
     async fn tokens(self) -> Result<()> {
+        self.check("sealift account token list")?;
         let installation = self.place.open().await?;
         let directory = installation.directory();
         let (tenant, account) = (&self.account.tenant, &self.account);
@@ -229,6 +239,7 @@ impl Revoke {
     }
 
     async fn links(self) -> Result<()> {
+        self.check("sealift account link list")?;
         let installation = self.place.open().await?;
         let directory = installation.directory();
         let account = &self.account;

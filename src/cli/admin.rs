@@ -111,7 +111,7 @@ impl Create {
 
 impl List {
     async fn run(self) -> Result<()> {
-        let installation = self.place.open_as_owner().await?;
+        let installation = self.place.open().await?;
         let operators = installation.directory().operators().list().await?;
         let head = ["NAME", "ROLE", "MADE", "EXPIRES", "LAST USED", "REVOKED"];
         output::list(self.place.format(), &operators, head, |operator| {

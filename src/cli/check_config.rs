@@ -15,7 +15,8 @@ use crate::server::{checks, doors};
 /// If nothing is, all is looked at as a server does at its start, and refused by the same sentence: the files of
 /// certificates and keys, the database and what its role may do, and each region. A small object is written to its
 /// bucket (or folder, if that is there), read and removed, and its key service wraps a key that is thrown
-/// away. Whose the places of blobs are is compared with what the database says. Nothing else is
+/// away. Whose the places of blobs are is compared with what the database says. Last, the database must have been
+/// brought up to date by 'sealift migrate', as for 'sealift serve'. Nothing else is
 /// changed, and no port is opened; that the addresses are of this machine is looked at. While other regions can be used, one that cannot is a warning, as it is to a server.
 #[derive(Args, Debug)]
 pub struct CheckConfig {
@@ -35,8 +36,16 @@ impl CheckConfig {
         doors::check_addresses(&settings)?;
         let checked = checks::check(&settings).await?;
         let file = self.config.display();
-        if checked.lacking.is_empty() {
+        if !checked.unnamed.is_empty() {
+            let unnamed: Vec<_> = checked.unnamed.into_iter().collect();
+            output::text(&format!(
+                "{file}: a server starts, but the settings lack regions or keys that tenants need (see the warnings): {}",
+                unnamed.join(", ")
+            ))?;
+        } else if checked.lacking.is_empty() {
             output::text(&format!("{file}: all settings are right"))?;
+        }
+        if checked.lacking.is_empty() {
             return Ok(());
         }
         let sentence = format!(

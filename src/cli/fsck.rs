@@ -48,11 +48,17 @@ impl Fsck {
                 output::text(&output::plain(problem))?;
             }
             output::text(&format!(
-                "{} entries, {} contents, {} blobs, {} bytes read; {} orphans, {} of them removed{}",
+                "{} entries, {} contents, {} blobs, {} bytes read{}; {} orphans, {} of them removed{}",
                 report.entries,
                 report.contents,
                 report.blobs,
                 report.bytes,
+                match report.keyless {
+                    0 => String::new(),
+                    count => format!(
+                        " ({count} contents left out that nobody can read, since their tenants' keys were destroyed)"
+                    ),
+                },
                 report.orphans,
                 report.removed,
                 match report.swept {

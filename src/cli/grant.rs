@@ -72,13 +72,19 @@ impl Add {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
         let directory = installation.directory();
+        let was_there = directory.is_there(&self.folder).await?;
         directory
             .add_grant(&self.subject, &self.folder, self.rights)
             .await?;
         let (subject, folder) = (self.subject.to_string(), self.folder.to_string());
         let rights = self.rights.to_string();
-        let sentence = format!("{subject} has {rights} on {folder}");
-        let value = json!({ "subject": subject, "folder": folder, "rights": rights });
+        let made = match was_there {
+            true => String::new(),
+            false => format!("made the folder {folder}; "),
+        };
+        let sentence = format!("{made}{subject} has {rights} on {folder}");
+        let value =
+            json!({ "subject": subject, "folder": folder, "rights": rights, "made": !was_there });
         output::result(self.place.format(), &value, &sentence)?;
         installation.close().await;
         Ok(())

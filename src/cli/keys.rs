@@ -51,7 +51,6 @@ pub struct Named {
 #[derive(Args, Debug)]
 pub struct Rewrap {
     /// The tenant
-    #[arg(required_unless_present = "all")]
     tenant: Option<String>,
     /// All tenants, and the installation's own keys
     #[arg(long, conflicts_with = "tenant")]
@@ -179,6 +178,11 @@ impl Named {
 
 impl Rewrap {
     async fn run(self) -> Result<()> {
+        if self.tenant.is_none() && !self.all {
+            return Err(Error::invalid(
+                "name a tenant, or give --all for all of them and the installation's own keys",
+            ));
+        }
         let installation = self.place.open().await?;
         let db = installation.database();
         let chosen = match &self.tenant {

@@ -200,6 +200,10 @@ fn sentence(error: &Error) -> String {
         true => format!("{context} ({})", causes.join(": ")),
         false => context.to_owned(),
     };
+    let sentence = match error.hint() {
+        Some(hint) => format!("{sentence}; {hint}"),
+        None => sentence,
+    };
     match error.kind() {
         // Of settings, each that is wrong has a line.
         ErrorKind::Invalid => tame(&sentence),

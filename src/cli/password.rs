@@ -44,6 +44,11 @@ impl PasswordFrom {
         !(self.password_stdin || self.hash_stdin || self.generate || self.no_password)
     }
 
+    /// Whether there is to be none.
+    pub fn is_none(&self) -> bool {
+        self.no_password
+    }
+
     /// Reads or makes it.
     ///
     /// # Errors

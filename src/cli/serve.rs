@@ -19,7 +19,8 @@ pub struct Serve {
     /// The settings file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Listen on free ports
+    /// Listen on free ports, whatever settings and environment say of ports, those for operators and
+    /// metrics as well
     #[arg(long)]
     any_port: bool,
 }

@@ -1,5 +1,7 @@
 //! `sealift tenant show` and `sealift tenant move`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use crate::accounts::manage_placement::{PlacedTenant, Region};
@@ -10,7 +12,7 @@ use crate::config::value::Setting as _;
 use crate::domain::error::Result;
 use crate::server::installation::Installation;
 use crate::server::stores;
-use crate::vfs::key_care;
+use crate::vfs::key_care::{self, KeyView};
 
 /// Which to show.
 #[derive(Args, Debug)]
@@ -75,7 +77,7 @@ impl Move {
             name: &self.region,
         };
         let placed = directory.move_tenant(&self.name, to).await?;
-        let sentence = moved(&installation, &before, &placed);
+        let sentence = moved(&installation, &before, &placed).await?;
         output::result(self.place.format(), &placed, &sentence)?;
         installation.close().await;
         Ok(())
@@ -159,10 +161,14 @@ fn text(placed: &PlacedTenant) -> Result<()> {
 }
 
 /// What happens next, and what the operator has to see to.
-fn moved(installation: &Installation, before: &PlacedTenant, placed: &PlacedTenant) -> String {
+async fn moved(
+    installation: &Installation,
+    before: &PlacedTenant,
+    placed: &PlacedTenant,
+) -> Result<String> {
     let (name, to) = (&placed.tenant.name, &placed.region);
     if before.region == *to && placed.blobs_to_move == 0 {
-        return format!("{name} is in region {to} already");
+        return Ok(format!("{name} is in region {to} already"));
     }
     let mut text = match placed.blobs_to_move {
         0 => format!("{name} is in region {to} now; new files go there within seconds"),
@@ -174,29 +180,52 @@ fn moved(installation: &Installation, before: &PlacedTenant, placed: &PlacedTena
             installation.settings.jobs.blob_grace.text()
         ),
     };
-    let key = |region: &str| {
+    text += &keys_elsewhere(installation, name, to).await?;
+    if before.replica.as_ref() == Some(to) {
+        let has = match placed.blobs_to_move {
+            0 => "the copies of all its files are there",
+            _ => "the copies of its other files are there already",
+        };
+        text += &format!(
+            ".\n{to} was its replica: {has}, and it has no second region any more; name another one by \
+             'sealift tenant set {name} --replica'"
+        );
+    }
+    Ok(text)
+}
+
+/// What other regions, or the key file, still wrap of a tenant's keys, as the end of a sentence; nothing when the
+/// region that it is in wraps all of them.
+async fn keys_elsewhere(installation: &Installation, name: &str, region: &str) -> Result<String> {
+    let service = |region: &str| {
         let service = installation.settings.region(region)?.key_service.as_ref()?;
         Some((service.key.clone(), service.cloud.endpoint.clone()))
     };
-    if before.region != *to && key(&before.region) != key(to) {
-        let without = match before.replica.as_ref() == Some(to) {
-            // They are wrapped for what was the replica, too.
-            true => String::new(),
-            false => {
-                format!(", so that nothing of {name} can be read without that region's settings")
-            }
-        };
-        text += &format!(
-            ".\nIts data keys stay wrapped as they were, by what region {} has for that{without}: run 'sealift \
-             keys rewrap {name}', which wraps them anew, before you remove that region's settings",
-            before.region
-        );
+    let here = service(region);
+    let is_here = |key: &KeyView| match key.region.as_deref() {
+        None => here.is_none(),
+        Some(by) => by == region || (here.is_some() && service(by) == here),
+    };
+    let tenant = installation.directory().tenant_id(name).await?;
+    let mut keys = key_care::list(installation.database(), tenant).await?;
+    keys.retain(|key| !is_here(key));
+    if keys.is_empty() {
+        return Ok(String::new());
     }
-    if before.replica.as_ref() == Some(to) {
-        text += &format!(
-            ".\nIts copies are there as well, so that it has no second region any more; name \
-             another one by 'sealift tenant set {name} --replica'"
-        );
-    }
-    text
+    let by = keys.iter().map(|key| match &key.region {
+        None => "the key file".to_owned(),
+        Some(region) => format!("what region {region} has for that"),
+    });
+    let by: BTreeSet<_> = by.collect();
+    let by = Vec::from_iter(by).join(", and ");
+    let opens_here = |key: &KeyView| key.copies.iter().any(|copy| copy.region == region);
+    let without = match keys.iter().all(opens_here) {
+        // They are wrapped for what was the replica, too.
+        true => String::new(),
+        false => format!(", so that nothing of {name} can be read without that"),
+    };
+    Ok(format!(
+        ".\nIts data keys stay wrapped as they were, by {by}{without}: run 'sealift keys rewrap {name}', which \
+         wraps them anew, before you remove that from the settings"
+    ))
 }

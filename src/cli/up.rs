@@ -19,7 +19,8 @@ pub struct Up {
     /// The data folder
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
-    /// Listen on free ports; DIR/ready.json says on which
+    /// Listen on free ports; DIR/ready.json says on which, whatever settings and environment say of ports, those for operators and
+    /// metrics as well
     #[arg(long)]
     any_port: bool,
 }
@@ -91,7 +92,10 @@ fn banner(data: &Path, ready: &Ready, is_plain: bool) -> String {
              sealift account methods {ACCOUNT} --clear-text false --data {shown}\n\n"
         );
     }
-    text += &format!("The password of {ACCOUNT} is in {password}.\n");
+    // It may have been taken away, or not be in the backup that was restored.
+    if data.join(PASSWORD_FILE).exists() {
+        text += &format!("The password of {ACCOUNT} is in {password}.\n");
+    }
     text + &format!("In another terminal: sealift account list demo --data {shown}")
 }
 

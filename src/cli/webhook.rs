@@ -6,12 +6,15 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::accounts::manage::Directory;
+use crate::accounts::manage_grants::Place as Folder;
 use crate::accounts::webhook_views::{NewWebhook, WebhookChange, Which};
 use crate::cli::arguments::duration;
 use crate::cli::output;
 use crate::cli::place::Place;
 use crate::cli::webhook_deliveries::{Deliveries, Replay};
 use crate::domain::error::Result;
+use crate::domain::path::VfsPath;
 use crate::domain::temporary::TemporaryNames;
 use crate::domain::topic::Topics;
 use crate::server::keys;
@@ -165,6 +168,7 @@ impl Add {
         let installation = self.place.open().await?;
         let tenant_keys = Arc::new(installation.keys().await?);
         let source = keys::source(tenant_keys.clone());
+        let warning = nothing_there(&installation.directory(), &self.tenant, &self.path).await?;
         let new = NewWebhook {
             name: self.name,
             url: self.url,
@@ -179,7 +183,7 @@ impl Add {
         let added = directory.add_webhook(&self.tenant, new, reach, &source);
         let (secret, view) = added.await?;
         let sentence = format!(
-            "added webhook {} of {}\nits secret, which is not shown again: {}",
+            "added webhook {} of {}{warning}\nits secret, which is not shown again: {}",
             view.name, self.tenant, *secret
         );
         let value = json!({ "secret": secret.as_str(), "webhook": view });
@@ -192,6 +196,21 @@ impl Add {
         installation.close().await;
         Ok(())
     }
+}
+
+/// The end of a sentence about a webhook whose folder is not there (yet): it is told nothing until one is.
+async fn nothing_there(directory: &Directory, tenant: &str, path: &str) -> Result<String> {
+    let folder = Folder {
+        tenant: tenant.to_owned(),
+        path: VfsPath::parse(path)?,
+    };
+    Ok(match directory.is_there(&folder).await? {
+        true => String::new(),
+        false => format!(
+            "; warning: there is no {} now",
+            output::plain(&folder.to_string())
+        ),
+    })
 }
 
 impl Tenant {
@@ -259,10 +278,15 @@ impl Alter {
             installation.directory(),
             &installation.settings.webhooks.reach,
         );
+        let warning = match &change.path {
+            Some(path) => nothing_there(&directory, &self.tenant, path).await?,
+            None => String::new(),
+        };
         let which = Which::Name(self.name);
         let altered = directory.alter_webhook(&self.tenant, which, change, reach);
         let view = altered.await?;
-        let sentence = format!("webhook {} of {} is {}", view.name, self.tenant, view.state);
+        let (name, state) = (&view.name, view.state);
+        let sentence = format!("webhook {name} of {} is {state}{warning}", self.tenant);
         output::result(self.place.format(), &view, &sentence)?;
         installation.close().await;
         Ok(())

@@ -51,9 +51,8 @@ impl Setting for Size {
     const SHAPE: Shape = Shape::Text;
 
     fn parse(text: &str) -> Result<Self, String> {
-        measure(text, &SIZE_UNITS)
-            .map(Self)
-            .ok_or_else(|| "write a number with B, KiB, MiB, GiB or TiB, as in \"256MiB\"".into())
+        let how = "write a number with B, KiB, MiB, GiB or TiB, as in \"256MiB\"";
+        measure(text, &SIZE_UNITS, how).map(Self)
     }
 
     fn text(&self) -> String {
@@ -73,13 +72,15 @@ impl Setting for Duration {
     const SHAPE: Shape = Shape::Text;
 
     fn parse(text: &str) -> Result<Self, String> {
-        measure(text, &TIME_UNITS)
-            .map(Self::from_millis)
-            .ok_or_else(|| "write a number with ms, s, m, h or d, as in \"30s\" or \"30d\"".into())
+        let how = "write a number with ms, s, m, h or d, as in \"30s\" or \"30d\"";
+        measure(text, &TIME_UNITS, how).map(Self::from_millis)
     }
 
     fn text(&self) -> String {
         let millis = u64::try_from(self.as_millis()).unwrap_or(u64::MAX);
+        if millis == 0 {
+            return "0s".to_owned();
+        }
         largest(millis, &TIME_UNITS)
     }
 }
@@ -299,11 +300,16 @@ fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
 }
 
 /// A whole number and its unit; none when it is anything else or too large.
-fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+fn measure(text: &str, units: &[(&str, u64)], how: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
-    number.parse::<u64>().ok()?.checked_mul(*factor)
+    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+    let known = units.iter().find(|(name, _)| *name == unit.trim());
+    let Some((_, factor)) = known.filter(|_| !number.is_empty()) else {
+        return Err(how.to_owned());
+    };
+    let number = number.parse::<u64>().ok();
+    let measured = number.and_then(|number| number.checked_mul(*factor));
+    measured.ok_or_else(|| "that is too large; write less".to_owned())
 }
 
 /// The number in the largest unit that needs no fraction.
@@ -323,7 +329,7 @@ mod tests {
         for text in ["0B", "1B", "1KiB", "256MiB", "3GiB", "1025KiB"] {
             assert_eq!(Size::parse(text).unwrap().text(), text);
         }
-        for text in ["0ms", "250ms", "30s", "90m", "36h", "30d"] {
+        for text in ["0s", "250ms", "30s", "90m", "36h", "30d"] {
             assert_eq!(Duration::parse(text).unwrap().text(), text);
         }
     }

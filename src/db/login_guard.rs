@@ -164,6 +164,16 @@ pub async fn clear_all(tx: &mut TenantTx, account: AccountId) -> Result<()> {
     Ok(())
 }
 
+/// Forgets all failures of all accounts of a tenant.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn clear_tenant(tx: &mut TenantTx) -> Result<()> {
+    tx.execute("DELETE FROM login_failures WHERE tenant = $1", [])
+        .await?;
+    Ok(())
+}
+
 /// Remembers that the account logged in from the address.
 ///
 /// # Errors

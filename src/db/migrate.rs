@@ -193,7 +193,10 @@ pub async fn state(db: &Database) -> Result<SchemaState> {
 pub async fn require_current(db: &Database) -> Result<()> {
     match state(db).await? {
         SchemaState::Current => Ok(()),
-        SchemaState::Empty | SchemaState::Older => Err(Error::invalid(
+        SchemaState::Empty => Err(Error::invalid(
+            "the database is empty; run 'sealift migrate'",
+        )),
+        SchemaState::Older => Err(Error::invalid(
             "the database's schema is older than this program; run 'sealift migrate'",
         )),
         SchemaState::Newer => Err(newer()),

@@ -118,6 +118,7 @@ pub struct Error {
     context: String,
     place: Option<String>,
     wait: Option<Duration>,
+    hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -129,6 +130,7 @@ impl Error {
             context: context.into(),
             place: None,
             wait: None,
+            hint: None,
             source: None,
         }
     }
@@ -145,6 +147,13 @@ impl Error {
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
+        self
+    }
+
+    /// Says which command helps, for who is at the command line: behind a semicolon there, and nowhere else.
+    #[must_use]
+    pub fn hinting(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -194,6 +203,11 @@ impl Error {
     /// After how long it can be tried again, if that is known.
     pub fn wait(&self) -> Option<Duration> {
         self.wait
+    }
+
+    /// Which command helps, if that is known.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// The sentence for the person at the other end.

@@ -104,6 +104,8 @@ pub struct Principal {
     pub generation: i64,
     /// No grant reaches beyond this (read-only accounts).
     pub ceiling: Rights,
+    /// What the token is for by which it logged in, all without one; the ceiling is within that.
+    pub scope: Rights,
     /// It is shown the folders that lead to what it was granted, though it holds nothing there.
     pub sees_ways: bool,
     /// Where relative paths start: the home folder as it was named at login.

@@ -134,7 +134,7 @@ impl FromStr for Rights {
             let names = WORDS.map(|(name, _)| name).join(", ");
             found.map(|right| rights | right).ok_or_else(|| {
                 Error::invalid(format!(
-                    "'{}' is not a right; rights are {names}, or all, read-only, none",
+                    "'{}' is not a right; rights are {names}, or all, read-only",
                     word.trim()
                 ))
             })

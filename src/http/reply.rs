@@ -8,6 +8,58 @@ use utoipa::ToSchema;
 use crate::domain::error::{Concern, Error, ErrorKind};
 use crate::http::tally::Told;
 
+/// The words by which programs know problems, and the status that goes with each (WebDAV has some of its own);
+/// `docs/api.md` has all of them.
+pub const KINDS: [(&str, u16); 47] = [
+    ("already-exists", 409),
+    ("answer-lost", 409),
+    ("busy", 429),
+    ("changed", 412),
+    ("checksum", 422),
+    ("checksum-mismatch", 460),
+    ("corrupt", 500),
+    ("cross-site", 403),
+    ("csrf", 403),
+    ("denied", 403),
+    ("download-only", 403),
+    ("elsewhere", 502),
+    ("folder-deleted", 409),
+    ("internal", 500),
+    ("invalid", 400),
+    ("is-folder", 409),
+    ("joined", 403),
+    ("key-used", 422),
+    ("link-over", 410),
+    ("locked", 423),
+    ("method-not-allowed", 405),
+    ("misdirected", 421),
+    ("no-piece", 415),
+    ("no-such-address", 404),
+    ("no-such-link", 404),
+    ("no-such-range", 416),
+    ("not-empty", 409),
+    ("not-folder", 409),
+    ("not-found", 404),
+    ("not-json", 415),
+    ("other-offset", 409),
+    ("password", 401),
+    ("quota", 507),
+    ("role", 403),
+    ("scope", 403),
+    ("stale", 409),
+    ("stalled", 408),
+    ("storage-full", 507),
+    ("too-large", 413),
+    ("too-long", 413),
+    ("too-many-parts", 413),
+    ("unauthenticated", 401),
+    ("unavailable", 503),
+    ("under-way", 409),
+    ("unsupported", 501),
+    ("upload-only", 403),
+    ("version", 412),
+];
+
 /// What every error is answered with, as `application/problem+json`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ProblemDetails {
@@ -37,6 +89,10 @@ pub struct Problem {
 impl Problem {
     /// A problem that no error of ours stands behind: `word` names it for programs.
     pub fn new(status: StatusCode, word: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(
+            KINDS.iter().any(|(known, _)| *known == word),
+            "{word} is not listed"
+        );
         Self {
             status,
             word,

@@ -1,5 +1,7 @@
 //! Which request goes where.
 
+use std::sync::Arc;
+
 use axum::http::{Method, StatusCode, header};
 use axum::middleware;
 use axum::routing::get;
@@ -19,6 +21,7 @@ use crate::http::dav::routes as dav;
 use crate::http::files::routes as files;
 use crate::http::links::routes as links;
 use crate::http::page::Page;
+use crate::http::queries::{self, Queries};
 use crate::http::reply::Problem;
 use crate::http::uploads::{answer, routes as uploads};
 use crate::http::web::{API, Web};
@@ -83,6 +86,7 @@ fn whole(
     let (api, document) = OpenApiRouter::with_openapi(document)
         .nest(API, operations)
         .split_for_parts();
+    let queries = Arc::new(Queries::of(&document));
     let document = described(document, port);
     let page = serde_json::to_value(&document).map(|document| Page::of(&document));
     let page = page.ok();
@@ -98,6 +102,10 @@ fn whole(
         .merge(beside)
         .fallback(nothing)
         .method_not_allowed_fallback(not_that)
+        .layer(middleware::from_fn_with_state(
+            queries,
+            queries::refuse_unknown,
+        ))
         .layer(middleware::from_fn_with_state(web.clone(), once::carry_out))
         .layer(middleware::from_fn(held::hold))
         .layer(middleware::from_fn_with_state(web.clone(), counted::count))
@@ -135,6 +143,9 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
             }
             for (method, operation) in operations_of(&mut item) {
                 operation.operation_id = Some(name(method, &path));
+                if queries::is_strict(&path) {
+                    fails(operation, "400", "the request is malformed");
+                }
                 if port == Port::Public {
                     let description = "the connection was made for another tenant's host";
                     fails(operation, "421", description);

@@ -159,9 +159,7 @@ async fn check_bytes(
     let mut why = String::new();
     let mut damaged = BTreeMap::new();
     let placement = placement::find(vfs.database(), tenant.id).await?;
-    if placement.keys_destroyed_at.is_some() {
-        return Ok(());
-    }
+    let has_keys = placement.keys_destroyed_at.is_none();
     let mut after = ContentId::NIL;
     loop {
         let mut tx = vfs.database().read(tenant.id).await?;
@@ -172,6 +170,10 @@ async fn check_bytes(
             break;
         };
         after = last.id;
+        if !has_keys {
+            report.keyless += page.len() as u64;
+            continue;
+        }
         for content in page {
             if unreadable.contains(&content.id) {
                 continue;

@@ -33,6 +33,9 @@ pub struct FsckReport {
     pub blobs: u64,
     /// Bytes read and found as they were written.
     pub bytes: u64,
+    /// Contents that nobody can read, since their tenant's keys were destroyed: only what is known of them was
+    /// compared.
+    pub keyless: u64,
     /// What does not agree, a sentence each.
     pub problems: Vec<String>,
     /// Problems of which a repair may make everything good again from what is elsewhere.

@@ -20,7 +20,7 @@ use crate::domain::secret::Secret;
 use crate::net::tls;
 use crate::process::lock::FolderLock;
 use crate::server::doors::{Doors, Ports};
-use crate::server::installation::{self, Installation};
+use crate::server::installation::{self, Installation, Schema};
 use crate::server::{folders, keys};
 
 /// The tenant that is made.
@@ -52,8 +52,11 @@ pub struct Prepared {
 /// With what to do.
 pub async fn prepare(data: &Path, settings: Settings, ports: Ports) -> Result<Prepared> {
     let held = look(data)?;
-    let doors = Doors::open(&settings, ports)?;
-    installation::check(&settings).await?;
+    let doors = Doors::open(&settings, ports).map_err(|error| match error.kind() {
+        ErrorKind::Unavailable => error.hinting("'sealift up --any-port' takes free ones"),
+        _ => error,
+    })?;
+    installation::check(&settings, Schema::Made).await?;
 
     folders::make(data)?;
     let lock = match held {

@@ -6,6 +6,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::config::settings::Settings;
 use crate::domain::error::{Error, Result};
+use crate::server::installation::Schema;
 use crate::server::stores::Checked;
 use crate::server::{doors, installation, tls};
 use crate::sftp::host_keys::HostKeys;
@@ -31,7 +32,7 @@ pub async fn check(settings: &Settings) -> Result<Checked> {
         tls::check(&files)
     });
     looking.await.map_err(Error::internal)??;
-    installation::check(settings).await
+    installation::check(settings, Schema::Required).await
 }
 
 /// Checks that a folder is there, or that it can be made in the nearest one above it that is; makes nothing.

@@ -187,14 +187,18 @@ fn refused(database: &DatabaseSettings, error: Error) -> Error {
 }
 
 async fn open_existing(settings: &Settings) -> Result<Database> {
-    if is_missing(settings)? {
-        let path = settings.database.path.display();
-        return Err(Error::not_found(format!(
-            "there is no database '{path}'; run 'sealift up' or 'sealift migrate' first, or name another folder by \
-             --data"
-        )));
+    match is_missing(settings)? {
+        true => Err(missing(settings)),
+        false => open(settings).await,
     }
-    open(settings).await
+}
+
+fn missing(settings: &Settings) -> Error {
+    let path = settings.database.path.display();
+    Error::not_found(format!(
+        "there is no database '{path}'; run 'sealift up' or 'sealift migrate' first, or name another folder by \
+         --data"
+    ))
 }
 
 /// Whether SQLite's file is not there yet.
@@ -213,22 +217,37 @@ fn is_missing(settings: &Settings) -> Result<bool> {
     Ok(!there?)
 }
 
+/// What a start does about a schema that is missing or older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// It makes the one that it needs.
+    Made,
+    /// It is refused.
+    Required,
+}
+
 /// Checks that database, keys and regions fit together and can be used; changes nothing. Returns what keeps no server
-/// from its start.
+/// from its start. A schema that is missing is told last.
 ///
 /// # Errors
 /// With what to do.
-pub async fn check(settings: &Settings) -> Result<Checked> {
+pub async fn check(settings: &Settings, schema: Schema) -> Result<Checked> {
     if is_missing(settings)? {
         keys::check_file(settings)?;
         let checked = stores::check(settings).await?;
         let path = settings.database.path.display();
         let lack = format!("the database '{path}' is missing");
         stores::require_empty(settings, &lack).await?;
-        return Ok(checked);
+        return match schema {
+            Schema::Made => Ok(checked),
+            Schema::Required => Err(missing(settings)),
+        };
     }
     let db = open(settings).await?;
-    let checked = check_open(settings, &db).await;
+    let mut checked = check_open(settings, &db).await;
+    if schema == Schema::Required && checked.is_ok() {
+        checked = migrate::require_current(&db).await.and(checked);
+    }
     db.close().await;
     checked
 }
@@ -241,8 +260,16 @@ async fn check_open(settings: &Settings, db: &Database) -> Result<Checked> {
         SchemaState::Empty => keys::check_file(settings)?,
         SchemaState::Current | SchemaState::Older => keys::check(settings, db).await?,
     }
-    let checked = stores::check(settings).await?;
-    check_places(settings, db, state).await?;
+    let mut checked = stores::check(settings).await?;
+    match state {
+        SchemaState::Current => {
+            checked.unnamed = stores::warn_of_strangers(settings, db).await?;
+            stores::check_owners(settings, db).await?;
+        }
+        SchemaState::Empty => stores::require_empty(settings, "the database is empty").await?,
+        // What the start of this program looks at may not be there before 'sealift migrate'.
+        SchemaState::Newer | SchemaState::Older => {}
+    }
     Ok(checked)
 }
 
@@ -262,16 +289,4 @@ async fn require_bound(db: &Database) -> Result<()> {
              member of none that does, and run 'sealift migrate' with that role as database.server_role"
         ),
     ))
-}
-
-async fn check_places(settings: &Settings, db: &Database, state: SchemaState) -> Result<()> {
-    match state {
-        SchemaState::Current => {
-            stores::warn_of_strangers(settings, db).await?;
-            stores::check_owners(settings, db).await
-        }
-        SchemaState::Empty => stores::require_empty(settings, "the database is empty").await,
-        // What the start of this program looks at may not be there before 'sealift migrate'.
-        SchemaState::Newer | SchemaState::Older => Ok(()),
-    }
 }

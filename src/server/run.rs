@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::field::display;
 
 use crate::accounts::login::{Accounts, LoginSettings};
 use crate::accounts::verify::PasswordSettings;
@@ -62,7 +63,18 @@ pub async fn run(
         .map(|path| server.ready.write(&path))
         .transpose()?;
     announce(&server.ready);
-    tracing::info!(instance.id = %server.ready.instance, listeners = ?server.ready.listeners, "ready");
+    let at = |front: &str| server.ready.listeners.get(front).map(display);
+    tracing::info!(
+        instance.id = %server.ready.instance,
+        listen.admin = at("admin"),
+        listen.ftp = at("ftp"),
+        listen.ftps = at("ftps"),
+        listen.http = at("http"),
+        listen.https = at("https"),
+        listen.metrics = at("metrics"),
+        listen.sftp = at("sftp"),
+        "ready"
+    );
 
     signals.next().await;
     tracing::info!("ending: no new sessions, transfers may finish; a second signal ends at once");

@@ -36,6 +36,8 @@ pub struct Checked {
     pub lacking: Vec<String>,
     /// How many there are.
     pub regions: usize,
+    /// The regions that the settings do not name, or not their keys, though tenants are in them, by their names.
+    pub unnamed: BTreeSet<String>,
 }
 
 /// What is wrong with a region.
@@ -246,11 +248,11 @@ pub async fn key_service(region: &RegionSettings) -> Result<Option<KmsKeys>> {
 }
 
 /// Logs which tenants cannot be served because the settings do not name their regions, or the key services that
-/// wrap their keys.
+/// wrap their keys. Returns these regions' names.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()> {
+pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<BTreeSet<String>> {
     let all = numbers::list(db).await?;
     let is_strange = |name: &String| settings.region(name).is_none();
     let serves = |name: &String| {
@@ -292,6 +294,8 @@ pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()>
             locked.entry(name).or_default().push(tenant.name.clone());
         }
     }
+    let unnamed = lost.keys().chain(locked.keys());
+    let unnamed = unnamed.map(|name| (*name).to_owned()).collect();
     for (name, tenants) in lost {
         let tenants = tenants.join(", ");
         tracing::warn!(
@@ -308,7 +312,7 @@ pub async fn warn_of_strangers(settings: &Settings, db: &Database) -> Result<()>
             "the settings name no kms_key of [region.{name}], which wraps keys of tenants: nothing that they seal can be read or written; put it back, and run 'sealift keys rewrap' before you remove it"
         );
     }
-    Ok(())
+    Ok(unnamed)
 }
 
 /// By what a key is wrapped.

@@ -17,6 +17,7 @@ use crate::domain::rights::Rights;
 pub struct Access {
     grants: Vec<Grant>,
     ceiling: Rights,
+    scope: Rights,
     /// Nothing is held but on this and what is below it, whatever the grants are.
     within: Option<NodeId>,
     sees_ways: bool,
@@ -30,6 +31,7 @@ impl Access {
         Self {
             grants: grants.to_vec(),
             ceiling: principal.ceiling,
+            scope: principal.scope,
             within: principal.link.as_ref().map(|link| link.node),
             sees_ways: principal.sees_ways,
             may_have_uploads: false,
@@ -75,8 +77,29 @@ impl Access {
         let missing = self.rights(chain).missing(needed);
         match missing.is_empty() {
             true => Ok(()),
-            false => Err(denied(missing, &path_of(chain))),
+            false => Err(self.denied(missing, &path_of(chain))),
         }
+    }
+
+    fn denied(&self, missing: Rights, at: &str) -> Error {
+        let beyond = self.scope.missing(missing);
+        let sentence = match beyond.is_empty() {
+            true => format!(
+                "permission denied: the right '{missing}' is missing on '{at}'; \
+                 ask your administrator for it"
+            ),
+            false => {
+                let scope = match (beyond & Rights::READ_ONLY).is_empty() {
+                    true => "files:write",
+                    false => "files:read",
+                };
+                format!(
+                    "permission denied: the token is not for this: '{beyond}' on '{at}' needs one with the \
+                     scope {scope}"
+                )
+            }
+        };
+        Error::new(ErrorKind::Denied, sentence)
     }
 
     /// The children of `folder` through which the way leads to folders granted below it; none for who is not
@@ -130,7 +153,7 @@ impl Access {
             Some(next) if !listed => {
                 let above = path_of(chain);
                 let hidden = format!("{}/{next}", above.trim_end_matches('/'));
-                Err(denied(Rights::LIST, &hidden))
+                Err(self.denied(Rights::LIST, &hidden))
             }
             Some(_) if last.kind == NodeKind::File => Err(not_a_folder(&path_of(chain))),
             Some(_) => Err(no_such(path)),
@@ -218,16 +241,6 @@ pub fn place_of(chain: &[Entry]) -> String {
         path.push('/');
     }
     path
-}
-
-fn denied(missing: Rights, at: &str) -> Error {
-    Error::new(
-        ErrorKind::Denied,
-        format!(
-            "permission denied: the right '{missing}' is missing on '{at}'; \
-             ask your administrator for it"
-        ),
-    )
 }
 
 /// The error for a path that leads nowhere.

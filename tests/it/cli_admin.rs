@@ -58,7 +58,27 @@ fn what_is_added_is_listed_changed_and_taken_away_beside_the_server() {
         Value::Array(vec![])
     );
 
-    run(&["grant", "add", "group:staff@acme", "acme:/in", "list,read"]);
+    let given = ["grant", "add", "group:staff@acme", "acme:/in", "list,read"];
+    let said = |words: &[&str]| server.admin(words, "");
+    assert!(said(&given).starts_with("made the folder acme:/in; "));
+    assert!(!said(&given).contains("made"));
+    let moved = said(&["account", "set", "ann@acme", "--home", "/new"]);
+    assert!(
+        moved.contains("grant add ann@acme acme:/new all"),
+        "{moved}"
+    );
+    said(&["grant", "add", "ann@acme", "acme:/new", "read"]);
+    let kept = said(&["account", "set", "ann@acme", "--home", "/new"]);
+    assert!(!kept.contains("no rights"), "{kept}");
+    said(&["grant", "remove", "ann@acme", "acme:/new"]);
+    let removed = said(&["account", "passwd", "ann@acme", "--no-password"]);
+    assert!(removed.starts_with("removed"), "{removed}");
+    said(&["tenant", "ftp", "acme", "login-tls=required"]);
+    let methods = said(&["account", "methods", "ann@acme", "--clear-text", "true"]);
+    assert!(
+        methods.contains("Warning: its tenant has login-tls=required"),
+        "{methods}"
+    );
     let grants = run(&["grant", "list", "acme"]);
     assert_eq!(grants[1]["path"], "/in");
     run(&["grant", "remove", "group:staff@acme", "acme:/in"]);
@@ -213,6 +233,16 @@ fn refusals_are_one_sentence_and_misuse_is_told_apart() {
     refused(&["account", "add", "x"], "", 2, "USER@TENANT");
     refused(&["grant", "add", DEMO, "demo:/x", "fly"], "", 2, "fly");
     refused(&["tenant", "add", "x", "--quota", "lots"], "", 2, "MiB");
+    let most = ["tenant", "add", "x", "--quota", "99999999TiB"];
+    refused(&most, "", 2, "too large");
+    refused(&["keys", "rewrap"], "", 1, "--all");
+    refused(&["account", "token", "revoke", DEMO], "", 1, "--all");
+    refused(
+        &["webhook", "remove", "demo", "none"],
+        "",
+        1,
+        "'sealift webhook list'",
+    );
     refused(&["tenant", "add", "x", "--quota", "-5"], "", 2, "MiB");
     refused(
         &["tenant", "set", "demo", "--retention", "200000000000d"],
@@ -355,7 +385,11 @@ fn check_config_tells_every_mistake_with_line_and_key() {
 
     fs::write(&file, "[log]\nlevel = \"warn\"\n").unwrap();
     let ran = sealift(&["check-config", "--config", config], "");
-    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let errors = text(&ran.stderr);
+    assert!(
+        errors.starts_with("sealift: there is no database"),
+        "{errors}"
+    );
 }
 
 #[test]

@@ -13,6 +13,22 @@ fn migrated() -> Site {
     site
 }
 
+#[test]
+fn a_database_without_the_schema_of_this_program_is_refused_once_all_else_is_right() {
+    let mut site = Site::on_sqlite();
+    site.set("[https]\nlisten = [\"127.0.0.1:0\"]\n");
+    site.refused_at_start(&["HTTPS needs a certificate"]);
+    site.set("");
+    site.refused_at_start(&["there is no database", "sealift migrate"]);
+    fs::write(site.at("sealift.db"), "").unwrap();
+    site.refused_at_start(&["the database is empty", "sealift migrate"]);
+    site.run(&["migrate"]);
+    assert!(
+        site.run(&["check-config"])
+            .contains("all settings are right")
+    );
+}
+
 /// A key and its certificate in PEM: their paths, with a colon between.
 fn certificate(site: &Site, name: &str) -> (String, String) {
     let (chain, key) = (

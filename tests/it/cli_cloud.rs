@@ -147,8 +147,8 @@ impl Cloud {
 fn a_server_keeps_files_in_a_bucket_and_keys_in_a_key_service() {
     let mut cloud = Cloud::new();
     cloud.key_service(&key_service().0);
-    cloud.run(&["check-config"]);
     cloud.run(&["migrate"]);
+    cloud.run(&["check-config"]);
     cloud.run(&["tenant", "add", "acme"]);
     cloud.run(&["account", "add", "ann@acme", "--password-stdin"]);
 
@@ -306,6 +306,7 @@ fn logins_come_from_the_environment_from_files_or_from_a_program() {
     )
     .unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    cloud.run(&["migrate"]);
     fs::write(
         &files,
         format!(
@@ -427,6 +428,27 @@ fn keys_whose_key_service_is_not_in_the_settings_are_told_at_start() {
         "{log}"
     );
     serving.stop();
+}
+
+#[test]
+fn a_move_names_what_wraps_the_tenants_keys() {
+    let mut cloud = Cloud::new();
+    cloud.key_service(&key_service().0);
+    let folder = cloud.folder.join("us").display().to_string();
+    cloud.more =
+        format!("[storage]\nregion = \"eu\"\n[region.us]\nkind = \"local\"\npath = \"{folder}\"\n");
+    cloud.run(&["migrate"]);
+    cloud.run(&["tenant", "add", "acme"]);
+    cloud.run(&["keys", "rotate", "acme"]);
+    let to = |region| cloud.run(&["tenant", "move", "acme", "--region", region]);
+    let told = to("us");
+    assert!(told.contains("by what region eu has"), "{told}");
+    let told = to("eu");
+    assert!(!told.contains("wrapped"), "{told}");
+    to("us");
+    cloud.run(&["keys", "rewrap", "acme"]);
+    let told = to("eu");
+    assert!(told.contains("by the key file"), "{told}");
 }
 
 #[test]

@@ -187,6 +187,22 @@ fn a_replica_is_filled_and_its_lag_is_shown() {
 }
 
 #[test]
+fn a_move_to_a_replica_that_is_behind_tells_what_it_has_and_what_follows() {
+    let two = Two::new();
+    two.add("acme", &[]);
+    let serving = two.serve();
+    two.put(&serving, "acme");
+    serving.stop();
+    two.run(&["tenant", "set", "acme", "--replica", "far"]);
+    let told = two.run(&["tenant", "move", "acme", "--region", "far"]);
+    assert!(
+        told.contains("1 blobs, 293 KiB follow") && told.contains("its other files"),
+        "{told}"
+    );
+    assert!(!told.contains("keys"), "{told}");
+}
+
+#[test]
 fn a_region_that_the_settings_do_not_name_is_refused() {
     let two = Two::new();
     two.add("acme", &[]);
@@ -207,6 +223,11 @@ fn a_tenant_whose_region_is_not_in_the_settings_is_told_at_start() {
         settings.replace("[region.far]", "[region.other]"),
     )
     .unwrap();
+    let checked = two.run(&["check-config"]);
+    assert!(
+        checked.contains("tenants need") && checked.contains("far") && !checked.contains("right"),
+        "{checked}"
+    );
     let serving = two.serve();
     let log = serving.log();
     assert!(

@@ -212,7 +212,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
         ("GET", &deliveries, None, seen),
         ("POST", &test, None, [400, 403, 403]),
         ("POST", &secret, Some("{}"), [200, 403, 403]),
-        ("POST", &replay, Some("{}"), [200, 403, 403]),
+        ("POST", &replay, Some("{}"), [400, 403, 403]),
         ("DELETE", &hook, None, [204, 403, 403]),
         (
             "DELETE",

@@ -138,6 +138,15 @@ fn administrators_do_to_their_tenant_what_operators_do_but_govern_it() {
     );
     let grant = json!({ "group": "staff", "path": "/in", "rights": "list,read" });
     done(send("PUT", "/grants", &grant));
+    let words = json!({ "group": "staff", "path": "/in", "rights": ["list", "read"] });
+    done(send("PUT", "/grants", &words));
+    let neither = json!({ "group": "staff", "path": "/in", "rights": 3 });
+    let refused = send("PUT", "/grants", &neither);
+    assert!(
+        refused.json()["detail"]
+            .to_string()
+            .contains("array of such words")
+    );
     assert!(
         done(ask(&[], "/grants")).json()["items"]
             .as_array()

@@ -349,6 +349,8 @@ fn a_folder_is_listed_in_parts_that_make_up_the_whole() {
         "limit=x",
         "cursor=%25%25",
         "cursor=AA",
+        "limti=1",
+        "limit=1&parents=true",
     ] {
         let refused = door.demo(&[], &format!("/api/v1/folders/dir?{query}"));
         assert_eq!(
@@ -357,6 +359,12 @@ fn a_folder_is_listed_in_parts_that_make_up_the_whole() {
             "{query}"
         );
     }
+    let misspelt = door.demo(&["-T", "/dev/null"], "/api/v1/files/none/a?parent=true");
+    let detail = misspelt.json()["detail"].to_string();
+    assert!(
+        detail.contains("'parent'") && detail.contains("parents, modified"),
+        "{detail}"
+    );
     let file = door.demo(&[], "/api/v1/folders/dir/a");
     assert_eq!((file.status, file.problem().as_str()), (409, "not-folder"));
 }

@@ -1,10 +1,12 @@
 //! Clients that are made from the description of the API: they compile, and what their types say is so.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use sealift::http::reply::KINDS;
 use serde_json::{Value, json};
 
 use crate::support::admin_door::AdminDoor;
@@ -113,4 +115,21 @@ fn the_document_says_where_the_server_is_and_how_to_log_in() {
         .unwrap();
     assert_eq!(schemes.len(), 1);
     assert_eq!(document["servers"], json!([{ "url": "/" }]));
+}
+
+#[test]
+fn the_docs_name_every_kind_of_error_and_its_status() {
+    let text = fs::read_to_string("docs/api.md").unwrap();
+    let (_, table) = text.split_once("| status | kinds |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let mut told = BTreeSet::new();
+    for row in table.lines().skip(2) {
+        let mut cells = row.split('|').skip(1);
+        let status: u16 = cells.next().unwrap().trim().parse().unwrap();
+        let words = cells.next().unwrap().split('`').skip(1).step_by(2);
+        // Headers and settings stand there, too.
+        let kind = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        told.extend(words.filter(kind).map(|word| (word, status)));
+    }
+    assert_eq!(told, BTreeSet::from(KINDS));
 }

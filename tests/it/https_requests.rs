@@ -202,6 +202,7 @@ fn a_link_takes_as_much_as_it_is_held_to() {
         link.put("c.txt", "x", &[]),
         begin(&link, "c.txt", 1),
         link.get(""),
+        link.get("/folders"),
     ] {
         assert_eq!(refused.problem(), "link-over");
     }

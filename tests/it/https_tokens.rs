@@ -106,6 +106,16 @@ fn a_token_does_what_it_is_for_and_no_more() {
     }
     let refused = by(&door, &reader, &["-X", "DELETE"], "/api/v1/sessions");
     assert_eq!(refused.problem(), "scope");
+    let refused = by(&door, &reader, &["-X", "POST"], "/api/v1/folders/new");
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (403, "denied")
+    );
+    assert!(
+        refused.text().contains("the scope files:write"),
+        "{}",
+        refused.text()
+    );
 }
 
 #[test]

@@ -167,8 +167,14 @@ fn a_receiver_that_is_gone_is_told_nothing_more() {
         (all[0]["state"] == "gone").then_some(())
     });
     hooked.put("/b", "some");
-    let ran = hooked.try_webhook(&["test", "demo", "hook"]);
-    assert!(!ran.status.success());
+    for words in [["test", "demo", "hook"], ["replay", "demo", "hook"]] {
+        let ran = hooked.try_webhook(&words);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(
+            !ran.status.success() && said.contains("enable it first"),
+            "{said}"
+        );
+    }
     assert_eq!(hooked.deliveries().len(), 1);
     hooked.webhook(&["alter", "demo", "hook", "--enable"]);
     hooked.put("/c", "some");

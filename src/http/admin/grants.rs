@@ -16,21 +16,57 @@ use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 
 /// Rights of an account or of a group on a folder and what is below it.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize, ToSchema)]
 pub struct GrantDetails {
     /// The account's name within the tenant; null for a group.
-    #[serde(default)]
-    #[schema(required = false)]
     user: Option<String>,
     /// The group's name within the tenant; null for an account.
-    #[serde(default)]
-    #[schema(required = false)]
     group: Option<String>,
-    /// The folder, made where it is missing; null when it is gone.
+    /// The folder; null when it is gone.
     path: Option<String>,
     /// What may be done: `all`, `read-only`, or rights joined by commas.
     rights: String,
+}
+
+/// Rights to be given to an account or to a group on a folder and what is below it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantWanted {
+    /// The account's name within the tenant.
+    #[serde(default)]
+    #[schema(required = false)]
+    user: Option<String>,
+    /// The group's name within the tenant, for a group.
+    #[serde(default)]
+    #[schema(required = false)]
+    group: Option<String>,
+    /// The folder, made where it is missing.
+    path: String,
+    /// What may be done.
+    rights: RightsWanted,
+}
+
+/// Rights as lists of grants show them, or as entries do.
+#[derive(Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "'rights' is a text such as \"list,read\", \"all\" or \"read-only\", or an array of such words"
+)]
+pub enum RightsWanted {
+    /// `all`, `read-only`, or rights joined by commas.
+    Text(String),
+    /// One by one.
+    Words(Vec<String>),
+}
+
+impl RightsWanted {
+    fn read(self) -> Result<Rights, Problem> {
+        let text = match self {
+            Self::Text(text) => text,
+            Self::Words(words) => words.join(","),
+        };
+        Ok(text.parse()?)
+    }
 }
 
 /// A part of the grants.
@@ -86,23 +122,20 @@ pub async fn list(
     put,
     path = "/grants",
     tag = "grants",
-    request_body = GrantDetails,
+    request_body = GrantWanted,
     responses((status = 204, description = "they are given"), Asking, Changing, Reading)
 )]
 pub async fn give(
     admin: Admin<Altering>,
-    JsonBody(grant): JsonBody<GrantDetails>,
+    JsonBody(grant): JsonBody<GrantWanted>,
 ) -> Result<StatusCode, Problem> {
     let subject = match (&grant.user, &grant.group) {
         (Some(user), None) => SubjectName::Account(admin.login_to_open(user)?),
         (None, Some(group)) => SubjectName::Group(admin.group_to_open(group).await?),
         (user, group) => subject(&admin, user.as_deref(), group.as_deref())?,
     };
-    let path = grant
-        .path
-        .ok_or_else(|| Problem::malformed("say on which folder: 'path'"))?;
-    let place = place(&admin, &path)?;
-    let rights: Rights = grant.rights.parse()?;
+    let place = place(&admin, &grant.path)?;
+    let rights = grant.rights.read()?;
     admin.directory.add_grant(&subject, &place, rights).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -177,10 +177,11 @@ impl Outsider {
     /// Fails unless the link is for this.
     ///
     /// # Errors
-    /// 403.
+    /// 403; 410 when nothing can be done by it any more.
     pub fn require(&self, kind: LinkKind) -> Result<(), Problem> {
         match (self.good.link().kind == kind, kind) {
             (true, _) => Ok(()),
+            (false, _) if self.good.link().is_used_up() => Err(veil::over()),
             (false, LinkKind::Download) => {
                 let detail = "files are sent by this link; nothing can be seen or read by it";
                 Err(Problem::new(StatusCode::FORBIDDEN, "upload-only", detail))

@@ -269,6 +269,7 @@ impl World {
             },
             generation: 1,
             ceiling: Rights::ALL,
+            scope: Rights::ALL,
             sees_ways: true,
             home: VfsPath::root(),
             session: SessionId::random(),
