@@ -11,6 +11,7 @@ use bytes::Bytes;
 use sealift::db::sql::Dialect;
 use sealift::domain::error::ErrorKind;
 use sealift::domain::path::VfsPath;
+use sealift::vfs::rename::Overwrite;
 use sealift::vfs::session::Session;
 
 use crate::sftp_raw::{CLOSE, Channel, FAILURE, OK, READING, WRITING, world};
@@ -84,11 +85,10 @@ async fn what_broke_off_is_not_there_for_who_sees_what_is_published(dialect: Dia
     let absent = |done: sealift::domain::error::Result<()>| {
         assert_eq!(done.unwrap_err().kind(), ErrorKind::NotFound);
     };
-    use sealift::vfs::rename::Overwrite::Allow;
     absent(published.stat(&at).await.map(drop));
     absent(published.open_read(&at).await.map(drop));
-    absent(published.rename(&at, &to, Allow).await);
-    absent(published.copy_file(&at, &to, Allow).await);
+    absent(published.rename(&at, &to, Overwrite::Allow).await);
+    absent(published.copy_file(&at, &to, Overwrite::Allow).await);
     absent(published.remove_file(&at).await);
     absent(published.remove_tree(&at).await);
     let root = VfsPath::root();
@@ -103,9 +103,9 @@ async fn what_broke_off_is_not_there_for_who_sees_what_is_published(dialect: Dia
             .is_empty()
     );
     // Nobody's copy makes half a file of it that all see.
-    absent(ann.copy_file(&at, &to, Allow).await);
+    absent(ann.copy_file(&at, &to, Overwrite::Allow).await);
     assert_eq!(ann.stat(&at).await.unwrap().size, kept);
-    ann.rename(&at, &to, Allow).await.unwrap();
+    ann.rename(&at, &to, Overwrite::Allow).await.unwrap();
     ann.remove_file(&to).await.unwrap();
     clean(&world).await;
 }
