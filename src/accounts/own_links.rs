@@ -8,6 +8,7 @@ use crate::accounts::home::path_of;
 use crate::accounts::login::Accounts;
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::crypto::password;
+use crate::db::addressed;
 use crate::db::audit::Happening;
 use crate::db::links::{self, Link};
 use crate::db::operation::{Operation, Record};
@@ -28,6 +29,8 @@ const NAME_BYTES: usize = 100;
 /// Most patterns of names, and the longest, in bytes.
 const PATTERNS: usize = 32;
 const PATTERN_BYTES: usize = 100;
+/// Most uploads that end in the change that ends their link; a job ends the others.
+const AT_ONCE: i64 = 100;
 
 /// What a new link is given.
 #[derive(Clone, Debug)]
@@ -390,6 +393,7 @@ impl Operation for Revoke {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let link = find(tx, self.account, self.id).await?;
         links::revoke(tx, link.id, next.at).await?;
+        addressed::end_by(tx, link.id, next.at, AT_ONCE).await?;
         let detail = format!("{}: {}", self.login, told(&link));
         Ok(Record::Event(Happening::new("link-revoke", detail)))
     }

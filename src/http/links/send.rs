@@ -116,6 +116,7 @@ async fn put_whole(
         length,
         metadata: String::new(),
         sender: how.sender.and_then(|said| desk::called(&said)),
+        is_told: false,
     };
     let id = session.create_upload(new).await?;
     let check = expected.map(Check::sha256);
@@ -136,7 +137,7 @@ async fn put_whole(
         Err(problem) => {
             // Nobody knows its address.
             if let Err(error) = session.end_upload(id).await {
-                tracing::debug!(error = ?error, "an upload that failed is left to expire");
+                tracing::debug!(error = ?error, "an upload that failed is left to a job to end");
             }
             return Err(match problem.word() {
                 "checksum-mismatch" => digest::mismatch(),
