@@ -231,3 +231,58 @@ fn what_a_put_began_goes_with_the_server_that_was_killed() {
     assert_eq!(sent.status, 201, "{}", sent.text());
     server.stop();
 }
+
+#[test]
+fn a_maker_is_not_told_where_a_link_leads_that_they_may_not_see() {
+    let admin = busy();
+    let (door, server) = (&admin.door, admin.server());
+    server.admin(
+        &["account", "add", "bob@demo", "--password-stdin"],
+        "the password\n",
+    );
+    for path in ["/theirs", "/secret-merger"] {
+        let made = door.demo(&["-X", "POST"], &format!("/api/v1/folders{path}"));
+        assert_eq!(made.status, 201);
+    }
+    server.admin(&["grant", "add", "bob@demo", "demo:/theirs", "all"], "");
+    let user = ["--user", "bob@demo:the password"];
+    let bob = |words: &[&str], path: &str| door.ask(&[&user[..], words].concat(), path);
+    assert_eq!(door.put("/theirs/d", "x", &[]).status, 201);
+    let made = post(
+        door,
+        &user,
+        SHARES,
+        &json!({ "path": "/theirs/d" }).to_string(),
+    );
+    assert_eq!(made.json()["path"], "/theirs/d", "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let moved = json!({ "from": "/theirs/d", "to": "/secret-merger/d" }).to_string();
+    assert_eq!(door.send("POST", "/move", &moved, &[]).status, 200);
+    let one = bob(&[], &format!("{SHARES}/{id}"));
+    let all = bob(&[], SHARES).json();
+    for shown in [one.json(), all["items"][0].clone()] {
+        assert_eq!(
+            (&shown["path"], &shown["state"]),
+            (&Value::Null, &json!("barred")),
+            "{shown}"
+        );
+    }
+    assert_eq!(
+        door.ask(&[], made.json()["url"].as_str().unwrap()).status,
+        410
+    );
+    // Whoever looks after the tenant sees both.
+    let seen = admin.root(&[], "/tenants/demo/links").json();
+    let seen = &seen["items"][0];
+    assert_eq!(
+        (&seen["path"], &seen["state"]),
+        (&json!("/secret-merger/d"), &json!("barred"))
+    );
+    let back = json!({ "from": "/secret-merger/d", "to": "/theirs/e" }).to_string();
+    assert_eq!(door.send("POST", "/move", &back, &[]).status, 200);
+    let shown = bob(&[], &format!("{SHARES}/{id}")).json();
+    assert_eq!(
+        (&shown["path"], &shown["state"]),
+        (&json!("/theirs/e"), &json!("live"))
+    );
+}
