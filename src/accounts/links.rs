@@ -20,10 +20,8 @@ use crate::domain::audit_kind::AuditKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{AccountId, LinkId, SessionId, TenantId};
-use crate::domain::link::LinkKind;
 use crate::domain::path::VfsPath;
 use crate::domain::principal::{Actor, LinkPass, Principal};
-use crate::domain::rights::Rights;
 use crate::domain::secret::Secret;
 
 /// How long it is remembered that a password was given.
@@ -207,7 +205,7 @@ impl Accounts {
         let account = caller.usable().ok_or_else(over)?;
         let session = SessionId::random();
         let mut principal = inner.principal(caller, account, from, session).await?;
-        principal.ceiling = principal.ceiling & ceiling(good.link.kind);
+        principal.ceiling = principal.ceiling & good.link.kind.needed();
         principal.home = good.home.clone();
         principal.link = Some(good.pass_of());
         inner.sessions.add_guest(&principal, inner.now());
@@ -258,14 +256,6 @@ impl Inner {
             address: Some(from.address),
         };
         self.committer.note(good.tenant, &actor, happening);
-    }
-}
-
-/// What those may do at most who come by a link.
-fn ceiling(kind: LinkKind) -> Rights {
-    match kind {
-        LinkKind::Download => Rights::READ_ONLY,
-        LinkKind::Upload => Rights::WRITE,
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
             },
             generation: 1,
             ceiling: Rights::ALL,
+            scope: Rights::ALL,
             sees_ways: true,
             home: VfsPath::root(),
             session: SessionId::random(),

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use crate::accounts::home::path_of;
 use crate::accounts::manage::Directory;
 use crate::accounts::manage_accounts::{Names, account};
 use crate::accounts::own_links::{OwnLink, Revoke};
-use crate::db::links;
+use crate::db::{grants, links};
 use crate::domain::error::{Error, Result};
 use crate::domain::id::LinkId;
 use crate::domain::principal::LoginName;
@@ -26,7 +25,7 @@ pub struct LinkOfAccount {
     pub name: String,
     /// Whether a password has to be given.
     pub has_password: bool,
-    /// `live`, `expired`, `used-up` or `gone`.
+    /// `live`, `expired`, `used-up`, `gone`, or `barred` while its maker may not do there what it is for.
     pub state: &'static str,
     /// When it was made.
     pub made_at: String,
@@ -66,10 +65,10 @@ impl Directory {
         let mut views = Vec::new();
         for link in links::page(&mut tx, of, before, limit).await? {
             let login = names.login(&mut tx, link.account, &tenant.name).await?;
-            let path = path_of(&mut tx, link.node).await?;
-            let own = OwnLink { link, path };
+            let grants = grants::of_account(&mut tx, link.account).await?;
+            let own = OwnLink::placed(&mut tx, link, &grants).await?;
             let state = own.state(now);
-            let OwnLink { link, path } = own;
+            let OwnLink { link, path, .. } = own;
             views.push(LinkOfAccount {
                 id: link.id.to_string(),
                 login,

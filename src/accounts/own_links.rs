@@ -9,9 +9,11 @@ use crate::accounts::login::Accounts;
 use crate::accounts::ticket::{Ticket, TicketKind};
 use crate::crypto::password;
 use crate::db::audit::Happening;
+use crate::db::grants::{self, Grant};
 use crate::db::links::{self, Link};
 use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
+use crate::db::{addressed, entries};
 use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::clock::Timestamp;
@@ -20,6 +22,7 @@ use crate::domain::id::{AccountId, LinkId, NodeId, TokenId};
 use crate::domain::link::{LinkKind, LinkLimits};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
+use crate::domain::rights::Rights;
 use crate::domain::secret::Secret;
 
 /// Most links of one account that are not revoked.
@@ -29,6 +32,8 @@ const NAME_BYTES: usize = 100;
 /// Most patterns of names, and the longest, in bytes.
 const PATTERNS: usize = 32;
 const PATTERN_BYTES: usize = 100;
+/// Most uploads that end in the change that ends their link; a job ends the others.
+const AT_ONCE: i64 = 100;
 
 /// What a new link is given.
 #[derive(Clone, Debug)]
@@ -69,16 +74,44 @@ pub struct LinkChange {
 pub struct OwnLink {
     /// What is written down of it.
     pub link: Link,
-    /// Where it leads now; none when that is gone.
+    /// Where it leads now, whoever may know that; none when that is gone.
     pub path: Option<VfsPath>,
+    /// What its maker may do there now.
+    rights: Rights,
 }
 
 impl OwnLink {
-    /// `live`, `expired`, `used-up`, or `gone` when there is nothing where it leads.
+    /// A link as it is now, whose maker has these grants.
+    ///
+    /// # Errors
+    /// Unavailable when the database does not answer.
+    pub(in crate::accounts) async fn placed(
+        tx: &mut TenantTx,
+        link: Link,
+        grants: &[Grant],
+    ) -> Result<Self> {
+        let path = path_of(tx, link.node).await?;
+        let up = entries::ancestors(tx, link.node).await?;
+        let along = grants
+            .iter()
+            .filter(|grant| up.iter().any(|entry| entry.node == grant.node));
+        let rights = along.fold(Rights::NONE, |rights, grant| rights | grant.rights);
+        Ok(Self { link, path, rights })
+    }
+
+    /// Where it leads now, as far as its maker may know: none where that may not list.
+    pub fn shown_path(&self) -> Option<&VfsPath> {
+        let path = self.path.as_ref();
+        path.filter(|_| self.rights.contains(Rights::LIST))
+    }
+
+    /// `live`, `expired`, `used-up`, `gone` when there is nothing where it leads, or `barred` while its maker may
+    /// not do there what it is for.
     pub fn state(&self, now: Timestamp) -> &'static str {
         match &self.path {
             _ if self.link.is_over(now) => "expired",
             None => "gone",
+            Some(_) if !self.rights.contains(self.link.kind.needed()) => "barred",
             Some(_) if self.link.is_used_up() => "used-up",
             Some(_) => "live",
         }
@@ -149,10 +182,10 @@ impl Accounts {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut tx = self.inner.db().read(principal.tenant).await?;
         let found = links::list(&mut tx, principal.account, before, limit).await?;
+        let grants = grants::of_account(&mut tx, principal.account).await?;
         let mut own = Vec::with_capacity(found.len());
         for link in found {
-            let path = path_of(&mut tx, link.node).await?;
-            own.push(OwnLink { link, path });
+            own.push(OwnLink::placed(&mut tx, link, &grants).await?);
         }
         Ok(own)
     }
@@ -230,8 +263,8 @@ impl Accounts {
 
     async fn placed(&self, principal: &Principal, link: Link) -> Result<OwnLink> {
         let mut tx = self.inner.db().read(principal.tenant).await?;
-        let path = path_of(&mut tx, link.node).await?;
-        Ok(OwnLink { link, path })
+        let grants = grants::of_account(&mut tx, link.account).await?;
+        OwnLink::placed(&mut tx, link, &grants).await
     }
 
     async fn hashed(&self, password: Option<Secret>) -> Result<Option<Secret>> {
@@ -391,6 +424,7 @@ impl Operation for Revoke {
     async fn apply(&self, tx: &mut TenantTx, next: Committed) -> Result<Record> {
         let link = find(tx, self.account, self.id).await?;
         links::revoke(tx, link.id, next.at).await?;
+        addressed::end_by(tx, link.id, next.at, AT_ONCE).await?;
         let detail = format!("{}: {}", self.login, told(&link));
         Ok(Record::Event(Happening::new(AuditKind::LinkRevoke, detail)))
     }

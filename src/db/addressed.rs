@@ -1,9 +1,10 @@
 //! Uploads that clients address by an id instead of a name.
 
 use crate::db::sql::{Row, TenantTx};
+use crate::db::uploads;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
-use crate::domain::id::{AccountId, LinkId, NodeId, UploadAddress, UploadId};
+use crate::domain::id::{AccountId, InstanceId, LinkId, NodeId, UploadAddress, UploadId};
 
 /// What an upload is to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Addressed {
     pub link: Option<LinkId>,
     /// What whoever sends it by a link calls themselves.
     pub sender: Option<String>,
+    /// Whether anybody is told the address; else it is sent by one request, and ends with that.
+    pub is_told: bool,
 }
 
 /// Whose uploads are looked for: to others they are not there.
@@ -66,6 +69,8 @@ pub struct Owner {
 const FILE: i64 = 1;
 const PART: i64 = 2;
 const JOINED: i64 = 3;
+/// A file whose address nobody is told.
+const UNTOLD: i64 = 4;
 
 /// Writes one down.
 ///
@@ -73,7 +78,8 @@ const JOINED: i64 = 3;
 /// Unavailable when the database does not answer.
 pub async fn insert(tx: &mut TenantTx, new: &Addressed) -> Result<()> {
     let (kind, destination, joined) = match &new.purpose {
-        Purpose::File(destination) => (FILE, Some(destination), None),
+        Purpose::File(destination) if new.is_told => (FILE, Some(destination), None),
+        Purpose::File(destination) => (UNTOLD, Some(destination), None),
         Purpose::Part => (PART, None, None),
         Purpose::Joined(parts, _) => (JOINED, None, Some(parts.clone())),
     };
@@ -148,26 +154,119 @@ pub async fn joined_of(tx: &mut TenantTx, owner: Owner, parts: &str) -> Result<O
     Ok(None)
 }
 
-/// What is on its way by a link: how many files, of which parts are none, and bytes as they were announced, or the
-/// most that can be counted.
+/// What is on its way by a link; bytes as they were announced, or the most that can be counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Files, of which parts are none.
+    pub files: u64,
+    /// Bytes of these.
+    pub file_bytes: u64,
+    /// Parts.
+    pub parts: u64,
+    /// Bytes of these.
+    pub part_bytes: u64,
+}
+
+/// What is on its way by a link.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
-pub async fn pending_by(tx: &mut TenantTx, link: LinkId) -> Result<(u64, u64)> {
+pub async fn pending_by(tx: &mut TenantTx, link: LinkId) -> Result<Pending> {
     // Whoever comes by the link announces what they like: a sum of two may be beyond what a database counts.
-    let row = tx
-        .row(
-            "SELECT count(CASE WHEN kind <> 2 THEN 1 END), \
+    let rows = tx
+        .rows(
+            "SELECT CAST(CASE WHEN kind = 2 THEN 1 ELSE 0 END AS bigint), count(*), \
              CAST(coalesce(sum(length / 4294967296), 0) AS bigint), \
              CAST(coalesce(sum(length % 4294967296), 0) AS bigint) FROM addressed_uploads \
-             WHERE tenant = $1 AND link = $2 AND done = 0",
+             WHERE tenant = $1 AND link = $2 AND done = 0 GROUP BY 1",
             [link.as_bytes().into()],
         )
         .await?;
-    row.map_or(Ok((0, 0)), |row| {
-        let bytes = row.count(1)?.saturating_mul(1 << 32);
-        Ok((row.count(0)?, bytes.saturating_add(row.count(2)?)))
-    })
+    let mut pending = Pending::default();
+    for row in &rows {
+        let bytes = row.count(2)?.saturating_mul(1 << 32);
+        let bytes = bytes.saturating_add(row.count(3)?);
+        match row.int(0)? {
+            0 => (pending.files, pending.file_bytes) = (row.count(1)?, bytes),
+            _ => (pending.parts, pending.part_bytes) = (row.count(1)?, bytes),
+        }
+    }
+    Ok(pending)
+}
+
+/// Ends up to `limit` uploads that came by a link, whoever writes to them; what is published stays.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn end_by(tx: &mut TenantTx, link: LinkId, at: Timestamp, limit: i64) -> Result<()> {
+    let rows = tx
+        .rows(
+            "SELECT id, upload FROM addressed_uploads \
+             WHERE tenant = $1 AND link = $2 AND done = 0 LIMIT $3",
+            [link.as_bytes().into(), limit.into()],
+        )
+        .await?;
+    end_all(tx, &rows, at).await
+}
+
+/// Ends up to `limit` uploads that came by links which have ended or are forgotten.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn end_with_links(tx: &mut TenantTx, now: Timestamp, limit: i64) -> Result<()> {
+    let rows = tx.rows(WITH_LINKS, [now.0.into(), limit.into()]).await?;
+    end_all(tx, &rows, now).await
+}
+
+/// Whether [`end_with_links`] would find any.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn outlives_its_link(tx: &mut TenantTx, now: Timestamp) -> Result<bool> {
+    let row = tx.row(WITH_LINKS, [now.0.into(), 1.into()]).await?;
+    Ok(row.is_some())
+}
+
+const WITH_LINKS: &str = "SELECT a.id, a.upload FROM addressed_uploads a \
+                          WHERE a.tenant = $1 AND a.link IS NOT NULL AND a.done = 0 \
+                          AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.id = a.link \
+                          AND l.revoked_at IS NULL AND (l.expires_at IS NULL OR l.expires_at > $2)) \
+                          LIMIT $3";
+
+/// Ends up to `limit` uploads whose address nobody was told, and to which no request writes: those that an
+/// instance left behind that is gone, and those that have rested since `until`.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn end_untold(
+    tx: &mut TenantTx,
+    until: Timestamp,
+    at: Timestamp,
+    limit: i64,
+) -> Result<()> {
+    let rows = tx
+        .rows(
+            "SELECT a.id, a.upload FROM addressed_uploads a \
+             LEFT JOIN uploads u ON u.tenant = $1 AND u.id = a.upload \
+             WHERE a.tenant = $1 AND a.link IS NOT NULL AND a.done = 0 AND a.kind = 4 \
+             AND (u.id IS NULL OR (u.instance = $2 AND u.touched_at <= $3)) LIMIT $4",
+            [
+                InstanceId::NIL.as_bytes().into(),
+                until.0.into(),
+                limit.into(),
+            ],
+        )
+        .await?;
+    end_all(tx, &rows, at).await
+}
+
+/// Columns: id, upload.
+async fn end_all(tx: &mut TenantTx, rows: &[Row], at: Timestamp) -> Result<()> {
+    for row in rows {
+        uploads::discard(tx, UploadId::from_slice(&row.bytes(1)?)?, at).await?;
+        remove(tx, UploadAddress::from_slice(&row.bytes(0)?)?).await?;
+    }
+    Ok(())
 }
 
 /// Notes how long one will be.
@@ -226,8 +325,9 @@ pub async fn expire(tx: &mut TenantTx, until: Timestamp) -> Result<u64> {
 }
 
 fn read(row: &Row) -> Result<Addressed> {
-    let purpose = match row.int(3)? {
-        FILE => Purpose::File(Destination {
+    let kind = row.int(3)?;
+    let purpose = match kind {
+        FILE | UNTOLD => Purpose::File(Destination {
             parent: NodeId::from_slice(&row.bytes(5)?)?,
             name: row.text(6)?,
             node: row
@@ -262,6 +362,7 @@ fn read(row: &Row) -> Result<Addressed> {
             .map(|id| LinkId::from_slice(&id))
             .transpose()?,
         sender: row.opt_text(14)?,
+        is_told: kind != UNTOLD,
     })
 }
 

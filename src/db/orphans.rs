@@ -22,7 +22,7 @@ pub async fn release(
             "SELECT u.id, u.epoch, u.instance, u.account, u.parent, u.name, u.size, u.hash_state, \
              u.reserved_bytes, u.reserved_files, u.touched_at, u.node, u.base, u.whole, \
              e.size, e.owner, CAST(CASE WHEN u.parent = $2 AND EXISTS (SELECT 1 \
-             FROM addressed_uploads a WHERE a.tenant = $1 AND a.upload = u.id) \
+             FROM addressed_uploads a WHERE a.tenant = $1 AND a.upload = u.id AND a.kind <> 4) \
              THEN 1 ELSE 0 END AS bigint) \
              FROM uploads u LEFT JOIN entries e ON e.tenant = $1 AND e.node = u.node \
              WHERE u.tenant = $1 AND u.instance <> $3 \
@@ -83,6 +83,7 @@ struct Orphan {
     upload: Upload,
     /// Length and owner of the file that it was opened on, if that is live.
     file: Option<(i64, Option<AccountId>)>,
+    /// Whether somebody knows an address of it.
     is_addressed: bool,
 }
 

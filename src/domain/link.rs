@@ -1,6 +1,7 @@
 //! What links are for, and what they are held to.
 
 use crate::domain::clock::Timestamp;
+use crate::domain::rights::Rights;
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,14 @@ impl LinkKind {
         match self {
             Self::Download => "download",
             Self::Upload => "upload",
+        }
+    }
+
+    /// What its maker must be allowed to do where it leads, and all that is done by it.
+    pub fn needed(self) -> Rights {
+        match self {
+            Self::Download => Rights::READ_ONLY,
+            Self::Upload => Rights::WRITE,
         }
     }
 }

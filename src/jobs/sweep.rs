@@ -25,6 +25,9 @@ use crate::vfs::service::Vfs;
 const BATCH: i64 = 200;
 /// So many edits of uploads go in one transaction.
 const EDITS: usize = 5_000;
+/// How long an upload whose address nobody knows may rest. Its request pauses for no longer than a transaction
+/// takes.
+const RESTS: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 16;
 
 /// How long leftovers are kept.
@@ -59,10 +62,25 @@ pub async fn run_at(vfs: &Vfs, tenant: TenantId, keep: Keep, now: Timestamp) -> 
         let release = Release { keep, now, is_all };
         vfs.committer().run(tenant, &actor, release).await?;
     }
+    end_with_links(vfs, tenant, now).await?;
     let until = now.minus(keep.blob_grace);
     let copies = sweep_copies(vfs, tenant, until).await;
     let blobs = sweep_blobs(vfs, tenant, until, now).await;
     Ok(copies? + blobs?)
+}
+
+/// Ends what was on its way by links that have ended, so that it takes no more of the quota.
+async fn end_with_links(vfs: &Vfs, tenant: TenantId, now: Timestamp) -> Result<()> {
+    loop {
+        let mut tx = vfs.database().read(tenant).await?;
+        let is_any = addressed::outlives_its_link(&mut tx, now).await?;
+        drop(tx);
+        if !is_any {
+            return Ok(());
+        }
+        let ending = EndWithLinks { now };
+        vfs.committer().run(tenant, &Actor::job(), ending).await?;
+    }
 }
 
 async fn sweep_blobs(vfs: &Vfs, tenant: TenantId, until: Timestamp, now: Timestamp) -> Result<u64> {
@@ -276,10 +294,23 @@ impl Operation for Release {
         if !is_all {
             return Ok(Record::Nothing);
         }
+        addressed::end_untold(tx, now.minus(RESTS), now, BATCH).await?;
         addressed::expire(tx, expired).await?;
         locks::forget(tx, now).await?;
         blobs::release_orphans(tx, now).await?;
         blobs::release_condemned(tx, now.minus(keep.blob_grace), now).await?;
+        Ok(Record::Nothing)
+    }
+}
+
+struct EndWithLinks {
+    now: Timestamp,
+}
+
+#[async_trait]
+impl Operation for EndWithLinks {
+    async fn apply(&self, tx: &mut TenantTx, _next: Committed) -> Result<Record> {
+        addressed::end_with_links(tx, self.now, BATCH).await?;
         Ok(Record::Nothing)
     }
 }

@@ -9,7 +9,7 @@ use crate::db::sql::TenantTx;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::NodeId;
 use crate::domain::node::{Entry, NodeKind};
-use crate::domain::path::VfsPath;
+use crate::domain::path::{Name, VfsPath};
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 
@@ -161,16 +161,35 @@ impl Access {
     }
 }
 
-/// The entries along a path, and the grants of the principal, in one transaction.
+/// How often it is looked again where a link leads whose node has moved on meanwhile.
+const LOOKS: u32 = 5;
+/// What those are told who came by a link while it was moved: who asked for a path counts on its depth.
+pub const MOVED: &str = "what this link leads to was just moved; try again in a second";
+
+/// The entries along a path, and the grants of the principal, in one transaction. A path below what a link leads
+/// to is followed from where that is now, though it was renamed since the path was made.
 ///
 /// # Errors
-/// Unavailable when the database does not answer.
+/// Stale when what a link leads to was moved to another depth since; Unavailable when the database does not answer.
 pub async fn follow(
     tx: &mut TenantTx,
     principal: &Principal,
     path: &VfsPath,
 ) -> Result<(Vec<Entry>, Access)> {
-    let along = approach::along(tx, path.names(), principal.account).await?;
+    let mut along = approach::along(tx, path.names(), principal.account).await?;
+    if let Some(pass) = &principal.link {
+        let mut looks = 0;
+        while !along.chain.iter().any(|entry| entry.node == pass.node) {
+            looks += 1;
+            let Some(renamed) = renamed(tx, principal, pass.node, path).await? else {
+                break;
+            };
+            if looks > LOOKS || renamed.names().len() != path.names().len() {
+                return Err(Error::new(ErrorKind::Stale, MOVED));
+            }
+            along = approach::along(tx, renamed.names(), principal.account).await?;
+        }
+    }
     let access = Access {
         // Who comes by a link has nothing to do with what the account broke off.
         may_have_uploads: along.has_upload && principal.link.is_none(),
@@ -178,6 +197,32 @@ pub async fn follow(
         ..Access::of(&along.grants, principal)
     };
     Ok((along.chain, access))
+}
+
+/// A path below what a link leads to, by the names that it has now; none when that is gone.
+async fn renamed(
+    tx: &mut TenantTx,
+    principal: &Principal,
+    node: NodeId,
+    path: &VfsPath,
+) -> Result<Option<VfsPath>> {
+    let home = principal.home.names();
+    let Some(rest) = path.names().strip_prefix(home) else {
+        return Ok(None);
+    };
+    let up = entries::ancestors(tx, node).await?;
+    let hangs_on_root = up.last().is_some_and(|top| top.parent == NodeId::NIL);
+    if !hangs_on_root {
+        return Ok(None);
+    }
+    let mut renamed = VfsPath::root();
+    for entry in up.iter().rev().skip(1) {
+        renamed = renamed.join(Name::parse(entry.name.as_bytes())?)?;
+    }
+    rest.iter()
+        .cloned()
+        .try_fold(renamed, VfsPath::join)
+        .map(Some)
 }
 
 /// The chain of the folder that is to hold the last name of `path`, and the entry with that name

@@ -41,6 +41,9 @@ pub struct NewUpload {
     pub metadata: String,
     /// What whoever sends it by a link calls themselves.
     pub sender: Option<String>,
+    /// Whether anybody is told the address; else it is sent by one request, and ends with that, or with its
+    /// instance.
+    pub is_told: bool,
 }
 
 /// How far an upload is.
@@ -103,6 +106,7 @@ impl Session {
                 touched_at: now,
                 link: self.owner().link,
                 sender: new.sender,
+                is_told: new.is_told,
             },
         };
         let id = create.addressed.id;

@@ -110,6 +110,7 @@ impl Session {
                 touched_at: now,
                 link: self.owner().link,
                 sender: joining.sender,
+                is_told: true,
             },
             size,
             publish: Publish {

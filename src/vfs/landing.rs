@@ -1,7 +1,7 @@
 //! What comes by a link, and where it lands: beside what is there, within what the link is held to, and
 //! counted.
 
-use crate::db::addressed::{self, Addressed, Purpose};
+use crate::db::addressed::{self, Addressed, Pending, Purpose};
 use crate::db::entries;
 use crate::db::links::{self, Link};
 use crate::db::operation::Record;
@@ -24,6 +24,8 @@ use crate::vfs::session::Session;
 
 /// Names that are tried in order before one is drawn.
 const IN_ORDER: u32 = 50;
+/// Most parts that are on their way by one link at a time: as many as one file is joined of.
+const PARTS: u64 = 1000;
 
 impl Session {
     /// What is at a path, for who holds all of `needed` there: nothing else is asked for, not even that
@@ -56,10 +58,14 @@ pub(in crate::vfs) async fn check_new(
     now: Timestamp,
 ) -> Result<()> {
     let link = good(tx, link, now).await?;
-    let (files, bytes) = addressed::pending_by(tx, link.id).await?;
-    if let Purpose::File(to) = &new.purpose {
-        check_name(&link, &to.name)?;
-        check_files(&link, files)?;
+    let pending = addressed::pending_by(tx, link.id).await?;
+    match &new.purpose {
+        Purpose::File(to) => {
+            check_name(&link, &to.name)?;
+            let parts = files_of_parts(&link, &pending);
+            check_files(&link, pending.files.saturating_add(parts))?;
+        }
+        Purpose::Part | Purpose::Joined(..) => check_part(&link, &pending, new.length)?,
     }
     let is_counted = link.limits.bytes.is_some() || link.limits.size.is_some();
     let length = match new.length {
@@ -70,6 +76,7 @@ pub(in crate::vfs) async fn check_new(
         }
         length => length.unwrap_or(0),
     };
+    let bytes = pending.file_bytes.saturating_add(pending.part_bytes);
     check_bytes(&link, length, bytes)
 }
 
@@ -142,6 +149,40 @@ fn check_files(link: &Link, on_their_way: u64) -> Result<()> {
         true => Err(full("files")),
         false => Ok(()),
     }
+}
+
+/// Fails unless one part more is within what the files hold that the link still takes. Of which of them it is a
+/// part, nobody knows before it is joined with others; so is its name.
+fn check_part(link: &Link, pending: &Pending, length: Option<u64>) -> Result<()> {
+    check_files(link, pending.files)?;
+    if pending.parts >= PARTS {
+        return Err(Error::new(
+            ErrorKind::Quota,
+            format!(
+                "this link takes {PARTS} parts of files at a time; join those that are sent, or end \
+                 them, before you send others"
+            ),
+        ));
+    }
+    let Some((most, size)) = link.limits.uses.zip(link.limits.size) else {
+        return Ok(());
+    };
+    let used = link.uses.saturating_add(pending.files);
+    let room = most.saturating_sub(used).saturating_mul(size);
+    let after = pending.part_bytes.saturating_add(length.unwrap_or(0));
+    match after > room {
+        true => Err(full("bytes")),
+        false => Ok(()),
+    }
+}
+
+/// How many files the parts are at least that are on their way.
+fn files_of_parts(link: &Link, pending: &Pending) -> u64 {
+    if pending.parts == 0 {
+        return 0;
+    }
+    let size = link.limits.size.filter(|size| *size > 0);
+    size.map_or(1, |size| pending.part_bytes.div_ceil(size).max(1))
 }
 
 fn check_bytes(link: &Link, length: u64, on_their_way: u64) -> Result<()> {

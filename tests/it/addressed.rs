@@ -14,7 +14,9 @@ use sealift::domain::clock::Clock as _;
 use sealift::domain::error::{ErrorKind, Result};
 use sealift::domain::id::{LinkId, UploadAddress};
 use sealift::domain::link::{LinkKind, LinkLimits};
+use sealift::domain::node::AttributeUpdate;
 use sealift::domain::principal::{LinkPass, Principal};
+use sealift::domain::rights::Rights;
 use sealift::storage::faulty::Operation;
 use sealift::vfs::addressed::NewUpload;
 use sealift::vfs::addressed_piece::{PieceWriter, Trust, Verdict};
@@ -30,6 +32,7 @@ const MIB: usize = 1 << 20;
 
 on_both!(
     what_is_announced_by_a_link_beyond_all_that_counts_refuses_nobody,
+    what_a_link_leads_to_is_found_though_it_is_renamed_meanwhile,
     a_request_that_goes_away_while_it_takes_over_leaves_the_upload_to_others,
 );
 
@@ -40,6 +43,7 @@ fn new(at: &str, length: u64) -> NewUpload {
         length: Some(length),
         metadata: String::new(),
         sender: None,
+        is_told: true,
     }
 }
 
@@ -82,12 +86,61 @@ async fn what_is_announced_by_a_link_beyond_all_that_counts_refuses_nobody(diale
     }
     let mut tx = db.write(tenant).await.unwrap();
     let pending = addressed::pending_by(&mut tx, link.id).await.unwrap();
-    assert_eq!(pending, (3, 3 << 62));
+    assert_eq!((pending.files, pending.file_bytes), (3, 3 << 62));
     link.limits.bytes = Some(1 << 40);
     links::alter(&mut tx, &link).await.unwrap();
     tx.commit().await.unwrap();
     let refused = outsider.create_upload(new("/d", 1)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Quota);
+    clean(&world).await;
+}
+
+async fn what_a_link_leads_to_is_found_though_it_is_renamed_meanwhile(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    for at in ["/a", "/a/b"] {
+        ann.make_folder(&path(at), AttributeUpdate::default())
+            .await
+            .unwrap();
+    }
+    put(&ann, &path("/a/b/file"), b"alpha").await.unwrap();
+    let node = ann.held(&path("/a/b"), Rights::LIST).await.unwrap().node;
+    // What the path was when a request came.
+    let outsider = world.vfs.session(Principal {
+        home: path("/a/b"),
+        link: Some(LinkPass {
+            id: LinkId::random(),
+            node,
+            name: String::new(),
+        }),
+        ..ann.principal().clone()
+    });
+    let rename = async |from: &str, to: &str| {
+        let (from, to) = (path(from), path(to));
+        ann.rename(&from, &to, Overwrite::Forbid).await.unwrap();
+    };
+    rename("/a/b", "/a/c").await;
+    let found = outsider.held(&path("/a/b"), Rights::LIST).await.unwrap();
+    assert_eq!((found.node, found.name.as_str()), (node, "c"));
+    rename("/a", "/z").await;
+    assert_eq!(get(&outsider, &path("/a/b/file")).await.unwrap(), b"alpha");
+    // What got the old name is not behind the link.
+    for at in ["/a", "/a/b"] {
+        ann.make_folder(&path(at), AttributeUpdate::default())
+            .await
+            .unwrap();
+    }
+    put(&ann, &path("/a/b/file"), b"another").await.unwrap();
+    assert_eq!(get(&outsider, &path("/a/b/file")).await.unwrap(), b"alpha");
+    let none = outsider.held(&path("/a/b/none"), Rights::LIST).await;
+    assert_eq!(none.unwrap_err().kind(), ErrorKind::NotFound);
+    // Who asked for a path counts on its depth, and looks again where that is.
+    rename("/z/c", "/c").await;
+    let moved = outsider.held(&path("/a/b"), Rights::LIST).await;
+    assert_eq!(moved.unwrap_err().kind(), ErrorKind::Stale);
+    ann.remove_tree(&path("/c")).await.unwrap();
+    let gone = outsider.held(&path("/a/b"), Rights::LIST).await;
+    assert_eq!(gone.unwrap_err().kind(), ErrorKind::Denied);
     clean(&world).await;
 }
 

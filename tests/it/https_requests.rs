@@ -310,6 +310,29 @@ fn a_file_that_lands_when_its_link_has_ended_is_told_so() {
 }
 
 #[test]
+fn a_file_that_lands_where_its_folder_was_deleted_is_told_what_is_told_to_who_asks_anew() {
+    let admin = AdminDoor::up();
+    let put = admin.door.put("/inbox/report.txt?parents=true", "x", &[]);
+    assert_eq!(put.status, 201, "{}", put.text());
+    let link = inbox(&admin.door, json!({}));
+    let (client, pipe) = sending(&link, "late", &[], &noise(15, 700_000));
+    wait_for("the upload to be on its way", SOON, || {
+        let tenant = admin.root(&[], "/tenants/demo").json();
+        (tenant["reserved_bytes"] != 0).then_some(())
+    });
+    let all = "/api/v1/entries/inbox?recursive=true";
+    assert_eq!(admin.door.demo(&["-X", "DELETE"], all).status, 204);
+    drop(pipe);
+    let ended = client.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(
+        told.ends_with("410") && told.contains("link-over"),
+        "{told}"
+    );
+    assert_eq!(link.put("anew", "x", &[]).problem(), "link-over");
+}
+
+#[test]
 fn the_quota_of_the_tenant_counts() {
     let door = stocked();
     door.server

@@ -218,6 +218,8 @@ mod https_sessions;
 #[cfg(test)]
 mod https_shares;
 #[cfg(test)]
+mod https_shares_bounds;
+#[cfg(test)]
 mod https_shares_instances;
 #[cfg(test)]
 mod https_slow;

@@ -517,6 +517,7 @@ async fn who_sends_the_last_piece_after_another_did_is_told_to_ask_again(dialect
         length: Some(4),
         metadata: String::new(),
         sender: None,
+        is_told: true,
     };
     let id = ann.create_upload(new).await.unwrap();
     let piece = || ann.write_piece(id, 0, None, Trust::AsItComes);

@@ -31,7 +31,8 @@ pub struct AccountLink {
     name: String,
     /// Whether a password has to be given.
     has_password: bool,
-    /// `live`, `expired`, `used-up`, or `gone` when there is nothing where it leads.
+    /// `live`, `expired`, `used-up`, `gone` when there is nothing where it leads, or `barred` while its maker may
+    /// not do there what it is for.
     state: &'static str,
     /// When it was made.
     made_at: String,

@@ -15,7 +15,6 @@ use crate::domain::link::LinkKind;
 use crate::domain::node::{Entry, NodeKind};
 use crate::domain::path::VfsPath;
 use crate::domain::principal::Protocol;
-use crate::domain::rights::Rights;
 use crate::http::basic::Credentials;
 use crate::http::links::veil;
 use crate::http::reply::Problem;
@@ -25,6 +24,8 @@ use crate::vfs::session::Session;
 
 /// Browsers take a cookie of such a name over TLS only; its path is that of the link.
 const COOKIE: &str = "__Secure-sealift-link";
+/// How often it is looked where a link leads, while what it leads to moves on.
+const LOOKS: u32 = 5;
 
 /// Somebody at the door of a link that is good; whether they may enter is not looked at. Refused with 404
 /// when there is no such link, with 410 when it has ended.
@@ -133,20 +134,37 @@ impl Knock {
         request: &Extensions,
         path: Option<String>,
     ) -> Result<Outsider, Problem> {
-        let Self { good, from, token } = self;
-        let guest = web.guests().admit(&good, from).await?;
-        let needed = match good.link().kind {
-            LinkKind::Download => Rights::READ_ONLY,
-            LinkKind::Upload => Rights::WRITE,
+        let Self {
+            mut good,
+            from,
+            token,
+        } = self;
+        let mut looks = 1;
+        let (guest, session, entry) = loop {
+            let guest = web.guests().admit(&good, from).await?;
+            let session = web.vfs().session(guest.principal.clone());
+            let entry = session.held(good.home(), good.link().kind.needed()).await;
+            let error = match entry {
+                Ok(entry) => break (guest, session, entry),
+                Err(error) => error,
+            };
+            good = match error.kind() {
+                // What its maker may do no more, nobody does by it.
+                ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::NotFolder => {
+                    return Err(veil::over());
+                }
+                // It was moved since it was looked where it is.
+                ErrorKind::Stale if looks < LOOKS => {
+                    match Box::pin(find(web, &token, from)).await? {
+                        Found::Good(fresh) => fresh,
+                        Found::Over => return Err(veil::over()),
+                    }
+                }
+                _ => return Err(veil::error(error)),
+            };
+            looks += 1;
         };
-        let session = web.vfs().session(guest.principal.clone());
         held::put(request, guest);
-        let entry = session.held(good.home(), needed).await;
-        let entry = entry.map_err(|error| match error.kind() {
-            // What its maker may do no more, nobody does by it.
-            ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::NotFolder => veil::over(),
-            _ => error.into(),
-        })?;
         if good.link().kind == LinkKind::Upload {
             if entry.kind == NodeKind::File {
                 return Err(veil::over());
@@ -172,6 +190,29 @@ impl Outsider {
     /// 410, 503.
     pub async fn check_left(&self, web: &Web) -> Result<(), Problem> {
         check_left(web, &self.good, self.from).await
+    }
+
+    /// What an outcome is to those who come by a link, which may have ended since they were let in.
+    ///
+    /// # Errors
+    /// That of the outcome; 410.
+    pub async fn told<T>(&self, web: &Web, outcome: Result<T, Problem>) -> Result<T, Problem> {
+        let problem = match outcome {
+            Ok(done) => return Ok(done),
+            Err(problem) => veil::problem(problem),
+        };
+        let is_of_place = matches!(
+            problem.status(),
+            StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::LOCKED
+        );
+        if !is_of_place {
+            return Err(problem);
+        }
+        match Box::pin(find(web, &self.token, self.from)).await {
+            Ok(Found::Over) => Err(veil::over()),
+            // What went wrong before says more.
+            Ok(Found::Good(_)) | Err(_) => Err(problem),
+        }
     }
 
     /// Fails unless the link is for this.
@@ -247,9 +288,7 @@ async fn named(parts: &mut Parts, web: &Web) -> Result<HashMap<String, String>, 
 
 async fn knock(parts: &Parts, web: &Web, token: String) -> Result<Knock, Problem> {
     let (from, tenant) = visitor::whence(parts, web, Protocol::Https).await?;
-    let ticket = Ticket::parse(TicketKind::Link, &token).ok_or_else(veil::unknown)?;
-    let found = web.accounts().link(&ticket, from).await?;
-    let good = match found.ok_or_else(veil::unknown)? {
+    let good = match find(web, &token, from).await? {
         Found::Good(good) => good,
         Found::Over => return Err(veil::over()),
     };
@@ -257,6 +296,13 @@ async fn knock(parts: &Parts, web: &Web, token: String) -> Result<Knock, Problem
         Some(tenant) if tenant != good.tenant() => Err(veil::unknown()),
         _ => Ok(Knock { good, from, token }),
     }
+}
+
+/// What the text of a link stands for now.
+async fn find(web: &Web, token: &str, from: Door) -> Result<Found, Problem> {
+    let ticket = Ticket::parse(TicketKind::Link, token).ok_or_else(veil::unknown)?;
+    let found = web.accounts().link(&ticket, from).await?;
+    found.ok_or_else(veil::unknown)
 }
 
 async fn prove(headers: &HeaderMap, web: &Web, knock: &Knock) -> Result<(), Problem> {

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 
 use crate::accounts::own_links::{LinkChange, NewLink, OwnLink};
 use crate::domain::clock::Timestamp;
+use crate::domain::error::ErrorKind;
 use crate::domain::id::LinkId;
 use crate::domain::link::{LinkKind, LinkLimits};
 use crate::domain::node::NodeKind;
 use crate::domain::path::VfsPath;
-use crate::domain::rights::Rights;
 use crate::domain::secret::Secret;
 use crate::http::account::owner::Owner;
 use crate::http::admin::wish;
@@ -123,13 +123,14 @@ pub struct ShareView {
     id: String,
     /// What it is for.
     kind: Kind,
-    /// Where it leads now; null when that is gone.
+    /// Where it leads now; null when that is gone, or where you may not list.
     path: Option<String>,
     /// What it is called.
     name: String,
     /// Whether a password has to be given.
     has_password: bool,
-    /// `live`, `expired`, `used-up`, or `gone` when there is nothing where it leads.
+    /// `live`, `expired`, `used-up`, `gone` when there is nothing where it leads, or `barred` while you may not do
+    /// there what it is for.
     state: &'static str,
     /// When it was made.
     made_at: String,
@@ -177,14 +178,6 @@ pub struct SharePage {
     next: Option<String>,
 }
 
-/// What its maker must be allowed to do where it leads.
-fn needed(kind: LinkKind) -> Rights {
-    match kind {
-        LinkKind::Download => Rights::READ_ONLY,
-        LinkKind::Upload => Rights::WRITE,
-    }
-}
-
 /// Make a link to a file or folder, or one by which files are sent into a folder
 ///
 /// Whoever has it may do by it what the account that made it may do at that time, and no more than it is
@@ -216,7 +209,7 @@ pub async fn add(
     }
     // What the maker may not do, nobody does by a link; a token is a ceiling here as everywhere.
     let session = web.vfs().session(owner.principal.clone());
-    let entry = session.held(&path, needed(kind)).await?;
+    let entry = session.held(&path, kind.needed()).await?;
     if kind == LinkKind::Upload && entry.kind == NodeKind::File {
         let detail = format!("'{path}' is a file; files are sent into a folder");
         return Err(Problem::new(StatusCode::CONFLICT, "not-folder", detail));
@@ -321,7 +314,14 @@ pub async fn alter(
     // As for making it: what a token may not do itself, it lets nobody do.
     if let (Some(_), Some(path)) = (owner.means.token(), &own.path) {
         let session = web.vfs().session(owner.principal.clone());
-        session.held(path, needed(own.link.kind)).await?;
+        let held = session.held(path, own.link.kind.needed()).await;
+        if let Err(error) = held {
+            return Err(match (own.shown_path(), error.kind()) {
+                // The error would say where that is.
+                (None, ErrorKind::Denied | ErrorKind::NotFound) => out_of_reach(),
+                _ => error.into(),
+            });
+        }
     }
     let (uses, others) = match own.link.kind {
         LinkKind::Download => (change.max_downloads, change.max_files),
@@ -381,7 +381,8 @@ pub async fn revoke(
 
 fn shown(web: &Web, own: OwnLink) -> ShareView {
     let state = own.state(web.clock().now());
-    let OwnLink { link, path } = own;
+    let path = own.shown_path().map(VfsPath::to_string);
+    let link = own.link;
     let reads = link.kind == LinkKind::Download;
     let limits = link.limits;
     ShareView {
@@ -390,7 +391,7 @@ fn shown(web: &Web, own: OwnLink) -> ShareView {
             LinkKind::Download => Kind::Download,
             LinkKind::Upload => Kind::Upload,
         },
-        path: path.map(|path| path.to_string()),
+        path,
         name: link.name,
         has_password: link.password.is_some(),
         state,
@@ -406,6 +407,11 @@ fn shown(web: &Web, own: OwnLink) -> ShareView {
         max_size: limits.size,
         patterns: limits.patterns,
     }
+}
+
+fn out_of_reach() -> Problem {
+    let detail = "what this link leads to is out of your reach, or of your token's";
+    Problem::new(StatusCode::FORBIDDEN, "denied", detail)
 }
 
 fn amount(said: i64) -> Result<u64, Problem> {

@@ -48,7 +48,8 @@ pub async fn file(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let path = the_file(&outsider)?;
-    send(&web, &outsider, &path, &wish, &headers).await
+    let sent = send(&web, &outsider, &path, &wish, &headers).await;
+    outsider.told(&web, sent).await
 }
 
 /// Ask about the file that a link leads to, without its content.
@@ -73,7 +74,8 @@ pub async fn describe(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let path = the_file(&outsider)?;
-    tell(&web, &outsider, &path, &wish, &headers).await
+    let told = tell(&web, &outsider, &path, &wish, &headers).await;
+    outsider.told(&web, told).await
 }
 
 /// Download a file from the folder that a link leads to. Counted as `file` is.
@@ -101,7 +103,8 @@ pub async fn file_in(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let path = below(&outsider)?;
-    send(&web, &outsider, &path, &wish, &headers).await
+    let sent = send(&web, &outsider, &path, &wish, &headers).await;
+    outsider.told(&web, sent).await
 }
 
 /// Ask about a file from the folder that a link leads to, without its content.
@@ -130,7 +133,8 @@ pub async fn describe_in(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let path = below(&outsider)?;
-    tell(&web, &outsider, &path, &wish, &headers).await
+    let told = tell(&web, &outsider, &path, &wish, &headers).await;
+    outsider.told(&web, told).await
 }
 
 /// List the folder that a link leads to.
@@ -171,7 +175,7 @@ pub async fn list_in(
     outsider.check_left(&web).await?;
     let (limit, after) = (paging.limit()?, paging.after()?.unwrap_or_default());
     let page = outsider.session.page(&path, &after, limit).await;
-    let page = page.map_err(veil::error)?;
+    let page = outsider.told(&web, page.map_err(Problem::from)).await?;
     let items = page.items.iter().map(|seen| {
         let at = view::child(&within, &seen.entry.name)?;
         Ok(EntryView::new(&at, &seen.entry).with_sum(seen.sha256))
@@ -223,12 +227,13 @@ pub async fn pack(
     let session = &outsider.session;
     let selection = session.select(&paths, Purpose::Archive).await;
     let selection = selection.map_err(|error| {
-        let problem = veil::error(error);
+        let problem = Problem::from(error);
         match problem.word() {
             "invalid" => problem.saying("two of these have the same name; ask for one by itself"),
             _ => problem,
         }
-    })?;
+    });
+    let selection = outsider.told(&web, selection).await?;
     if method == Method::HEAD {
         return Ok(archive::describe(&selection, format));
     }

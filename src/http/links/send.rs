@@ -17,7 +17,6 @@ use crate::http::extract::Params;
 use crate::http::failures::{Piecing, Visiting};
 use crate::http::files::digest;
 use crate::http::links::outsider::Outsider;
-use crate::http::links::veil;
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer;
@@ -86,11 +85,11 @@ pub async fn put(
 ) -> Result<Response, Problem> {
     // To its end although its client may be gone: nobody else knows the upload's address, to end it.
     let sending = web.clone();
-    let sent = web
-        .tasks()
-        .spawn(async move { put_whole(&sending, &outsider, how, &headers, body).await });
-    let sent = sent.await.map_err(Error::internal)?;
-    sent.map_err(veil::problem)
+    let sent = web.tasks().spawn(async move {
+        let sent = put_whole(&sending, &outsider, how, &headers, body).await;
+        outsider.told(&sending, sent).await
+    });
+    sent.await.map_err(Error::internal)?
 }
 
 async fn put_whole(
@@ -117,6 +116,7 @@ async fn put_whole(
         length,
         metadata: String::new(),
         sender: how.sender.and_then(|said| desk::called(&said)),
+        is_told: false,
     };
     let id = session.create_upload(new).await?;
     let check = expected.map(Check::sha256);
@@ -137,7 +137,7 @@ async fn put_whole(
         Err(problem) => {
             // Nobody knows its address.
             if let Err(error) = session.end_upload(id).await {
-                tracing::debug!(error = ?error, "an upload that failed is left to expire");
+                tracing::debug!(error = ?error, "an upload that failed is left to a job to end");
             }
             return Err(match problem.word() {
                 "checksum-mismatch" => digest::mismatch(),
@@ -209,7 +209,7 @@ async fn begin(
     outsider.check_left(&web).await?;
     let mut body = body.into_data_stream();
     let begun = create::begin(&at(&web, &outsider), &headers, &mut body).await;
-    begun.map_err(veil::problem)
+    outsider.told(&web, begun).await
 }
 
 /// How far is an upload?
@@ -231,7 +231,7 @@ async fn begin(
 async fn look(State(web): State<Web>, outsider: Outsider, uri: Uri) -> Result<Response, Problem> {
     outsider.require(LinkKind::Upload)?;
     let looked = tus::look(&at(&web, &outsider), &uri).await;
-    looked.map_err(veil::problem)
+    outsider.told(&web, looked).await
 }
 
 /// Sends the next piece.
@@ -263,7 +263,7 @@ async fn go_on(
 ) -> Result<Response, Problem> {
     outsider.require(LinkKind::Upload)?;
     let gone_on = tus::go_on(&at(&web, &outsider), &uri, &headers, body).await;
-    gone_on.map_err(veil::problem)
+    outsider.told(&web, gone_on).await
 }
 
 /// Ends an upload and forgets it. A file that is complete stays.
@@ -278,10 +278,10 @@ async fn go_on(
     ),
     responses((status = 204, description = "ended"), Visiting, Piecing)
 )]
-async fn end(outsider: Outsider, uri: Uri) -> Result<StatusCode, Problem> {
+async fn end(State(web): State<Web>, outsider: Outsider, uri: Uri) -> Result<StatusCode, Problem> {
     outsider.require(LinkKind::Upload)?;
     let ended = tus::terminate(&outsider.session, &uri).await;
-    ended.map_err(veil::problem)
+    outsider.told(&web, ended).await
 }
 
 /// What `X-HTTP-Method-Override` says, for clients that can send nothing but POST.
@@ -310,7 +310,7 @@ async fn instead(
 ) -> Result<Response, Problem> {
     outsider.require(LinkKind::Upload)?;
     let done = tus::go_on_instead(&at(&web, &outsider), &uri, &headers, body).await;
-    done.map_err(veil::problem)
+    outsider.told(&web, done).await
 }
 
 /// Where a link takes files.

@@ -1,10 +1,11 @@
 //! What those who come by a link are told when something fails: never a path of the account, nor why a link
 //! has ended.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 
 use crate::domain::error::Error;
 use crate::http::reply::Problem;
+use crate::vfs::access::MOVED;
 
 /// 404: no link has this text, or it belongs elsewhere.
 pub fn unknown() -> Problem {
@@ -18,6 +19,12 @@ pub fn over() -> Problem {
     Problem::new(StatusCode::GONE, "link-over", detail)
 }
 
+/// 503: what the link leads to was moved while it was asked for.
+fn moved() -> Problem {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", MOVED);
+    problem.with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
 /// What an error is to those who come by a link.
 pub fn error(error: Error) -> Problem {
     problem(error.into())
@@ -28,6 +35,7 @@ pub fn problem(problem: Problem) -> Problem {
     let sentence = match problem.word() {
         // A right is missing that its maker had.
         "denied" | "unauthenticated" => return over(),
+        _ if problem.detail() == MOVED => return moved(),
         "already-exists" => "something of this name was made meanwhile; send it again",
         "changed" => "this is not the version that you know any more; ask for it again",
         "is-folder" => "this is a folder, not a file",

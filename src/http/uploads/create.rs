@@ -116,6 +116,7 @@ pub async fn begin(
         length,
         sender: desk.sender(&metadata),
         metadata: said.to_owned(),
+        is_told: true,
     };
     let id = session.create_upload(new).await?;
     let mut answer = desk.location(id);
