@@ -79,25 +79,28 @@ async fn lists_are_taken_of_authorities_of_the_tenant_only(world: Installation) 
         .map(ANN, &CertificateRule::pinned(&chain[0]).to_string())
         .await;
     let real = authority.revoke(&[7], (2022, 2030));
-    not_taken(world.revoke(&real).await, "tenant x509 add");
+    not_taken(world.revoke(&real).await, "add its certificate first");
     admitted(world.show(ANN, &chain).await);
     world.trust("bolt", &authority).await;
-    not_taken(world.revoke(&real).await, "tenant x509 add");
+    not_taken(world.revoke(&real).await, "add its certificate first");
     world.trust("acme", &authority).await;
     world.revoke(&real).await.unwrap();
     refused(world.show(ANN, &chain).await);
     // Newer ones by somebody else of the same name take nothing back.
     let namesake = Authority::new("Acme CA");
     let forged = namesake.revoke(&[], (2023, 2030));
-    not_taken(world.revoke(&forged).await, "tenant x509 add");
+    not_taken(world.revoke(&forged).await, "add its certificate first");
     let shown = namesake.0.pem();
     not_taken(
         world.revoke(&format!("{forged}{shown}")).await,
-        "tenant x509 add",
+        "add its certificate first",
     );
     // Nor if the tenant trusts both: there is one list by each name.
     world.trust("acme", &namesake).await;
-    not_taken(world.revoke(&forged).await, "tenant x509 remove");
+    not_taken(
+        world.revoke(&forged).await,
+        "take the authority that is over away first",
+    );
     refused(world.show(ANN, &chain).await);
     world.revoke(&real).await.unwrap();
     world
