@@ -136,10 +136,10 @@ async fn folders(settings: &Settings) -> Outcome<Report> {
                 let (at, moved) = (path(&format!("/f{size}")), path(&format!("/moved{size}")));
                 let [renames, deletes, restores] = times;
                 let rename = session.rename(&at, &moved, Overwrite::Forbid);
-                renames.push(milliseconds(rename).await?);
+                renames.push(Box::pin(milliseconds(rename)).await?);
                 session.rename(&moved, &at, Overwrite::Forbid).await?;
                 let node = session.stat(&at).await?.node;
-                deletes.push(milliseconds(session.remove_tree(&at)).await?);
+                deletes.push(Box::pin(milliseconds(session.remove_tree(&at))).await?);
                 let actor = session.principal().actor();
                 let committer = world.vfs.committer();
                 let restore = committer.run(world.tenant.id, &actor, Restore { node });

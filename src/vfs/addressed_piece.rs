@@ -350,7 +350,7 @@ impl Piece {
 
     async fn discard(self) -> Result<u64> {
         let before = self.before.clone();
-        self.settle(before).await
+        Box::pin(self.settle(before)).await
     }
 
     /// Writes down how far the upload is and lets it go.
@@ -381,7 +381,7 @@ impl Piece {
             false => LastByte::Told,
         };
         let progress = self.draft.settled(last_byte);
-        self.settle(progress).await
+        Box::pin(self.settle(progress)).await
     }
 
     async fn publish(mut self) -> Result<u64> {
@@ -430,7 +430,7 @@ impl Piece {
                     self.vfs.sealers().discard(self.principal.tenant);
                 }
                 let progress = self.draft.settled(LastByte::Withheld);
-                if let Err(second) = self.settle(progress).await {
+                if let Err(second) = Box::pin(self.settle(progress)).await {
                     tracing::debug!(error = ?second, "what came of an upload is kept as far as it was written down");
                 }
                 Err(error)
