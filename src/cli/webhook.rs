@@ -146,7 +146,7 @@ impl Webhook {
     /// Runs it.
     ///
     /// # Errors
-    /// As [`Directory`](crate::accounts::manage::Directory) says.
+    /// As [`Directory`] says.
     pub async fn run(self) -> Result<()> {
         match self {
             Self::Add(add) => add.run().await,

@@ -381,7 +381,7 @@ pub async fn discard(
     Ok(())
 }
 
-/// Discards up to `limit` uploads that broke off and have not moved since `until`, as [`uploads::remove_within`] has
+/// Discards up to `limit` uploads that broke off and have not moved since `until`, as `uploads::remove_within` has
 /// room for. False when there may be more.
 ///
 /// # Errors

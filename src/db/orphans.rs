@@ -7,7 +7,7 @@ use crate::domain::error::Result;
 use crate::domain::id::{AccountId, InstanceId, NodeId};
 
 /// Marks up to `limit` uploads as broken off whose instance's lease is over; removes those of which there is
-/// nothing to go on from, as [`uploads::remove_within`] has room for. False when there may be more.
+/// nothing to go on from, as `uploads::remove_within` has room for. False when there may be more.
 ///
 /// # Errors
 /// Unavailable when the database does not answer.
@@ -49,7 +49,7 @@ pub async fn release(
     Ok(*room > 0 && rows.len() < usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Discards up to `limit` changes that broke off and whose file is deleted, as [`uploads::remove_within`] has room for:
+/// Discards up to `limit` changes that broke off and whose file is deleted, as `uploads::remove_within` has room for:
 /// nothing leads to them any more. False when there may be more.
 ///
 /// # Errors
