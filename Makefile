@@ -13,7 +13,7 @@ run:
 # First what files and clients are promised, with blobs in S3 and keys in a key service; then everything,
 # on the local disk.
 CLOUD_TESTS := crash crossing differential feeding hostile lftp model openssh paramiko pieces rclone regions restic sshfs vfs:: winscp
-# Tests wait for their clients half of the time: on two cores four at once take a third less time than two.
+# Tests wait for their clients half of the time, so that two cores are not busy with two at once.
 test: export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? 4 : n)))
 test: packages
 	fuzz/run.sh 5
