@@ -42,6 +42,14 @@ pub(crate) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
+    /// The account that writes nothing into a worker's folder: whose upload broke off there sees more.
+    pub(crate) fn reader_of(path: &str) -> usize {
+        let number = path
+            .strip_prefix("/w")
+            .and_then(|rest| rest.split('/').next());
+        number.map_or(0, |number| (number.parse::<usize>().unwrap() + 1) % 2)
+    }
+
     pub(crate) fn new(story: &'a Story, number: usize, seed: u64) -> Self {
         let tenant = TENANTS[number % TENANTS.len()].0;
         let number = number / TENANTS.len();
@@ -265,8 +273,7 @@ impl<'a> Worker<'a> {
             0 => format!("{SHARED}/f{}", self.dice.usize(..2)),
             _ => format!("/w{number}/f{}", self.dice.usize(..NAMES)),
         };
-        // Its writer's account sees more.
-        self.read((number + 1) % 2, &path);
+        self.read(Self::reader_of(&path), &path);
     }
 
     fn read(&mut self, user: usize, path: &str) {
@@ -288,7 +295,7 @@ impl<'a> Worker<'a> {
         let door = self.choice(&Door::ALL);
         let (instance, ..) = self.somewhere(door);
         let look = self.story.oracle.look();
-        let listed = self.ask("list", (instance, (number + 1) % 2, door), |hand| {
+        let listed = self.ask("list", (instance, Self::reader_of(&folder), door), |hand| {
             hand.client().list(&folder)
         });
         if let Some(Ok(files)) = listed {
