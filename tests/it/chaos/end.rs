@@ -64,8 +64,8 @@ fn no_alarm(ground: &Ground) {
     }
 }
 
-/// Everything, through both, by any door and as either account; by SFTP as the one that sent nothing there: whose
-/// upload broke off over a file, and is kept, cannot open it.
+/// Everything, through both and by any door; by FTP and SFTP as the account that sent nothing there: the other may see
+/// what is kept of what broke off, or cannot open the file for it.
 fn read_all(story: &Story) {
     let paths = story.oracle.paths();
     for (tenant, _) in TENANTS {
@@ -73,10 +73,10 @@ fn read_all(story: &Story) {
         let files = paths.iter().filter_map(|path| path.split_once(':'));
         for (_, file) in files.filter(|(whose, _)| *whose == tenant) {
             for instance in 0..2 {
-                for (number, door) in Door::ALL.into_iter().enumerate() {
+                for door in Door::ALL {
                     let user = match door {
-                        Door::Sftp => Worker::reader_of(file),
-                        Door::Ftp | Door::Https => number % USERS.len(),
+                        Door::Https => instance % USERS.len(),
+                        Door::Ftp | Door::Sftp => Worker::reader_of(file),
                     };
                     let which = (instance, user, door);
                     read(story, &mut hands, which, file);
