@@ -6,12 +6,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt};
+use sealift::crypto::seal::FRAME_BYTES;
 use sealift::db::sql::Dialect;
 use sealift::domain::id::RegionId;
 use sealift::domain::secret::Secret;
@@ -54,14 +56,16 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn compare(settings: &Settings, what: &'static str) -> Outcome<Report> {
     let mut costs: [Vec<Cost>; 2] = [Vec::new(), Vec::new()];
-    let mut hashing = Vec::new();
+    let (mut hashing, mut sealing) = (Vec::new(), Vec::new());
     for _ in 0..settings.rounds {
         for (who, costs) in SUBJECTS.into_iter().zip(&mut costs) {
             let sink = Sink::start(what == "get")?;
             costs.push(Subject::start(&[who, what, &sink.address.to_string()])?.run()?);
         }
         hashing.push(Subject::start(&["hash", what, "-"])?.run()?.cpu_seconds);
+        sealing.push(Subject::start(&["seal", what, "-"])?.run()?.cpu_seconds);
     }
+    let seal = median(sealing);
     let hash = match what {
         "put" => median(hashing),
         // Reading compares no sums.
@@ -71,7 +75,10 @@ fn compare(settings: &Settings, what: &'static str) -> Outcome<Report> {
     let bare = cpu(&costs[0]);
     let rows = SUBJECTS.into_iter().zip(&costs).map(|(who, costs)| {
         let seconds = median(costs.iter().map(|cost| cost.seconds));
-        let hash = if who == "sealift" { hash } else { 0.0 };
+        let [hash, seal] = match who {
+            "sealift" => [hash, seal],
+            _ => [0.0, 0.0],
+        };
         Row {
             subject: who.to_owned(),
             values: vec![
@@ -79,6 +86,7 @@ fn compare(settings: &Settings, what: &'static str) -> Outcome<Report> {
                 1024.0 / seconds,
                 cpu(costs),
                 hash,
+                seal,
                 (cpu(costs) - hash) / bare,
                 median(costs.iter().map(|cost| cost.peak_mib)),
             ],
@@ -94,8 +102,9 @@ fn compare(settings: &Settings, what: &'static str) -> Outcome<Report> {
             "seconds",
             "MiB/s",
             "CPU s/GiB",
-            "of it SHA-256",
-            "times bare without it",
+            "SHA-256 alone",
+            "AES-GCM alone",
+            "times bare without SHA-256",
             "peak MiB",
         ],
         rows: rows.collect(),
@@ -166,6 +175,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
             hash();
             Ok(())
         }),
+        ("seal", _) => told(seal),
         ("bare", "put") => {
             let client = runtime.block_on(client(&endpoint))?;
             told(|| runtime.block_on(bare_put(&client)))
@@ -215,6 +225,20 @@ fn hash() {
         }
     }
     std::hint::black_box(hash.finalize());
+}
+
+/// A gigabyte in frames that never leave the processor's cache: less than this no server seals or opens for.
+fn seal() -> Outcome<()> {
+    let key = UnboundKey::new(&AES_256_GCM, &[7; 32]).map_err(|_| "no key")?;
+    let (key, mut frame) = (LessSafeKey::new(key), vec![7; FRAME_BYTES]);
+    for number in 0..GIB / FRAME_BYTES as u64 {
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..8].copy_from_slice(&number.to_le_bytes());
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut frame);
+        std::hint::black_box(tag.map_err(|_| "not sealed")?);
+    }
+    Ok(())
 }
 
 async fn config(endpoint: &str) -> Outcome<SdkConfig> {
