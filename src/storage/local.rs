@@ -124,7 +124,7 @@ impl BlobStore for LocalStore {
             most: MOST_BYTES,
             most_pieces: usize::MAX,
             read: PIECE_BYTES,
-            reads_ahead: 1,
+            reads_ahead: 2,
         }
     }
 
