@@ -83,9 +83,9 @@ impl Budget {
         self.grant(bytes, self.total() / 2)
     }
 
-    /// The same, for who has many of them: leaves an eighth of that half to others.
+    /// The same, for who has many of them: leaves a sixty-fourth of that half to others.
     pub fn try_take_many_granted(&self, bytes: usize) -> Option<Grant> {
-        self.grant(bytes, self.total() / 16 * 7)
+        self.grant(bytes, self.total() / 128 * 63)
     }
 
     fn grant(&self, bytes: usize, most: usize) -> Option<Grant> {

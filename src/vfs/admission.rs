@@ -38,8 +38,8 @@ enum Memory {
 
 impl Admissions {
     /// Grants `bytes` to one more upload of an account of a tenant, from the half of the memory that is for this, or
-    /// else from what is spare. The last eighth of that half is for accounts that have few, and of all memory for
-    /// tenants that have few.
+    /// else from what is spare. The last sixty-fourth of that half is for accounts that have few, and the last eighth of
+    /// all memory for tenants that have few.
     ///
     /// # Errors
     /// Busy when there is no memory for it.
@@ -117,7 +117,7 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert_eq!((refused.kind(), held.len()), (ErrorKind::Busy, 80));
+        assert_eq!((refused.kind(), held.len()), (ErrorKind::Busy, 81));
         // Of the same tenant, but another account.
         let neighbour = (greedy.0, AccountId(3));
         while let Ok(admission) = admissions.admit(&budget, neighbour, 10) {

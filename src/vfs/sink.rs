@@ -369,6 +369,20 @@ fn hold(tail: &mut BytesMut, bytes: &[u8], is_first: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::AccountId;
+    use crate::vfs::admission::Admissions;
+
+    #[test]
+    fn a_thousand_uploads_of_one_account_have_room_in_the_default_budget() {
+        let (admissions, budget) = (Arc::<Admissions>::default(), Budget::new(256 << 20));
+        let _spared: Vec<_> = std::iter::from_fn(|| budget.try_take_spare(GRANTED)).collect();
+        let whose = (TenantId(1), AccountId(1));
+        let _open: Vec<_> = (0..1000)
+            .map(|_| admissions.admit(&budget, whose, GRANTED).unwrap())
+            .collect();
+        let neighbour = (TenantId(1), AccountId(2));
+        assert!(admissions.admit(&budget, neighbour, GRANTED).is_ok());
+    }
 
     #[test]
     fn a_frame_that_comes_in_odd_pieces_takes_no_more_than_a_frame() {
