@@ -118,16 +118,18 @@ fn large(settings: &Settings, line: Line) -> Outcome<Report> {
         Line::Short => Seaweed::shared().http(),
         Line::Long => proxy.http(),
     };
-    let mut direct: [Vec<f64>; 2] = Default::default();
-    let mut ours: [Vec<Cost>; 2] = Default::default();
+    let [mut direct, mut ours]: [[Vec<Cost>; 2]; 2] = Default::default();
     for round in 0..settings.rounds {
         let [up, down] = &mut direct;
         if line == Line::Short {
             // A name of its own: what is there already is not sent again.
             let object = format!("s3:{}/large-{round}", bench.bucket);
             let file = bench.path("in/large");
-            up.push(seconds(|| rclone_copy(&bench.direct(), &file, &object))?);
-            down.push(seconds(|| {
+            let own = std::process::id();
+            up.push(measure(own, || {
+                rclone_copy(&bench.direct(), &file, &object)
+            })?);
+            down.push(measure(own, || {
                 rclone_copy(&bench.direct(), &object, &bench.path("out"))
             })?);
             fs::remove_file(bench.path("out"))?;
@@ -146,25 +148,34 @@ fn large(settings: &Settings, line: Line) -> Outcome<Report> {
     }
     let mut rows = Vec::new();
     for ((what, direct), ours) in ["put", "get"].into_iter().zip(direct).zip(ours) {
-        let straight = median(direct);
-        let row = |subject: String, seconds: f64, cpu: f64, peak: f64| Row {
-            subject,
-            values: vec![seconds, 1024.0 / seconds, straight / seconds, cpu, peak],
+        let middle = |costs: &[Cost], of: fn(&Cost) -> f64| median(costs.iter().map(of));
+        let straight = middle(&direct, |cost| cost.seconds);
+        let row = |subject: String, costs: &[Cost], is_ours: bool| {
+            let seconds = middle(costs, |cost| cost.seconds);
+            let all = middle(costs, |cost| cost.machine_seconds);
+            let (cpu, peak) = match is_ours {
+                true => (
+                    middle(costs, |cost| cost.cpu_seconds),
+                    middle(costs, |cost| cost.peak_mib),
+                ),
+                false => (f64::NAN, f64::NAN),
+            };
+            Row {
+                subject,
+                values: vec![
+                    seconds,
+                    1024.0 / seconds,
+                    straight / seconds,
+                    cpu,
+                    all,
+                    peak,
+                ],
+            }
         };
         if line == Line::Short {
-            rows.push(row(
-                format!("{what} rclone to S3"),
-                straight,
-                f64::NAN,
-                f64::NAN,
-            ));
+            rows.push(row(format!("{what} rclone to S3"), &direct, false));
         }
-        rows.push(row(
-            format!("{what} sftp, sealift"),
-            median(ours.iter().map(|cost| cost.seconds)),
-            median(ours.iter().map(|cost| cost.cpu_seconds)),
-            median(ours.iter().map(|cost| cost.peak_mib)),
-        ));
+        rows.push(row(format!("{what} sftp, sealift"), &ours, true));
     }
     let far = match line {
         Line::Short => "",
@@ -172,7 +183,14 @@ fn large(settings: &Settings, line: Line) -> Outcome<Report> {
     };
     Ok(Report {
         about: format!("1 GiB by sftp -c {CIPHER} through Sealift to SeaweedFS{far}"),
-        columns: vec!["seconds", "MiB/s", "times rclone", "CPU s/GiB", "peak MiB"],
+        columns: vec![
+            "seconds",
+            "MiB/s",
+            "times rclone",
+            "CPU s/GiB",
+            "all CPU s",
+            "peak MiB",
+        ],
         rows,
     })
 }
@@ -189,7 +207,7 @@ fn small(settings: &Settings) -> Outcome<Report> {
     let (mut bare, mut without, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..settings.rounds {
         let prefix = format!("bare-{round}");
-        bare.push(seconds(|| {
+        bare.push(measure(std::process::id(), || {
             runtime.block_on(put_all(&bench.bucket, &prefix))
         })?);
         let send = |peer: &Peer| rclone(peer, &bench.key, AT_ONCE, &bench.path("in"), "peer:small");
@@ -199,23 +217,24 @@ fn small(settings: &Settings) -> Outcome<Report> {
         let peer = bench.sealift(&Seaweed::shared().http(), &[])?;
         ours.push(measure(peer.pid(), || send(&peer))?);
     }
-    let bare = median(bare);
-    let row = |subject: &str, seconds: f64, cpu: f64| Row {
-        subject: subject.to_owned(),
-        values: vec![seconds, SMALL_FILES as f64 / seconds, bare / seconds, cpu],
-    };
-    let through = |subject: &str, costs: &[Cost]| {
+    let alone = median(bare.iter().map(|cost| cost.seconds));
+    let row = |subject: &str, costs: &[Cost], cpu: f64| {
         let seconds = median(costs.iter().map(|cost| cost.seconds));
-        let cpu = median(costs.iter().map(|cost| cost.cpu_seconds));
-        row(subject, seconds, cpu)
+        let all = median(costs.iter().map(|cost| cost.machine_seconds));
+        let rate = SMALL_FILES as f64 / seconds;
+        Row {
+            subject: subject.to_owned(),
+            values: vec![seconds, rate, alone / seconds, cpu, all],
+        }
     };
+    let of_server = |costs: &[Cost]| median(costs.iter().map(|cost| cost.cpu_seconds));
     Ok(Report {
         about: format!("{SMALL_FILES} x 10 KiB, {AT_ONCE} at a time, to SeaweedFS"),
-        columns: vec!["seconds", "files/s", "times bare", "CPU s"],
+        columns: vec!["seconds", "files/s", "times bare", "CPU s", "all CPU s"],
         rows: vec![
-            row("SDK, PUTs alone", bare, f64::NAN),
-            through("rclone to sshd, no S3", &without),
-            through("rclone to sealift", &ours),
+            row("SDK, PUTs alone", &bare, f64::NAN),
+            row("rclone to sshd, no S3", &without, of_server(&without)),
+            row("rclone to sealift", &ours, of_server(&ours)),
         ],
     })
 }
@@ -272,10 +291,4 @@ fn thousand() -> Outcome<Report> {
             ],
         }],
     })
-}
-
-fn seconds(work: impl FnOnce() -> Outcome<()>) -> Outcome<f64> {
-    let started = std::time::Instant::now();
-    work()?;
-    Ok(started.elapsed().as_secs_f64())
 }
