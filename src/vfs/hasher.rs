@@ -1,22 +1,25 @@
 //! SHA-256 of what is written, reckoned beside the work that receives, seals and stores it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
 use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::error::{Error, Result};
 use crate::net::budget::{Budget, Share};
 
-/// What is worth a thread's waking, and the most that waits while another batch is under way.
+/// What is worth a thread's waking, and the most that waits while two other batches are under way.
 const BATCH_BYTES: usize = 512 << 10;
 const MOST_BYTES: usize = 1 << 20;
+/// So many batches a thread reckons one after the other before another upload may have it.
+const BATCHES: usize = 16;
 /// States that are kept for pieces on their way.
 const MARKS: usize = 16;
 
@@ -47,7 +50,7 @@ impl Hands {
 }
 
 /// A SHA-256 that runs behind what it is given by so much as the budget spares, and at most by
-/// `MOST_BYTES` and as much under way. Without memory or a free hand it is reckoned at once.
+/// `MOST_BYTES` and twice as much under way. Without memory or a free hand it is reckoned at once.
 pub struct Hasher {
     hands: Hands,
     state: State,
@@ -57,12 +60,29 @@ pub struct Hasher {
 }
 
 enum State {
-    /// A batch is under way.
-    Away(JoinHandle<Done>),
+    /// A batch is under way, and perhaps the next.
+    Away(JoinHandle<Done>, Arc<Slot>),
     /// Up to what waits.
     Here(Sha256),
     /// A batch was not brought to its end, because the process ends.
     Lost,
+}
+
+/// Where the batch lies that comes next, so that the thread that reckons has to wait for nobody.
+#[derive(Default)]
+struct Slot {
+    next: Mutex<Next>,
+    /// Told when the thread took it, or takes none any more.
+    taken: Notify,
+}
+
+#[derive(Default)]
+enum Next {
+    #[default]
+    Free,
+    Full(Batch),
+    /// The thread takes no more.
+    Closed,
 }
 
 #[derive(Default)]
@@ -133,7 +153,7 @@ impl Hasher {
         self.settle().await?;
         match &self.state {
             State::Here(state) => Ok(stored(state)),
-            State::Away(_) | State::Lost => Err(lost()),
+            State::Away(..) | State::Lost => Err(lost()),
         }
     }
 
@@ -145,31 +165,45 @@ impl Hasher {
         self.settle().await?;
         match self.state {
             State::Here(state) => Ok(state.chain_update(last)),
-            State::Away(_) | State::Lost => Err(lost()),
+            State::Away(..) | State::Lost => Err(lost()),
         }
     }
 
     /// Starts with what waits, unless there is enough under way.
     async fn pass_on(&mut self) -> Result<()> {
-        if let State::Away(batch) = &self.state
-            && !batch.is_finished()
-            && self.waiting.bytes < MOST_BYTES
-        {
-            return Ok(());
+        while let State::Away(job, slot) = &mut self.state {
+            let is_busy = !job.is_finished();
+            if is_busy && (slot.lay(&mut self.waiting) || self.waiting.bytes < MOST_BYTES) {
+                return Ok(());
+            }
+            tokio::select! {
+                () = slot.taken.notified() => {}
+                done = job => {
+                    self.state = State::Lost;
+                    self.note(done.map_err(Error::internal)?);
+                }
+            }
         }
-        self.come_back().await?;
         let Ok(hand) = self.hands.free.clone().try_acquire_owned() else {
             return self.settle().await;
         };
-        let State::Here(state) = std::mem::replace(&mut self.state, State::Lost) else {
+        let State::Here(state) = mem::replace(&mut self.state, State::Lost) else {
             return Err(lost());
         };
-        let batch = std::mem::take(&mut self.waiting);
-        self.state = State::Away(self.hands.tasks.spawn_blocking(move || {
-            let done = batch.run(state);
+        let (batch, slot) = (mem::take(&mut self.waiting), Arc::<Slot>::default());
+        let own = Arc::clone(&slot);
+        let job = self.hands.tasks.spawn_blocking(move || {
+            let mut done = batch.run(Done::from(state));
+            for left in (0..BATCHES).rev() {
+                match own.take(left > 0) {
+                    Some(batch) => done = batch.run(done),
+                    None => break,
+                }
+            }
             drop(hand);
             done
-        }));
+        });
+        self.state = State::Away(job, slot);
         Ok(())
     }
 
@@ -179,18 +213,18 @@ impl Hasher {
         if self.waiting.steps.is_empty() {
             return Ok(());
         }
-        let State::Here(state) = std::mem::replace(&mut self.state, State::Lost) else {
+        let State::Here(state) = mem::replace(&mut self.state, State::Lost) else {
             return Err(lost());
         };
-        let done = std::mem::take(&mut self.waiting).run(state);
+        let done = mem::take(&mut self.waiting).run(Done::from(state));
         self.note(done);
         Ok(())
     }
 
     /// Waits for what is under way.
     async fn come_back(&mut self) -> Result<()> {
-        if let State::Away(batch) = &mut self.state {
-            let done = batch.await;
+        if let State::Away(job, _) = &mut self.state {
+            let done = job.await;
             self.state = State::Lost;
             self.note(done.map_err(Error::internal)?);
         }
@@ -216,15 +250,58 @@ impl Batch {
         }
     }
 
-    fn run(self, mut state: Sha256) -> Done {
-        let mut marks = Vec::new();
+    fn run(self, mut done: Done) -> Done {
         for step in self.steps {
             match step {
-                Step::Bytes(bytes) => state.update(&bytes),
-                Step::Mark(mark) => marks.push((mark, stored(&state))),
+                Step::Bytes(bytes) => done.state.update(&bytes),
+                Step::Mark(mark) => done.marks.push((mark, stored(&done.state))),
             }
         }
-        Done { state, marks }
+        done
+    }
+}
+
+impl From<Sha256> for Done {
+    fn from(state: Sha256) -> Self {
+        Self {
+            state,
+            marks: Vec::new(),
+        }
+    }
+}
+
+impl Slot {
+    /// Lays a batch into it, if it is free.
+    fn lay(&self, batch: &mut Batch) -> bool {
+        let mut next = self.lock();
+        let is_free = matches!(*next, Next::Free);
+        if is_free {
+            *next = Next::Full(mem::take(batch));
+        }
+        is_free
+    }
+
+    /// Takes the batch that lies in it. None comes any more when there is none, nor when it does not go on.
+    fn take(&self, goes_on: bool) -> Option<Batch> {
+        let after = match goes_on {
+            true => Next::Free,
+            false => Next::Closed,
+        };
+        let mut next = self.lock();
+        let taken = match mem::replace(&mut *next, after) {
+            Next::Full(batch) => Some(batch),
+            Next::Free | Next::Closed => {
+                *next = Next::Closed;
+                None
+            }
+        };
+        drop(next);
+        self.taken.notify_one();
+        taken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Next> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -238,10 +315,12 @@ fn lost() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
 
-    /// Hashes pieces of 40,000 bytes with a mark after each, and compares all of it.
-    async fn compare(hands: Hands, pieces: u64) {
+    /// Hashes pieces of 40,000 bytes with a mark after each, and compares all of it, every so often.
+    async fn compare(hands: Hands, pieces: u64, often: u64) {
         let mut hasher = Hasher::new(hands, Sha256::new());
         let mut plain = Sha256::new();
         for piece in 1..=pieces {
@@ -249,7 +328,7 @@ mod tests {
             plain.update(&bytes);
             hasher.update(bytes).await.unwrap();
             hasher.mark(piece);
-            if piece % 7 == 0 {
+            if piece % often == 0 {
                 let marked = hasher.marked(piece).await.unwrap();
                 assert_eq!(marked, Some(stored(&plain)));
                 assert_eq!(hasher.now().await.unwrap(), stored(&plain));
@@ -267,9 +346,20 @@ mod tests {
             for pieces in [0, 1, 6, 13, 40, 41, 100] {
                 let budget = Budget::new(memory);
                 let hands = Hands::with(count, budget.clone(), TaskTracker::new());
-                compare(hands, pieces).await;
+                compare(hands, pieces, 7).await;
                 assert_eq!(budget.used(), 0);
             }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn batches_follow_each_other_in_their_order_however_many_wait() {
+        for memory in [1 << 30, 3 << 20] {
+            let budget = Budget::new(memory);
+            let hands = Hands::with(1, budget.clone(), TaskTracker::new());
+            let uploads: JoinSet<_> = (0..3).map(|_| compare(hands.clone(), 1500, 700)).collect();
+            uploads.join_all().await;
+            assert_eq!(budget.used(), 0);
         }
     }
 
