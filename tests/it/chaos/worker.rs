@@ -42,14 +42,6 @@ pub(crate) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// The account that writes nothing into a worker's folder: whose upload broke off there sees more.
-    pub(crate) fn reader_of(path: &str) -> usize {
-        let number = path
-            .strip_prefix("/w")
-            .and_then(|rest| rest.split('/').next());
-        number.map_or(0, |number| (number.parse::<usize>().unwrap() + 1) % 2)
-    }
-
     pub(crate) fn new(story: &'a Story, number: usize, seed: u64) -> Self {
         let tenant = TENANTS[number % TENANTS.len()].0;
         let number = number / TENANTS.len();
@@ -274,6 +266,14 @@ impl<'a> Worker<'a> {
             _ => format!("/w{number}/f{}", self.dice.usize(..NAMES)),
         };
         self.read(Self::reader_of(&path), &path);
+    }
+
+    /// The account that writes nothing into a worker's folder: whose upload broke off there sees more.
+    pub(crate) fn reader_of(path: &str) -> usize {
+        let number = path
+            .strip_prefix("/w")
+            .and_then(|rest| rest.split('/').next());
+        number.map_or(0, |number| (number.parse::<usize>().unwrap() + 1) % 2)
     }
 
     fn read(&mut self, user: usize, path: &str) {
