@@ -38,8 +38,8 @@ enum Memory {
 
 impl Admissions {
     /// Grants `bytes` to one more upload of an account of a tenant, from the half of the memory that is for this, or
-    /// else from what is spare. The last sixty-fourth of that half is for accounts that have few, and the last eighth of
-    /// all memory for tenants that have few.
+    /// else from what is spare. The last sixty-fourth of that half is for accounts that have few, and the last
+    /// eighth of all memory for tenants that have few.
     ///
     /// # Errors
     /// Busy when there is no memory for it.
