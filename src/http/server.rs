@@ -142,9 +142,14 @@ impl HttpServer {
     ) {
         let settings = self.web.settings();
         let proxies: Arc<[Network]> = settings.proxies.clone().into();
+        // Where nobody logs in, however many come at once keep nobody from logging in elsewhere.
+        let without_login = Places::new(settings.connections);
         // Operators and Prometheus do not come through balancers; balancers ask for health without a header.
-        let admission = |offer| Admission {
-            places: places.clone(),
+        let admission = |offer: Offer| Admission {
+            places: match offer.speaks_tls() {
+                true => places.clone(),
+                false => without_login.clone(),
+            },
             proxies: match offer {
                 Offer::Clear | Offer::Public => proxies.clone(),
                 Offer::Metrics | Offer::Operators => [].into(),
@@ -247,7 +252,6 @@ impl Parts {
             Offer::Public => &self.public,
         };
         if !offer.speaks_tls() {
-            // Nobody logs in here: these must not keep anybody from logging in elsewhere.
             drop(place);
             let peer = Peer {
                 address,
