@@ -98,7 +98,7 @@ fn a_log_that_cannot_be_written_holds_nobody_up() {
 fn a_restart_keeps_host_key_password_accounts_and_files() {
     let folder = TempFolder::new();
     let data = folder.join("data");
-    let server = Server::up(&data);
+    let server = Server::up_with_own_keys(&data);
     let password = server.password();
     let options = SshOptions::with_new_key(&server, folder.path());
     let (file, back) = (folder.join("file"), folder.join("back"));
@@ -107,7 +107,7 @@ fn a_restart_keeps_host_key_password_accounts_and_files() {
     let host_key = host_keys(&server);
     server.stop();
 
-    let server = Server::up(&data);
+    let server = Server::up_with_own_keys(&data);
     assert_eq!(server.password(), password);
     assert_eq!(host_keys(&server), host_key);
     // OpenSSH would refuse a host key other than the one it noted.

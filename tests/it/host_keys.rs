@@ -82,7 +82,12 @@ const COMPATIBLE: (&str, &str) = ("SEALIFT__SFTP__ALGORITHMS", "compatible");
 
 fn compatible(data: &Path) -> Server {
     let (name, value) = COMPATIBLE;
-    Server::up_with(data, &[(name.to_owned(), value.to_owned())])
+    let own = data.join("ssh").display().to_string();
+    let variables = [
+        (name.to_owned(), value.to_owned()),
+        ("SEALIFT__SFTP__HOST_KEYS".to_owned(), own),
+    ];
+    Server::up_with(data, &variables)
 }
 
 /// As clients know servers that ran OpenSSH, SFTPGo or AWS Transfer Family before.
@@ -90,7 +95,7 @@ fn compatible(data: &Path) -> Server {
 fn keys_of_other_servers_are_taken_as_they_are() {
     let folder = TempFolder::new();
     let data = folder.join("data");
-    let server = Server::up(&data);
+    let server = Server::up_with_own_keys(&data);
     let options = SshOptions::with_new_key(&server, folder.path());
     server.stop();
     let [rsa, ecdsa, ed25519] = ["rsa", "ecdsa", "ed25519"]
@@ -162,7 +167,7 @@ fn a_key_with_a_passphrase_is_refused_in_every_form() {
 fn clients_learn_a_key_before_it_is_used() {
     let folder = TempFolder::new();
     let data = folder.join("data");
-    let server = Server::up(&data);
+    let server = Server::up_with_own_keys(&data);
     let options = SshOptions::with_new_key(&server, folder.path())
         .with("HostKeyAlias=sealift")
         .with("UpdateHostKeys=yes");
@@ -177,7 +182,7 @@ fn clients_learn_a_key_before_it_is_used() {
     let known = folder.join("known-hosts");
     for algorithms in ["ssh-ed25519,rsa-sha2-512", "rsa-sha2-256,ssh-ed25519"] {
         let _ = fs::remove_file(&known);
-        let server = Server::up(&data);
+        let server = Server::up_with_own_keys(&data);
         let options = options.with(&format!("HostKeyAlgorithms={algorithms}"));
         // The client asks only where it knows a key, while it works, and its end does not wait for proofs.
         wait_for("all keys to be known", WITHIN, || {
@@ -190,7 +195,7 @@ fn clients_learn_a_key_before_it_is_used() {
     }
 
     fs::rename(&next, &old).unwrap();
-    let server = Server::up(&data);
+    let server = Server::up_with_own_keys(&data);
     succeed(&logs_in(&server, &options, &after, "ssh-ed25519"));
     let trusting = options.with("HostKeyAlgorithms=ssh-ed25519");
     succeed(&sftp(

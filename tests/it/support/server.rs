@@ -6,8 +6,11 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use sealift::sftp::algorithms::Algorithms;
+use sealift::sftp::host_keys::HostKeys;
 use serde::Deserialize;
 
 use crate::support::cloud;
@@ -72,7 +75,22 @@ impl Server {
         )
     }
 
+    /// The same, with the host keys that it makes itself.
+    pub(crate) fn up_with_own_keys(data: &Path) -> Self {
+        Self::launch(&[], data, &[], fs::File::create(log_of(data)).unwrap())
+    }
+
     fn start(
+        wrapper: &[&OsStr],
+        data: &Path,
+        variables: &[(String, String)],
+        stderr: fs::File,
+    ) -> Self {
+        let variables = [&[host_keys()], variables].concat();
+        Self::launch(wrapper, data, &variables, stderr)
+    }
+
+    fn launch(
         wrapper: &[&OsStr],
         data: &Path,
         variables: &[(String, String)],
@@ -215,6 +233,17 @@ pub(crate) fn sealift(words: &[&str], input: &str) -> Output {
 
 pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_sealift")
+}
+
+/// Host keys that servers have in common, since to make them takes the half of a start.
+fn host_keys() -> (String, String) {
+    static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-keys");
+        HostKeys::load_or_create(&folder, Algorithms::Strict).unwrap();
+        folder
+    });
+    let name = "SEALIFT__SFTP__HOST_KEYS".to_owned();
+    (name, MADE.display().to_string())
 }
 
 fn read_ready(data: &Path) -> Option<Ready> {
