@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::cloud;
 use crate::support::folder::TempFolder;
 use crate::support::postgres::Postgres;
-use crate::support::server::{DEMO, Server, program, sealift};
+use crate::support::server::{DEMO, Server, host_keys, program, sealift};
 use crate::support::serving::Serving;
 
 fn json(text: &str) -> Value {
@@ -450,7 +450,7 @@ fn serve_needs_migrations_and_serves_from_postgresql() {
         urls.owner,
         at("store"),
         at("keys/local.key"),
-        at("ssh"),
+        host_keys(),
         at("ready.json"),
     );
     fs::write(&file, settings).unwrap();

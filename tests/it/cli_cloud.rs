@@ -19,7 +19,7 @@ use crate::support::cloud::{block_on, key_service};
 use crate::support::folder::{TempFolder, sha256, write_random};
 use crate::support::kms::{Kind, Kms};
 use crate::support::seaweed::Seaweed;
-use crate::support::server::{program, sealift};
+use crate::support::server::{host_keys, program, sealift};
 use crate::support::serving::Serving;
 
 /// An installation whose one region, `eu`, is a bucket.
@@ -78,7 +78,7 @@ impl Cloud {
             at("sealift.db"),
             at("local.key"),
             self.more,
-            at("ssh"),
+            host_keys(),
             at("ready.json"),
         );
         settings += "[region.eu]\n";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::folder::TempFolder;
-use crate::support::server::sealift;
+use crate::support::server::{host_keys, sealift};
 use crate::support::serving::Serving;
 use crate::support::wait::wait_for;
 
@@ -42,7 +42,7 @@ impl Two {
             self.at("local.key"),
             self.at("near"),
             self.at("far"),
-            self.at("ssh"),
+            host_keys(),
             self.at("ready.json"),
         );
         fs::write(&self.config, settings).unwrap();

@@ -12,7 +12,7 @@ use sealift::sftp::host_keys::HostKeys;
 
 use crate::support::client::{SshOptions, run, sftp, succeed};
 use crate::support::folder::TempFolder;
-use crate::support::server::{DEMO, Server};
+use crate::support::server::{DEMO, Server, host_keys};
 use crate::support::two::Two;
 use crate::support::wait::wait_for;
 
@@ -221,9 +221,9 @@ fn instances_with_other_keys_are_warned_of() {
     other.stop();
     let config = two.config("other");
     let text = fs::read_to_string(&config).unwrap();
-    let [shared, own] = ["ssh", "own-ssh"].map(|name| two.folder.join(name));
+    let (shared, own) = (host_keys(), two.folder.join("own-ssh"));
     let text = text.replace(
-        &format!("host_keys = \"{}\"", shared.display()),
+        &format!("host_keys = \"{shared}\""),
         &format!("host_keys = \"{}\"", own.display()),
     );
     fs::write(&config, text).unwrap();
@@ -236,7 +236,7 @@ fn instances_with_other_keys_are_warned_of() {
     for part in [
         &one.instance,
         &other.instance,
-        shared.to_str().unwrap(),
+        shared,
         own.to_str().unwrap(),
         "Copy the folder",
     ] {

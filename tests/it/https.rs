@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::folder::TempFolder;
 use crate::support::ftp_raw::{Stream, trusting};
 use crate::support::https_door::{HttpsDoor, ask};
-use crate::support::server::{DEMO, sealift};
+use crate::support::server::{DEMO, host_keys, sealift};
 use crate::support::serving::Serving;
 use crate::support::testssl;
 use crate::support::wait::wait_for;
@@ -253,7 +253,7 @@ fn ports_that_speak_no_tls_need_no_certificate() {
         at("sealift.db"),
         at("local.key"),
         at("store"),
-        at("ssh"),
+        host_keys(),
         at("ready.json"),
     );
     fs::write(&config, &settings).unwrap();

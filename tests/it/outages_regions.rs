@@ -15,7 +15,7 @@ use crate::support::https_door;
 use crate::support::kms::{Kind, Kms};
 use crate::support::proxy::{Harm, Proxy};
 use crate::support::seaweed::{AWS_REGION, Seaweed};
-use crate::support::server::sealift;
+use crate::support::server::{host_keys, sealift};
 use crate::support::serving::Serving;
 use crate::support::wait::wait_for;
 
@@ -83,7 +83,7 @@ impl Two {
              [retention]\ninterval = \"200ms\"\n[server]\nready_file = \"{}\"\n",
             at("sealift.db"),
             at("local.key"),
-            at("ssh"),
+            host_keys(),
             at("ready.json"),
         );
         let key = Seaweed::shared().admin();

@@ -20,7 +20,7 @@ use crate::support::folder::TempFolder;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 use crate::support::seaweed::Seaweed;
-use crate::support::server::sealift;
+use crate::support::server::{host_keys, sealift};
 use crate::support::serving::Serving;
 use crate::support::world::{World, path, put};
 
@@ -60,7 +60,7 @@ impl Own {
              [sftp]\nlisten = [\"127.0.0.1:0\"]\nhost_keys = \"{}\"\n\
              [server]\nready_file = \"{}\"\n{regions}",
             self.at("local.key"),
-            self.at("ssh"),
+            host_keys(),
             self.at("ready.json"),
         );
         fs::write(&self.config, settings).unwrap();

@@ -16,6 +16,7 @@ use crate::support::cloud::block_on;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 use crate::support::seaweed::Seaweed;
+use crate::support::server::host_keys;
 use crate::support::serving::Serving;
 use crate::support::two::Two;
 use crate::support::wait::wait_for;
@@ -122,7 +123,7 @@ impl Ground {
             key.id,
             String::from_utf8_lossy(key.secret.expose()),
             at("local.key"),
-            at("ssh"),
+            host_keys(),
             self.grace,
             at(&format!("{}.json", instance.name)),
         )

@@ -86,7 +86,11 @@ impl Server {
         variables: &[(String, String)],
         stderr: fs::File,
     ) -> Self {
-        let variables = [&[host_keys()], variables].concat();
+        let keys = (
+            "SEALIFT__SFTP__HOST_KEYS".to_owned(),
+            host_keys().to_owned(),
+        );
+        let variables = [&[keys], variables].concat();
         Self::launch(wrapper, data, &variables, stderr)
     }
 
@@ -235,15 +239,14 @@ pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_sealift")
 }
 
-/// Host keys that servers have in common, since to make them takes the half of a start.
-fn host_keys() -> (String, String) {
-    static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
+/// The folder of host keys that servers have in common, since to make them takes half of a start.
+pub(crate) fn host_keys() -> &'static str {
+    static MADE: LazyLock<String> = LazyLock::new(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-keys");
         HostKeys::load_or_create(&folder, Algorithms::Strict).unwrap();
-        folder
+        folder.display().to_string()
     });
-    let name = "SEALIFT__SFTP__HOST_KEYS".to_owned();
-    (name, MADE.display().to_string())
+    &MADE
 }
 
 fn read_ready(data: &Path) -> Option<Ready> {

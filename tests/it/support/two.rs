@@ -8,7 +8,7 @@ use rcgen::{CertificateParams, KeyPair};
 
 use crate::support::folder::TempFolder;
 use crate::support::postgres::{DatabaseUrls, Postgres};
-use crate::support::server::sealift;
+use crate::support::server::{host_keys, sealift};
 use crate::support::serving::Serving;
 
 /// The password of `ann@acme`, and of whatever account is added.
@@ -59,7 +59,7 @@ impl Two {
             self.urls.owner,
             at("store"),
             at("local.key"),
-            at("ssh"),
+            host_keys(),
             at(&format!("{name}.json")),
         );
         fs::write(self.config(name), settings).unwrap();
