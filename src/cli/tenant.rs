@@ -27,7 +27,7 @@ pub enum Tenant {
     Add(Add),
     /// Shows all tenants
     List(List),
-    /// Shows a tenant: its limits, where it is, what is left to move or to copy
+    /// Shows a tenant: its limits, what it uses, where it is, what is left to move or to copy
     Show(Show),
     /// Moves a tenant's files to another region, while transfers go on
     Move(Move),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::accounts::manage_placement::{PlacedTenant, Region};
+use crate::accounts::manage_tenants::WholeTenant;
 use crate::cli::arguments;
 use crate::cli::output::{self, Format};
 use crate::cli::place::Place;
@@ -42,10 +43,10 @@ impl Show {
     /// NotFound when there is no such tenant.
     pub async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
-        let placed = installation.directory().placed_tenant(&self.name).await?;
+        let whole = installation.directory().whole_tenant(&self.name).await?;
         match self.place.format() {
-            Format::Json => output::json(&placed)?,
-            Format::Text => text(&placed)?,
+            Format::Json => output::json(&whole)?,
+            Format::Text => text(&whole)?,
         }
         installation.close().await;
         Ok(())
@@ -132,7 +133,21 @@ pub fn shown_replica(placed: &PlacedTenant) -> String {
     }
 }
 
-fn text(placed: &PlacedTenant) -> Result<()> {
+/// What a tenant uses, for people.
+fn shown_use(whole: &WholeTenant) -> String {
+    let used = arguments::shown_amount(whole.used_bytes);
+    let promised = match whole.reserved_bytes {
+        0 => String::new(),
+        bytes => format!(
+            ", and {} promised to uploads in progress",
+            arguments::shown_amount(bytes)
+        ),
+    };
+    format!("{used} in {} files and folders{promised}", whole.used_files)
+}
+
+fn text(whole: &WholeTenant) -> Result<()> {
+    let placed = &whole.placed;
     let tenant = &placed.tenant;
     let keeps = std::time::Duration::from_secs(tenant.retention_seconds);
     let dash = || "-".to_owned();
@@ -143,6 +158,7 @@ fn text(placed: &PlacedTenant) -> Result<()> {
         ("keeps", keeps.text()),
         ("quota", arguments::shown_size(tenant.quota_bytes)),
         ("files", arguments::shown_count(tenant.quota_files)),
+        ("used", shown_use(whole)),
         ("sessions", arguments::shown_count(tenant.sessions)),
         ("region", placed.region.clone()),
         ("to move", shown_rest(placed)),

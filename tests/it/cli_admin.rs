@@ -152,7 +152,11 @@ fn what_ftp_asks_of_accounts_and_tenants_is_set_shown_and_taken_away() {
             .contains("data-tls=required")
     );
     run(&[&acme[..], &["--clear"]].concat());
-    assert!(run(&["tenant", "show", "acme"])["door_options"].is_null());
+    let acme = run(&["tenant", "show", "acme"]);
+    assert!(acme["door_options"].is_null());
+    assert_eq!(acme["used_files"], 0, "{acme}");
+    let shown = server.admin(&["tenant", "show", "acme"], "");
+    assert!(shown.contains("used      0 B in 0 files"), "{shown}");
 
     let host = "files.acme.example";
     run(&["tenant", "host", "add", "acme", "Files.Acme.Example."]);
