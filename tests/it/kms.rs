@@ -339,8 +339,11 @@ async fn a_key_whose_renewal_is_refused_leaves_memory_at_once() {
     world.clock.advance(KEY_LIFE / 2);
     line.answer("Decrypt", "ThrottlingException", "slow down");
     read().await.unwrap();
-    until("attempts at a renewal", async || line.asked("Decrypt") >= 4).await;
-    read().await.unwrap();
+    until("attempts at a renewal", async || {
+        read().await.unwrap();
+        line.asked("Decrypt") >= 4
+    })
+    .await;
 
     line.answer("Decrypt", "AccessDeniedException", "not any more");
     world.clock.advance(Duration::from_secs(61));
