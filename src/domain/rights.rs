@@ -34,7 +34,7 @@ impl Rights {
     pub const WRITE: Self = Self(4);
     /// Replace or change what existing files hold.
     pub const OVERWRITE: Self = Self(8);
-    /// Delete files and folders.
+    /// Delete the files and folders in this one, and not the folder itself.
     pub const DELETE: Self = Self(16);
     /// Rename and move; needed at both ends. A move into another folder also needs what copying and
     /// deleting would: list, read and delete there, write and for folders make-folders here.

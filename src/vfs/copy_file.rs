@@ -146,11 +146,10 @@ impl CopyFile {
             return Err(taken(&self.goal.path));
         }
         let is_folder = target.kind == NodeKind::Folder;
-        let needed = match self.overwrite == Overwrite::Replace && is_folder {
-            true => Rights::OVERWRITE | Rights::DELETE,
-            false => Rights::OVERWRITE,
-        };
-        access.require(&below(to_chain, target), needed)?;
+        access.require(&below(to_chain, target), Rights::OVERWRITE)?;
+        if self.overwrite == Overwrite::Replace && is_folder {
+            access.require(to_chain, Rights::DELETE)?;
+        }
         if chain
             .last()
             .is_some_and(|source| source.node == target.node)

@@ -91,8 +91,8 @@ impl Operation for CopyFolder {
             None => None,
             Some(_) if self.overwrite != Overwrite::Replace => return Err(taken(to)),
             Some(target) => {
-                let needed = Rights::OVERWRITE | Rights::DELETE;
-                access.require(&below(&to_chain, target), needed)?;
+                access.require(&below(&to_chain, target), Rights::OVERWRITE)?;
+                access.require(&to_chain, Rights::DELETE)?;
                 not_within(&chain, target)?;
                 replace(tx, &self.principal, (target, to), next).await?
             }

@@ -65,14 +65,15 @@ impl Operation for Rename {
             access.require(&from_chain, Rights::LIST)?;
             return self.rename_broken_off(tx, &access, &from_chain).await;
         };
-        access.require(&below(&from_chain, &entry), Rights::RENAME)?;
+        access.require(&from_chain, Rights::RENAME)?;
         let chain = entries::resolve(tx, self.to.names(), Moment::Now).await?;
         let (to_chain, target) = parent_of(tx, &access, &self.to, chain).await?;
         access.require(&to_chain, Rights::RENAME)?;
         if to_chain.last().is_some_and(|to| to.node != entry.parent) {
             // A move must not do what copying and deleting would be denied.
-            let left = Rights::LIST | Rights::READ | Rights::DELETE;
-            access.require(&below(&from_chain, &entry), left)?;
+            let read = Rights::LIST | Rights::READ;
+            access.require(&below(&from_chain, &entry), read)?;
+            access.require(&from_chain, Rights::DELETE)?;
             access.require(
                 &to_chain,
                 match entry.kind {
@@ -91,14 +92,13 @@ impl Operation for Rename {
             if target.node == entry.node {
                 return Ok(Record::Nothing);
             }
-            let mut needed = Rights::OVERWRITE;
+            access.require(&below(&to_chain, &target), Rights::OVERWRITE)?;
             if self.overwrite == Overwrite::Replace {
                 not_within(&from_chain, &target)?;
                 if target.kind == NodeKind::Folder || entry.kind == NodeKind::Folder {
-                    needed = needed | Rights::DELETE;
+                    access.require(&to_chain, Rights::DELETE)?;
                 }
             }
-            access.require(&below(&to_chain, &target), needed)?;
             gone = self.make_way(tx, &entry, &target, next).await?;
         }
         let (Some(parent), Some(name)) = (to_chain.last(), self.to.name()) else {

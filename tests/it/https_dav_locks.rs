@@ -375,7 +375,7 @@ fn a_refusal_tells_nobody_of_what_they_must_not_see() {
     let eve = eve(&door, &[]);
     let words = ["grant", "remove", "eve@demo", "demo:/"];
     door.server.admin(&words, "");
-    let words = ["grant", "add", "eve@demo", "demo:/d", "delete,rename"];
+    let words = ["grant", "add", "eve@demo", "demo:/", "delete,rename"];
     door.server.admin(&words, "");
     ann.locked("/d/secret/f", &[]);
     let refused = eve.ask("DELETE", "/d", &[]);

@@ -41,6 +41,7 @@ on_both!(
     a_second_creator_is_refused,
     a_time_of_creation_stays_with_its_file,
     denials_name_the_missing_right,
+    a_folder_is_not_its_holders_to_take_away,
     files_that_are_mostly_holes_do_not_overflow_the_counters,
     folders_cannot_move_into_each_other_at_once,
     out_of_order_writes_are_hashed_later,
@@ -378,6 +379,67 @@ async fn denials_name_the_missing_right(dialect: Dialect) {
     }
 }
 
+/// Lets an account do everything in a folder.
+async fn grant_all(world: &World, ann: &Session, whom: &Session, folder: &str) {
+    let folder = ann.stat(&path(folder)).await.unwrap();
+    let grant = Grant {
+        subject: Subject::Account(whom.principal().account),
+        node: folder.node,
+        rights: Rights::ALL,
+    };
+    let mut tx = world.vfs.database().write(world.tenant.id).await.unwrap();
+    grants::set(&mut tx, grant).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn a_folder_is_not_its_holders_to_take_away(dialect: Dialect) {
+    let world = World::new(dialect).await;
+    let ann = world.account("ann").await;
+    for folder in ["/home", "/home/bob", "/home/bob/in", "/home/bob/tree"] {
+        ann.make_folder(&path(folder), Default::default())
+            .await
+            .unwrap();
+    }
+    for file in ["/home/bob/x", "/home/bob/tree/y"] {
+        put(&ann, &path(file), b"x").await.unwrap();
+    }
+    let bob = world.account_with("bob", Rights::NONE, None).await;
+    grant_all(&world, &ann, &bob, "/home/bob").await;
+    let (own, inside) = (path("/home/bob"), path("/home/bob/in/b"));
+    let eve = world.account_with("eve", Rights::NONE, None).await;
+    grant_all(&world, &ann, &eve, "/home/bob/tree").await;
+    grant_all(&world, &ann, &eve, "/home/bob/in").await;
+    for (outcome, right) in [
+        (bob.remove_tree(&own).await, "delete"),
+        (bob.remove_folder(&own).await, "delete"),
+        (
+            bob.rename(&own, &path("/home/b"), Overwrite::Forbid).await,
+            "rename",
+        ),
+        (
+            eve.rename(&path("/home/bob/tree"), &inside, Overwrite::Forbid)
+                .await,
+            "rename",
+        ),
+        (
+            eve.rename(
+                &path("/home/bob/tree/y"),
+                &path("/home/bob/in"),
+                Overwrite::Replace,
+            )
+            .await,
+            "rename",
+        ),
+    ] {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert!(error.context().contains(&format!("'{right}'")), "{error}");
+    }
+    bob.remove_tree(&path("/home/bob/tree")).await.unwrap();
+    bob.remove_file(&path("/home/bob/x")).await.unwrap();
+    clean(&world).await;
+}
+
 async fn a_listing_shows_only_the_way_to_what_is_granted(dialect: Dialect) {
     let world = World::new(dialect).await;
     let ann = world.account("ann").await;
@@ -389,15 +451,7 @@ async fn a_listing_shows_only_the_way_to_what_is_granted(dialect: Dialect) {
     put(&ann, &path("/in/bob/x"), b"x").await.unwrap();
     put(&ann, &path("/in/file"), b"x").await.unwrap();
     let bob = world.account_with("bob", Rights::NONE, None).await;
-    let folder = ann.stat(&path("/in/bob")).await.unwrap();
-    let grant = Grant {
-        subject: Subject::Account(bob.principal().account),
-        node: folder.node,
-        rights: Rights::ALL,
-    };
-    let mut tx = world.vfs.database().write(world.tenant.id).await.unwrap();
-    grants::set(&mut tx, grant).await.unwrap();
-    tx.commit().await.unwrap();
+    grant_all(&world, &ann, &bob, "/in/bob").await;
     for (folder, expected) in [("/", "in"), ("/in", "bob"), ("/in/bob", "x")] {
         let page = bob
             .list(&path(folder))
