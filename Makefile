@@ -55,6 +55,7 @@ packages:
 	@tests/install/python.sh "$(CACHE)/moto" "moto[server]==5.2.5"
 	@tests/install/python.sh "$(CACHE)/ssh-audit" ssh-audit==3.3.0
 	@tests/install/python.sh "$(CACHE)/schemathesis" schemathesis==4.32.5
+	@tests/install/python.sh "$(CACHE)/stream-unzip" stream-unzip==0.0.101
 	@tests/install/python.sh "$(CACHE)/tus" tuspy==1.1.0
 	@tests/install/node.sh "$(CACHE)/node" tus-js-client@4.3.1
 	@tests/install/node.sh "$(CACHE)/typescript" openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 \

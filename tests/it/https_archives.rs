@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::client::run;
+use crate::support::client::{cached, run};
 use crate::support::folder::TempFolder;
 use crate::support::https_door::HttpsDoor;
 
@@ -79,6 +79,28 @@ fn a_folder_is_fetched_as_zip_and_as_tar() {
                 let code = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\n\
                             assert z.testzip() is None\nz.extractall(sys.argv[2])";
                 done("/usr/bin/python3", &["-c", code, archive, out]);
+                // As it comes, by who has seen no directory of it.
+                let code = "import os, stream_unzip, sys\n\
+                            pieces = iter(lambda: sys.stdin.buffer.read(1000), b'')\n\
+                            for name, size, content in stream_unzip.stream_unzip(pieces):\n\
+                            \x20   path = os.path.join(os.fsencode(sys.argv[1]), b'streamed', name)\n\
+                            \x20   os.makedirs(os.path.dirname(path), exist_ok=True)\n\
+                            \x20   if name.endswith(b'/'):\n\
+                            \x20       assert not b''.join(content)\n\
+                            \x20       continue\n\
+                            \x20   with open(path, 'wb') as file:\n\
+                            \x20       file.writelines(content)";
+                let mut command = Command::new(cached("stream-unzip/bin/python"));
+                command.args(["-c", code, out]);
+                command.stdin(fs::File::open(archive).unwrap());
+                let ran = command.output().unwrap();
+                assert!(
+                    ran.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&ran.stderr)
+                );
+                let streamed = format!("{out}/streamed/tree");
+                done("diff", &["-r", tree.to_str().unwrap(), &streamed]);
             }
             _ => drop(done("tar", &["-xf", archive, "-C", out])),
         }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use crc32fast::Hasher;
 
 use crate::domain::error::Result as Outcome;
@@ -13,7 +14,7 @@ use crate::http::extract::Params;
 use crate::http::failures::Asking;
 use crate::http::files::bundle::{COLLECTED, Collector, Item};
 use crate::http::files::pump::{self, Allowance, Outlet};
-use crate::http::files::zip::Zip;
+use crate::http::files::zip::{Blocks, Zip};
 use crate::http::files::{disposition, tar};
 use crate::http::raw::Raw;
 use crate::http::reply::Problem;
@@ -36,7 +37,7 @@ pub const PATHS: usize = 1000;
     tag = "files",
     params(
         ("path" = Vec<String>, Query, style = Form, explode, description = "what goes in, up to 1,000 times"),
-        ("format" = Option<String>, Query, description = "zip (the default; stored, ZIP64 where needed) or tar (pax)"),
+        ("format" = Option<String>, Query, description = "zip (the default; not compressed, ZIP64 where needed) or tar (pax)"),
     ),
     responses(
         (status = 200, description = "the archive", content(
@@ -123,7 +124,7 @@ pub fn answer(
 pub enum Format {
     /// tar, with pax headers.
     Tar,
-    /// ZIP, stored.
+    /// ZIP, not compressed.
     Zip,
 }
 
@@ -155,9 +156,12 @@ async fn write_zip(selection: &Selection, outlet: Outlet, budget: Budget) -> Out
         out.put(&zip.begin(&item)).await?;
         if !item.is_folder {
             let file = selection.open(&selected.entry).await?;
-            let mut sum = Hasher::new();
-            out.put_file(&file, item.size, |piece| sum.update(piece))
-                .await?;
+            let (mut sum, mut blocks) = (Hasher::new(), Blocks::of(item.size));
+            let cut = |piece: Bytes| {
+                sum.update(&piece);
+                blocks.cut(piece)
+            };
+            out.put_file(&file, item.size, cut).await?;
             out.put(&zip.end(&item, sum.finalize())?).await?;
         }
     }
@@ -178,7 +182,7 @@ async fn write_tar(selection: &Selection, outlet: Outlet) -> Outcome<()> {
         out.put(&tar::begin(&item)).await?;
         if !item.is_folder {
             let file = selection.open(&selected.entry).await?;
-            out.put_file(&file, item.size, |_| ()).await?;
+            out.put_file(&file, item.size, |piece| [piece]).await?;
             out.put(&tar::padding(item.size)).await?;
         }
     }

@@ -71,26 +71,31 @@ impl Collector {
         }
     }
 
-    /// Sends a whole file; `seen` is shown each piece.
+    /// Sends a whole file as what `cut` makes of each piece.
     ///
     /// # Errors
-    /// As [`Outlet::send_file`].
-    pub async fn put_file(
+    /// As [`Outlet::send_cut`].
+    pub async fn put_file<Parts>(
         &mut self,
         file: &FileReader,
         size: u64,
-        mut seen: impl FnMut(&[u8]),
-    ) -> Result<()> {
+        mut cut: impl FnMut(Bytes) -> Parts,
+    ) -> Result<()>
+    where
+        Parts: IntoIterator<Item = Bytes, IntoIter: Send>,
+    {
         if size > SMALL {
             self.flush().await?;
-            return self.outlet.send_file(file, 0..size, seen).await;
+            return self.outlet.send_cut(file, 0..size, cut).await;
         }
         let bytes = file.read_at(0, size as usize).await?;
         if bytes.len() as u64 != size {
             return Err(Error::new(ErrorKind::Corrupt, "a file ends before its end"));
         }
-        seen(&bytes);
-        self.put(&bytes).await
+        for part in cut(bytes) {
+            self.put(&part).await?;
+        }
+        Ok(())
     }
 
     /// Sends what is collected.

@@ -181,12 +181,33 @@ impl Outlet {
         part: Range<u64>,
         mut seen: impl FnMut(&[u8]),
     ) -> Result<()> {
+        let whole = |piece: Bytes| {
+            seen(&piece);
+            [piece]
+        };
+        self.send_cut(file, part, whole).await
+    }
+
+    /// Sends a part of a file as what `cut` makes of each piece: parts of it, and little else.
+    ///
+    /// # Errors
+    /// As [`Outlet::send_file`].
+    pub async fn send_cut<Parts>(
+        &self,
+        file: &FileReader,
+        part: Range<u64>,
+        mut cut: impl FnMut(Bytes) -> Parts,
+    ) -> Result<()>
+    where
+        Parts: IntoIterator<Item = Bytes, IntoIter: Send>,
+    {
         let mut at = part.start;
         while at < part.end {
             let piece = self.allowance.piece(file, at..part.end).await?;
             at += piece.len() as u64;
-            seen(&piece);
-            self.send_counted(piece).await?;
+            for part in cut(piece) {
+                self.send_counted(part).await?;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,11 @@
-//! ZIP archives as they are streamed (APPNOTE 6.3.10): stored, with data descriptors, with ZIP64 where
+//! ZIP archives as they are streamed (APPNOTE 6.3.10): not compressed, with data descriptors, with ZIP64 where
 //! needed, names in UTF-8. What the central directory needs to know of a file and cannot be asked for
 //! again is its CRC: four bytes.
+//!
+//! Files are deflated all the same, in blocks that are stored: programs that read an archive as it comes (Java's
+//! ZipInputStream, stream-unzip) find the end of a file only so.
 
+use bytes::Bytes;
 use jiff::Timestamp as Instant;
 use jiff::tz::TimeZone;
 
@@ -19,6 +23,12 @@ const UNIX: u16 = 3 << 8;
 /// Flags: a data descriptor follows; the name is UTF-8.
 const DESCRIPTOR: u16 = 1 << 3;
 const UTF8: u16 = 1 << 11;
+/// How a file is packed, and a folder: deflated, stored.
+const DEFLATED: u16 = 8;
+const STORED: u16 = 0;
+/// Most bytes of a stored block, and the length of its head (RFC 1951 section 3.2.4).
+const BLOCK: u64 = u16::MAX as u64;
+const BLOCK_HEAD: u64 = 5;
 /// CRCs for which memory is taken at a time.
 const STEP: usize = 16 * 1024;
 
@@ -62,12 +72,15 @@ impl Zip {
         let stamp = stamp(item);
         let mut header = Vec::with_capacity(64 + name.len());
         header.extend(0x0403_4b50_u32.to_le_bytes());
-        common(&mut header, item, (0, 0));
+        common(&mut header, item, 0, (0, 0));
         header.extend(length(&name));
         header.extend(length(&stamp));
         header.extend(&name);
         header.extend(&stamp);
-        self.at += header.len() as u64 + item.size;
+        self.at += header.len() as u64 + packed(item);
+        if !item.is_folder && item.size == 0 {
+            header.extend(block_head(0, 0));
+        }
         self.items += 1;
         header
     }
@@ -90,10 +103,10 @@ impl Zip {
         let mut descriptor = Vec::with_capacity(24);
         descriptor.extend(0x0807_4b50_u32.to_le_bytes());
         descriptor.extend(sum.to_le_bytes());
-        for _ in ["compressed", "not compressed"] {
-            match item.size >= WIDE {
-                true => descriptor.extend(item.size.to_le_bytes()),
-                false => descriptor.extend(narrow(item.size)),
+        for size in [packed(item), item.size] {
+            match is_wide(item) {
+                true => descriptor.extend(size.to_le_bytes()),
+                false => descriptor.extend(narrow(size)),
             }
         }
         self.at += descriptor.len() as u64;
@@ -114,32 +127,37 @@ impl Zip {
         };
         let name = name(item);
         let mut extra = stamp(item);
-        let own = 30 + name.len() as u64 + extra.len() as u64 + item.size;
+        let packed = packed(item);
+        let own = 30 + name.len() as u64 + extra.len() as u64 + packed;
         let offset = self.directory.offset;
-        let is_wide = item.size >= WIDE || offset >= WIDE;
-        if is_wide {
+        let has_more = is_wide(item) || offset >= WIDE;
+        if has_more {
             extra.extend(1_u16.to_le_bytes());
             extra.extend(24_u16.to_le_bytes());
-            for value in [item.size, item.size, offset] {
+            for value in [item.size, packed, offset] {
                 extra.extend(value.to_le_bytes());
             }
         }
         let kind: u32 = if item.is_folder { 0o040_000 } else { 0o100_000 };
         let mode = (kind | item.mode) << 16 | if item.is_folder { 0x10 } else { 0 };
-        let size = if is_wide { WIDE } else { item.size };
+        let sizes = if has_more {
+            (WIDE, WIDE)
+        } else {
+            (packed, item.size)
+        };
         let mut line = Vec::with_capacity(46 + name.len() + extra.len());
         line.extend(0x0201_4b50_u32.to_le_bytes());
         line.extend((UNIX | ZIP64).to_le_bytes());
-        common(&mut line, item, (sum, size));
+        common(&mut line, item, sum, sizes);
         line.extend(length(&name));
         line.extend(length(&extra));
         // No comment, disk 0, nothing said of the content.
         line.extend([0; 6]);
         line.extend(mode.to_le_bytes());
-        line.extend(narrow(if is_wide { WIDE } else { offset }));
+        line.extend(narrow(if has_more { WIDE } else { offset }));
         line.extend(&name);
         line.extend(&extra);
-        let descriptor = match (item.is_folder, item.size >= WIDE) {
+        let descriptor = match (item.is_folder, is_wide(item)) {
             (true, _) => 0,
             (false, true) => 24,
             (false, false) => 16,
@@ -196,21 +214,74 @@ impl Zip {
 }
 
 /// What both headers of an item say, from the version on to the sizes.
-fn common(header: &mut Vec<u8>, item: &Item, (sum, size): (u32, u64)) {
-    let version = if item.size >= WIDE { ZIP64 } else { PLAIN };
-    let flags = if item.is_folder {
-        UTF8
-    } else {
-        UTF8 | DESCRIPTOR
+fn common(header: &mut Vec<u8>, item: &Item, sum: u32, (packed, size): (u64, u64)) {
+    let version = if is_wide(item) { ZIP64 } else { PLAIN };
+    let (flags, method) = match item.is_folder {
+        true => (UTF8, STORED),
+        false => (UTF8 | DESCRIPTOR, DEFLATED),
     };
     let (time, date) = clock(item.modified);
-    // Method 0: stored.
-    for value in [version, flags, 0, time, date] {
+    for value in [version, flags, method, time, date] {
         header.extend(value.to_le_bytes());
     }
     header.extend(sum.to_le_bytes());
+    header.extend(narrow(packed));
     header.extend(narrow(size));
-    header.extend(narrow(size));
+}
+
+/// What the content of an item takes in the archive.
+fn packed(item: &Item) -> u64 {
+    match item.is_folder {
+        true => 0,
+        false => item.size + item.size.div_ceil(BLOCK).max(1) * BLOCK_HEAD,
+    }
+}
+
+/// Whether its sizes take 64 bits.
+fn is_wide(item: &Item) -> bool {
+    packed(item) >= WIDE
+}
+
+/// The head of a block of so many bytes, behind which so many of the file are left.
+fn block_head(length: u16, left: u64) -> [u8; BLOCK_HEAD as usize] {
+    let [low, high] = length.to_le_bytes();
+    [u8::from(left == 0), low, high, !low, !high]
+}
+
+/// Cuts a file into blocks, whatever pieces it comes in.
+pub struct Blocks {
+    /// What is still to come of the file, and of its block.
+    left: u64,
+    open: u64,
+}
+
+impl Blocks {
+    /// Those of a file of so many bytes.
+    pub fn of(size: u64) -> Self {
+        Self {
+            left: size,
+            open: 0,
+        }
+    }
+
+    /// The next piece of the file with the heads of the blocks that begin in it.
+    pub fn cut(&mut self, mut piece: Bytes) -> Vec<Bytes> {
+        let mut cut = Vec::new();
+        while !piece.is_empty() {
+            if self.open == 0 {
+                self.open = self.left.min(BLOCK);
+                let length = u16::try_from(self.open).unwrap_or(u16::MAX);
+                let head = block_head(length, self.left - self.open);
+                cut.push(Bytes::copy_from_slice(&head));
+            }
+            let here = usize::try_from(self.open).unwrap_or(usize::MAX);
+            let part = piece.split_to(here.min(piece.len()));
+            self.open -= part.len() as u64;
+            self.left = self.left.saturating_sub(part.len() as u64);
+            cut.push(part);
+        }
+        cut
+    }
 }
 
 /// Folders end in a slash. What leads out of a folder on Windows, or does harm where it is shown, is written
