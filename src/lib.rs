@@ -237,6 +237,7 @@ pub mod vfs {
     pub mod recycled;
     pub mod remove;
     pub mod rename;
+    pub mod reserving;
     pub mod resume;
     pub mod sealers;
     pub mod search;

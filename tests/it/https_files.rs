@@ -1,13 +1,18 @@
 //! Files over HTTPS: uploading, downloading, folders, conditions, refusals.
 
 use std::fs;
+use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::folder::TempFolder;
 use crate::support::https_door::{Answer, HttpsDoor};
+use crate::support::server::DEMO;
+use crate::support::wait::wait_for;
 use crate::support::web_line::WebLine;
+
+const SOON: Duration = Duration::from_secs(30);
 
 fn sum(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
@@ -118,13 +123,53 @@ fn what_a_put_did_is_told_as_it_was_when_its_file_was_published() {
 /// Begins to put four bytes, and returns when the server waits for them.
 fn begin_put(door: &HttpsDoor, name: &str) -> WebLine {
     let mut line = WebLine::to(door);
+    announce(door, &mut line, name, 4);
+    assert_eq!(line.answer("PUT").status, 100);
+    line
+}
+
+/// Sends no more of a file than how long it is.
+fn announce(door: &HttpsDoor, line: &mut WebLine, name: &str, length: usize) {
     let user = BASE64.encode(door.user().as_bytes());
     line.send(&format!(
         "PUT /api/v1/files/{name} HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {user}\r\n\
-         Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+         Expect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
     ));
+}
+
+#[test]
+fn of_two_files_that_do_not_both_fit_one_is_stored_and_the_other_never_asked_for() {
+    let door = HttpsDoor::up();
+    let set = ["account", "set", DEMO, "--quota", "1MiB"];
+    door.server.admin(&set, "");
+    let (length, mut line) = (600_000, WebLine::to(&door));
+    announce(&door, &mut line, "first", length);
     assert_eq!(line.answer("PUT").status, 100);
-    line
+    let folder = TempFolder::new();
+    let file = folder.join("file");
+    fs::write(&file, "x".repeat(length)).unwrap();
+    let second = ["-T", file.to_str().unwrap()];
+    for path in ["/api/v1/files/second", "/dav/second"] {
+        let mut late = WebLine::to(&door);
+        announce(&door, &mut late, "second", length);
+        assert_eq!(late.answer("PUT").status, 507, "no body was asked for");
+        let refused = door.demo(&second, path);
+        assert_eq!(refused.status, 507, "{}", refused.text());
+    }
+    line.send(&"x".repeat(length));
+    assert_eq!(line.answer("PUT").status, 201);
+    // What replaces it takes no more room than it, and what broke off none.
+    let again = door.demo(&second, "/api/v1/files/first");
+    assert_eq!(again.status, 200, "{}", again.text());
+    let mut lost = WebLine::to(&door);
+    announce(&door, &mut lost, "lost", 400_000);
+    assert_eq!(lost.answer("PUT").status, 100);
+    drop(lost);
+    fs::write(&file, "x".repeat(400_000)).unwrap();
+    wait_for("what was announced to be given back", SOON, || {
+        let put = door.demo(&second, "/api/v1/files/third");
+        (put.status == 201).then_some(())
+    });
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::http::files::{digest, entries};
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::tags::Tags;
+use crate::http::uploads::request;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
 use crate::vfs::options::{Create, WriteOptions};
@@ -142,8 +143,12 @@ pub async fn store(
         ..AttributeUpdate::default()
     };
     writer.set_attributes(attributes).await?;
+    let announced = match incoming.length {
+        Some(length) => Some(length),
+        None => request::bytes(headers, &header::CONTENT_LENGTH)?,
+    };
     let stall = web.settings().stall_time;
-    let receiving = receive(&mut writer, body, stall);
+    let receiving = receive(&mut writer, announced, body, stall);
     let accounts = web.accounts();
     let received = accounts.while_logged_in(session.principal(), receiving);
     let received = received.await.map_err(Problem::from).flatten();
@@ -246,12 +251,16 @@ fn unmet(error: Error, create: Create) -> Problem {
     }
 }
 
-/// Writes a body, and tells how long it was.
+/// Writes a body, and tells how long it was. It is asked for (100 Continue) when there is room for all of it.
 async fn receive(
     writer: &mut FileWriter,
+    announced: Option<u64>,
     mut body: Body,
     stall: std::time::Duration,
 ) -> Result<u64, Problem> {
+    if let Some(length) = announced {
+        writer.expect(length).await?;
+    }
     let mut at = 0;
     while let Some(piece) = next_piece(&mut body, stall).await? {
         let length = piece.len() as u64;
