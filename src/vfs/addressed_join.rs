@@ -12,6 +12,7 @@ use crate::db::uploads::{self, Upload};
 use crate::db::usage::{self, Amount};
 use crate::db::{kept, upload_edits};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::content::{Edit, Extent, ExtentMap};
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ContentId, InstanceId, NodeId, UploadAddress, UploadId};
@@ -41,6 +42,8 @@ pub struct Joining {
     pub overwrite: Overwrite,
     /// What the client says about it, kept as it is.
     pub metadata: String,
+    /// Time of last modification that it gets.
+    pub modified: Option<Timestamp>,
     /// What whoever sends it by a link calls themselves.
     pub sender: Option<String>,
 }
@@ -128,7 +131,10 @@ impl Session {
                 sha256: None,
                 hashed_over: None,
                 given: AttributeUpdate::default(),
-                update: AttributeUpdate::default(),
+                update: AttributeUpdate {
+                    modified: joining.modified,
+                    ..AttributeUpdate::default()
+                },
                 written_at: None,
                 upload: None,
                 report: Report::default(),

@@ -10,6 +10,7 @@ use crate::db::operation::{Operation, Record};
 use crate::db::sql::TenantTx;
 use crate::db::uploads::{Progress, Upload};
 use crate::domain::change::Committed;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{ContentId, InstanceId, NodeId, UploadAddress};
 use crate::domain::node::AttributeUpdate;
@@ -87,6 +88,7 @@ impl PieceWriter {
 impl Session {
     /// Takes an upload over, to write its next piece from `offset` on. `length` is how long the upload will
     /// be, where that is only known now; it is noted with what comes, and not when nothing of that counts.
+    /// `modified` is the file's time of last modification by what is kept of what the client said about it.
     ///
     /// # Errors
     /// NotFound; Denied to who may write nothing; Stale when another request writes to it, or it is not at
@@ -97,6 +99,7 @@ impl Session {
         offset: u64,
         length: Option<u64>,
         trust: Trust,
+        modified: fn(&str) -> Option<Timestamp>,
     ) -> Result<PieceWriter> {
         let admission = self.vfs.admit(&self.principal, sink::GRANTED)?;
         let hold = {
@@ -133,6 +136,7 @@ impl Session {
             vfs: self.vfs.clone(),
             principal: self.principal.clone(),
             upload,
+            modified: modified(&addressed.metadata),
             addressed,
             said,
             trust,
@@ -174,6 +178,7 @@ struct Taking {
     principal: Principal,
     upload: Upload,
     addressed: Addressed,
+    modified: Option<Timestamp>,
     said: Option<u64>,
     trust: Trust,
     credit: u64,
@@ -211,6 +216,7 @@ impl Taking {
             transfer: Transfer::new(&principal, Direction::In),
             principal,
             addressed: self.addressed,
+            modified: self.modified,
             said: self.said,
             draft,
             claim,
@@ -228,6 +234,8 @@ struct Piece {
     vfs: Vfs,
     principal: Principal,
     addressed: Addressed,
+    /// What the file gets, if the client said it.
+    modified: Option<Timestamp>,
     /// The length, if nobody knew it before.
     said: Option<u64>,
     draft: Draft,
@@ -412,7 +420,10 @@ impl Piece {
                 sha256: self.draft.sha256(),
                 hashed_over: None,
                 given: AttributeUpdate::default(),
-                update: AttributeUpdate::default(),
+                update: AttributeUpdate {
+                    modified: self.modified,
+                    ..AttributeUpdate::default()
+                },
                 written_at: None,
                 upload: self.claim.row(),
                 report: Report::default(),

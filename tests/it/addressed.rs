@@ -48,7 +48,7 @@ fn new(at: &str, length: u64) -> NewUpload {
 }
 
 async fn piece(session: &Session, id: UploadAddress, offset: u64) -> Result<PieceWriter> {
-    let piece = session.write_piece(id, offset, None, Trust::AsItComes);
+    let piece = session.write_piece(id, offset, None, Trust::AsItComes, |_| None);
     piece.await
 }
 

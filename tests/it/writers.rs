@@ -520,7 +520,7 @@ async fn who_sends_the_last_piece_after_another_did_is_told_to_ask_again(dialect
         is_told: true,
     };
     let id = ann.create_upload(new).await.unwrap();
-    let piece = || ann.write_piece(id, 0, None, Trust::AsItComes);
+    let piece = || ann.write_piece(id, 0, None, Trust::AsItComes, |_| None);
     let mut first = piece().await.unwrap();
     let second = piece().await.err().unwrap();
     assert_eq!(second.kind(), ErrorKind::Stale, "it is under way");

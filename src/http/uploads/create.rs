@@ -5,12 +5,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::domain::error::{Error, ErrorKind};
 use crate::domain::id::UploadAddress;
+use crate::http::files::condition;
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
+use crate::http::tags::Tags;
 use crate::http::uploads::answer::{self, UPLOAD_METADATA, UPLOAD_OFFSET};
 use crate::http::uploads::desk::Desk;
-use crate::http::uploads::metadata::Metadata;
+use crate::http::uploads::metadata::{self, Metadata};
 use crate::http::uploads::receive::receive;
 use crate::http::uploads::request::{self, Concat, Length};
 use crate::http::visitor::Visitor;
@@ -18,6 +21,7 @@ use crate::http::web::Web;
 use crate::vfs::addressed::NewUpload;
 use crate::vfs::addressed_join::Joining;
 use crate::vfs::addressed_piece::{Trust, Verdict};
+use crate::vfs::rename::Overwrite;
 use crate::vfs::session::Session;
 
 /// Begins an upload, or joins parts to a file.
@@ -29,7 +33,7 @@ use crate::vfs::session::Session;
         ("Tus-Resumable" = String, Header, description = "1.0.0"),
         ("Upload-Length" = Option<u64>, Header, description = "how long the file is"),
         ("Upload-Defer-Length" = Option<String>, Header, description = "1: the length is said later"),
-        ("Upload-Metadata" = Option<String>, Header, description = "pairs of a key and base64: `path`, or `filename` and `folder`; `overwrite`"),
+        ("Upload-Metadata" = Option<String>, Header, description = "pairs of a key and base64: `path`, or `filename` and `folder`; `overwrite`; `modified`"),
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of the parts"),
         ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
@@ -77,6 +81,16 @@ pub async fn begin(
     request::require_post(headers)?;
     let said = request::text(headers, &UPLOAD_METADATA)?.unwrap_or_default();
     let metadata = Metadata::parse(said)?;
+    let modified = metadata.modified()?;
+    let is_new = must_be_new(headers)?;
+    let overwrite = match is_new {
+        true => Overwrite::Forbid,
+        false => metadata.overwrite()?,
+    };
+    let taken = |error: Error| match is_new && error.kind() == ErrorKind::AlreadyExists {
+        true => condition::changed(),
+        false => error.into(),
+    };
     let concat = request::concat(headers, &desk.base)?;
     if let Some(Concat::Final(parts)) = concat {
         let whole = request::text(headers, &answer::UPLOAD_CONCAT)?;
@@ -84,11 +98,12 @@ pub async fn begin(
             parts,
             said: whole.unwrap_or_default().to_owned(),
             path: desk.place(&metadata)?,
-            overwrite: metadata.overwrite()?,
+            overwrite,
             sender: desk.sender(&metadata),
             metadata: said.to_owned(),
+            modified,
         };
-        let id = session.join_uploads(joining).await?;
+        let id = session.join_uploads(joining).await.map_err(taken)?;
         let mut answer = desk.location(id);
         answer.extend(desk.name_of(id).await?);
         return Ok((StatusCode::CREATED, answer).into_response());
@@ -112,13 +127,13 @@ pub async fn begin(
     };
     let new = NewUpload {
         path,
-        overwrite: metadata.overwrite()?,
+        overwrite,
         length,
         sender: desk.sender(&metadata),
         metadata: said.to_owned(),
         is_told: true,
     };
-    let id = session.create_upload(new).await?;
+    let id = session.create_upload(new).await.map_err(taken)?;
     let mut answer = desk.location(id);
     let first = match carries {
         true => receive(web, session, (id, 0, length), headers, body).await,
@@ -147,8 +162,27 @@ pub async fn begin(
     Ok((StatusCode::CREATED, answer).into_response())
 }
 
+/// Whether the file must not be there: the one condition that is kept with an upload, until it is published.
+///
+/// # Errors
+/// 400 for any other.
+fn must_be_new(headers: &HeaderMap) -> Result<bool, Problem> {
+    match (
+        condition::if_match(headers)?,
+        condition::if_none_match(headers)?,
+    ) {
+        (None, None) => Ok(false),
+        (None, Some(Tags::Any)) => Ok(true),
+        _ => Err(Problem::malformed(
+            "an upload keeps no other condition than 'If-None-Match: *'; send the file by PUT, or look at what is \
+             there before you begin",
+        )),
+    }
+}
+
 /// An empty file is complete when it is begun.
 async fn nothing(session: &Session, id: UploadAddress) -> Result<u64, Problem> {
-    let writer = session.write_piece(id, 0, None, Trust::AsItComes).await?;
+    let writer = session.write_piece(id, 0, None, Trust::AsItComes, metadata::modified);
+    let writer = writer.await?;
     Ok(writer.finish(Verdict::Counts).await?)
 }

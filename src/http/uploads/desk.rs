@@ -1,6 +1,6 @@
 //! Where uploads are handed in: by an account, or by somebody who came by a link.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::domain::error::{Error, Result as Outcome};
 use crate::domain::id::UploadAddress;
@@ -8,7 +8,6 @@ use crate::domain::path::{Name, VfsPath};
 use crate::http::files::place::percent;
 use crate::http::reply::Problem;
 use crate::http::uploads::metadata::Metadata;
-use crate::http::uploads::request;
 use crate::http::web::{API, Web};
 use crate::vfs::session::Session;
 
@@ -69,7 +68,11 @@ impl<'a> Desk<'a> {
     /// 413.
     pub fn check_length(&self, length: Option<u64>) -> Result<(), Problem> {
         match (length, self.most) {
-            (Some(length), Some(most)) if length > most => Err(request::too_long()),
+            (Some(length), Some(most)) if length > most => Err(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-long",
+                format!("this link takes only files of at most {most} bytes"),
+            )),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::path::{Name, VfsPath};
 use crate::vfs::rename::Overwrite;
@@ -97,6 +98,18 @@ impl Metadata {
         Some(String::from_utf8_lossy(sender).into_owned())
     }
 
+    /// Time of last modification that the file gets, if `modified` says it (RFC 3339).
+    ///
+    /// # Errors
+    /// Invalid when it says no time.
+    pub fn modified(&self) -> Result<Option<Timestamp>> {
+        let said = self.values.get("modified").map(|said| {
+            let said = String::from_utf8_lossy(said);
+            said.trim().parse()
+        });
+        said.transpose()
+    }
+
     /// Whether a file that is there may be replaced: unless `overwrite` says `false`.
     ///
     /// # Errors
@@ -108,6 +121,11 @@ impl Metadata {
             Some(_) => Err(Error::invalid("'overwrite' is true or false")),
         }
     }
+}
+
+/// The same of what is kept of an upload, which was read before.
+pub fn modified(said: &str) -> Option<Timestamp> {
+    Metadata::parse(said).ok()?.modified().ok()?
 }
 
 #[cfg(test)]

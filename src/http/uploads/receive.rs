@@ -12,6 +12,7 @@ use crate::domain::id::UploadAddress;
 use crate::http::reply::Problem;
 use crate::http::uploads::answer::locked;
 use crate::http::uploads::checksum::Check;
+use crate::http::uploads::metadata;
 use crate::http::uploads::request::{self, too_long};
 use crate::http::web::Web;
 use crate::vfs::addressed_piece::{Trust, Verdict};
@@ -59,6 +60,7 @@ pub async fn receive_checked(
     headers: &HeaderMap,
     (body, mut check): (&mut BodyDataStream, Option<Check>),
 ) -> Result<u64, Problem> {
+    request::require_uncoded(headers)?;
     let announced = request::bytes(headers, &header::CONTENT_LENGTH)?;
     let room = length.map(|length| length.saturating_sub(offset));
     if announced > room.or(Some(u64::MAX)) {
@@ -68,8 +70,8 @@ pub async fn receive_checked(
         Some(_) => Trust::Checked,
         None => Trust::AsItComes,
     };
-    let writer = session.write_piece(id, offset, length, trust).await;
-    let mut writer = writer.map_err(locked)?;
+    let writer = session.write_piece(id, offset, length, trust, metadata::modified);
+    let mut writer = writer.await.map_err(locked)?;
     let mut came = 0_u64;
     let mut over = pin!(web.accounts().ended(session.principal()));
     let ending = loop {
@@ -112,7 +114,14 @@ pub async fn receive_checked(
             false => (Verdict::Discard, Some(mismatch())),
         },
     };
-    let stored = writer.finish(verdict).await?;
+    let stored = match writer.finish(verdict).await {
+        // Somebody may have ended it meanwhile.
+        Err(error) if error.kind() == ErrorKind::Stale => {
+            session.upload_standing(id).await?;
+            return Err(error.into());
+        }
+        stored => stored?,
+    };
     refused.map_or(Ok(stored), Err)
 }
 

@@ -107,12 +107,21 @@ pub fn concat(headers: &HeaderMap, api: &str) -> Result<Option<Concat>, Problem>
             format!("a file is joined of {MOST_PARTS} parts at most; send larger parts"),
         ));
     }
-    let parts = urls.iter().map(|url| {
-        let uri: Option<Uri> = url.parse().ok();
-        let uri = uri.filter(|uri| uri.path().starts_with(api));
-        uri.ok_or_else(nowhere).and_then(|uri| address(&uri))
-    });
+    let parts = urls.iter().map(|url| part(url, api));
     Ok(Some(Concat::Final(parts.collect::<Result<_, _>>()?)))
+}
+
+/// The part that an address of one leads to, and of nothing else.
+fn part(url: &str, api: &str) -> Result<UploadAddress, Problem> {
+    let uri: Uri = url.parse().map_err(|_| nowhere())?;
+    let id = uri.path().strip_prefix(api).ok_or_else(nowhere)?;
+    match id.parse() {
+        Ok(part) => Ok(part),
+        Err(_) if id.contains([',', ';']) => Err(Problem::malformed(
+            "the addresses of the parts stand behind 'final;' with a space between them, and nothing else",
+        )),
+        Err(_) => Err(nowhere()),
+    }
 }
 
 /// The address of an upload: the last part of a path.
@@ -123,6 +132,23 @@ pub fn address(uri: &Uri) -> Result<UploadAddress, Problem> {
     let last = uri.path().rsplit('/').next();
     let address = last.and_then(|last| last.parse().ok());
     address.ok_or_else(nowhere)
+}
+
+/// Fails when a body is coded: bytes are stored as they come.
+///
+/// # Errors
+/// 415 (RFC 9110 section 15.5.16).
+pub fn require_uncoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    match codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        true => Ok(()),
+        false => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "coded",
+            "bytes are stored as they come, and what they are coded in is not kept; send them without \
+             Content-Encoding",
+        )),
+    }
 }
 
 /// The answer to more than a file may hold.
@@ -216,6 +242,8 @@ mod tests {
         let said = format!("final;/api/v1/uploads/{id} https://host:1/api/v1/uploads/{id}");
         let found = concat(&headers(&[(&UPLOAD_CONCAT, &said)]), "/api/v1/uploads/");
         assert_eq!(found.ok(), Some(Some(Concat::Final(vec![id, id]))));
+        let joined = format!("final;/api/v1/uploads/{id},/api/v1/uploads/{id}");
+        let below = format!("final;/api/v1/uploads/x/{id}");
         let many = format!("final;{}", "/a ".repeat(1001));
         for (said, status) in [
             ("final", 400),
@@ -223,6 +251,8 @@ mod tests {
             ("whole", 400),
             ("final;/x", 404),
             ("final;/api/v1/uploads/x", 404),
+            (joined.as_str(), 400),
+            (below.as_str(), 404),
             (many.as_str(), 413),
         ] {
             let refused = concat(&headers(&[(&UPLOAD_CONCAT, said)]), "/api/v1/uploads/");
