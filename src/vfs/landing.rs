@@ -219,7 +219,7 @@ async fn free_name(tx: &mut TenantTx, folder: NodeId, name: &str) -> Result<Stri
 }
 
 /// `report.pdf` as `report (2).pdf`, cut where it would be too long.
-fn numbered(name: &str, number: &str, is_first: bool) -> String {
+pub(in crate::vfs) fn numbered(name: &str, number: &str, is_first: bool) -> String {
     if is_first {
         return name.to_owned();
     }

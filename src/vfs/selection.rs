@@ -13,6 +13,7 @@ use crate::domain::path::VfsPath;
 use crate::domain::principal::Principal;
 use crate::domain::rights::Rights;
 use crate::vfs::access::follow;
+use crate::vfs::landing::numbered;
 use crate::vfs::read::FileReader;
 use crate::vfs::service::Vfs;
 use crate::vfs::session::Session;
@@ -57,7 +58,7 @@ impl Session {
     /// below, so that only what is named is asked for.
     ///
     /// # Errors
-    /// Invalid when nothing is named, or two of the same name; NotFound, NotFolder, Denied; Unavailable
+    /// Invalid when nothing is named, or the root and something else; NotFound, NotFolder, Denied; Unavailable
     /// when the database does not answer.
     pub async fn select(&self, paths: &[VfsPath], purpose: Purpose) -> Result<Selection> {
         let verb = match purpose {
@@ -77,12 +78,15 @@ impl Session {
                 NodeKind::Folder => Rights::READ_ONLY,
             };
             self.noted(access.require(&chain, needed), verb, path)?;
-            if !names.insert(entry.name.clone()) || (path.is_root() && paths.len() > 1) {
-                return Err(Error::invalid(format!(
-                    "what is at '{path}' would be there twice under one name; ask for it by itself"
-                )));
+            if path.is_root() && paths.len() > 1 {
+                return Err(Error::invalid(
+                    "the uppermost folder holds all else that is named; ask for it by itself",
+                ));
             }
-            named.push(entry.clone());
+            named.push(Entry {
+                name: free_name(&mut names, &entry.name),
+                ..entry.clone()
+            });
         }
         if named.is_empty() {
             return Err(Error::invalid("name at least one path"));
@@ -101,6 +105,14 @@ impl Session {
             named,
         })
     }
+}
+
+/// The name, with a number if something else that was named has it.
+fn free_name(names: &mut HashSet<String>, name: &str) -> String {
+    let numbers = 1..;
+    let mut tried = numbers.map(|number: u32| numbered(name, &number.to_string(), number == 1));
+    let free = tried.find(|tried| names.insert(tried.clone()));
+    free.unwrap_or_else(|| name.to_owned())
 }
 
 impl Selection {

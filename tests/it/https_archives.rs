@@ -124,13 +124,20 @@ fn a_selection_and_the_root_are_archives_too() {
         listed.lines().map(str::to_owned).collect()
     };
     assert_eq!(names("path=/x/a&path=/y"), ["a", "y/", "y/a", "y/b"]);
+    // Two of one name, as in what a search found.
+    let twice = names("path=/x/a&path=/y/a&path=/y&path=/y");
+    assert_eq!(
+        twice,
+        [
+            "a", "a (2)", "y/", "y/a", "y/b", "y (2)/", "y (2)/a", "y (2)/b"
+        ]
+    );
     let all = names("path=/");
     for name in ["c", "x/", "x/a", "y/", "y/a", "y/b"] {
         assert!(all.iter().any(|own| own == name), "{all:?}");
     }
     for (query, status) in [
         ("", 400),
-        ("path=/x/a&path=/y/a", 400),
         ("path=/&path=/x", 400),
         ("path=/none", 404),
         ("path=/c&format=rar", 400),
