@@ -57,12 +57,16 @@ pub async fn challenge(request: Request, next: Next) -> Response {
 }
 
 /// Refuses requests of which proxies on the way may think otherwise than we do: without one host (RFC 9112 section
-/// 3.2, RFC 9113 section 8.3.1), in a coding that nobody takes apart or takes apart twice (RFC 9112 section 6.1), or
+/// 3.2, RFC 9113 section 8.3.1), for a path that is not encoded, in a coding that nobody takes apart or takes apart twice (RFC 9112 section 6.1), or
 /// by two logins.
 pub async fn unambiguous(request: Request, next: Next) -> Response {
     let mut logins = request.headers().get_all(header::AUTHORIZATION).iter();
     if logins.nth(1).is_some() {
         let detail = "the request logs in more than once; send 'Authorization' once";
+        return Problem::malformed(detail).into_response();
+    }
+    if !is_encoded(request.uri().path()) {
+        let detail = "a '%' in the path begins no encoded byte; write '%25' for one that is meant";
         return Problem::malformed(detail).into_response();
     }
     if let Err(detail) = one_host(&request) {
@@ -79,6 +83,18 @@ pub async fn unambiguous(request: Request, next: Next) -> Response {
         return Problem::malformed(detail).into_response();
     }
     next.run(request).await
+}
+
+/// Whether each `%` begins an encoded byte (RFC 3986 section 2.1).
+fn is_encoded(path: &str) -> bool {
+    let mut parts = path.split('%');
+    // What stands before the first.
+    let _ = parts.next();
+    parts.all(|part| {
+        let mut digits = part.bytes();
+        let mut is_digit = || digits.next().is_some_and(|byte| byte.is_ascii_hexdigit());
+        is_digit() && is_digit()
+    })
 }
 
 /// Checks that a request is for one host, whichever version of HTTP says it: in `Host`, in the address (what HTTP/2

@@ -190,7 +190,7 @@ fn a_link_takes_as_much_as_it_is_held_to() {
     assert_eq!(link.put("a.txt", "0123456789a", &[]).status, 413);
     assert_eq!(begin(&link, "a.txt", 11).status, 413);
     let chunked = ["-H", "Transfer-Encoding: chunked", "--http1.1"];
-    assert_eq!(link.put("a.txt", "x", &chunked).status, 400);
+    assert_eq!(link.put("a.txt", "x", &chunked).status, 411);
     assert_eq!(link.put("a.txt", "0123456789", &[]).status, 201);
     // What is on its way counts, too.
     let at = location(&begin(&link, "x", 3));

@@ -214,6 +214,8 @@ mod https_parents;
 #[cfg(test)]
 mod https_requests;
 #[cfg(test)]
+mod https_rules;
+#[cfg(test)]
 mod https_schema;
 #[cfg(test)]
 mod https_sessions;

@@ -14,6 +14,7 @@ use crate::http::dav::fault::{Condition, Fault};
 use crate::http::dav::live::{self, propstat};
 use crate::http::dav::{place, propfind, xml};
 use crate::http::files::condition;
+use crate::http::reply::Problem;
 use crate::vfs::properties::Patch;
 
 /// The namespace of what Explorer sets with each file.
@@ -25,6 +26,8 @@ enum Deed {
     Attributes(AttributeUpdate),
     /// The client may not do it.
     Forbidden,
+    /// It may, and not so.
+    Malformed,
     /// What the client keeps is changed.
     Keep(Patch),
 }
@@ -44,6 +47,23 @@ pub async fn answer(asked: Asked, body: Body) -> Result<Response, Fault> {
         .iter()
         .map(|deed| matches!(deed, Deed::Forbidden))
         .collect();
+    if let Some(bad) = deeds
+        .iter()
+        .position(|deed| matches!(deed, Deed::Malformed))
+    {
+        let why = Problem::malformed(
+            "this is no time; write one as HTTP does ('Sun, 06 Nov 1994 08:49:37 GMT'), for ownCloud's as seconds since 1970",
+        );
+        return Ok(told(
+            &href,
+            &instructions,
+            |at| match at == bad {
+                true => "409 Conflict",
+                false => "424 Failed Dependency",
+            },
+            Some(&why.into()),
+        ));
+    }
     if refused.contains(&true) {
         let why = Fault::of(
             StatusCode::FORBIDDEN,
@@ -78,7 +98,7 @@ async fn apply(asked: &Asked, deeds: Vec<Deed>) -> Result<(), Fault> {
         match deed {
             Deed::Attributes(more) => update = update.then(more),
             Deed::Keep(patch) => patches.push(patch),
-            Deed::Forbidden => {}
+            Deed::Forbidden | Deed::Malformed => {}
         }
     }
     let session = asked.conditioned()?;
@@ -95,19 +115,26 @@ async fn apply(asked: &Asked, deeds: Vec<Deed>) -> Result<(), Fault> {
 fn deed(instruction: &Instruction) -> Deed {
     let Instruction { name, value } = instruction;
     let text = value.as_ref().map(|(_, text)| text.trim());
-    let time = match (name.space.as_str(), name.name.as_str()) {
+    let read: fn(&str) -> Option<AttributeUpdate> = match (name.space.as_str(), name.name.as_str())
+    {
         (xml::DAV, "getlastmodified") | (MICROSOFT, "Win32LastModifiedTime") => {
-            text.and_then(condition::time).map(modified)
+            |text| condition::time(text).map(modified)
         }
         // As clients of ownCloud have it: seconds since 1970.
-        (xml::DAV, "lastmodified") => text.and_then(seconds).map(modified),
-        (MICROSOFT, "Win32LastAccessTime") => text.and_then(condition::time).map(accessed),
-        (MICROSOFT, "Win32CreationTime") => text.and_then(condition::time).map(created),
-        _ => None,
+        (xml::DAV, "lastmodified") => |text| seconds(text).map(modified),
+        (MICROSOFT, "Win32LastAccessTime") => |text| condition::time(text).map(accessed),
+        (MICROSOFT, "Win32CreationTime") => |text| condition::time(text).map(created),
+        _ => return other(instruction),
     };
-    if let Some(update) = time {
-        return Deed::Attributes(update);
+    match text {
+        Some(text) => read(text).map_or(Deed::Malformed, Deed::Attributes),
+        None => other(instruction),
     }
+}
+
+/// Of what sets no time.
+fn other(instruction: &Instruction) -> Deed {
+    let Instruction { name, value } = instruction;
     if live::is_ours(name) {
         return Deed::Forbidden;
     }

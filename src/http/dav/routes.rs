@@ -19,6 +19,8 @@ use crate::http::web::Web;
 
 const METHODS: &str =
     "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK";
+/// Those of them that folders have.
+const OF_FOLDERS: &str = "OPTIONS, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK";
 
 /// The routes.
 pub fn routes() -> Router<Web> {
@@ -114,7 +116,11 @@ async fn answer(web: Web, parts: Parts, body: Body) -> Result<Response, Fault> {
             |fault| match fault.status() == StatusCode::METHOD_NOT_ALLOWED {
                 true => {
                     let mut response = fault.into_response();
-                    let allow = HeaderValue::from_static(METHODS);
+                    let allow = HeaderValue::from_static(match method.as_str() {
+                        // Of a folder, and nothing else is refused so.
+                        "GET" | "HEAD" | "PUT" => OF_FOLDERS,
+                        _ => METHODS,
+                    });
                     response.headers_mut().insert(header::ALLOW, allow);
                     Ok(response)
                 }

@@ -1,5 +1,7 @@
 //! Conditional requests (RFC 9110 section 13): which version the client knows.
 
+use std::time::SystemTime;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp as Instant;
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
@@ -41,10 +43,17 @@ pub fn date(time: Timestamp) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// The time that a date of HTTP names.
+/// The time that a date of HTTP names, in its form of today or in one of its two old ones (RFC 9110 section 5.6.7).
 pub fn time(text: &str) -> Option<Timestamp> {
-    let parsed = DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Timestamp::from_seconds(parsed.as_second()))
+    let seconds = match DateTimeParser::new().parse_timestamp(text) {
+        Ok(parsed) => parsed.as_second(),
+        Err(_) => {
+            let parsed = httpdate::parse_http_date(text).ok()?;
+            let since = parsed.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_secs()).ok()?
+        }
+    };
+    Some(Timestamp::from_seconds(seconds))
 }
 
 /// The versions of `If-Match`, if the request has it.
@@ -180,11 +189,16 @@ mod tests {
     fn dates_are_those_of_http() {
         let date = date(Timestamp::from_seconds(784_111_777)).unwrap();
         assert_eq!(date, "Sun, 06 Nov 1994 08:49:37 GMT");
-        let mut headers = HeaderMap::new();
-        headers.insert(header::IF_MODIFIED_SINCE, date);
-        assert_eq!(
-            seconds(&headers, &header::IF_MODIFIED_SINCE),
-            Some(784_111_777)
-        );
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MODIFIED_SINCE, text.parse().unwrap());
+            let read = seconds(&headers, &header::IF_MODIFIED_SINCE);
+            assert_eq!(read, Some(784_111_777), "{text}");
+        }
+        assert_eq!(time("yesterday"), None);
     }
 }

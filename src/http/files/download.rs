@@ -80,10 +80,8 @@ pub async fn download(
     params(("path" = String, Path, description = "path of the file"), Wish),
     responses(
         (status = 200, description = "the headers of the file"),
-        (status = 206, description = "the headers of the part that Range asks for"),
         (status = 304, description = "the client knows this version"),
         (status = 412, description = "it is another version than If-Match names"),
-        (status = 416, description = "the file has no such part"),
         Asking,
     )
 )]
@@ -91,8 +89,10 @@ pub async fn describe_file(
     visitor: Visitor,
     Place(path): Place,
     Params(wish): Params<Wish>,
-    headers: HeaderMap,
+    mut headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    // Means something to GET only (RFC 9110 section 14.2).
+    headers.remove(header::RANGE);
     let file = visitor.0.open_published(&path).await?;
     Ok(match head(&file, &headers, &wish)? {
         Head::Complete(response) | Head::Precedes(response, _) => response,

@@ -135,6 +135,7 @@ pub async fn store(
                       upload that was begun at /api/v1/uploads";
         return Err(Problem::malformed(detail));
     }
+    request::require_uncoded(headers)?;
     let expected = digest::expected(headers)?;
     let (session, create) = target(session, headers)?;
     let (mut writer, is_apart) = open(&session, path, create, incoming.parents).await?;

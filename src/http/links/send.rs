@@ -106,6 +106,15 @@ async fn put_whole(
     let length = request::bytes(headers, &header::CONTENT_LENGTH)?;
     let desk = at(web, outsider);
     desk.check_length(length)?;
+    if length.is_none() && desk.most.is_some() {
+        let detail =
+            "this link takes only so many bytes; say in Content-Length how long the file is";
+        return Err(Problem::new(
+            StatusCode::LENGTH_REQUIRED,
+            "no-length",
+            detail,
+        ));
+    }
     if length.is_some_and(|length| length > MAX_SIZE) {
         return Err(request::too_long());
     }
@@ -126,7 +135,7 @@ async fn put_whole(
         let came = receive_checked(web, session, place, headers, (&mut body, check)).await?;
         if length.is_none() {
             // Only now is it known how long the file is.
-            let last = session.write_piece(id, came, Some(came), Trust::AsItComes);
+            let last = session.write_piece(id, came, Some(came), Trust::AsItComes, |_| None);
             let last = last.await?;
             last.finish(Verdict::Counts).await?;
         }
