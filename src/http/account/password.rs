@@ -27,6 +27,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 /// A change of the password.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordChange)]
+#[serde(deny_unknown_fields)]
 struct Change {
     /// The one that the account has.
     #[schema(format = Password)]

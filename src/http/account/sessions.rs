@@ -36,6 +36,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 
 /// A login: name and password, with the code if one is at hand; or the code that a login waits for.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Login {
     /// The name, `user@tenant`; without the tenant where the host stands for one.
     login: Option<String>,
