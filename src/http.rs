@@ -50,6 +50,7 @@ pub mod hosts;
 pub mod leftover;
 pub mod me;
 pub mod metrics;
+pub mod misfit;
 pub mod once;
 pub mod origin;
 pub mod page;
