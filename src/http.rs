@@ -43,6 +43,7 @@ pub mod counted;
 pub mod extract;
 pub mod failures;
 pub mod guard;
+pub mod headers;
 pub mod health;
 pub mod held;
 pub mod holders;

@@ -16,6 +16,7 @@ use crate::http::files::place::Place;
 use crate::http::files::pump::{self, Allowance, Begun};
 use crate::http::files::range::{self, Part};
 use crate::http::files::{digest, disposition};
+use crate::http::headers::{Partly, Versions};
 use crate::http::raw::Raw;
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
@@ -33,6 +34,107 @@ pub struct Wish {
     inline: bool,
 }
 
+/// How a file is sent, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+pub enum Sending {
+    /// The file.
+    #[response(
+        status = 200,
+        description = "the file",
+        content_type = "*/*",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+            ("Accept-Ranges"),
+            ("Content-Disposition"),
+            ("Repr-Digest"),
+        )
+    )]
+    Whole(Raw),
+    /// The part of the file that Range asks for.
+    #[response(
+        status = 206,
+        description = "the part of the file that Range asks for",
+        content_type = "*/*",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+            ("Accept-Ranges"),
+            ("Content-Disposition"),
+            ("Repr-Digest"),
+            ("Content-Range"),
+        )
+    )]
+    Part(Raw),
+    /// The client knows this version.
+    #[response(
+        status = 304,
+        description = "the client knows this version",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+        )
+    )]
+    Known,
+}
+
+/// How a file is told of without its content, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+pub enum Telling {
+    /// The headers of the file.
+    #[response(
+        status = 200,
+        description = "the headers of the file",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+            ("Accept-Ranges"),
+            ("Content-Disposition"),
+            ("Repr-Digest"),
+        )
+    )]
+    Whole,
+    /// The headers of the part that Range asks for.
+    #[response(
+        status = 206,
+        description = "the headers of the part that Range asks for",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+            ("Accept-Ranges"),
+            ("Content-Disposition"),
+            ("Repr-Digest"),
+            ("Content-Range"),
+        )
+    )]
+    Part,
+    /// The client knows this version.
+    #[response(
+        status = 304,
+        description = "the client knows this version",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+        )
+    )]
+    Known,
+    /// Another version.
+    #[response(
+        status = 412,
+        description = "it is another version than If-Match names"
+    )]
+    Changed,
+    /// The file has no such part.
+    #[response(
+        status = 416,
+        description = "the file has no such part",
+        headers(
+            ("Content-Range"),
+        )
+    )]
+    NoRange,
+}
+
 /// Download a file.
 ///
 /// One range can be asked for; several are answered with the whole file. Nothing that a file holds
@@ -41,11 +143,9 @@ pub struct Wish {
     get,
     path = "/files/{*path}",
     tag = "files",
-    params(("path" = String, Path, description = "path of the file"), Wish),
+    params(("path" = String, Path, description = "path of the file"), Wish, Partly, Versions),
     responses(
-        (status = 200, description = "the file", body = Raw, content_type = "*/*"),
-        (status = 206, description = "the part of the file that Range asks for", body = Raw, content_type = "*/*"),
-        (status = 304, description = "the client knows this version"),
+        Sending,
         Asking,
         Ranging,
     )
@@ -77,13 +177,9 @@ pub async fn download(
     head,
     path = "/files/{*path}",
     tag = "files",
-    params(("path" = String, Path, description = "path of the file"), Wish),
+    params(("path" = String, Path, description = "path of the file"), Wish, Partly, Versions),
     responses(
-        (status = 200, description = "the headers of the file"),
-        (status = 206, description = "the headers of the part that Range asks for"),
-        (status = 304, description = "the client knows this version"),
-        (status = 412, description = "it is another version than If-Match names"),
-        (status = 416, description = "the file has no such part"),
+        Telling,
         Asking,
     )
 )]
