@@ -117,7 +117,7 @@ fn what_does_not_fit_is_told_in_the_words_of_json() {
     let most = tenant(r#"{"quota_files":9223372036854775808}"#);
     refused(&most, "'quota_files': a limit is at most");
     let grant = r#"{"user":"demo","path":"/","rights":7}"#;
-    let grant = admin.root(&admin_door::json("POST", grant), "/tenants/demo/grants");
+    let grant = admin.root(&admin_door::json("PUT", grant), "/tenants/demo/grants");
     refused(&grant, "'rights' is a text such as");
 
     for (query, why) in [
