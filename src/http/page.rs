@@ -79,7 +79,7 @@ fn render(document: &Value) -> String {
          <header><h1>{title} API</h1><p>{}</p>\
          <p>The same for programs: <a href=\"/api/v1/openapi.json\">openapi.json</a>.</p>\
          <nav aria-label=\"areas\">",
-        prose(&document["info"]["description"])
+        prose(at(document, "/info/description"))
     );
     for tag in ["logins"]
         .into_iter()
