@@ -1,5 +1,7 @@
 //! A tenant's audit log: looked through, handed out as a whole, checked.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use crate::accounts::manage::Directory;
@@ -62,7 +64,7 @@ pub struct AuditQuery {
     /// About this path or name, or a part of it.
     pub path: Option<String>,
     /// From this address.
-    pub address: Option<String>,
+    pub address: Option<IpAddr>,
 }
 
 /// The records that a query may find.
@@ -111,7 +113,9 @@ impl Directory {
                 account,
                 kind: query.kind,
                 part: query.path,
-                address: query.address,
+                address: query
+                    .address
+                    .map(|address| address.to_canonical().to_string()),
             },
             from,
             before,

@@ -89,9 +89,9 @@ impl Directory {
             made_by: new.made_by,
             made_at: now,
         };
-        let view = views::webhook(&webhook);
         self.run(tenant, Edit::Add(webhook)).await?;
-        Ok((secret.text(), view))
+        // Since when it is there the change says.
+        Ok((secret.text(), self.shown(tenant, id).await?))
     }
 
     /// Changes a webhook.

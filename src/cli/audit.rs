@@ -1,5 +1,7 @@
 //! `sealift audit`
 
+use std::net::IpAddr;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -43,7 +45,7 @@ pub struct List {
     path: Option<String>,
     /// Only what came from this address
     #[arg(long, value_name = "ADDRESS")]
-    address: Option<String>,
+    address: Option<IpAddr>,
     /// Not before this time, as 2026-01-31T12:00:00Z (RFC 3339)
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,

@@ -207,6 +207,14 @@ impl LoginName {
     pub fn check_user(name: &str) -> Result<()> {
         check(name, "a user's name", "._-+@")
     }
+
+    /// Checks a group's name: as a user's.
+    ///
+    /// # Errors
+    /// Invalid, with the rule.
+    pub fn check_group(name: &str) -> Result<()> {
+        check(name, "a group's name", "._-+@")
+    }
 }
 
 fn check(name: &str, what: &str, marks: &str) -> Result<()> {

@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use crate::http::misfit;
 use crate::http::reply::Problem;
 use crate::http::web::Web;
 
@@ -56,9 +57,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = Query::<T>::from_request_parts(parts, state).await;
-        let Query(read) = read.map_err(|error: QueryRejection| {
-            Problem::malformed(format!("the query does not fit: {}", error.body_text()))
-        })?;
+        let Query(read) =
+            read.map_err(|error: QueryRejection| Problem::malformed(misfit::of_query(&error)))?;
         Ok(Self(read))
     }
 }
@@ -136,8 +136,21 @@ async fn json<T: DeserializeOwned>(request: Request, time: Duration) -> Result<T
         return Err(Problem::new(status, "not-json", detail));
     }
     let bytes = whole(request.into_body(), JSON_BYTES, time).await?;
-    let read = serde_json::from_slice(&bytes);
-    read.map_err(|error| Problem::malformed(format!("the JSON does not fit: {error}")))
+    // serde takes an array for an object, too, and its values for the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        let detail = "the body must be a JSON object; send its fields by their names, as in {\"name\": \"ann\"}";
+        return Err(Problem::malformed(detail));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(&bytes);
+    let read = serde_path_to_error::deserialize(&mut reader);
+    let read = read.map_err(|error| Problem::malformed(misfit::of_body(&bytes, &error)))?;
+    // Nothing may follow.
+    match reader.end() {
+        Ok(()) => Ok(read),
+        Err(_) => Err(Problem::malformed(
+            "something follows the JSON of the body; send one object",
+        )),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -5,13 +5,18 @@ use utoipa::IntoResponses;
 use crate::http::reply::ProblemDetails;
 
 macro_rules! failures {
-    ($(#[$doc:meta])* $name:ident: $($variant:ident = $status:literal $text:literal),+ $(,)?) => {
+    ($(#[$doc:meta])* $name:ident: $($variant:ident = $status:literal $text:literal $($header:literal)?),+ $(,)?) => {
         $(#[$doc])*
         #[derive(IntoResponses)]
         pub enum $name {
             $(
                 #[doc = $text]
-                #[response(status = $status, description = $text, content_type = "application/problem+json")]
+                #[response(
+                    status = $status,
+                    description = $text,
+                    content_type = "application/problem+json",
+                    headers($(($header))?)
+                )]
                 $variant(ProblemDetails),
             )+
         }
@@ -69,7 +74,7 @@ failures! {
     /// Of whatever is sent of a file, besides.
     Ranging:
     Changed = 412 "it is another version than If-Match names",
-    NoRange = 416 "the file has no such part",
+    NoRange = 416 "the file has no such part" "Content-Range",
 }
 
 failures! {

@@ -79,27 +79,27 @@ fn render(document: &Value) -> String {
          <header><h1>{title} API</h1><p>{}</p>\
          <p>The same for programs: <a href=\"/api/v1/openapi.json\">openapi.json</a>.</p>\
          <nav aria-label=\"areas\">",
-        escaped(text(at(document, "/info/description")))
+        prose(at(document, "/info/description"))
     );
     for tag in ["logins"]
         .into_iter()
         .chain(tags.keys().copied())
-        .chain(["schemas"])
+        .chain(["headers", "schemas"])
     {
-        let tag = escaped(tag);
-        let _ = write!(html, "<a href=\"#{tag}\">{tag}</a>");
+        let _ = write!(html, "<a href=\"#{}\">{}</a>", id(tag), escaped(tag));
     }
     html.push_str("</nav></header><main>");
     html.push_str(&logins_of(document));
     for (tag, operations) in &tags {
-        let tag = escaped(tag);
+        let (id, tag) = (id(tag), escaped(tag));
         let _ = write!(
             html,
-            "<section aria-labelledby=\"{tag}\"><h2 id=\"{tag}\">{tag}</h2>"
+            "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{tag}</h2>"
         );
         html.extend(operations.iter().map(String::as_str));
         html.push_str("</section>");
     }
+    html.push_str(&headers_of(document));
     html.push_str("<section aria-labelledby=\"schemas\"><h2 id=\"schemas\">schemas</h2>");
     for (name, schema) in members(at(document, "/components/schemas")) {
         html.push_str(&schema_of(name, schema));
@@ -120,7 +120,7 @@ fn logins_of(document: &Value) -> String {
             escaped(name),
             escaped(place),
             code(sent),
-            escaped(text(&scheme["description"])),
+            prose(&scheme["description"]),
         ]
     });
     let ways = document["security"].as_array().into_iter().flatten();
@@ -147,19 +147,18 @@ fn login_of(operation: &Value) -> &'static str {
 }
 
 fn operation_of(method: &str, path: &str, operation: &Value) -> String {
-    let summary = text(&operation["summary"]);
     let mut html = format!(
         "<details><summary><span class=\"method\">{}</span> <code>{}</code>\
          <span class=\"what\">{}</span></summary><div>",
         escaped(&method.to_uppercase()),
         escaped(path),
-        escaped(summary),
+        prose(&operation["summary"]),
     );
     for paragraph in text(&operation["description"])
         .split("\n\n")
         .filter(|text| !text.is_empty())
     {
-        html.push_str(&format!("<p>{}</p>", escaped(paragraph)));
+        html.push_str(&format!("<p>{}</p>", marked(paragraph)));
     }
     html.push_str(login_of(operation));
     let parameters = operation["parameters"].as_array().into_iter().flatten();
@@ -170,7 +169,7 @@ fn operation_of(method: &str, path: &str, operation: &Value) -> String {
             code(text(&parameter["name"])),
             format!("{}{wanted}", escaped(text(&parameter["in"]))),
             kind_of(&parameter["schema"]),
-            escaped(text(&parameter["description"])),
+            prose(&parameter["description"]),
         ]
     });
     html.push_str(&table(
@@ -188,13 +187,36 @@ fn operation_of(method: &str, path: &str, operation: &Value) -> String {
             .collect();
         [
             code(status),
-            escaped(text(&answer["description"])),
+            prose(&answer["description"]),
             contents.join("<br>"),
+            sent_with(answer),
         ]
     });
-    html.push_str(&table("Answers", ["status", "when", "content"], answers));
+    let names = ["status", "when", "content", "headers"];
+    html.push_str(&table("Answers", names, answers));
     html.push_str("</div></details>");
     html
+}
+
+/// The headers that an answer names, each with a link to what it is.
+fn sent_with(answer: &Value) -> String {
+    let names = members(&answer["headers"]);
+    let names =
+        names.map(|(name, _)| format!("<a href=\"#header-{}\">{}</a>", id(name), code(name)));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// What comes with answers.
+fn headers_of(document: &Value) -> String {
+    let rows = members(at(document, "/components/headers")).map(|(name, header)| {
+        [
+            format!("<span id=\"header-{}\">{}</span>", id(name), code(name)),
+            kind_of(&header["schema"]),
+            prose(&header["description"]),
+        ]
+    });
+    let rows = table("With answers", ["name", "type", "what"], rows);
+    format!("<section aria-labelledby=\"headers\"><h2 id=\"headers\">headers</h2>{rows}</section>")
 }
 
 fn schema_of(name: &str, schema: &Value) -> String {
@@ -206,12 +228,12 @@ fn schema_of(name: &str, schema: &Value) -> String {
             code(field),
             kind_of(property),
             wanted.to_owned(),
-            escaped(text(&property["description"])),
+            prose(&property["description"]),
         ]
     });
     let rows = table("Fields", ["name", "type", "there", "what"], rows);
     let name = escaped(name);
-    let what = escaped(text(&schema["description"]));
+    let what = prose(&schema["description"]);
     format!(
         "<details id=\"schema-{name}\"><summary><code>{name}</code></summary>\
          <div><p>{what} {}</p>{rows}</div></details>",
@@ -283,6 +305,31 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// What stands in an `id`, and behind `#` in links to it: neither may hold a space.
+fn id(name: &str) -> String {
+    escaped(&name.replace(char::is_whitespace, "-"))
+}
+
+/// A description, as the document has it.
+fn prose(value: &Value) -> String {
+    marked(text(value))
+}
+
+/// Text in which backticks stand around code; one without its other stays.
+fn marked(text: &str) -> String {
+    let mut html = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('`')
+        && let Some((inside, after)) = behind.split_once('`')
+    {
+        html.push_str(&escaped(before));
+        html.push_str(&code(inside));
+        rest = after;
+    }
+    html.push_str(&escaped(rest));
+    html
+}
+
 fn code(text: &str) -> String {
     format!("<code>{}</code>", escaped(text))
 }
@@ -307,5 +354,28 @@ mod tests {
             assert!(!html.contains(markup), "{html}");
         }
         assert!(html.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn backticks_stand_around_code_and_links_lead_to_ids() {
+        let document = serde_json::json!({
+            "paths": { "/x": { "get": {
+                "tags": ["audit log"],
+                "summary": "Say `a<b` and `c`, or one ` alone",
+                "responses": { "200": { "headers": { "ETag": {} } } },
+            } } },
+            "components": { "headers": { "ETag": { "description": "for `If-Match`" } } },
+        });
+        let html = render(&document);
+        for markup in [
+            "<a href=\"#audit-log\">audit log</a>",
+            "<h2 id=\"audit-log\">audit log</h2>",
+            "Say <code>a&lt;b</code> and <code>c</code>, or one ` alone",
+            "<a href=\"#header-ETag\"><code>ETag</code></a>",
+            "<span id=\"header-ETag\">",
+            "for <code>If-Match</code>",
+        ] {
+            assert!(html.contains(markup), "{markup}: {html}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::http::tally::Told;
 
 /// The words by which programs know problems, and the status that goes with each (WebDAV has some of its own);
 /// `docs/api.md` has all of them.
-pub const KINDS: [(&str, u16); 47] = [
+pub const KINDS: [(&str, u16); 49] = [
     ("already-exists", 409),
     ("answer-lost", 409),
     ("busy", 429),

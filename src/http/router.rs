@@ -10,7 +10,9 @@ use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, Required, ResponseBuilder};
+use utoipa::openapi::{
+    ContentBuilder, Object, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder,
+};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::account::{activity, keys, password, sessions, tokens};
@@ -27,7 +29,7 @@ use crate::http::uploads::{answer, routes as uploads};
 use crate::http::web::{API, Web};
 use crate::http::webhooks::routes as webhooks;
 use crate::http::{
-    counted, guard, health, held, leftover, me, metrics, once, origin, security, tally,
+    counted, guard, headers, health, held, leftover, me, metrics, once, origin, security, tally,
 };
 
 /// The OpenAPI document: the operations come from the code that serves them.
@@ -143,6 +145,17 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
             }
             for (method, operation) in operations_of(&mut item) {
                 operation.operation_id = Some(name(method, &path));
+                if !["get", "head", "options"].contains(&method) {
+                    let description = "the body comes in a transfer coding other than chunked";
+                    fails(operation, "501", description);
+                }
+                // The first piece may follow, and most methods that this may stand for have no body.
+                if let Some(RefOr::T(body)) = &mut operation.request_body
+                    && method == "post"
+                    && answer::is_upload(&path)
+                {
+                    body.required = Some(Required::False);
+                }
                 if queries::is_strict(&path) {
                     fails(operation, "400", "the request is malformed");
                 }
@@ -151,6 +164,7 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
                     fails(operation, "421", description);
                     security::describe(operation, method, &path);
                 }
+                headers::describe(operation, method, &path);
                 if path.contains("{tenant}") {
                     operation
                         .parameters
@@ -161,6 +175,7 @@ fn described(mut document: utoipa::openapi::OpenApi, port: Port) -> utoipa::open
             (path.replace("{*", "{"), item)
         })
         .collect();
+    headers::explain(&mut document);
     document
 }
 
@@ -203,6 +218,9 @@ fn keyed(operation: &mut Operation) {
         .parameters
         .get_or_insert_default()
         .push(key.into());
+    for response in operation.responses.responses.values_mut() {
+        headers::add(response, headers::REPLAYED);
+    }
     for (status, description) in [
         ("400", "the request is malformed"),
         ("408", "the body did not come"),
@@ -214,6 +232,9 @@ fn keyed(operation: &mut Operation) {
         ("422", "the key belongs to another request"),
     ] {
         fails(operation, status, description);
+    }
+    if let Some(response) = operation.responses.responses.get_mut("409") {
+        headers::add(response, headers::RETRY_AFTER);
     }
 }
 

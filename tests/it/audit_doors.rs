@@ -191,6 +191,7 @@ fn the_command_line_narrows_the_log_as_the_api_does() {
     for (words, why) in [
         (["--kind", "nonsense"], "tenant-add"),
         (["--from", "yesterday"], "RFC 3339"),
+        (["--address", "x"], "IP address"),
     ] {
         let words = [&["audit", "list", "demo", "--data", data], &words[..]].concat();
         let refused = sealift(&words, "");

@@ -182,6 +182,8 @@ mod https_archives;
 #[cfg(test)]
 mod https_balancer;
 #[cfg(test)]
+mod https_bodies;
+#[cfg(test)]
 mod https_conditions;
 #[cfg(test)]
 mod https_cuts;
@@ -197,6 +199,8 @@ mod https_dav_locks;
 mod https_done;
 #[cfg(test)]
 mod https_files;
+#[cfg(test)]
+mod https_headers;
 #[cfg(test)]
 mod https_hostile;
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 /// A key to be added.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewOwnKey)]
+#[serde(deny_unknown_fields)]
 struct NewKey {
     /// As it stands in a `.pub` file: `ssh-ed25519 AAAA... comment`.
     key: String,

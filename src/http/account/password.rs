@@ -27,6 +27,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 /// A change of the password.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordChange)]
+#[serde(deny_unknown_fields)]
 struct Change {
     /// The one that the account has.
     #[schema(format = Password)]
@@ -46,7 +47,7 @@ struct Change {
     params(("x-sealift-csrf" = Option<String>, Header, description = "as it was handed out at login")),
     request_body = Change,
     responses(
-        (status = 204, description = "changed; log in with the new one"),
+        (status = 204, description = "changed; log in with the new one", headers(("Set-Cookie"))),
         (status = 400, description = "the request is malformed, or the new password breaks a rule", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "nobody has logged in, or the old password is wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 403, description = "no page of this server made the request, or the token is not for this", body = ProblemDetails, content_type = "application/problem+json"),

@@ -36,6 +36,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 
 /// A login: name and password, with the code if one is at hand; or the code that a login waits for.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Login {
     /// The name, `user@tenant`; without the tenant where the host stands for one.
     login: Option<String>,
@@ -112,7 +113,7 @@ struct Ended {
     tag = "sessions",
     request_body = Login,
     responses(
-        (status = 201, description = "logged in; the cookie of the session comes with it", body = Current),
+        (status = 201, description = "logged in; the cookie of the session comes with it", body = Current, headers(("Set-Cookie"))),
         (status = 202, description = "the password is right, and more is wanted", body = More),
         (status = 400, description = "the request is malformed", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "name, password or code is wrong", body = ProblemDetails, content_type = "application/problem+json"),
@@ -264,7 +265,7 @@ async fn current(State(web): State<Web>, owner: Owner) -> Result<Json<Current>, 
     tag = "sessions",
     params(("x-sealift-csrf" = Option<String>, Header, description = "as it was handed out at login")),
     responses(
-        (status = 204, description = "logged out"),
+        (status = 204, description = "logged out", headers(("Set-Cookie"))),
         (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 403, description = "no page of this server made the request", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, description = "the request came by a password or a token", body = ProblemDetails, content_type = "application/problem+json"),

@@ -32,6 +32,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 /// A token to be made.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewToken)]
+#[serde(deny_unknown_fields)]
 struct Wanted {
     /// What its owner calls it: at most 100 bytes of plain text.
     name: String,

@@ -21,6 +21,7 @@ use crate::http::admin::power::{Altering, Helping, Seeing};
 use crate::http::admin::{version, wish};
 use crate::http::extract::{JsonBody, Params, PathOf};
 use crate::http::failures::{Asking, Changing, Reading};
+use crate::http::headers::Version;
 use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::net::network::Network;
@@ -151,7 +152,7 @@ pub async fn list(
     path = "/accounts",
     tag = "accounts",
     request_body = Wanted,
-    responses((status = 201, description = "added", body = AccountDetails), Asking, Changing, Reading)
+    responses((status = 201, description = "added", body = AccountDetails, headers(("ETag"))), Asking, Changing, Reading)
 )]
 pub async fn add(
     admin: Admin<Altering>,
@@ -186,7 +187,7 @@ pub async fn add(
     path = "/accounts/{user}",
     tag = "accounts",
     params(("user" = String, Path, description = "the account's name within the tenant")),
-    responses((status = 200, description = "all of it but its secrets; its version as ETag", body = AccountDetails), Asking)
+    responses((status = 200, description = "all of it but its secrets; its version as ETag", body = AccountDetails, headers(("ETag"))), Asking)
 )]
 pub async fn show(admin: Admin<Seeing>, PathOf(named): PathOf<Named>) -> Result<Response, Problem> {
     shown(&admin.directory, &admin.login(&named.user)?).await
@@ -202,10 +203,10 @@ pub async fn show(admin: Admin<Seeing>, PathOf(named): PathOf<Named>) -> Result<
     tag = "accounts",
     params(
         ("user" = String, Path, description = "the account's name within the tenant"),
-        ("if-match" = Option<String>, Header, description = "the version that the client knows"),
+        Version,
     ),
     request_body = Change,
-    responses((status = 200, description = "changed", body = AccountDetails), Asking, Changing, Reading)
+    responses((status = 200, description = "changed", body = AccountDetails, headers(("ETag"))), Asking, Changing, Reading)
 )]
 pub async fn alter(
     admin: Admin<Altering>,
@@ -238,7 +239,7 @@ pub async fn alter(
     tag = "accounts",
     params(
         ("user" = String, Path, description = "the account's name within the tenant"),
-        ("if-match" = Option<String>, Header, description = "the version that the client knows"),
+        Version,
     ),
     responses((status = 204, description = "it is gone"), Asking, Changing)
 )]

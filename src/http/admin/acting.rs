@@ -74,7 +74,7 @@ impl<P> Admin<P> {
             name: name.to_owned(),
             tenant: self.tenant.clone(),
         };
-        match LoginName::check_user(name) {
+        match LoginName::check_group(name) {
             Ok(()) => Ok(group),
             Err(_) => {
                 let shown = name.escape_debug();

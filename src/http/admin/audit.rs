@@ -1,5 +1,7 @@
 //! `.../audit`: a tenant's audit log.
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, StatusCode, header};
@@ -180,9 +182,8 @@ fn kinds() -> Schema {
 
 async fn span<P>(admin: &Admin<P>, wanted: Wanted) -> Result<AuditSpan, Problem> {
     let time = |text: Option<String>| text.as_deref().map(view::time).transpose();
-    let texts = [&wanted.path, &wanted.address];
     // PostgreSQL takes no NUL.
-    if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+    if wanted.path.iter().any(|text| text.contains('\0')) {
         return Err(Problem::malformed("no record has a NUL in it"));
     }
     if wanted.user.is_some() && wanted.account.is_some() {
@@ -196,9 +197,15 @@ async fn span<P>(admin: &Admin<P>, wanted: Wanted) -> Result<AuditSpan, Problem>
         account: wanted.account.map(AccountId),
         kind: wanted.kind.as_deref().map(str::parse).transpose()?,
         path: wanted.path.filter(|path| !path.is_empty()),
-        address: wanted.address,
+        address: wanted.address.as_deref().map(address).transpose()?,
     };
     Ok(admin.directory.audit_span(&admin.tenant, query).await?)
+}
+
+fn address(text: &str) -> Result<IpAddr, Problem> {
+    text.parse().map_err(|_| {
+        Problem::malformed("'address' is an IP address, as in 192.0.2.7 or 2001:db8::7")
+    })
 }
 
 async fn piece(

@@ -93,7 +93,7 @@ pub async fn add(
     admin: Admin<Altering>,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<(StatusCode, Json<GroupDetails>), Problem> {
-    LoginName::check_user(&wanted.name)?;
+    LoginName::check_group(&wanted.name)?;
     let group = admin.group(&wanted.name)?;
     admin.directory.add_group(&group).await?;
     let added = GroupDetails {

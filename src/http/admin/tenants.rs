@@ -23,6 +23,7 @@ use crate::http::admin::regions::Purpose;
 use crate::http::admin::{version, wish};
 use crate::http::extract::{JsonBody, Params};
 use crate::http::failures::{Asking, Changing, Reading};
+use crate::http::headers::Version;
 use crate::http::paging::{self, Paging};
 use crate::http::reply::Problem;
 use crate::http::web::{API, Web};
@@ -211,7 +212,7 @@ pub async fn list(
     path = "/tenants",
     tag = "tenants",
     request_body = Wanted,
-    responses((status = 201, description = "added", body = Tenant), Asking, Changing, Reading)
+    responses((status = 201, description = "added", body = Tenant, headers(("ETag"), ("Location"))), Asking, Changing, Reading)
 )]
 pub async fn add(
     State(web): State<Web>,
@@ -242,7 +243,7 @@ pub async fn add(
     get,
     path = "/tenants/{tenant}",
     tag = "tenants",
-    responses((status = 200, description = "the tenant, what it uses, where it is; its version as ETag", body = Tenant), Asking)
+    responses((status = 200, description = "the tenant, what it uses, where it is; its version as ETag", body = Tenant, headers(("ETag"))), Asking)
 )]
 pub async fn show(admin: Admin<Seeing>) -> Result<Response, Problem> {
     shown(&admin.directory, &admin.tenant).await
@@ -255,9 +256,9 @@ pub async fn show(admin: Admin<Seeing>) -> Result<Response, Problem> {
     patch,
     path = "/tenants/{tenant}",
     tag = "tenants",
-    params(("if-match" = Option<String>, Header, description = "the version that the client knows")),
+    params(Version),
     request_body = Change,
-    responses((status = 200, description = "changed", body = Tenant), Asking, Changing, Reading)
+    responses((status = 200, description = "changed", body = Tenant, headers(("ETag"))), Asking, Changing, Reading)
 )]
 pub async fn alter(
     State(web): State<Web>,

@@ -43,7 +43,7 @@ pub const PATHS: usize = 1000;
         ("format" = Option<String>, Query, description = "zip (the default; not compressed, ZIP64 where needed) or tar (pax)"),
     ),
     responses(
-        (status = 200, description = "the archive", content(
+        (status = 200, description = "the archive", headers(("Content-Disposition")), content(
             (Raw = "application/zip"),
             (Raw = "application/x-tar"),
         )),

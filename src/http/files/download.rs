@@ -16,6 +16,7 @@ use crate::http::files::place::Place;
 use crate::http::files::pump::{self, Allowance, Begun};
 use crate::http::files::range::{self, Part};
 use crate::http::files::{digest, disposition};
+use crate::http::headers::{Partly, Since, Versions};
 use crate::http::raw::Raw;
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
@@ -33,6 +34,84 @@ pub struct Wish {
     inline: bool,
 }
 
+/// How a file is sent, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+pub enum Sending {
+    /// The file.
+    #[response(
+        status = 200,
+        description = "the file",
+        content_type = "*/*",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+            ("Accept-Ranges"),
+            ("Content-Disposition"),
+            ("Repr-Digest"),
+        )
+    )]
+    Whole(Raw),
+    /// The part of the file that Range asks for.
+    #[response(
+        status = 206,
+        description = "the part of the file that Range asks for",
+        content_type = "*/*",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+            ("Accept-Ranges"),
+            ("Content-Disposition"),
+            ("Repr-Digest"),
+            ("Content-Range"),
+        )
+    )]
+    Part(Raw),
+    /// The client knows this version.
+    #[response(
+        status = 304,
+        description = "the client knows this version",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+        )
+    )]
+    Known,
+}
+
+/// How a file is told of without its content, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+pub enum Telling {
+    /// The headers of the file.
+    #[response(
+        status = 200,
+        description = "the headers of the file",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+            ("Accept-Ranges"),
+            ("Content-Disposition"),
+            ("Repr-Digest"),
+        )
+    )]
+    Whole,
+    /// The client knows this version.
+    #[response(
+        status = 304,
+        description = "the client knows this version",
+        headers(
+            ("ETag"),
+            ("Last-Modified"),
+        )
+    )]
+    Known,
+    /// Another version.
+    #[response(
+        status = 412,
+        description = "it is another version than If-Match names"
+    )]
+    Changed,
+}
+
 /// Download a file.
 ///
 /// One range can be asked for; several are answered with the whole file. Nothing that a file holds
@@ -41,11 +120,9 @@ pub struct Wish {
     get,
     path = "/files/{*path}",
     tag = "files",
-    params(("path" = String, Path, description = "path of the file"), Wish),
+    params(("path" = String, Path, description = "path of the file"), Wish, Partly, Since, Versions),
     responses(
-        (status = 200, description = "the file", body = Raw, content_type = "*/*"),
-        (status = 206, description = "the part of the file that Range asks for", body = Raw, content_type = "*/*"),
-        (status = 304, description = "the client knows this version"),
+        Sending,
         Asking,
         Ranging,
     )
@@ -77,11 +154,9 @@ pub async fn download(
     head,
     path = "/files/{*path}",
     tag = "files",
-    params(("path" = String, Path, description = "path of the file"), Wish),
+    params(("path" = String, Path, description = "path of the file"), Wish, Since, Versions),
     responses(
-        (status = 200, description = "the headers of the file"),
-        (status = 304, description = "the client knows this version"),
-        (status = 412, description = "it is another version than If-Match names"),
+        Telling,
         Asking,
     )
 )]
@@ -89,12 +164,19 @@ pub async fn describe_file(
     visitor: Visitor,
     Place(path): Place,
     Params(wish): Params<Wish>,
-    mut headers: HeaderMap,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // Means something to GET only (RFC 9110 section 14.2).
-    headers.remove(header::RANGE);
     let file = visitor.0.open_published(&path).await?;
-    Ok(match head(&file, &headers, &wish)? {
+    told(&file, headers, &wish)
+}
+
+/// The answer to HEAD, to which ranges mean nothing (RFC 9110 section 14.2).
+///
+/// # Errors
+/// 400, 412.
+pub fn told(file: &FileReader, mut headers: HeaderMap, wish: &Wish) -> Result<Response, Problem> {
+    headers.remove(header::RANGE);
+    Ok(match head(file, &headers, wish)? {
         Head::Complete(response) | Head::Precedes(response, _) => response,
     })
 }

@@ -14,6 +14,7 @@ use crate::http::failures::{Asking, Changing, Reading};
 use crate::http::files::condition;
 use crate::http::files::place::Place;
 use crate::http::files::view::{self, EntryView};
+use crate::http::headers::Versions;
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::vfs::condition::Condition;
@@ -25,7 +26,7 @@ use crate::vfs::session::Session;
     get,
     path = "/entries",
     tag = "entries",
-    responses((status = 200, description = "the root folder", body = EntryView), Asking)
+    responses((status = 200, description = "the root folder", body = EntryView, headers(("ETag"))), Asking)
 )]
 pub async fn look_at_root(visitor: Visitor) -> Result<Response, Problem> {
     look(visitor, Place(VfsPath::root())).await
@@ -37,7 +38,7 @@ pub async fn look_at_root(visitor: Visitor) -> Result<Response, Problem> {
     path = "/entries/{*path}",
     tag = "entries",
     params(("path" = String, Path, description = "path of the file or folder")),
-    responses((status = 200, description = "what is there", body = EntryView), Asking)
+    responses((status = 200, description = "what is there", body = EntryView, headers(("ETag"))), Asking)
 )]
 pub async fn look(visitor: Visitor, Place(path): Place) -> Result<Response, Problem> {
     let seen = visitor.0.look(&path).await?;
@@ -61,7 +62,7 @@ pub struct How {
     delete,
     path = "/entries/{*path}",
     tag = "entries",
-    params(("path" = String, Path, description = "path of the file or folder"), How),
+    params(("path" = String, Path, description = "path of the file or folder"), How, Versions),
     responses((status = 204, description = "deleted"), Asking, Changing)
 )]
 pub async fn delete(
@@ -107,10 +108,10 @@ pub struct Attributes {
     patch,
     path = "/entries/{*path}",
     tag = "entries",
-    params(("path" = String, Path, description = "path of the file or folder")),
+    params(("path" = String, Path, description = "path of the file or folder"), Versions),
     request_body = Attributes,
     responses(
-        (status = 200, description = "what is there now", body = EntryView),
+        (status = 200, description = "what is there now", body = EntryView, headers(("ETag"))),
         Asking,
         Changing,
         Reading,

@@ -81,7 +81,7 @@ pub struct How {
     tag = "folders",
     params(("path" = String, Path, description = "path of the folder"), How),
     responses(
-        (status = 201, description = "made, or there already if parents is true", body = EntryView),
+        (status = 201, description = "made, or there already if parents is true", body = EntryView, headers(("ETag"), ("Location"))),
         Asking,
         Changing,
     )

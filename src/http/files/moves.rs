@@ -12,6 +12,7 @@ use crate::http::extract::JsonBody;
 use crate::http::failures::{Asking, Changing, Reading};
 use crate::http::files::view::EntryView;
 use crate::http::files::{entries, place};
+use crate::http::headers::Versions;
 use crate::http::reply::Problem;
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
@@ -52,9 +53,10 @@ impl Way {
     post,
     path = "/move",
     tag = "entries",
+    params(Versions),
     request_body = Way,
     responses(
-        (status = 200, description = "where it is now", body = EntryView),
+        (status = 200, description = "where it is now", body = EntryView, headers(("ETag"))),
         Asking,
         Changing,
         Reading,
@@ -80,9 +82,10 @@ pub async fn move_entry(
     post,
     path = "/copy",
     tag = "entries",
+    params(Versions),
     request_body = Way,
     responses(
-        (status = 201, description = "the copy", body = EntryView),
+        (status = 201, description = "the copy", body = EntryView, headers(("ETag"), ("Location"))),
         Asking,
         Changing,
         Reading,

@@ -17,6 +17,7 @@ use crate::http::files::condition;
 use crate::http::files::place::{self, Place};
 use crate::http::files::view::{self, EntryView};
 use crate::http::files::{digest, entries};
+use crate::http::headers::{Sums, Versions};
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::tags::Tags;
@@ -50,12 +51,19 @@ pub struct How {
     put,
     path = "/files/{*path}",
     tag = "files",
-    params(("path" = String, Path, description = "path of the file"), How),
+    params(
+        ("path" = String, Path, description = "path of the file"),
+        How,
+        ("X-Modified" = Option<String>, Header, description = "time of last modification, RFC 3339"),
+        Sums,
+        Versions,
+    ),
     request_body(content = Raw, content_type = "application/octet-stream"),
     responses(
-        (status = 200, description = "stored as a new version of the file", body = EntryView),
-        (status = 201, description = "stored as a new file", body = EntryView),
+        (status = 200, description = "stored as a new version of the file", body = EntryView, headers(("ETag"), ("Location"))),
+        (status = 201, description = "stored as a new file", body = EntryView, headers(("ETag"), ("Location"))),
         (status = 408, description = "the body did not come", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 415, description = "the file comes with Content-Encoding, which is not kept", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "what came does not have the checksum that the request says", body = ProblemDetails, content_type = "application/problem+json"),
         Asking,
         Changing,

@@ -109,7 +109,7 @@ pub struct Given {
     tag = "shared",
     params(("token" = String, Path, description = "the text of the link")),
     request_body = Given,
-    responses((status = 204, description = "it is right; a cookie says so from now on"), Visiting, Reading)
+    responses((status = 204, description = "it is right; a cookie says so from now on", headers(("Set-Cookie"))), Visiting, Reading)
 )]
 pub async fn give(
     State(web): State<Web>,

@@ -188,7 +188,7 @@ pub struct SharePage {
     tag = "shares",
     params(("x-sealift-csrf" = Option<String>, Header, description = "as it was handed out at login")),
     request_body = Wanted,
-    responses((status = 201, description = "made", body = Made), Asking, Reading)
+    responses((status = 201, description = "made", body = Made, headers(("Location"))), Asking, Reading)
 )]
 pub async fn add(
     State(web): State<Web>,

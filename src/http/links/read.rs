@@ -12,9 +12,10 @@ use crate::domain::path::VfsPath;
 use crate::http::extract::Params;
 use crate::http::failures::{Ranging, Visiting};
 use crate::http::files::archive;
-use crate::http::files::download::{self, Head, Wish};
+use crate::http::files::download::{self, Head, Sending, Telling, Wish};
 use crate::http::files::pump::{self, Allowance, Begun};
 use crate::http::files::view::{self, Entries, EntryView};
+use crate::http::headers::{Partly, Since, Versions};
 use crate::http::links::outsider::Outsider;
 use crate::http::links::veil;
 use crate::http::paging::{self, Paging};
@@ -32,11 +33,9 @@ use crate::vfs::selection::Purpose;
     get,
     path = "/shared/{token}/file",
     tag = "shared",
-    params(("token" = String, Path, description = "the text of the link"), Wish),
+    params(("token" = String, Path, description = "the text of the link"), Wish, Partly, Since, Versions),
     responses(
-        (status = 200, description = "the file", body = Raw, content_type = "*/*"),
-        (status = 206, description = "the part of the file that Range asks for", body = Raw, content_type = "*/*"),
-        (status = 304, description = "the client knows this version"),
+        Sending,
         Visiting,
         Ranging,
     )
@@ -57,13 +56,9 @@ pub async fn file(
     head,
     path = "/shared/{token}/file",
     tag = "shared",
-    params(("token" = String, Path, description = "the text of the link"), Wish),
+    params(("token" = String, Path, description = "the text of the link"), Wish, Since, Versions),
     responses(
-        (status = 200, description = "the headers of the file"),
-        (status = 206, description = "the headers of the part that Range asks for"),
-        (status = 304, description = "the client knows this version"),
-        (status = 412, description = "it is another version than If-Match names"),
-        (status = 416, description = "the file has no such part"),
+        Telling,
         Visiting,
     )
 )]
@@ -87,11 +82,12 @@ pub async fn describe(
         ("token" = String, Path, description = "the text of the link"),
         ("path" = String, Path, description = "path of the file within the folder"),
         Wish,
+        Partly,
+        Since,
+        Versions,
     ),
     responses(
-        (status = 200, description = "the file", body = Raw, content_type = "*/*"),
-        (status = 206, description = "the part of the file that Range asks for", body = Raw, content_type = "*/*"),
-        (status = 304, description = "the client knows this version"),
+        Sending,
         Visiting,
         Ranging,
     )
@@ -116,13 +112,11 @@ pub async fn file_in(
         ("token" = String, Path, description = "the text of the link"),
         ("path" = String, Path, description = "path of the file within the folder"),
         Wish,
+        Since,
+        Versions,
     ),
     responses(
-        (status = 200, description = "the headers of the file"),
-        (status = 206, description = "the headers of the part that Range asks for"),
-        (status = 304, description = "the client knows this version"),
-        (status = 412, description = "it is another version than If-Match names"),
-        (status = 416, description = "the file has no such part"),
+        Telling,
         Visiting,
     )
 )]
@@ -197,7 +191,7 @@ pub async fn list_in(
         ("format" = Option<String>, Query, description = "zip (the default) or tar"),
     ),
     responses(
-        (status = 200, description = "the archive", content(
+        (status = 200, description = "the archive", headers(("Content-Disposition")), content(
             (Raw = "application/zip"),
             (Raw = "application/x-tar"),
         )),
@@ -302,10 +296,7 @@ async fn tell(
     outsider.check_left(web).await?;
     let file = outsider.session.open_published(path).await;
     let file = file.map_err(veil::error)?;
-    let head = download::head(&file, headers, wish).map_err(veil::problem)?;
-    Ok(match head {
-        Head::Complete(response) | Head::Precedes(response, _) => response,
-    })
+    download::told(&file, headers.clone(), wish).map_err(veil::problem)
 }
 
 /// The file that the link itself leads to.

@@ -16,6 +16,7 @@ use crate::domain::link::LinkKind;
 use crate::http::extract::Params;
 use crate::http::failures::{Piecing, Visiting};
 use crate::http::files::digest;
+use crate::http::headers::{Beginning, Instead, Piece, Sums, Tus};
 use crate::http::links::outsider::Outsider;
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
@@ -67,10 +68,13 @@ pub struct Sent {
         ("token" = String, Path, description = "the text of the link"),
         ("path" = String, Path, description = "the name of the file"),
         How,
+        Sums,
     ),
     request_body(content = Raw, content_type = "application/octet-stream"),
     responses(
-        (status = 201, description = "stored", body = Sent),
+        (status = 201, description = "stored", body = Sent, headers(("X-Sealift-Name"))),
+        (status = 411, description = "the link takes only so many bytes, and the request does not say how many come", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 415, description = "the file comes with Content-Encoding, which is not kept", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "what came does not have the checksum that the request says", body = ProblemDetails, content_type = "application/problem+json"),
         Visiting,
         Piecing,
@@ -166,7 +170,7 @@ async fn put_whole(
     path = "/shared/{token}/uploads",
     tag = "shared",
     params(("token" = String, Path, description = "the text of the link")),
-    responses((status = 204, description = "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm"))
+    responses((status = 204, description = "the headers say it", headers(("Tus-Version"), ("Tus-Extension"), ("Tus-Max-Size"), ("Tus-Checksum-Algorithm"))))
 )]
 async fn offer() -> Response {
     tus::offers(MAX_SIZE)
@@ -181,7 +185,7 @@ async fn offer() -> Response {
         ("token" = String, Path, description = "the text of the link"),
         ("id" = String, Path, description = "the upload"),
     ),
-    responses((status = 204, description = "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm"))
+    responses((status = 204, description = "the headers say it", headers(("Tus-Version"), ("Tus-Extension"), ("Tus-Max-Size"), ("Tus-Checksum-Algorithm"))))
 )]
 async fn offer_one() -> Response {
     tus::offers(MAX_SIZE)
@@ -194,16 +198,13 @@ async fn offer_one() -> Response {
     tag = "shared",
     params(
         ("token" = String, Path, description = "the text of the link"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("Upload-Length" = Option<u64>, Header, description = "how long the file is"),
-        ("Upload-Defer-Length" = Option<String>, Header, description = "1: the length is said later, if the link takes any number of bytes"),
+        Tus,
+        Beginning,
         ("Upload-Metadata" = Option<String>, Header, description = "pairs of a key and base64: `filename`, `sender`"),
-        ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of the parts"),
-        ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
     request_body(content = Raw, content_type = "application/offset+octet-stream", description = "the first piece, if any"),
     responses(
-        (status = 201, description = "begun; Location says where, Upload-Offset how far it is"),
+        (status = 201, description = "begun; Location says where, Upload-Offset how far it is", headers(("Location"), ("Upload-Offset"), ("Upload-Expires"), ("X-Sealift-Name"))),
         Visiting,
         Piecing,
     )
@@ -229,10 +230,10 @@ async fn begin(
     params(
         ("token" = String, Path, description = "the text of the link"),
         ("id" = String, Path, description = "the upload"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        Tus,
     ),
     responses(
-        (status = 200, description = "Upload-Offset says how many bytes are durable; X-Sealift-Name what the file is called, once it is complete"),
+        (status = 200, description = "Upload-Offset says how many bytes are durable; X-Sealift-Name what the file is called, once it is complete", headers(("Upload-Offset"), ("Upload-Length"), ("Upload-Defer-Length"), ("Upload-Concat"), ("Upload-Metadata"), ("Upload-Expires"), ("X-Sealift-Name"))),
         Visiting,
         Piecing,
     )
@@ -251,14 +252,12 @@ async fn look(State(web): State<Web>, outsider: Outsider, uri: Uri) -> Result<Re
     params(
         ("token" = String, Path, description = "the text of the link"),
         ("id" = String, Path, description = "the upload"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("Upload-Offset" = u64, Header, description = "how far the upload is"),
-        ("Upload-Length" = Option<u64>, Header, description = "how long it will be, if that was not said before"),
-        ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
+        Tus,
+        Piece,
     ),
     request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
-        (status = 204, description = "stored; Upload-Offset says how far it is. If it is complete, X-Sealift-Name says what the file is called"),
+        (status = 204, description = "stored; Upload-Offset says how far it is. If it is complete, X-Sealift-Name says what the file is called", headers(("Upload-Offset"), ("Upload-Expires"), ("X-Sealift-Name"))),
         Visiting,
         Piecing,
     )
@@ -283,7 +282,7 @@ async fn go_on(
     params(
         ("token" = String, Path, description = "the text of the link"),
         ("id" = String, Path, description = "the upload"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        Tus,
     ),
     responses((status = 204, description = "ended"), Visiting, Piecing)
 )]
@@ -301,12 +300,12 @@ async fn end(State(web): State<Web>, outsider: Outsider, uri: Uri) -> Result<Sta
     params(
         ("token" = String, Path, description = "the text of the link"),
         ("id" = String, Path, description = "the upload"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("X-HTTP-Method-Override" = String, Header, description = "PATCH, HEAD or DELETE"),
+        Tus,
+        Instead,
     ),
     request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
-        (status = "default", description = "as that method", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "as that method", headers(("Upload-Offset"), ("Upload-Length"), ("Upload-Defer-Length"), ("Upload-Concat"), ("Upload-Metadata"), ("Upload-Expires"), ("X-Sealift-Name")), body = ProblemDetails, content_type = "application/problem+json"),
         (status = 405, description = "it names no method of an upload", body = ProblemDetails, content_type = "application/problem+json"),
     )
 )]

@@ -73,7 +73,7 @@ pub async fn sign(request: Request, next: Next) -> Response {
 }
 
 /// Whether an address is that of uploads, an account's or by a link, or of one of them.
-fn is_upload(path: &str) -> bool {
+pub fn is_upload(path: &str) -> bool {
     let area = path.strip_prefix(API).unwrap_or_default();
     let area = match area.strip_prefix("/shared/") {
         Some(link) => link.split_once('/').map_or("", |(_, rest)| rest),

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use crate::domain::error::{Error, ErrorKind};
 use crate::domain::id::UploadAddress;
 use crate::http::files::condition;
+use crate::http::headers::{Beginning, Tus};
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::tags::Tags;
@@ -30,16 +31,13 @@ use crate::vfs::session::Session;
     path = "/uploads",
     tag = "uploads",
     params(
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("Upload-Length" = Option<u64>, Header, description = "how long the file is"),
-        ("Upload-Defer-Length" = Option<String>, Header, description = "1: the length is said later"),
+        Tus,
+        Beginning,
         ("Upload-Metadata" = Option<String>, Header, description = "pairs of a key and base64: `path`, or `filename` and `folder`; `overwrite`; `modified`"),
-        ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of the parts"),
-        ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
     ),
     request_body(content = Raw, content_type = "application/offset+octet-stream", description = "the first piece, if any"),
     responses(
-        (status = 201, description = "begun; Location says where, Upload-Offset how far it is"),
+        (status = 201, description = "begun; Location says where, Upload-Offset how far it is", headers(("Location"), ("Upload-Offset"), ("Upload-Expires"))),
         (status = 400, description = "malformed, or parts that are not complete", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 403, description = "a right is missing", body = ProblemDetails, content_type = "application/problem+json"),

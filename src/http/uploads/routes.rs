@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::http::headers::{Instead, Piece, Tus};
 use crate::http::raw::Raw;
 use crate::http::reply::{Problem, ProblemDetails};
 use crate::http::uploads::answer::{
@@ -37,7 +38,7 @@ pub fn routes() -> OpenApiRouter<Web> {
     options,
     path = "/uploads",
     tag = "uploads",
-    responses((status = 204, description = "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm"))
+    responses((status = 204, description = "the headers say it", headers(("Tus-Version"), ("Tus-Extension"), ("Tus-Max-Size"), ("Tus-Checksum-Algorithm"))))
 )]
 async fn offer() -> Response {
     offers(MAX_SIZE)
@@ -60,7 +61,7 @@ pub fn offers(most: u64) -> Response {
     path = "/uploads/{id}",
     tag = "uploads",
     params(("id" = String, Path, description = "the address that Location told")),
-    responses((status = 204, description = "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm"))
+    responses((status = 204, description = "the headers say it", headers(("Tus-Version"), ("Tus-Extension"), ("Tus-Max-Size"), ("Tus-Checksum-Algorithm"))))
 )]
 async fn offer_one() -> Response {
     offers(MAX_SIZE)
@@ -73,10 +74,10 @@ async fn offer_one() -> Response {
     tag = "uploads",
     params(
         ("id" = String, Path, description = "the address that Location told"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        Tus,
     ),
     responses(
-        (status = 200, description = "Upload-Offset says how many bytes are durable"),
+        (status = 200, description = "Upload-Offset says how many bytes are durable", headers(("Upload-Offset"), ("Upload-Length"), ("Upload-Defer-Length"), ("Upload-Concat"), ("Upload-Metadata"), ("Upload-Expires"))),
         (status = 400, description = "malformed"),
         (status = 401, description = "nobody has logged in"),
         (status = 403, description = "the account, or its token, may write nowhere"),
@@ -97,14 +98,12 @@ async fn head(State(web): State<Web>, visitor: Visitor, uri: Uri) -> Result<Resp
     tag = "uploads",
     params(
         ("id" = String, Path, description = "the address that Location told"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("Upload-Offset" = u64, Header, description = "how far the upload is"),
-        ("Upload-Length" = Option<u64>, Header, description = "how long it will be, if that was not said before"),
-        ("Upload-Checksum" = Option<String>, Header, description = "an algorithm and the sum of the body in base64"),
+        Tus,
+        Piece,
     ),
     request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
-        (status = 204, description = "stored; Upload-Offset says how far it is. If it is complete, it is published"),
+        (status = 204, description = "stored; Upload-Offset says how far it is. If it is complete, it is published", headers(("Upload-Offset"), ("Upload-Expires"))),
         (status = 400, description = "malformed", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "nobody has logged in", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 403, description = "a right is missing, or it was joined of parts", body = ProblemDetails, content_type = "application/problem+json"),
@@ -138,7 +137,7 @@ async fn patch(
     tag = "uploads",
     params(
         ("id" = String, Path, description = "the address that Location told"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        Tus,
     ),
     responses(
         (status = 204, description = "ended"),
@@ -162,12 +161,12 @@ async fn end(visitor: Visitor, uri: Uri) -> Result<StatusCode, Problem> {
     tag = "uploads",
     params(
         ("id" = String, Path, description = "the address that Location told"),
-        ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("X-HTTP-Method-Override" = String, Header, description = "PATCH, HEAD or DELETE"),
+        Tus,
+        Instead,
     ),
     request_body(content = Raw, content_type = "application/offset+octet-stream"),
     responses(
-        (status = "default", description = "as that method", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "as that method", headers(("Upload-Offset"), ("Upload-Length"), ("Upload-Defer-Length"), ("Upload-Concat"), ("Upload-Metadata"), ("Upload-Expires")), body = ProblemDetails, content_type = "application/problem+json"),
         (status = 405, description = "it names no method of an upload", body = ProblemDetails, content_type = "application/problem+json"),
     )
 )]
