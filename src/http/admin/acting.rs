@@ -19,7 +19,8 @@ use crate::http::reply::Problem;
 use crate::http::visitor;
 use crate::http::web::Web;
 
-/// What is noted of a token that was to open or widen its own account.
+/// What is noted of a token that was to open an account that administers, or to widen its own.
+const OFFICE: &str = "changing by a token what opens an account that administers the tenant";
 const OWN: &str = "changing by a token what opens its own account";
 
 /// Somebody who may do to a tenant what `P` says. Others are refused with 401 and 403, and that is
@@ -97,12 +98,24 @@ impl<P> Admin<P> {
         Err(Problem::new(StatusCode::FORBIDDEN, "denied", detail))
     }
 
-    /// The account that is to be opened otherwise than before, or is to reach or do more: not the own one of who shows
-    /// a token, which must not become the whole account.
+    /// The account that is to be opened otherwise than before: for who shows a token not the own one, which must not
+    /// become the whole account, nor any other that administers the tenant.
+    ///
+    /// # Errors
+    /// 403 for such an account; 404 when no account can be called so; 503.
+    pub async fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
+        let login = self.login_to_widen(user)?;
+        if self.by_token && self.directory.administers(&login).await? {
+            self.insist_on_login(OFFICE)?;
+        }
+        Ok(login)
+    }
+
+    /// The account that is to reach or do more: not the own one of who shows a token.
     ///
     /// # Errors
     /// 403 for the token's own account; 404 when no account can be called so.
-    pub fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
+    pub fn login_to_widen(&self, user: &str) -> Result<LoginName, Problem> {
         if user == self.who {
             self.insist_on_login(OWN)?;
         }
@@ -113,7 +126,7 @@ impl<P> Admin<P> {
     ///
     /// # Errors
     /// 403 for a group of the token's own account; 404 when no group can be called so; 503.
-    pub async fn group_to_open(&self, name: &str) -> Result<GroupName, Problem> {
+    pub async fn group_to_widen(&self, name: &str) -> Result<GroupName, Problem> {
         let group = self.group(name)?;
         if self.by_token {
             let (full, own) = (group.to_string(), self.login(&self.who)?.to_string());
@@ -135,8 +148,7 @@ impl<P> Admin<P> {
             return Ok(());
         }
         self.directory.note_refusal(self.id, what);
-        let detail = "what opens the account does not end with the token: log in with the password to change it \
-                      for yourself";
+        let detail = "what this opens does not end with the token: log in with the password for it";
         Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail))
     }
 }

@@ -130,8 +130,8 @@ pub async fn give(
     JsonBody(grant): JsonBody<GrantWanted>,
 ) -> Result<StatusCode, Problem> {
     let subject = match (&grant.user, &grant.group) {
-        (Some(user), None) => SubjectName::Account(admin.login_to_open(user)?),
-        (None, Some(group)) => SubjectName::Group(admin.group_to_open(group).await?),
+        (Some(user), None) => SubjectName::Account(admin.login_to_widen(user)?),
+        (None, Some(group)) => SubjectName::Group(admin.group_to_widen(group).await?),
         (user, group) => subject(&admin, user.as_deref(), group.as_deref())?,
     };
     let place = place(&admin, &grant.path)?;
