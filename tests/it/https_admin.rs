@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use crate::support::client::{cached, run};
 use crate::support::folder::TempFolder;
 use crate::support::https_door::ask;
 use crate::support::server::{DEMO, Server};
+use crate::support::wait::wait_for;
 
 /// What is asked, and what operators, support and monitors are answered.
 pub(crate) type Line<'a> = (&'a str, &'a str, Option<&'a str>, [u16; 3]);
@@ -381,6 +383,29 @@ fn a_token_that_has_expired_opens_nothing() {
     let words = [
         "admin", "token", "create", "--name", "brief", "--role", "support",
     ];
+#[test]
+fn tokens_that_are_made_revoked_and_refused_are_logged() {
+    let admin = AdminDoor::up();
+    let logged = |what: &str| {
+        wait_for(what, Duration::from_secs(60), || {
+            admin.server().log().contains(what).then_some(())
+        });
+    };
+    let tim = token(admin.server(), "tim", "support");
+    logged("a token of an operator was made operator=tim role=support");
+    let words = ["admin", "token", "revoke", "tim"];
+    admin.server().admin(&words, "");
+    logged("a token of an operator was revoked operator=tim role=support");
+    for wrong in [&tim, "slo_x", &tim, "slo_x", &tim, "slo_x", &tim] {
+        assert_eq!(admin.by(wrong, &[], "/tenants").status, 401, "{wrong}");
+    }
+    let log = admin.server().log();
+    let refused = log.matches("an operator's token was refused");
+    assert_eq!(refused.count(), 5, "{log}");
+    assert!(log.contains("peer=127.0.0.1"), "{log}");
+    assert!(!log.contains("slo_"), "{log}");
+}
+
     let words = [&words[..], &["--expires", "1ms", "--json"]].concat();
     let made: Value = serde_json::from_str(&admin.server().admin(&words, "")).unwrap();
     let refused = admin.by(made["token"].as_str().unwrap(), &[], "/me");

@@ -67,6 +67,9 @@ pub async fn shown(parts: &Parts, web: &Web) -> Result<(operators::Operator, IpA
     let text = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let ticket = text.and_then(|(_, text)| Ticket::parse(TicketKind::Operator, text.trim()));
     let ticket = ticket.ok_or_else(|| {
+        if text.is_some() {
+            web.operators().note_refusal(address);
+        }
         let detail = "send an operator's token: 'Authorization: Bearer slo_...', as 'sealift admin token create' \
                       shows it";
         Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
