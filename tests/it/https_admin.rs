@@ -247,13 +247,19 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
         .map(|item| item.as_object().unwrap().len())
         .sum();
     assert_eq!(all, lines.len(), "{:?}", paths.keys());
-    admin
+    let log = admin
         .server()
         .audit_with("what was done and refused", |log| {
             log.contains("staff@demo (by operator root)")
                 && log.contains("PATCH /api/v1/tenants/demo (by operator sue)")
                 && log.contains(r#""kind":"admin-refused""#)
         });
+    // Who only measures leaves nothing there, but in the server's own log.
+    assert!(!log.contains("mona"), "{log}");
+    let log = admin.server().log();
+    let is_told =
+        |line: &str| line.contains("mona") && line.contains("/api/v1/tenants/demo/grants");
+    assert!(log.lines().any(is_told), "{log}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
@@ -12,6 +12,7 @@ use crate::accounts::manage_groups::{GroupName, GroupView};
 use crate::domain::error::Error;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::principal::{Actor, LoginName, Protocol};
+use crate::domain::role::Role;
 use crate::domain::scope::Scopes;
 use crate::http::admin::operator::{self, AtOperators};
 use crate::http::admin::power::Demand;
@@ -171,8 +172,11 @@ async fn operator_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>
     let directory = web.directory().by(actor.clone());
     let id = directory.tenant_id(&tenant).await;
     if !who.role.may(P::POWER) {
-        if let Ok(id) = id {
-            directory.note_refusal(id, &asked(parts));
+        match id {
+            // It would have a part in every tenant's log for good, and sees to none of them.
+            Ok(_) if who.role == Role::Monitor => operator::log_refusal(&who, address, parts),
+            Ok(id) => directory.note_refusal(id, &asked(parts)),
+            Err(_) => {}
         }
         return Err(operator::not_for(&who));
     }
@@ -243,9 +247,5 @@ async fn tenant_in_path(parts: &mut Parts) -> Result<String, Problem> {
 
 /// What was asked for, for the audit log.
 fn asked(parts: &Parts) -> String {
-    // What is left of the path has lost what led here.
-    let whole = parts.extensions.get::<OriginalUri>();
-    let path = whole.map_or(parts.uri.path(), |whole| whole.0.path());
-    let path: String = path.chars().take(1_000).collect();
-    format!("{} {path}", parts.method)
+    format!("{} {}", parts.method, operator::asked(parts))
 }
