@@ -143,7 +143,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
             "PUT",
             "/tenants/demo/grants",
             Some(r#"{"group":"staff","path":"/in","rights":"list,read"}"#),
-            [204, 403, 403],
+            [201, 403, 403],
         ),
         (
             "DELETE",

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::accounts::manage_grants::{GrantView, Place, SubjectName};
+use crate::accounts::manage_grants::{Folder, GrantView, Place, SubjectName};
 use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::http::admin::acting::{self, Admin};
@@ -123,7 +123,13 @@ pub async fn list(
     path = "/grants",
     tag = "grants",
     request_body = GrantWanted,
-    responses((status = 204, description = "they are given"), Asking, Changing, Reading)
+    responses(
+        (status = 201, description = "they are given, and the folder was made for them"),
+        (status = 204, description = "they are given"),
+        Asking,
+        Changing,
+        Reading,
+    )
 )]
 pub async fn give(
     admin: Admin<Altering>,
@@ -136,8 +142,11 @@ pub async fn give(
     };
     let place = place(&admin, &grant.path)?;
     let rights = grant.rights.read()?;
-    admin.directory.add_grant(&subject, &place, rights).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let given = admin.directory.add_grant(&subject, &place, rights);
+    Ok(match given.await? {
+        Folder::Made => StatusCode::CREATED,
+        Folder::WasThere => StatusCode::NO_CONTENT,
+    })
 }
 
 /// Take away what was given on a very folder.
