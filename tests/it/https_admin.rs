@@ -384,12 +384,6 @@ fn tokens_are_made_listed_and_revoked_at_the_command_line() {
 }
 
 #[test]
-fn a_token_that_has_expired_opens_nothing() {
-    let admin = AdminDoor::up();
-    let words = [
-        "admin", "token", "create", "--name", "brief", "--role", "support",
-    ];
-#[test]
 fn tokens_that_are_made_revoked_and_refused_are_logged() {
     let admin = AdminDoor::up();
     let logged = |what: &str| {
@@ -412,6 +406,12 @@ fn tokens_that_are_made_revoked_and_refused_are_logged() {
     assert!(!log.contains("slo_"), "{log}");
 }
 
+#[test]
+fn a_token_that_has_expired_opens_nothing() {
+    let admin = AdminDoor::up();
+    let words = [
+        "admin", "token", "create", "--name", "brief", "--role", "support",
+    ];
     let words = [&words[..], &["--expires", "1ms", "--json"]].concat();
     let made: Value = serde_json::from_str(&admin.server().admin(&words, "")).unwrap();
     let refused = admin.by(made["token"].as_str().unwrap(), &[], "/me");
@@ -615,6 +615,13 @@ fn the_audit_log_is_searched_exported_and_verified() {
     let by_cli: Vec<Value> = serde_json::from_str(&by_cli).unwrap();
     assert_eq!(lines, by_cli[..lines.len()]);
     assert!(lines.len() >= numbers.len());
+    // The command prints the same, byte for byte.
+    let words = ["audit", "export", "demo"];
+    let printed = admin.server().admin(&words, "");
+    assert!(printed.starts_with(&export.text()), "{printed}");
+    let words = ["audit", "export", "demo", "--kind", "login-failed"];
+    let printed = admin.server().admin(&words, "");
+    assert_eq!(printed.lines().count(), 3, "{printed}");
     let some = admin.root(&[], "/tenants/demo/audit/export?kind=login-failed");
     assert_eq!(some.text().lines().count(), 3);
 
