@@ -24,6 +24,7 @@ pub mod admin {
     pub mod hosts;
     pub mod links;
     pub mod operator;
+    pub mod own_tenant;
     pub mod power;
     pub mod regions;
     pub mod routes;

@@ -459,6 +459,7 @@ pub mod jobs {
     pub mod hash;
     pub mod leaps;
     pub mod mend;
+    pub mod operator_watch;
     pub mod orphans;
     pub mod purge;
     pub mod runner;

@@ -67,7 +67,7 @@ pub(in crate::accounts) struct Inner {
     pub(in crate::accounts) cache: Cache,
     pub(in crate::accounts) lockout: Lockout,
     pub(in crate::accounts) failures: Failures,
-    told_failures: ToldFailures,
+    told_failures: ToldFailures<(TenantId, AccountId)>,
     /// Tickets that are none: they must cost the guesser, and must not keep people from logging in.
     pub(in crate::accounts) false_tickets: Failures,
     pub(in crate::accounts) sessions: Sessions,
@@ -378,7 +378,7 @@ impl Inner {
         };
         let detail = format!("{}: {reason}", caller.login);
         let (tenant, now) = (caller.tenant.id, self.now());
-        let failures = self.told_failures.count(tenant, caller.counted, now);
+        let failures = self.told_failures.count((tenant, caller.counted), now);
         let news = failures.map(|failures| {
             News::new(Topic::LoginFailed)
                 .with("account", caller.login.user.as_str())

@@ -70,6 +70,17 @@ impl Directory {
         })
     }
 
+    /// Whether an account administers its tenant; one that there is not does not.
+    ///
+    /// # Errors
+    /// NotFound when there is no such tenant.
+    pub async fn administers(&self, login: &LoginName) -> Result<bool> {
+        let tenant = self.tenant(&login.tenant).await?;
+        let mut tx = self.db().read(tenant.id).await?;
+        let found = accounts::by_name(&mut tx, &login.user).await?;
+        Ok(found.is_some_and(|account| account.administrator))
+    }
+
     /// Changes an account, all at once; if `known` is given, only while it is that version. Sessions end
     /// unless only quotas change.
     ///

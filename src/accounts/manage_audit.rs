@@ -181,6 +181,24 @@ impl Directory {
         Ok((lines, Some(before - 1)))
     }
 
+    /// The same as text: of each record its JSON object, a line.
+    ///
+    /// # Errors
+    /// As [`Directory::audit_export`].
+    pub async fn audit_export_text(
+        &self,
+        span: &AuditSpan,
+        after: i64,
+    ) -> Result<(Vec<u8>, Option<i64>)> {
+        let (lines, next) = self.audit_export(span, after).await?;
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, &line).map_err(Error::internal)?;
+            text.push(b'\n');
+        }
+        Ok((text, next))
+    }
+
     /// Follows a tenant's chain of hashes from the first record to the last.
     ///
     /// # Errors

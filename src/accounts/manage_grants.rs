@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -110,9 +112,18 @@ pub struct GrantView {
     pub rights: String,
 }
 
+/// How a folder on which rights are given came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// It was made for them.
+    Made,
+    /// It was there.
+    WasThere,
+}
+
 impl Directory {
     /// Gives rights on a folder, made where it is missing, and what is below it; rights given there before
-    /// are replaced.
+    /// are replaced. Says whether the folder was there.
     ///
     /// # Errors
     /// NotFound when there is no such tenant or subject; Invalid when they are of two tenants or
@@ -122,7 +133,7 @@ impl Directory {
         subject: &SubjectName,
         place: &Place,
         rights: Rights,
-    ) -> Result<()> {
+    ) -> Result<Folder> {
         if rights.is_empty() {
             return Err(Error::invalid("no right is given")
                 .hinting("'sealift grant remove' takes rights away"));
@@ -161,7 +172,8 @@ impl Directory {
     /// # Errors
     /// NotFound when there is no such tenant, subject, folder or grant.
     pub async fn remove_grant(&self, subject: &SubjectName, place: &Place) -> Result<()> {
-        self.edit_grant(subject, place, Rights::NONE).await
+        self.edit_grant(subject, place, Rights::NONE).await?;
+        Ok(())
     }
 
     /// All grants of a tenant.
@@ -236,19 +248,30 @@ impl Directory {
         Ok((views, next))
     }
 
-    async fn edit_grant(&self, subject: &SubjectName, place: &Place, rights: Rights) -> Result<()> {
+    async fn edit_grant(
+        &self,
+        subject: &SubjectName,
+        place: &Place,
+        rights: Rights,
+    ) -> Result<Folder> {
         if subject.tenant() != place.tenant {
             return Err(Error::invalid(format!(
                 "{subject} cannot have rights on {place}: nothing crosses tenants"
             )));
         }
         let tenant = self.tenant(&place.tenant).await?;
+        let has_made = Arc::<AtomicBool>::default();
         let edit = Edit {
             subject: subject.clone(),
             place: place.clone(),
             rights,
+            has_made: has_made.clone(),
         };
-        self.run(tenant.id, edit).await
+        self.run(tenant.id, edit).await?;
+        Ok(match has_made.load(Ordering::SeqCst) {
+            true => Folder::Made,
+            false => Folder::WasThere,
+        })
     }
 }
 
@@ -279,6 +302,8 @@ struct Edit {
     place: Place,
     /// None at all: the grant goes.
     rights: Rights,
+    /// Whether the folder was made, the last time that this was applied.
+    has_made: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -293,6 +318,7 @@ impl Operation for Edit {
             return self.remove(tx, subject).await;
         }
         let (node, made) = folders::ensure(tx, &place.path, None, next).await?;
+        self.has_made.store(made, Ordering::SeqCst);
         let grant = Grant {
             subject,
             node,

@@ -398,8 +398,8 @@ async fn alter(
     // What happened before goes to whom it was meant for then.
     let all = webhooks::list(tx).await?;
     while deliveries::spread(tx, &all, at).await? {}
-    let mut webhook = find(tx, &Which::Id(id)).await?;
-    let change = change.clone();
+    let before = find(tx, &Which::Id(id)).await?;
+    let (mut webhook, change) = (before.clone(), change.clone());
     webhook.name = change.name.unwrap_or(webhook.name);
     webhook.url = change.url.unwrap_or(webhook.url);
     webhook.topics = change.topics.unwrap_or(webhook.topics);
@@ -410,6 +410,9 @@ async fn alter(
         Some(false) => WebhookState::Disabled,
     };
     webhooks::update(tx, &webhook).await?;
+    if (&webhook.url, webhook.state) != (&before.url, before.state) {
+        deliveries::hasten(tx, id, at).await?;
+    }
     let (topics, state) = (webhook.topics, webhook.state.word());
     let detail = format!("{}: {}, {topics}, {state}", webhook.name, webhook.url);
     Ok(Happening::new(AuditKind::WebhookAlter, detail))

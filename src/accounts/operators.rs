@@ -10,13 +10,14 @@ use zeroize::Zeroizing;
 use crate::accounts::lockout;
 use crate::accounts::manage::Directory;
 use crate::accounts::ticket::{Ticket, TicketKind};
+use crate::accounts::told_failures::ToldFailures;
 use crate::db::database::Database;
 use crate::db::operators::{self, OperatorRow};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, ErrorKind, Result};
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::role::Role;
-use crate::net::limit::Failures;
+use crate::net::limit::{Failures, neighbourhood};
 
 /// How often it is written down that a token was used.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
@@ -31,6 +32,7 @@ const NAME_BYTES: usize = 64;
 pub struct Operators {
     db: Database,
     failures: Arc<Failures>,
+    told: Arc<ToldFailures<IpAddr>>,
 }
 
 /// What a new operator is given.
@@ -82,6 +84,7 @@ impl Directory {
         Operators {
             db: self.db().clone(),
             failures: Arc::new(Failures::new(FAILURES_AT_ONCE, FAILURE_EVERY)),
+            told: Arc::default(),
         }
     }
 }
@@ -165,6 +168,7 @@ impl Operators {
         };
         let Some(row) = found.filter(is_good) else {
             self.failures.count(from, now);
+            self.note_refusal(from);
             return Err(Error::new(
                 ErrorKind::Unauthenticated,
                 "the operator's token is unknown, expired or revoked; make a new one by 'sealift admin token \
@@ -183,6 +187,15 @@ impl Operators {
             role,
             expires_at: row.expires_at,
         })
+    }
+
+    /// Logs that somebody showed what is no good token: a few times a minute of each address, with how many there were
+    /// since the last that was logged.
+    pub fn note_refusal(&self, from: IpAddr) {
+        let told = self.told.count(neighbourhood(from), self.db.clock().now());
+        if let Some(failures) = told {
+            tracing::warn!(peer = %from, failures, "an operator's token was refused: it is unknown, expired or revoked");
+        }
     }
 }
 

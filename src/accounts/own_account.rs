@@ -4,7 +4,8 @@ use crate::accounts::door::Door;
 use crate::accounts::login::{Accounts, unauthenticated};
 use crate::accounts::secrets::Given;
 use crate::db::audit::{self, AuditRecord, Span};
-use crate::domain::error::Result;
+use crate::db::usage::{self, Counter};
+use crate::domain::error::{Error, Result};
 use crate::domain::principal::Principal;
 use crate::domain::secret::Secret;
 
@@ -47,6 +48,18 @@ impl Accounts {
         let proof = inner.prove(&caller, given, from).await?;
         // It is one proof of perhaps several: what failed before is not forgiven for it.
         inner.set_aside(&caller, &proof).await
+    }
+
+    /// What an account uses and may use.
+    ///
+    /// # Errors
+    /// NotFound when it was removed; Unavailable when the database does not answer.
+    pub async fn own_usage(&self, principal: &Principal) -> Result<Counter> {
+        let mut tx = self.inner.db().read(principal.tenant).await?;
+        let counters = usage::counters(&mut tx, Some(principal.account)).await?;
+        let mut own = counters.into_iter();
+        own.find(|one| one.account == Some(principal.account))
+            .ok_or_else(|| Error::not_found("the account was removed"))
     }
 
     /// Up to `limit` records of what an account did or somebody tried in its name, newest first, before

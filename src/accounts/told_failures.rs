@@ -1,23 +1,22 @@
-//! How often failed logins are told to others: a few a minute of each account, so that whoever tries passwords
-//! has no receiver flooded. What is not told is counted with the next that is.
+//! How often failures are told to others: a few a minute of each account that somebody tries passwords of, or of each
+//! address that shows wrong tokens, so that no receiver is flooded. What is not told is counted with the next that is.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AccountId, TenantId};
 
 /// So many in so long.
 const MOST: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Accounts that are remembered at most.
+/// Of so many is remembered at most.
 const REMEMBERED: usize = 20_000;
 
-/// What was told lately.
-#[derive(Default)]
-pub(in crate::accounts) struct ToldFailures {
-    told: Mutex<HashMap<(TenantId, AccountId), Told>>,
+/// What was told lately, by whose it was.
+pub(in crate::accounts) struct ToldFailures<Whose> {
+    told: Mutex<HashMap<Whose, Told>>,
 }
 
 struct Told {
@@ -26,22 +25,25 @@ struct Told {
     untold: u64,
 }
 
-impl ToldFailures {
+impl<Whose> Default for ToldFailures<Whose> {
+    fn default() -> Self {
+        Self {
+            told: Mutex::default(),
+        }
+    }
+}
+
+impl<Whose: Eq + Hash> ToldFailures<Whose> {
     /// Counts a failure. If it is to be told: how many there were since the last that was.
-    pub(in crate::accounts) fn count(
-        &self,
-        tenant: TenantId,
-        account: AccountId,
-        now: Timestamp,
-    ) -> Option<u64> {
+    pub(in crate::accounts) fn count(&self, whose: Whose, now: Timestamp) -> Option<u64> {
         let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED && !all.contains_key(&(tenant, account)) {
+        if all.len() >= REMEMBERED && !all.contains_key(&whose) {
             all.retain(|_, told| told.since.plus(WINDOW) > now);
         }
-        if all.len() >= REMEMBERED && !all.contains_key(&(tenant, account)) {
+        if all.len() >= REMEMBERED && !all.contains_key(&whose) {
             all.clear();
         }
-        let told = all.entry((tenant, account)).or_insert(Told {
+        let told = all.entry(whose).or_insert(Told {
             since: now,
             times: 0,
             untold: 0,
@@ -65,13 +67,13 @@ mod tests {
     #[test]
     fn an_attack_is_told_a_few_times_a_minute_and_counted_in_full() {
         let failures = ToldFailures::default();
-        let (tenant, account) = (TenantId(1), AccountId(7));
+        let whose = "ann";
         let at = Timestamp::from_seconds;
-        let told = |seconds| failures.count(tenant, account, at(seconds));
+        let told = |seconds| failures.count(whose, at(seconds));
         let first: Vec<_> = (0..50).filter_map(told).collect();
         assert_eq!(first, [1; 5]);
-        assert_eq!(failures.count(tenant, AccountId(8), at(50)), Some(1));
-        let told = |seconds| failures.count(tenant, account, at(seconds));
+        assert_eq!(failures.count("ben", at(50)), Some(1));
+        let told = |seconds| failures.count(whose, at(seconds));
         assert_eq!(told(61), Some(46));
         assert_eq!(told(62), Some(1));
     }

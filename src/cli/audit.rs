@@ -22,13 +22,15 @@ use crate::domain::principal::LoginName;
 pub enum Audit {
     /// Prints records, the newest first
     List(List),
+    /// Prints all records, the oldest first, one JSON object a line, as the API exports them
+    Export(Export),
     /// Follows the chain of hashes from the first record to the last
     Verify(Verify),
 }
 
-/// Which records to print.
+/// Which records of which tenant.
 #[derive(Args, Debug)]
-pub struct List {
+struct Which {
     /// The tenant
     tenant: String,
     /// Only what this account did, by its name within the tenant, or what was tried in its name
@@ -52,6 +54,31 @@ pub struct List {
     /// Only before this time
     #[arg(long, value_name = "TIME")]
     to: Option<Timestamp>,
+}
+
+impl Which {
+    /// What of the log that is, as it is now.
+    async fn span(self, directory: &Directory) -> Result<AuditSpan> {
+        let user = self.user.as_deref();
+        let login = user.map(|user| LoginName::in_full(user, &self.tenant).parse::<LoginName>());
+        let query = AuditQuery {
+            from: self.from,
+            to: self.to,
+            login: login.transpose()?,
+            account: self.account.map(AccountId),
+            kind: self.kind,
+            path: self.path.filter(|path| !path.is_empty()),
+            address: self.address,
+        };
+        directory.audit_span(&self.tenant, query).await
+    }
+}
+
+/// Which records to print.
+#[derive(Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    which: Which,
     /// The oldest first, and only those after the record with this number; 0 begins with the first
     #[arg(long, value_name = "NUMBER", conflicts_with = "before")]
     after: Option<i64>,
@@ -66,6 +93,15 @@ pub struct List {
         visible_alias = "last"
     )]
     limit: u32,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Which records to export.
+#[derive(Args, Debug)]
+pub struct Export {
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     place: Place,
 }
@@ -86,6 +122,7 @@ impl Audit {
     /// NotFound when there is no such tenant; Corrupt when the chain is broken; Unavailable.
     pub async fn run(self) -> Result<()> {
         match self {
+            Self::Export(export) => export.run().await,
             Self::List(list) => list.run().await,
             Self::Verify(verify) => verify.run().await,
         }
@@ -96,18 +133,7 @@ impl List {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
         let directory = installation.directory();
-        let user = self.user.as_deref();
-        let login = user.map(|user| LoginName::in_full(user, &self.tenant).parse::<LoginName>());
-        let query = AuditQuery {
-            from: self.from,
-            to: self.to,
-            login: login.transpose()?,
-            account: self.account.map(AccountId),
-            kind: self.kind,
-            path: self.path.filter(|path| !path.is_empty()),
-            address: self.address,
-        };
-        let span = directory.audit_span(&self.tenant, query).await?;
+        let span = self.which.span(&directory).await?;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         // One more tells whether there are more.
         let most = limit.saturating_add(1);
@@ -139,6 +165,25 @@ impl List {
                 "these are not all records: {way} {} goes on, and --limit shows more",
                 last.number
             ));
+        }
+        installation.close().await;
+        Ok(())
+    }
+}
+
+impl Export {
+    async fn run(self) -> Result<()> {
+        let installation = self.place.open().await?;
+        let directory = installation.directory();
+        let span = self.which.span(&directory).await?;
+        let mut after = Some(0);
+        while let Some(number) = after {
+            let (text, next) = directory.audit_export_text(&span, number).await?;
+            // Nobody may be reading any more.
+            after = match output::lines(&text)? {
+                true => next,
+                false => None,
+            };
         }
         installation.close().await;
         Ok(())

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::accounts::manage_grants::{Place as Folder, SubjectName};
+use crate::accounts::manage_grants::{self, Place as Folder, SubjectName};
 use crate::cli::output;
 use crate::cli::place::Place;
 use crate::domain::error::Result;
@@ -72,10 +72,8 @@ impl Add {
     async fn run(self) -> Result<()> {
         let installation = self.place.open().await?;
         let directory = installation.directory();
-        let was_there = directory.is_there(&self.folder).await?;
-        directory
-            .add_grant(&self.subject, &self.folder, self.rights)
-            .await?;
+        let given = directory.add_grant(&self.subject, &self.folder, self.rights);
+        let was_there = given.await? == manage_grants::Folder::WasThere;
         let (subject, folder) = (self.subject.to_string(), self.folder.to_string());
         let rights = self.rights.to_string();
         let made = match was_there {

@@ -155,6 +155,27 @@ fn escaped(json: &str) -> String {
     })
 }
 
+/// Prints lines of JSON, of which programs make something byte by byte; false when nobody reads any more.
+///
+/// # Errors
+/// Unavailable when they could not be written whole.
+pub fn lines(lines: &[u8]) -> Result<bool> {
+    let mut out = io::stdout();
+    let text = String::from_utf8_lossy(lines);
+    let tamed = rewritten(&text, |c| {
+        (c != '\n' && steers(c)).then(|| format!("\\u{:04x}", u32::from(c)))
+    });
+    match out.write_all(tamed.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::new(
+            ErrorKind::Unavailable,
+            "what was asked for could not be written whole to standard output",
+        )
+        .because(error)),
+    }
+}
+
 /// Says why the program did not do what it was asked.
 pub fn refusal(error: &Error) {
     let _ = writeln!(io::stderr(), "sealift: {}", sentence(error));

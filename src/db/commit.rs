@@ -38,6 +38,8 @@ const MAX_BATCH: usize = 64;
 /// Attempts at a transaction whose outcome is unknown, with growing pauses: about 12 s in all.
 const ATTEMPTS: u32 = 9;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// How long attempts go on at a SQLite file, each of which waits for whoever else writes to it.
+const LOCKED: Duration = Duration::from_secs(12);
 /// How long an event for which nobody waits is kept for others to come with it.
 const SOON: Duration = Duration::from_millis(5);
 
@@ -355,12 +357,17 @@ impl Shared {
     }
 
     async fn commit(&self, batch: &[Waiting]) -> Vec<Result<Committed>> {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, since) = (FIRST_PAUSE, Instant::now());
         let mut unknown = None;
+        let is_sqlite = self.db.dialect() == Dialect::Sqlite;
         for attempt in 1..=ATTEMPTS {
             match self.attempt(batch, &mut unknown).await {
                 Ok(outcomes) => return outcomes,
-                Err(error) if error.kind() != ErrorKind::Unavailable || attempt == ATTEMPTS => {
+                Err(error)
+                    if error.kind() != ErrorKind::Unavailable
+                        || attempt == ATTEMPTS
+                        || (is_sqlite && since.elapsed() >= LOCKED) =>
+                {
                     tracing::error!(error = ?error, attempt, "a transaction failed");
                     return batch
                         .iter()

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -20,6 +20,9 @@ use crate::domain::measures::Asked;
 /// How long a transaction waits for a free connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SQLITE_READERS: usize = 4;
+/// How long an instance may fail to renew its lease until the database counts as one that takes no changes: shorter
+/// than the lease, so that it says so before others take over what it was at.
+const WRITABLE: Duration = Duration::from_secs(20);
 /// Under a clock row's lock all is found by keys. A plan that was made while a table was small must not
 /// read it whole when it has grown.
 const BY_INDEX: &str = "SET LOCAL enable_seqscan = off";
@@ -51,6 +54,8 @@ pub struct Database {
     time: TimeSource,
     clock: Arc<dyn Clock>,
     place: Place,
+    /// When the instance's lease was last renewed; none where there is none.
+    renewed: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone)]
@@ -84,6 +89,7 @@ impl Database {
                     time: TimeSource::Database(keeper.clone()),
                     clock: keeper,
                     place,
+                    renewed: Arc::default(),
                 };
                 db.now().await?;
                 Ok(db)
@@ -93,6 +99,7 @@ impl Database {
                 time: TimeSource::Passed(clock.clone()),
                 clock,
                 place,
+                renewed: Arc::default(),
             }),
         }
     }
@@ -181,13 +188,16 @@ impl Database {
         }
     }
 
-    /// Whether the database answers, and would take changes: a standby does not.
+    /// Whether the database answers, and takes changes: a standby does not, nor one whose file somebody else has locked.
     ///
     /// # Errors
     /// Unavailable.
     pub async fn probe(&self) -> Result<()> {
         let question = match self.dialect() {
-            Dialect::Postgres => "SELECT cast(cast(pg_is_in_recovery() AS int) AS bigint)",
+            Dialect::Postgres => {
+                "SELECT CASE WHEN pg_is_in_recovery() THEN 1 \
+                 WHEN current_setting('transaction_read_only') = 'on' THEN 2 ELSE 0 END::bigint"
+            }
             Dialect::Sqlite => "SELECT 0 FROM regions LIMIT 1",
         };
         let row = self.system_read().await?.row(question, []).await?;
@@ -195,6 +205,30 @@ impl Database {
             Some(1) => Err(Error::new(
                 ErrorKind::Unavailable,
                 "the database is a standby and takes no changes",
+            )),
+            Some(2) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the database is set to take no changes",
+            )),
+            _ => self.check_renewed(),
+        }
+    }
+
+    /// Notes that the instance's lease was renewed, and so that something could be written.
+    pub(in crate::db) fn note_renewed(&self) {
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        *renewed = Some(Instant::now());
+    }
+
+    fn check_renewed(&self) -> Result<()> {
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        match renewed.map(|at| at.elapsed()) {
+            Some(since) if since >= WRITABLE => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "nothing could be written to the database for {} seconds",
+                    since.as_secs()
+                ),
             )),
             _ => Ok(()),
         }

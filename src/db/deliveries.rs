@@ -365,6 +365,50 @@ pub async fn replay(
         .await
 }
 
+/// Up to which number of the audit log deliveries were made.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn told(tx: &mut TenantTx) -> Result<i64> {
+    let sql = "SELECT told FROM webhook_tenants WHERE tenant = $1";
+    let row = tx.row(sql, []).await?;
+    row.map_or(Ok(0), |row| row.int(0))
+}
+
+/// Whether anything up to number `told` is to be sent again that was not before `since`.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn is_renewed(
+    tx: &mut TenantTx,
+    webhook: WebhookId,
+    told: i64,
+    since: Timestamp,
+) -> Result<bool> {
+    let row = tx
+        .row(
+            "SELECT 1 FROM webhook_deliveries WHERE tenant = $1 AND webhook = $2 AND state = 1 \
+             AND number <= $3 AND since > $4 LIMIT 1",
+            [webhook.as_bytes().into(), told.into(), since.0.into()],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Has all that waits at a webhook tried at once, however long it was to wait after failures.
+///
+/// # Errors
+/// Unavailable when the database does not answer.
+pub async fn hasten(tx: &mut TenantTx, webhook: WebhookId, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE webhook_deliveries SET due_at = $3 \
+         WHERE tenant = $1 AND webhook = $2 AND state = 1 AND due_at > $3",
+        [webhook.as_bytes().into(), now.0.into()],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Gives up what waits longer than `patience`, whatever became of its webhook; says how many.
 ///
 /// # Errors

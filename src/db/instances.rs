@@ -19,7 +19,9 @@ pub async fn renew(db: &Database, id: InstanceId, lease: Duration) -> Result<()>
         [id.as_bytes().into(), now.0.into(), now.plus(lease).0.into()],
     )
     .await?;
-    tx.commit().await
+    tx.commit().await?;
+    db.note_renewed();
+    Ok(())
 }
 
 /// The SSH host keys that an instance shows.

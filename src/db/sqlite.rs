@@ -28,6 +28,8 @@ use crate::domain::reserve::Room;
 /// How long to wait for a free connection, and for another process that writes to the file.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
+/// How long the other process is waited for at least, by who has waited for a connection all that time.
+const LAST_TRY: Duration = Duration::from_millis(100);
 /// How long a statement blocks its thread for another process; only its recovery makes it wait.
 const BLOCKING: Duration = Duration::from_secs(1);
 /// What the log beside the file keeps of its length when all of it is in the file.
@@ -106,6 +108,7 @@ impl SqlitePool {
 
     /// Begins a transaction.
     pub(in crate::db) async fn begin(self: &Arc<Self>, place: Place) -> Result<SqliteTx> {
+        let asked = Instant::now();
         let free = tokio::time::timeout(PATIENCE, self.free.clone().acquire_owned()).await;
         let free = free
             .map_err(|_| silent("no connection was free for a minute"))?
@@ -124,7 +127,8 @@ impl SqlitePool {
             place,
             _free: free,
         };
-        let deadline = Instant::now() + BUSY_PATIENCE;
+        // Those in front may have waited in vain all the time: who stands behind them is told so, too.
+        let deadline = (asked + BUSY_PATIENCE).max(Instant::now() + LAST_TRY);
         loop {
             match tx.begin() {
                 Err(error) if is_busy(&error) && Instant::now() < deadline => {

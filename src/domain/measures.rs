@@ -309,9 +309,9 @@ pub fn export_failed() {
     FAILED.add(1, &[]);
 }
 
-/// A webhook was told something ("delivered"), was not and will be ("failed"), or never will be ("dead").
-pub fn webhook(outcome: &'static str) {
-    WEBHOOKS.add(1, &[KeyValue::new("outcome", outcome)]);
+/// So often a webhook was told something ("delivered"), was not and will be ("failed"), or never will be ("dead").
+pub fn webhook(outcome: &'static str, times: u64) {
+    WEBHOOKS.add(times, &[KeyValue::new("outcome", outcome)]);
 }
 
 fn counter(name: &'static str, unit: &'static str, what: &'static str) -> Counter<u64> {

@@ -64,7 +64,7 @@ failures! {
     Stalled = 408 "nothing came for too long",
     Version = 412 "another version of tus",
     TooLarge = 413 "more than it may hold",
-    NoPiece = 415 "the body is no piece",
+    NoPiece = 415 "the body is no piece, or comes with Content-Encoding",
     Locked = 423 "another request writes to it",
     Checksum = 460 "the sum does not fit the body",
     Full = 507 "the link takes no more, or there is no room",

@@ -273,7 +273,7 @@ fn operations() -> OpenApiRouter<Web> {
         .merge(uploads::routes())
         .merge(links::routes())
         .merge(webhooks::routes())
-        .nest("/admin", admin::of_tenant())
+        .nest("/admin", admin::of_administrators())
 }
 
 async fn nothing() -> Problem {

@@ -15,6 +15,7 @@ use crate::domain::measures;
 use crate::jobs::clock_watch::ClockWatch;
 use crate::jobs::hash::Hashing;
 use crate::jobs::leaps::Leaps;
+use crate::jobs::operator_watch::OperatorWatch;
 use crate::jobs::sweep::Keep;
 use crate::jobs::{copies, expire, mend, orphans, purge, settle, sweep};
 use crate::vfs::service::Vfs;
@@ -64,6 +65,7 @@ impl Jobs {
         let (clocks, leaps) = (Arc::new(ClockWatch::default()), Arc::new(Leaps::default()));
         clocks.look(vfs.database());
         leaps.trusts(vfs.database().now().await?);
+        let operators = Arc::new(OperatorWatch::start(vfs.database()).await?);
         let jobs = Self {
             vfs: vfs.in_background(),
             stop: CancellationToken::new(),
@@ -79,6 +81,14 @@ impl Jobs {
                     Err(error) => {
                         tracing::warn!(error = ?error, "the instance's lease was not renewed");
                     }
+                }
+            }
+        });
+        jobs.spawn(RENEW, move |vfs| {
+            let operators = operators.clone();
+            async move {
+                if let Err(error) = operators.look(vfs.database()).await {
+                    tracing::debug!(error = ?error, "the tokens of operators were not looked at");
                 }
             }
         });

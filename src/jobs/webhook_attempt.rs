@@ -100,7 +100,11 @@ pub fn outcome(
     let is_late = due_at > delivery.since.plus(settings.give_up_after);
     let state = match state {
         DeliveryState::Waiting if is_late => {
-            said = format!("{said}; given up after {} tries", delivery.attempts + 1);
+            let tries = match delivery.attempts {
+                0 => "1 try".to_owned(),
+                before => format!("{} tries", before + 1),
+            };
+            said = format!("{said}; given up after {tries}");
             DeliveryState::Dead
         }
         state => state,

@@ -14,6 +14,7 @@ use crate::domain::audit_kind::AuditKind;
 use crate::domain::change::Committed;
 use crate::domain::error::Result;
 use crate::domain::id::{TenantId, WebhookId};
+use crate::domain::measures;
 use crate::domain::principal::Actor;
 use crate::jobs::webhook_settings::WebhookSettings;
 use crate::vfs::service::Vfs;
@@ -34,7 +35,7 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, settings: &WebhookSettings) -> Res
     }
     let now = db.now().await?;
     let mut tx = db.write(tenant).await?;
-    deliveries::give_up(&mut tx, now, settings.give_up_after).await?;
+    let given_up = deliveries::give_up(&mut tx, now, settings.give_up_after).await?;
     let keep = Keeping {
         delivered_since: now.minus(settings.keep_delivered),
         dead_since: now.minus(settings.keep_dead),
@@ -42,7 +43,12 @@ pub async fn run(vfs: &Vfs, tenant: TenantId, settings: &WebhookSettings) -> Res
     };
     deliveries::forget(&mut tx, keep).await?;
     outbox::forget(&mut tx, now).await?;
-    tx.commit().await
+    tx.commit().await?;
+    if given_up > 0 {
+        tracing::warn!(tenant.id = %tenant, given_up, "gave up telling webhooks what waited too long");
+        measures::webhook("dead", given_up);
+    }
+    Ok(())
 }
 
 /// Turns a webhook off whose receiver says that it is no more.

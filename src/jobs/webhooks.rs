@@ -287,8 +287,9 @@ impl Shared {
                 return Ok(());
             };
             let due = deliveries::due(&mut tx, id, now, each).await?;
+            let told = deliveries::told(&mut tx).await?;
             drop(tx);
-            let Some(tenant) = tenants::by_id(db, tenant)
+            let Some(sender) = tenants::by_id(db, tenant)
                 .await?
                 .filter(|_| !due.is_empty())
             else {
@@ -299,21 +300,45 @@ impl Shared {
                 url.clone_from(&webhook.url);
             }
             lines.resize_with(due.len().max(lines.len()), || None);
-            let outcomes = self.send(&tenant, &webhook, &due, &mut lines).await?;
-            self.note(&tenant, id, &outcomes).await?;
+            let outcomes = self.send(&sender, &webhook, &due, &mut lines).await?;
+            self.note(&sender, id, &outcomes).await?;
             let is_well = |one: &Outcome| one.state == DeliveryState::Delivered;
             is_taken = outcomes.iter().any(is_well);
             failures = match is_taken {
                 true => 0,
                 false => failures.saturating_add(1),
             };
-            if failures >= PATIENT {
-                let doublings = (failures - PATIENT).min(16);
-                let pause = self.settings.first_delay.saturating_mul(1 << doublings);
-                tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+            if failures >= PATIENT && self.pause(tenant, &webhook, failures, (told, now)).await? {
+                failures = 0;
             }
         }
         Ok(())
+    }
+
+    /// Waits after failures; true when somebody has changed the webhook or had it told again since `now`, when it was
+    /// told of all up to number `told`, and so need not wait for the end of it.
+    async fn pause(
+        &self,
+        tenant: TenantId,
+        webhook: &Webhook,
+        failures: u32,
+        (told, now): (i64, Timestamp),
+    ) -> Result<bool> {
+        let doublings = failures.saturating_sub(PATIENT).min(16);
+        let longest = self.settings.longest_delay.min(LONGEST_PAUSE);
+        let pause = self.settings.first_delay.saturating_mul(1 << doublings);
+        let mut left = pause.min(longest);
+        while !left.is_zero() {
+            let part = left.min(EVERY);
+            tokio::time::sleep(part).await;
+            left = left.saturating_sub(part);
+            let mut tx = self.vfs.database().read(tenant).await?;
+            let is_changed = webhooks::find(&mut tx, webhook.id).await?.as_ref() != Some(webhook);
+            if is_changed || deliveries::is_renewed(&mut tx, webhook.id, told, now).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn places_of(&self, tenant: TenantId) -> Arc<Places> {
@@ -409,10 +434,11 @@ impl Shared {
         }
         tx.commit().await?;
         for outcome in outcomes {
-            measures::webhook(match outcome.state {
+            let word = match outcome.state {
                 DeliveryState::Waiting => "failed",
                 DeliveryState::Dead | DeliveryState::Delivered => outcome.state.word(),
-            });
+            };
+            measures::webhook(word, 1);
         }
         if outcomes.iter().any(webhook_attempt::is_gone) {
             webhook_care::turn_off(&self.vfs, tenant.id, id).await?;

@@ -73,21 +73,39 @@ impl Reach {
         if authority.as_str().contains('@') {
             return Err("an address must not hold a name or password".into());
         }
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        if host.is_empty() || url.contains('#') || authority.port_u16() == Some(0) {
+        let bracketed = authority.host();
+        let host = bracketed.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || url.contains('#') {
             return Err(malformed());
         }
+        let port = match authority.as_str().strip_prefix(bracketed) {
+            Some("" | ":") => None,
+            Some(rest) => match rest.strip_prefix(':').map(str::parse) {
+                Some(Ok(port)) if port > 0 => Some(port),
+                _ => return Err(format!("the port in '{url}' is not one of 1 to 65535")),
+            },
+            None => return Err(malformed()),
+        };
         if host.ends_with('.') {
             return Err(format!("write '{host}' without the dot at its end"));
+        }
+        // A zone is a line of this machine: what is reached by it is not of the public internet.
+        let is_six = bracketed.starts_with('[');
+        if is_six && host.parse::<Ipv6Addr>().is_err() {
+            return Err(format!(
+                "'{host}' is no IPv6 address; write it without a zone"
+            ));
+        }
+        if !is_six && host.split('.').any(str::is_empty) {
+            return Err(format!(
+                "'{host}' is no name of a host: a part of it is empty"
+            ));
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let target = Target {
             scheme,
             host: host.to_ascii_lowercase(),
-            port: authority.port_u16().unwrap_or(match scheme {
+            port: port.unwrap_or(match scheme {
                 Scheme::Http => 80,
                 Scheme::Https => 443,
             }),
@@ -286,6 +304,16 @@ mod tests {
             "https://example.com/#x",
             "https://exa mple.com/",
             "https://example.com:0/",
+            "https://example.com:65536/",
+            "https://example.com:99999/",
+            "https://1.1.1.1:70000/",
+            "https://[2606:4700::1111]:65536/",
+            "https://[2606:4700::1111%25eth0]/",
+            "https://[2606:4700::1111%eth0]/",
+            "https://[example.com]/",
+            "https://.com/",
+            "https://a..b/",
+            "https://.a.example/",
             "https://example.com./",
             "https://localhost./",
             "https://127.0.0.1./",

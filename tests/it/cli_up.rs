@@ -118,11 +118,31 @@ fn a_restart_keeps_host_key_password_accounts_and_files() {
 
 #[test]
 fn sigterm_lets_an_upload_finish_and_takes_no_new_session() {
+    drains_at("TERM");
+}
+
+#[test]
+fn a_terminal_that_is_closed_lets_an_upload_finish() {
+    drains_at("HUP");
+}
+
+#[test]
+fn a_server_that_is_to_outlive_its_terminal_does() {
+    let folder = TempFolder::new();
+    let nohup = [OsStr::new("nohup")];
+    let server = Server::up_under(&nohup, &folder.join("data"));
+    server.signal("HUP");
+    let options = SshOptions::with_new_key(&server, folder.path());
+    sftp_ok(&server, &options, "ls\n");
+    server.stop();
+}
+
+fn drains_at(signal: &str) {
     let folder = TempFolder::new();
     let data = folder.join("data");
     let mut server = Server::up(&data);
     let upload = HeldUpload::start(&server, 3_000_000);
-    server.signal("TERM");
+    server.signal(signal);
     let address = server.ready.listeners.sftp;
     wait_for("the listener to close", Duration::from_secs(10), || {
         TcpStream::connect(address).is_err().then_some(())

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use crate::support::client::{cached, run};
 use crate::support::folder::TempFolder;
 use crate::support::https_door::ask;
 use crate::support::server::{DEMO, Server};
+use crate::support::wait::wait_for;
 
 /// What is asked, and what operators, support and monitors are answered.
 pub(crate) type Line<'a> = (&'a str, &'a str, Option<&'a str>, [u16; 3]);
@@ -141,7 +143,7 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
             "PUT",
             "/tenants/demo/grants",
             Some(r#"{"group":"staff","path":"/in","rights":"list,read"}"#),
-            [204, 403, 403],
+            [201, 403, 403],
         ),
         (
             "DELETE",
@@ -245,13 +247,19 @@ fn each_role_does_what_it_is_for_and_nothing_else() {
         .map(|item| item.as_object().unwrap().len())
         .sum();
     assert_eq!(all, lines.len(), "{:?}", paths.keys());
-    admin
+    let log = admin
         .server()
         .audit_with("what was done and refused", |log| {
             log.contains("staff@demo (by operator root)")
                 && log.contains("PATCH /api/v1/tenants/demo (by operator sue)")
                 && log.contains(r#""kind":"admin-refused""#)
         });
+    // Who only measures leaves nothing there, but in the server's own log.
+    assert!(!log.contains("mona"), "{log}");
+    let log = admin.server().log();
+    let is_told =
+        |line: &str| line.contains("mona") && line.contains("/api/v1/tenants/demo/grants");
+    assert!(log.lines().any(is_told), "{log}");
 }
 
 #[test]
@@ -373,6 +381,29 @@ fn tokens_are_made_listed_and_revoked_at_the_command_line() {
         2,
         "roles are",
     );
+}
+
+#[test]
+fn tokens_that_are_made_revoked_and_refused_are_logged() {
+    let admin = AdminDoor::up();
+    let logged = |what: &str| {
+        wait_for(what, Duration::from_secs(60), || {
+            admin.server().log().contains(what).then_some(())
+        });
+    };
+    let tim = token(admin.server(), "tim", "support");
+    logged("a token of an operator was made operator=tim role=support");
+    let words = ["admin", "token", "revoke", "tim"];
+    admin.server().admin(&words, "");
+    logged("a token of an operator was revoked operator=tim role=support");
+    for wrong in [&tim, "slo_x", &tim, "slo_x", &tim, "slo_x", &tim] {
+        assert_eq!(admin.by(wrong, &[], "/tenants").status, 401, "{wrong}");
+    }
+    let log = admin.server().log();
+    let refused = log.matches("an operator's token was refused");
+    assert_eq!(refused.count(), 5, "{log}");
+    assert!(log.contains("peer=127.0.0.1"), "{log}");
+    assert!(!log.contains("slo_"), "{log}");
 }
 
 #[test]
@@ -584,6 +615,13 @@ fn the_audit_log_is_searched_exported_and_verified() {
     let by_cli: Vec<Value> = serde_json::from_str(&by_cli).unwrap();
     assert_eq!(lines, by_cli[..lines.len()]);
     assert!(lines.len() >= numbers.len());
+    // The command prints the same, byte for byte.
+    let words = ["audit", "export", "demo"];
+    let printed = admin.server().admin(&words, "");
+    assert!(printed.starts_with(&export.text()), "{printed}");
+    let words = ["audit", "export", "demo", "--kind", "login-failed"];
+    let printed = admin.server().admin(&words, "");
+    assert_eq!(printed.lines().count(), 3, "{printed}");
     let some = admin.root(&[], "/tenants/demo/audit/export?kind=login-failed");
     assert_eq!(some.text().lines().count(), 3);
 

@@ -488,6 +488,7 @@ fn what_a_removed_account_did_is_found_by_its_number() {
 fn a_token_for_administration_does_not_become_the_whole_account() {
     let admin = AdminDoor::up();
     admin.account("demo", "boss", true);
+    admin.account("demo", "dan", true);
     admin.account("demo", "ann", false);
     let new = json!({ "name": "a", "scopes": ["admin"] }).to_string();
     let words = [
@@ -506,21 +507,37 @@ fn a_token_for_administration_does_not_become_the_whole_account() {
     };
     let password = r#"{"password": "another-secret"}"#;
     let key = json!({ "key": PUBLIC_KEY }).to_string();
-    for (method, path, body) in [
-        ("PUT", "password", password),
-        ("DELETE", "password", ""),
-        ("POST", "ssh-keys", &key),
-        ("POST", "second-factor", ""),
-        ("DELETE", "second-factor", ""),
-    ] {
-        let refused = ask(method, &format!("boss/{path}"), body);
-        assert_eq!(
-            (refused.status, refused.problem().as_str()),
-            (403, "scope"),
-            "{method} {path}: {}",
-            refused.text()
-        );
+    let rule = r#"{"rule": "email:ann@acme.example"}"#;
+    for user in ["boss", "dan"] {
+        for (method, path, body) in [
+            ("PUT", "/password", password),
+            ("DELETE", "/password", ""),
+            ("POST", "/ssh-keys", &key),
+            ("POST", "/certificates", rule),
+            ("POST", "/second-factor", ""),
+            ("DELETE", "/second-factor", ""),
+            ("PATCH", "", r#"{"methods": null}"#),
+            ("PATCH", "", r#"{"networks": null}"#),
+            ("PATCH", "", r#"{"principals": ["ann"]}"#),
+            ("PATCH", "", r#"{"appended_code": true}"#),
+            ("PATCH", "", r#"{"disabled": false}"#),
+            ("DELETE", "", ""),
+        ] {
+            let refused = ask(method, &format!("{user}{path}"), body);
+            assert_eq!(
+                (refused.status, refused.problem().as_str()),
+                (403, "scope"),
+                "{method} {user}{path} {body}: {}",
+                refused.text()
+            );
+        }
     }
+    // What opens nothing it may change of another, and of who does not administer any more all.
+    assert_eq!(ask("PATCH", "dan", r#"{"quota_files": 9}"#).status, 200);
+    let body = Some(r#"{"administrator":false}"#);
+    admin.done("PATCH", "/tenants/demo/accounts/dan", body);
+    assert_eq!(ask("PUT", "dan/password", password).status, 204);
+    assert_eq!(ask("DELETE", "dan", "").status, 204);
     assert_eq!(ask("PUT", "ann/password", password).status, 204);
     assert_eq!(ask("POST", "ann/ssh-keys", &key).status, 201);
     // By the password it does.
@@ -530,4 +547,75 @@ fn a_token_for_administration_does_not_become_the_whole_account() {
         "/accounts/boss/ssh-keys",
     );
     assert_eq!(own.status, 201, "{}", own.text());
+    admin.server().audit_with("the refusals", |log| {
+        log.contains("changing by a token what opens an account that administers the tenant")
+    });
+}
+
+#[test]
+fn an_administrator_sees_what_the_tenant_may_use_and_uses() {
+    let admin = two_tenants();
+    let limits = json!({ "quota_bytes": 1_000_000, "quota_files": 500, "retention_seconds": 60 });
+    let path = "/tenants/demo";
+    admin.done("PATCH", path, Some(&limits.to_string()));
+    let quota = Some(r#"{"quota_bytes": 9000}"#);
+    admin.done("PATCH", "/tenants/demo/accounts/ann", quota);
+    let put = [
+        "--user",
+        "ann@demo:long-secret",
+        "-X",
+        "PUT",
+        "--data-binary",
+        "12345",
+    ];
+    let stored = admin.door.ask(&put, "/api/v1/files/home/ann/f");
+    assert_eq!(stored.status, 201, "{}", stored.text());
+
+    let shown = admin.account_asks(CHIEF, &[], "/tenant");
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    let shown = shown.json();
+    let whole = admin.root(&[], path).json();
+    let all = shown.as_object().unwrap();
+    assert_eq!(all.len(), 10, "{shown}");
+    for (name, value) in all {
+        assert_eq!(value, &whole[name], "{name}");
+    }
+    for (name, value) in limits.as_object().unwrap() {
+        assert_eq!(&shown[name], value);
+    }
+    assert!(shown["used_bytes"].as_u64().unwrap() >= 5, "{shown}");
+    assert_eq!(admin.account_asks("ann@demo", &[], "/tenant").status, 403);
+    assert_eq!(admin.root(&[], "/tenants/demo/tenant").status, 404);
+
+    let own = |login: &str, path: &str| {
+        let user = format!("{login}:long-secret");
+        let answer = admin.door.ask(&["--user", &user], path);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    assert_eq!(own(CHIEF, "/api/v1/me")["administers"], true);
+    assert_eq!(own("ann@demo", "/api/v1/me")["administers"], false);
+    let expected = json!({
+        "quota_bytes": 9000, "quota_files": null, "used_bytes": 5, "used_files": 1,
+    });
+    assert_eq!(own("ann@demo", "/api/v1/me/usage"), expected);
+}
+
+#[test]
+fn a_folder_that_is_made_for_rights_is_told() {
+    let admin = two_tenants();
+    let give = |path: &str| {
+        let body = json!({ "user": "ann", "path": path, "rights": "list,read" }).to_string();
+        let words = admin_door::json("PUT", &body);
+        admin.account_asks(CHIEF, &words, "/grants").status
+    };
+    assert_eq!(give("/invoices"), 201);
+    assert_eq!(give("/invoices"), 204);
+    assert_eq!(give("/"), 204);
+    let add = |folder: &str| {
+        let words = ["grant", "add", "ann@demo", folder, "list"];
+        admin.server().admin(&words, "")
+    };
+    assert!(add("demo:/offers").starts_with("made the folder"));
+    assert!(!add("demo:/offers").contains("made"));
 }

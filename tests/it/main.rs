@@ -260,6 +260,8 @@ mod link_rules;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]
+mod locked;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod logins_doors;

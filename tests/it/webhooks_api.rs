@@ -115,6 +115,14 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
             "only https://",
         ),
         (
+            r#"{"name": "a", "url": "https://1.1.1.1:65616/", "events": ["all"]}"#,
+            "the port",
+        ),
+        (
+            r#"{"name": "a", "url": "https://a..b/", "events": ["all"]}"#,
+            "no name of a host",
+        ),
+        (
             r#"{"name": "a", "url": "nowhere", "events": ["all"]}"#,
             "no address",
         ),

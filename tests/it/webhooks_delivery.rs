@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::careful::Careful;
 use crate::support::hooked::Hooked;
 use crate::support::receiver::{Receiver, Reply};
+use crate::support::scraped::Scraped;
 use crate::support::wait::wait_for;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -72,6 +73,88 @@ fn what_nobody_takes_is_given_up_and_sent_again_when_asked() {
     // What was taken may be sent again too.
     hooked.webhook(&["replay", "demo", "hook", "--event", one]);
     assert_eq!(receiver.wait_for(before + 3)[before + 2].id(), one);
+    hooked.server.stop();
+}
+
+#[test]
+fn a_receiver_that_is_well_again_is_told_within_the_longest_delay() {
+    // Pauses would grow to far more after so many failures.
+    let hooked = Hooked::up_with(&[("FIRST_DELAY", "500ms"), ("LONGEST_DELAY", "1s")]);
+    let is_well = Arc::new(AtomicBool::new(false));
+    let well = is_well.clone();
+    let receiver = Receiver::answering(move |_, _| match well.load(Ordering::SeqCst) {
+        true => Reply::Status(200),
+        false => Reply::Status(503),
+    });
+    hooked.hook(&receiver.url("/"), &[]);
+    for number in 0..12 {
+        hooked.put(&format!("/{number}"), "some");
+    }
+    let before = receiver.wait_for(10).len();
+    is_well.store(true, Ordering::SeqCst);
+    let since = Instant::now();
+    receiver.wait_for(before + 1);
+    assert!(since.elapsed() < Duration::from_secs(4));
+    hooked.settled("/11");
+    hooked.server.stop();
+}
+
+#[test]
+fn who_mends_a_webhook_or_asks_for_a_replay_is_not_kept_waiting() {
+    let hooked = Hooked::up_with(&[
+        ("FIRST_DELAY", "30s"),
+        ("LONGEST_DELAY", "1h"),
+        ("GIVE_UP_AFTER", "3d"),
+    ]);
+    let broken = Receiver::answering(|_, _| Reply::Status(500));
+    let other = Receiver::start();
+    hooked.hook(&broken.url("/"), &[]);
+    // After three failures there is a pause of half a minute, in which nothing of this webhook is tried.
+    for name in ["/a", "/b", "/c", "/d"] {
+        hooked.put(name, "some");
+    }
+    broken.wait_for(3);
+    let since = Instant::now();
+    let url = other.url("/");
+    hooked.webhook(&["alter", "demo", "hook", "--url", &url]);
+    other.wait_for(4);
+    assert!(since.elapsed() < Duration::from_secs(15));
+    hooked.settled("/d");
+
+    let gone = Receiver::answering(|_, _| Reply::Status(500));
+    hooked.webhook(&["alter", "demo", "hook", "--url", &gone.url("/")]);
+    for name in ["/e", "/f", "/g"] {
+        hooked.put(name, "some");
+    }
+    gone.wait_for(3);
+    let event = hooked.deliveries().pop().unwrap();
+    let since = Instant::now();
+    let event = event["event"].as_str().unwrap();
+    hooked.webhook(&["replay", "demo", "hook", "--event", event]);
+    let told = gone.wait_for(4);
+    assert_eq!(told[3].id(), event);
+    assert!(since.elapsed() < Duration::from_secs(15));
+    hooked.server.stop();
+}
+
+#[test]
+fn what_waited_too_long_is_counted_as_given_up() {
+    let hooked = Hooked::up_with(&[("GIVE_UP_AFTER", "5s"), ("FIRST_DELAY", "4s")]);
+    let receiver = Receiver::answering(|_, _| Reply::Status(500));
+    hooked.hook(&receiver.url("/"), &[]);
+    hooked.put("/a", "some");
+    wait_for("it to be written down", SOON, || {
+        (!hooked.deliveries().is_empty()).then_some(())
+    });
+    hooked.webhook(&["alter", "demo", "hook", "--disable"]);
+    let given_up = || {
+        let scraped = Scraped::open(&hooked.server);
+        scraped.get("sealift_webhooks_attempts_total", &[("outcome", "dead")])
+    };
+    wait_for("it to be given up", 3 * SOON, || {
+        given_up().filter(|count| *count >= 1.0)
+    });
+    assert_eq!(hooked.deliveries()[0]["state"], "dead");
     hooked.server.stop();
 }
 

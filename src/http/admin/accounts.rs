@@ -220,9 +220,10 @@ pub async fn alter(
     if change.clear_text.is_some() || change.door_options.is_some() {
         admin.insist_on_operator("changing what FTP asks of an account")?;
     }
-    let login = match change.opens() {
-        true => admin.login_to_open(&named.user)?,
-        false => admin.login(&named.user)?,
+    let login = match (change.opens(), change.widens()) {
+        (true, _) => admin.login_to_open(&named.user).await?,
+        (false, true) => admin.login_to_widen(&named.user)?,
+        (false, false) => admin.login(&named.user)?,
     };
     let known = version::known(&headers)?;
     let change = change.parsed()?;
@@ -248,7 +249,7 @@ pub async fn remove(
     PathOf(named): PathOf<Named>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let login = admin.login(&named.user)?;
+    let login = admin.login_to_open(&named.user).await?;
     let known = version::known(&headers)?;
     admin.directory.remove_account(&login, known).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -296,13 +297,18 @@ async fn shown(directory: &Directory, login: &LoginName) -> Result<Response, Pro
 }
 
 impl Change {
-    /// Whether it may open the account to somebody, or let it reach or do more. What a session may take up does not.
+    /// Whether it may let the account reach or do more. What may be stored does not.
+    fn widens(&self) -> bool {
+        self.home.is_some() || self.ceiling.is_some()
+    }
+
+    /// Whether it may open the account to somebody. What a session may take up does not.
     fn opens(&self) -> bool {
         let Self {
             disabled,
             administrator,
-            home,
-            ceiling,
+            home: _,
+            ceiling: _,
             quota_bytes: _,
             quota_files: _,
             sessions: _,
@@ -315,8 +321,6 @@ impl Change {
         } = self;
         *disabled == Some(Some(false))
             || administrator.is_some()
-            || home.is_some()
-            || ceiling.is_some()
             || methods.is_some()
             || appended_code.is_some()
             || networks.is_some()

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
@@ -12,6 +12,7 @@ use crate::accounts::manage_groups::{GroupName, GroupView};
 use crate::domain::error::Error;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::principal::{Actor, LoginName, Protocol};
+use crate::domain::role::Role;
 use crate::domain::scope::Scopes;
 use crate::http::admin::operator::{self, AtOperators};
 use crate::http::admin::power::Demand;
@@ -19,7 +20,8 @@ use crate::http::reply::Problem;
 use crate::http::visitor;
 use crate::http::web::Web;
 
-/// What is noted of a token that was to open or widen its own account.
+/// What is noted of a token that was to open an account that administers, or to widen its own.
+const OFFICE: &str = "changing by a token what opens an account that administers the tenant";
 const OWN: &str = "changing by a token what opens its own account";
 
 /// Somebody who may do to a tenant what `P` says. Others are refused with 401 and 403, and that is
@@ -97,12 +99,24 @@ impl<P> Admin<P> {
         Err(Problem::new(StatusCode::FORBIDDEN, "denied", detail))
     }
 
-    /// The account that is to be opened otherwise than before, or is to reach or do more: not the own one of who shows
-    /// a token, which must not become the whole account.
+    /// The account that is to be opened otherwise than before: for who shows a token not the own one, which must not
+    /// become the whole account, nor any other that administers the tenant.
+    ///
+    /// # Errors
+    /// 403 for such an account; 404 when no account can be called so; 503.
+    pub async fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
+        let login = self.login_to_widen(user)?;
+        if self.by_token && self.directory.administers(&login).await? {
+            self.insist_on_login(OFFICE)?;
+        }
+        Ok(login)
+    }
+
+    /// The account that is to reach or do more: not the own one of who shows a token.
     ///
     /// # Errors
     /// 403 for the token's own account; 404 when no account can be called so.
-    pub fn login_to_open(&self, user: &str) -> Result<LoginName, Problem> {
+    pub fn login_to_widen(&self, user: &str) -> Result<LoginName, Problem> {
         if user == self.who {
             self.insist_on_login(OWN)?;
         }
@@ -113,7 +127,7 @@ impl<P> Admin<P> {
     ///
     /// # Errors
     /// 403 for a group of the token's own account; 404 when no group can be called so; 503.
-    pub async fn group_to_open(&self, name: &str) -> Result<GroupName, Problem> {
+    pub async fn group_to_widen(&self, name: &str) -> Result<GroupName, Problem> {
         let group = self.group(name)?;
         if self.by_token {
             let (full, own) = (group.to_string(), self.login(&self.who)?.to_string());
@@ -135,8 +149,7 @@ impl<P> Admin<P> {
             return Ok(());
         }
         self.directory.note_refusal(self.id, what);
-        let detail = "what opens the account does not end with the token: log in with the password to change it \
-                      for yourself";
+        let detail = "what this opens does not end with the token: log in with the password for it";
         Err(Problem::new(StatusCode::FORBIDDEN, "scope", detail))
     }
 }
@@ -159,8 +172,11 @@ async fn operator_of<P: Demand>(parts: &mut Parts, web: &Web) -> Result<Admin<P>
     let directory = web.directory().by(actor.clone());
     let id = directory.tenant_id(&tenant).await;
     if !who.role.may(P::POWER) {
-        if let Ok(id) = id {
-            directory.note_refusal(id, &asked(parts));
+        match id {
+            // It would have a part in every tenant's log for good, and sees to none of them.
+            Ok(_) if who.role == Role::Monitor => operator::log_refusal(&who, address, parts),
+            Ok(id) => directory.note_refusal(id, &asked(parts)),
+            Err(_) => {}
         }
         return Err(operator::not_for(&who));
     }
@@ -231,9 +247,5 @@ async fn tenant_in_path(parts: &mut Parts) -> Result<String, Problem> {
 
 /// What was asked for, for the audit log.
 fn asked(parts: &Parts) -> String {
-    // What is left of the path has lost what led here.
-    let whole = parts.extensions.get::<OriginalUri>();
-    let path = whole.map_or(parts.uri.path(), |whole| whole.0.path());
-    let path: String = path.chars().take(1_000).collect();
-    format!("{} {path}", parts.method)
+    format!("{} {}", parts.method, operator::asked(parts))
 }

@@ -10,11 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-use crate::accounts::manage::Directory;
 use crate::accounts::manage_audit::{self, AuditLine, AuditQuery, AuditSpan};
 use crate::db::audit::ChainState;
 use crate::domain::audit_kind::AuditKind;
-use crate::domain::error::{Error, Result as Outcome};
 use crate::domain::id::AccountId;
 use crate::http::admin::acting::Admin;
 use crate::http::admin::power::Seeing;
@@ -141,8 +139,8 @@ pub async fn export(
         let (directory, span, Some(after)) = state else {
             return Ok::<_, std::io::Error>(None);
         };
-        match piece(&directory, &span, after).await {
-            Ok((piece, next)) => Ok(Some((piece, (directory, span, next)))),
+        match directory.audit_export_text(&span, after).await {
+            Ok((text, next)) => Ok(Some((Bytes::from(text), (directory, span, next)))),
             Err(error) => {
                 tracing::warn!(error = ?error, "the export of an audit log breaks off");
                 Err(std::io::Error::other("the export breaks off"))
@@ -206,21 +204,6 @@ fn address(text: &str) -> Result<IpAddr, Problem> {
     text.parse().map_err(|_| {
         Problem::malformed("'address' is an IP address, as in 192.0.2.7 or 2001:db8::7")
     })
-}
-
-async fn piece(
-    directory: &Directory,
-    span: &AuditSpan,
-    after: i64,
-) -> Outcome<(Bytes, Option<i64>)> {
-    let (lines, next) = directory.audit_export(span, after).await?;
-    let mut text = Vec::new();
-    for line in lines {
-        let line = serde_json::to_vec(&line).map_err(Error::internal)?;
-        text.extend(line);
-        text.push(b'\n');
-    }
-    Ok((text.into(), next))
 }
 
 fn item(line: AuditLine) -> AuditItem {

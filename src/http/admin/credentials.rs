@@ -105,7 +105,7 @@ pub async fn set_password(
     if new.password_hash.is_some() {
         admin.insist_on_operator(accounts::HASHES)?;
     }
-    let login = admin.login_to_open(&named.user)?;
+    let login = admin.login_to_open(&named.user).await?;
     let new = accounts::password(new.password, new.password_hash)?;
     if matches!(new, NewPassword::None) {
         let detail = "give 'password' or 'password_hash'; DELETE takes the password away";
@@ -127,7 +127,7 @@ pub async fn take_password(
     admin: Admin<Altering>,
     PathOf(named): PathOf<Named>,
 ) -> Result<StatusCode, Problem> {
-    let login = admin.login_to_open(&named.user)?;
+    let login = admin.login_to_open(&named.user).await?;
     let none = NewPassword::None;
     admin.directory.set_password(&login, none).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -146,7 +146,7 @@ pub async fn add_factor(
     admin: Admin<Altering>,
     PathOf(named): PathOf<Named>,
 ) -> Result<(StatusCode, Json<Factor>), Problem> {
-    let login = admin.login_to_open(&named.user)?;
+    let login = admin.login_to_open(&named.user).await?;
     let keys = web.accounts().keys();
     let made = admin.directory.add_second_factor(&login, keys).await?;
     let factor = Factor {
@@ -168,7 +168,7 @@ pub async fn remove_factor(
     admin: Admin<Altering>,
     PathOf(named): PathOf<Named>,
 ) -> Result<StatusCode, Problem> {
-    let login = admin.login_to_open(&named.user)?;
+    let login = admin.login_to_open(&named.user).await?;
     admin.directory.remove_second_factor(&login).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -213,7 +213,7 @@ pub async fn add_key(
     PathOf(named): PathOf<Named>,
     JsonBody(new): JsonBody<NewKey>,
 ) -> Result<(StatusCode, Json<Added>), Problem> {
-    let login = admin.login_to_open(&named.user)?;
+    let login = admin.login_to_open(&named.user).await?;
     let key = PublicKey::parse(&new.key)?;
     admin.directory.add_key(&login, &key).await?;
     let fingerprint = key.fingerprint();

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::accounts::manage_grants::{GrantView, Place, SubjectName};
+use crate::accounts::manage_grants::{Folder, GrantView, Place, SubjectName};
 use crate::domain::path::VfsPath;
 use crate::domain::rights::Rights;
 use crate::http::admin::acting::{self, Admin};
@@ -123,21 +123,30 @@ pub async fn list(
     path = "/grants",
     tag = "grants",
     request_body = GrantWanted,
-    responses((status = 204, description = "they are given"), Asking, Changing, Reading)
+    responses(
+        (status = 201, description = "they are given, and the folder was made for them"),
+        (status = 204, description = "they are given"),
+        Asking,
+        Changing,
+        Reading,
+    )
 )]
 pub async fn give(
     admin: Admin<Altering>,
     JsonBody(grant): JsonBody<GrantWanted>,
 ) -> Result<StatusCode, Problem> {
     let subject = match (&grant.user, &grant.group) {
-        (Some(user), None) => SubjectName::Account(admin.login_to_open(user)?),
-        (None, Some(group)) => SubjectName::Group(admin.group_to_open(group).await?),
+        (Some(user), None) => SubjectName::Account(admin.login_to_widen(user)?),
+        (None, Some(group)) => SubjectName::Group(admin.group_to_widen(group).await?),
         (user, group) => subject(&admin, user.as_deref(), group.as_deref())?,
     };
     let place = place(&admin, &grant.path)?;
     let rights = grant.rights.read()?;
-    admin.directory.add_grant(&subject, &place, rights).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let given = admin.directory.add_grant(&subject, &place, rights);
+    Ok(match given.await? {
+        Folder::Made => StatusCode::CREATED,
+        Folder::WasThere => StatusCode::NO_CONTENT,
+    })
 }
 
 /// Take away what was given on a very folder.

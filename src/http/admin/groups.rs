@@ -156,7 +156,7 @@ pub async fn join(
     PathOf(member): PathOf<Member>,
 ) -> Result<StatusCode, Problem> {
     let group = admin.group(&member.group)?;
-    let login = admin.login_to_open(&member.user)?;
+    let login = admin.login_to_widen(&member.user)?;
     admin.directory.add_member(&group, &login).await?;
     Ok(StatusCode::NO_CONTENT)
 }

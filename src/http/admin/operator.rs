@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 
@@ -37,7 +37,7 @@ impl<P: Demand> FromRequestParts<Web> for Operator<P> {
         let (who, address) = shown(parts, web).await?;
         if !who.role.may(P::POWER) {
             // No tenant is concerned, so that no audit log has a place for it.
-            tracing::warn!(operator = %who.name, role = %who.role, peer = %address, method = %parts.method, path = %parts.uri.path(), "an operator was refused something");
+            log_refusal(&who, address, parts);
             return Err(not_for(&who));
         }
         let actor = Actor::operator_at(&who.name, address);
@@ -67,12 +67,28 @@ pub async fn shown(parts: &Parts, web: &Web) -> Result<(operators::Operator, IpA
     let text = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let ticket = text.and_then(|(_, text)| Ticket::parse(TicketKind::Operator, text.trim()));
     let ticket = ticket.ok_or_else(|| {
+        if text.is_some() {
+            web.operators().note_refusal(address);
+        }
         let detail = "send an operator's token: 'Authorization: Bearer slo_...', as 'sealift admin token create' \
                       shows it";
         Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
     })?;
     let who = web.operators().look_up(&ticket, address).await?;
     Ok((who, address))
+}
+
+/// Logs that an operator was refused something.
+pub fn log_refusal(who: &operators::Operator, address: IpAddr, parts: &Parts) {
+    tracing::warn!(operator = %who.name, role = %who.role, peer = %address, method = %parts.method, path = %asked(parts), "an operator was refused something");
+}
+
+/// The path that was asked for.
+pub fn asked(parts: &Parts) -> String {
+    // What is left of the path has lost what led here.
+    let whole = parts.extensions.get::<OriginalUri>();
+    let path = whole.map_or(parts.uri.path(), |whole| whole.0.path());
+    path.chars().take(1_000).collect()
 }
 
 /// 403.

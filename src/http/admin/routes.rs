@@ -4,8 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::admin::{
-    accounts, audit, credentials, data_keys, deleted, grants, groups, hosts, links, sessions,
-    ssh_authorities, tenants, tokens, x509_authorities,
+    accounts, audit, credentials, data_keys, deleted, grants, groups, hosts, links, own_tenant,
+    sessions, ssh_authorities, tenants, tokens, x509_authorities,
 };
 use crate::http::web::Web;
 
@@ -49,6 +49,11 @@ pub fn of_tenant() -> OpenApiRouter<Web> {
         .routes(routes!(audit::search))
         .routes(routes!(audit::export))
         .routes(routes!(audit::verify))
+}
+
+/// What administrators of a tenant do to it.
+pub fn of_administrators() -> OpenApiRouter<Web> {
+    of_tenant().routes(routes!(own_tenant::show))
 }
 
 /// What operators do.

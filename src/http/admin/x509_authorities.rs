@@ -260,7 +260,7 @@ pub async fn add_rule(
     PathOf(named): PathOf<Named>,
     JsonBody(new): JsonBody<NewAccountCertificate>,
 ) -> Result<(StatusCode, Json<AddedRule>), Problem> {
-    let login = admin.login_to_open(&named.user)?;
+    let login = admin.login_to_open(&named.user).await?;
     let rule = match (new.rule, new.certificate) {
         (Some(rule), None) => rule.parse()?,
         (None, Some(file)) => CertificateRule::pinned(&read_certificate(file.as_bytes())?),

@@ -74,7 +74,6 @@ pub struct Sent {
     responses(
         (status = 201, description = "stored", body = Sent, headers(("X-Sealift-Name"))),
         (status = 411, description = "the link takes only so many bytes, and the request does not say how many come", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "the file comes with Content-Encoding, which is not kept", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 422, description = "what came does not have the checksum that the request says", body = ProblemDetails, content_type = "application/problem+json"),
         Visiting,
         Piecing,

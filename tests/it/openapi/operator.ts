@@ -40,7 +40,7 @@ const group = await client.POST('/api/v1/tenants/{tenant}/groups', { params: acm
 assert.equal(group.response.status, 201)
 const grant = { group: 'team', path: '/shared', rights: 'read-only' }
 const given = await client.PUT('/api/v1/tenants/{tenant}/grants', { params: acme, body: grant })
-assert.equal(given.response.status, 204)
+assert.equal(given.response.status, 201)
 const query = { group: 'team', path: '/shared' }
 const taken = await client.DELETE('/api/v1/tenants/{tenant}/grants', { params: { ...acme, query } })
 assert.equal(taken.response.status, 204)
