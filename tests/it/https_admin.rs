@@ -677,12 +677,19 @@ fn up_says_where_operators_are_let_in_and_a_configured_server_lets_none_in() {
     let server = Server::up(&folder.join("data"));
     let address = server.ready.listeners.admin.unwrap();
     assert!(address.ip().is_loopback());
-    let banner = fs::read_to_string(folder.join("data.banner")).unwrap();
-    assert!(
-        banner.contains(&format!("https://{address}/api/v1/")),
-        "{banner}"
+    // It is shown once the server is ready.
+    wait_for(
+        "where operators are let in",
+        Duration::from_secs(20),
+        || {
+            let banner = fs::read_to_string(folder.join("data.banner")).ok()?;
+            let (there, how) = (
+                format!("https://{address}/api/v1/"),
+                "sealift admin token create",
+            );
+            (banner.contains(&there) && banner.contains(how)).then_some(())
+        },
     );
-    assert!(banner.contains("sealift admin token create"), "{banner}");
     assert!(
         server
             .admin(&["account", "list", "--json"], "")

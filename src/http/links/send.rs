@@ -109,7 +109,8 @@ async fn put_whole(
     let length = request::bytes(headers, &header::CONTENT_LENGTH)?;
     let desk = at(web, outsider);
     desk.check_length(length)?;
-    if length.is_none() && desk.most.is_some() {
+    let limits = &outsider.good.link().limits;
+    if length.is_none() && limits.size.or(limits.bytes).is_some() {
         let detail =
             "this link takes only so many bytes; say in Content-Length how long the file is";
         return Err(Problem::new(
