@@ -1,7 +1,11 @@
 //! The table from our errors to HTTP's, as problem details (RFC 9457).
 
+use std::io;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -61,6 +65,12 @@ pub const KINDS: [(&str, u16); 49] = [
     ("upload-only", 403),
     ("version", 412),
 ];
+
+/// The body of an answer that stands for another one, whose length it does not tell (RFC 9110 section 8.6): of an
+/// empty one, 0 would be told.
+pub fn unsaid() -> Body {
+    Body::from_stream(stream::empty::<io::Result<Bytes>>())
+}
 
 /// What every error is answered with, as `application/problem+json`.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -304,7 +304,6 @@ impl Parts {
                 parent::adopt(&span, request.headers());
             }
             let request = request.map(|body| Body::new(own.body(body)));
-            let is_head = request.method() == Method::HEAD;
             let answering = router.clone().call(request);
             async move {
                 let answer: Result<Response<Body>, std::convert::Infallible> =
@@ -313,12 +312,7 @@ impl Parts {
                     span.record("http.response.status_code", told.status().as_u16());
                 }
                 drop(head);
-                answer.map(
-                    |told| match is_head || told.status() == StatusCode::NOT_MODIFIED {
-                        true => told.map(|body| Watched::silent(body, under_way)),
-                        false => told.map(|body| Watched::new(body, under_way)),
-                    },
-                )
+                answer.map(|told| told.map(|body| Watched::new(body, under_way)))
             }
         });
         let mut connection = pin!(self.protocol.serve_connection(

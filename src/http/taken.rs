@@ -167,8 +167,6 @@ pub struct Watched {
     watch: Option<Arc<Watch>>,
     /// Whether nothing more comes.
     is_over: bool,
-    /// Whether its length says nothing: it stands for another that is not sent.
-    is_silent: bool,
     _under_way: UnderWay,
 }
 
@@ -181,18 +179,9 @@ impl Watched {
         }
         Self {
             is_over: body.is_end_stream(),
-            is_silent: false,
             body,
             watch,
             _under_way: under_way,
-        }
-    }
-
-    /// The same of an answer to HEAD, or one of 304: no length is told that its headers do not (RFC 9110 section 8.6).
-    pub fn silent(body: Body, under_way: UnderWay) -> Self {
-        Self {
-            is_silent: true,
-            ..Self::new(body, under_way)
         }
     }
 }
@@ -243,10 +232,7 @@ impl HttpBody for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.is_silent {
-            true => SizeHint::default(),
-            false => self.body.size_hint(),
-        }
+        self.body.size_hint()
     }
 }
 

@@ -1,14 +1,11 @@
 //! Downloading files and folders together, as one archive of one moment.
 
-use std::io;
-
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use crc32fast::Hasher;
-use futures_util::stream;
 
 use crate::domain::error::Result as Outcome;
 use crate::domain::path::VfsPath;
@@ -20,7 +17,7 @@ use crate::http::files::pump::{self, Allowance, Outlet};
 use crate::http::files::zip::{Blocks, Zip};
 use crate::http::files::{disposition, tar};
 use crate::http::raw::Raw;
-use crate::http::reply::Problem;
+use crate::http::reply::{self, Problem};
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
 use crate::net::budget::Budget;
@@ -83,9 +80,7 @@ pub fn allowance(web: &Web, principal: &Principal) -> Result<Allowance, Problem>
 
 /// The answer without the archive, for who asks for no more (HEAD): nothing is read or counted.
 pub fn describe(selection: &Selection, format: Format) -> Response {
-    // Of a length that nobody knows.
-    let body = Body::from_stream(stream::empty::<io::Result<Bytes>>());
-    (head(selection, format), body).into_response()
+    (head(selection, format), reply::unsaid()).into_response()
 }
 
 fn head(selection: &Selection, format: Format) -> [(HeaderName, HeaderValue); 2] {

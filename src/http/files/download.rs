@@ -18,7 +18,7 @@ use crate::http::files::range::{self, Part};
 use crate::http::files::{digest, disposition};
 use crate::http::headers::{Partly, Since, Versions};
 use crate::http::raw::Raw;
-use crate::http::reply::Problem;
+use crate::http::reply::{self, Problem};
 use crate::http::visitor::Visitor;
 use crate::http::web::Web;
 use crate::vfs::read::FileReader;
@@ -276,7 +276,7 @@ fn validators(headers: &mut HeaderMap, file: &FileReader) {
 }
 
 fn not_modified(file: &FileReader) -> Response {
-    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    let mut response = (StatusCode::NOT_MODIFIED, reply::unsaid()).into_response();
     validators(response.headers_mut(), file);
     response
 }

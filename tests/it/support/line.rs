@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 /// Between us and a service that is spoken to by HTTP without TLS.
 pub(crate) struct Line {
     address: SocketAddr,
+    /// Keeps the port from others while the line is cut.
+    _held: TcpSocket,
     service: u16,
     tasks: Mutex<JoinSet<()>>,
     talk: Arc<Mutex<Talk>>,
@@ -27,14 +29,16 @@ struct Talk {
 
 impl Line {
     pub(crate) async fn to(service: u16) -> Self {
+        let held = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
         let line = Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address: held.local_addr().unwrap(),
+            _held: held,
             service,
             tasks: Mutex::default(),
             talk: Arc::default(),
         };
-        let address = line.listen();
-        Self { address, ..line }
+        line.listen();
+        line
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -81,12 +85,8 @@ impl Line {
         answered.filter(|name| *name == operation).count()
     }
 
-    fn listen(&self) -> SocketAddr {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        let listener = socket.listen(64).unwrap();
-        let address = listener.local_addr().unwrap();
+    fn listen(&self) {
+        let listener = bound(self.address).listen(64).unwrap();
         let (service, talk) = (self.service, self.talk.clone());
         let mut tasks = self.tasks.lock().unwrap();
         tasks.spawn(async move {
@@ -96,8 +96,14 @@ impl Line {
                 connections.spawn(pass(client, service, talk.clone()));
             }
         });
-        address
     }
+}
+
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 async fn pass(client: TcpStream, service: u16, talk: Arc<Mutex<Talk>>) {
