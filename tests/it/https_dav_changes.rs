@@ -157,7 +157,7 @@ fn a_folder_that_is_moved_while_it_is_copied_is_copied_whole_or_what_is_missing_
     for number in 0..FILES {
         bob.put(&format!("/p/d/{number}"), "x", &[]);
     }
-    each_file_takes(&two, "0.1");
+    each_file_takes(&two, "0.2");
     // Moved is the folder above either end.
     for (from, moved, to, count) in [("/p", "/q", "/g/whole", FILES), ("/g", "/h", "/g/part", 0)] {
         let source = if from == "/p" { "/p/d" } else { "/q/d" };
