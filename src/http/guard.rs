@@ -57,8 +57,8 @@ pub async fn challenge(request: Request, next: Next) -> Response {
 }
 
 /// Refuses requests of which proxies on the way may think otherwise than we do: without one host (RFC 9112 section
-/// 3.2, RFC 9113 section 8.3.1), for a path that is not encoded, in a coding that nobody takes apart or takes apart twice (RFC 9112 section 6.1), or
-/// by two logins.
+/// 3.2, RFC 9113 section 8.3.1), for a path that is not encoded, in a coding that nobody takes apart or takes apart
+/// twice (RFC 9112 section 6.1), or by two logins.
 pub async fn unambiguous(request: Request, next: Next) -> Response {
     let mut logins = request.headers().get_all(header::AUTHORIZATION).iter();
     if logins.nth(1).is_some() {
